@@ -1,0 +1,37 @@
+"""The errors that kernelfield raises on purpose.
+
+::
+
+    KernelfieldError
+    ├── ArgumentError (ValueError)    an argument has a wrong value, shape or size
+    ├── DtypeError (TypeError)        an argument has a type that is not supported
+    ├── DataError (ValueError)        the numbers given cannot answer the question
+    ├── FileError (OSError)           a file cannot be read or written
+    └── MissingDependencyError (ImportError)  an optional package is needed
+
+Every message is one line: the argument, what was expected, what was received, the remedy.
+"""
+
+
+class KernelfieldError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class ArgumentError(KernelfieldError, ValueError):
+    """An argument has a wrong value, shape or size."""
+
+
+class DtypeError(KernelfieldError, TypeError):
+    """An argument has a type that is not supported."""
+
+
+class DataError(KernelfieldError, ValueError):
+    """The numbers given cannot answer the question."""
+
+
+class FileError(KernelfieldError, OSError):
+    """A file cannot be read or written."""
+
+
+class MissingDependencyError(KernelfieldError, ImportError):
+    """An optional package is needed."""

@@ -1,0 +1,124 @@
+"""Shape arithmetic of sliding windows: pure integers, no pixels.
+
+Everything that asks "how large", "how much padding" or "which index" asks this module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from kernelfield.errors import ArgumentError
+
+Mode = Literal["valid", "same", "full"]
+Boundary = Literal["constant", "nearest", "reflect", "mirror", "wrap"]
+
+MODES: tuple[Mode, ...] = ("valid", "same", "full")
+BOUNDARIES: tuple[Boundary, ...] = ("constant", "nearest", "reflect", "mirror", "wrap")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of `size` elements that slides along one axis.
+
+    Parameters
+    ----------
+    size : int
+        Elements of the window (the kernel's extent), at least 1.
+    before, after : int
+        Elements that the axis is extended by in front and behind.
+
+    Examples
+    --------
+    >>> window = Window.of(3, "same")
+    >>> window.before, window.after, window.output_size(8), window.interior(8)
+    (1, 1, 8, (1, 7))
+    """
+
+    size: int
+    before: int = 0
+    after: int = 0
+
+    @classmethod
+    def of(cls, size: int, mode: Mode, origin: int = 0) -> Window:
+        """Return the window of a mode; element ``size // 2 + origin`` lies over the output in ``"same"``.
+
+        That is the centre of scipy.ndimage; for even sizes it is the element behind the middle.
+        """
+        if mode == "valid":
+            return cls(size)
+        if mode == "full":
+            return cls(size, size - 1, size - 1)
+        anchor = size // 2 + origin
+        return cls(size, anchor, size - 1 - anchor)
+
+    def output_size(self, n: int) -> int:
+        """Return the number of places the window takes on an axis of `n` elements (0 if it does not fit)."""
+        return max(0, n + self.before + self.after - self.size + 1)
+
+    def interior(self, n: int) -> tuple[int, int]:
+        """Return start and stop of the outputs whose window lies inside the axis; empty as ``(before, before)``."""
+        return self.before, self.before + max(0, n - self.size + 1)
+
+
+def boundary_index(n: int, before: int, after: int, boundary: Boundary) -> np.ndarray:
+    """Return, for positions ``-before .. n - 1 + after``, the element that each position reads.
+
+    Parameters
+    ----------
+    n : int
+        Elements of the axis, at least 1.
+    before, after : int
+        How far outside the positions reach; may exceed `n`.
+    boundary : {"constant", "nearest", "reflect", "mirror", "wrap"}
+        The rule, with the meaning of scipy.ndimage; -1 marks the positions that read the constant.
+
+    Examples
+    --------
+    >>> boundary_index(4, 2, 2, "reflect").tolist()
+    [1, 0, 0, 1, 2, 3, 3, 2]
+    >>> boundary_index(4, 2, 2, "mirror").tolist()
+    [2, 1, 0, 1, 2, 3, 2, 1]
+    >>> boundary_index(4, 1, 1, "constant").tolist()
+    [-1, 0, 1, 2, 3, -1]
+    """
+    position = np.arange(-before, n + after)
+    if boundary == "constant":
+        return np.where((position < 0) | (position >= n), -1, position)
+    if boundary == "nearest":
+        return np.clip(position, 0, n - 1)
+    if boundary == "wrap":
+        return position % n
+    if boundary == "reflect":
+        phase = position % (2 * n)
+        return np.where(phase < n, phase, 2 * n - 1 - phase)
+    phase = position % max(1, 2 * (n - 1))
+    return np.where(phase < n, phase, 2 * (n - 1) - phase)
+
+
+def check_mode(mode: str) -> Mode:
+    """Return `mode` if it is one of ``MODES``."""
+    if mode not in MODES:
+        raise ArgumentError(f"mode: expected one of {', '.join(MODES)}; received {mode!r}")
+    return mode
+
+
+def check_boundary(boundary: str) -> Boundary:
+    """Return `boundary` if it is one of ``BOUNDARIES``."""
+    if boundary not in BOUNDARIES:
+        raise ArgumentError(
+            f"boundary: expected one of {', '.join(BOUNDARIES)} (the names of scipy.ndimage); received {boundary!r}"
+        )
+    return boundary
+
+
+def check_origin(origin: int, size: int, axis: str) -> int:
+    """Return `origin` if the element it moves to lies inside the window."""
+    low, high = -(size // 2), (size - 1) // 2
+    if not low <= origin <= high:
+        raise ArgumentError(
+            f"origin: expected {low} to {high} along the {axis} of a kernel of {size}; received {origin}"
+        )
+    return origin

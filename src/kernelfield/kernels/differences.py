@@ -1,0 +1,158 @@
+"""Finite differences: derivatives of any order and accuracy, from the moment conditions in rationals."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from math import factorial
+from typing import Literal
+
+import numpy as np
+
+from kernelfield.errors import ArgumentError
+from kernelfield.kernels.arguments import number, one_of, whole
+from kernelfield.kernels.kernel import Kernel
+
+Scheme = Literal["central", "forward", "backward"]
+
+_FORNBERG = "B. Fornberg, Generation of finite difference formulas, Math. Comp. 51 (1988), 699-706"
+
+
+def stencil(order: int, offsets: Sequence[int]) -> tuple[Fraction, ...]:
+    """Return the exact weights of a derivative at 0 from samples at the given offsets.
+
+    They solve the moment conditions ``sum of w[j] * x[j]**m = order! if m == order else 0`` for m below
+    the number of offsets: the derivative of every polynomial that the samples determine is exact.
+
+    Parameters
+    ----------
+    order : int
+        Order of the derivative, at least 1.
+    offsets : sequence of int
+        Different sample positions, in units of the spacing; more of them than `order`.
+
+    Examples
+    --------
+    >>> [str(weight) for weight in stencil(1, [-1, 0, 1])]
+    ['-1/2', '0', '1/2']
+    """
+    order = whole("order", order, 1)
+    points = [int(offset) for offset in offsets]
+    if len(set(points)) != len(points) or len(points) <= order:
+        raise ArgumentError(
+            f"offsets: expected at least {order + 1} different integers for order {order}, received {points}"
+        )
+    weights = []
+    for point in points:
+        # The Lagrange polynomial that is 1 here and 0 at the other points, lowest power first.
+        polynomial = [Fraction(1)]
+        for other in points:
+            if other != point:
+                shifted = [Fraction(0), *polynomial]
+                scaled = [*(other * value for value in polynomial), Fraction(0)]
+                polynomial = [(a - b) / (point - other) for a, b in zip(shifted, scaled, strict=True)]
+        weights.append(factorial(order) * polynomial[order])
+    return tuple(weights)
+
+
+def derivative(
+    order: int = 1,
+    accuracy: int = 2,
+    axis: int = 1,
+    spacing: float = 1.0,
+    scheme: Scheme = "central",
+    scale: float = 1.0,
+) -> Kernel:
+    """Return a finite-difference derivative along one axis.
+
+    Parameters
+    ----------
+    order : int
+        Order of the derivative, at least 1.
+    accuracy : int
+        The error falls as ``spacing**accuracy``. Central differences are even by symmetry.
+    axis : int
+        0: derivative down the rows (vertical); 1: along the columns (horizontal).
+    spacing : float
+        Distance between pixels.
+    scheme : {"central", "forward", "backward"}
+        Which side of the output pixel the samples lie on.
+    scale : float
+        Factor on all weights.
+
+    References
+    ----------
+    B. Fornberg, Generation of finite difference formulas on arbitrarily spaced grids, Mathematics of
+    Computation 51 (1988), 699-706, tables 1 to 3.
+
+    Examples
+    --------
+    >>> derivative(order=2, accuracy=4)
+    Kernel derivative(order=2, accuracy=4, axis=1, spacing=1, scheme='central', scale=1), 1×5, 1/12 ×
+       -1  16 -30  16  -1
+    >>> derivative(accuracy=1, scheme="forward").weights
+    array([[-1.,  1.]])
+    """
+    order = whole("order", order, 1)
+    accuracy = whole("accuracy", accuracy, 1)
+    axis = one_of("axis", axis, (0, 1))
+    scheme = one_of("scheme", scheme, ("central", "forward", "backward"))
+    spacing = number("spacing", spacing, above=0)
+    scale = number("scale", scale)
+    if scheme == "central":
+        if accuracy % 2:
+            raise ArgumentError(
+                f"accuracy: expected an even number for central differences, received {accuracy}; "
+                f"take {accuracy + 1}, or scheme 'forward' or 'backward'"
+            )
+        radius = (order + 1) // 2 - 1 + accuracy // 2
+        offsets = range(-radius, radius + 1)
+    elif scheme == "forward":
+        offsets = range(order + accuracy)
+    else:
+        offsets = range(1 - order - accuracy, 1)
+    factor = Fraction(scale) / Fraction(spacing) ** order
+    weights = np.array([[float(weight * factor) for weight in stencil(order, offsets)]])
+    parameters = {
+        "order": order,
+        "accuracy": accuracy,
+        "axis": axis,
+        "spacing": spacing,
+        "scheme": scheme,
+        "scale": scale,
+    }
+    anchor = (0, -offsets[0])
+    if axis == 0:
+        weights, anchor = weights.T, anchor[::-1]
+    return Kernel(weights, "derivative", parameters, _FORNBERG, anchor)
+
+
+def difference(axis: int = 1, scheme: Literal["forward", "backward"] = "forward") -> Kernel:
+    """Return the textbook's edge detector ``[1, -1]``: a pixel minus the next one.
+
+    It is *minus* the first derivative: positive where the image falls. In mode ``"valid"`` the scheme
+    makes no difference.
+
+    Parameters
+    ----------
+    axis : int
+        0: down the rows, responds to horizontal edges; 1: along the columns, to vertical edges.
+    scheme : {"forward", "backward"}
+        Whether the output pixel is the first (forward) or the second (backward) of the two.
+
+    References
+    ----------
+    A. Zhang et al., Dive into Deep Learning, section 7.2.3, object edge detection in images.
+
+    Examples
+    --------
+    >>> difference()
+    Kernel difference(axis=1, scheme='forward'), 1×2, anchor (0, 0)
+       1 -1
+    """
+    axis = one_of("axis", axis, (0, 1))
+    scheme = one_of("scheme", scheme, ("forward", "backward"))
+    end = 0 if scheme == "forward" else 1
+    source = "A. Zhang et al., Dive into Deep Learning, section 7.2.3"
+    weights = np.array([[1.0, -1.0]])
+    if axis == 0:
+        return Kernel(weights.T, "difference", {"axis": axis, "scheme": scheme}, source, (end, 0))
+    return Kernel(weights, "difference", {"axis": axis, "scheme": scheme}, source, (0, end))

@@ -1,0 +1,145 @@
+"""Names in words, and what other programs call the same weights."""
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from kernelfield.kernels import edges, sharpening, smoothing
+from kernelfield.kernels.kernel import Kernel
+
+# Pillow 12, PIL/ImageFilter.py: name, weights, offset in grey levels.
+PILLOW: tuple[tuple[str, Kernel, float], ...] = (
+    ("BLUR", smoothing.rings((0, 0, 1)), 0),
+    ("DETAIL", sharpening.sharpen(1 / 6, 4), 0),
+    ("EDGE_ENHANCE", sharpening.sharpen(1 / 2, 8), 0),
+    ("EDGE_ENHANCE_MORE", sharpening.sharpen(1, 8), 0),
+    ("EMBOSS", edges.emboss((1, -1)), 128),
+    ("FIND_EDGES", edges.laplacian(8, -1), 0),
+    ("CONTOUR", edges.laplacian(8, -1), 255),
+    ("SHARPEN", sharpening.sharpen(1 / 8, 8), 0),
+    ("SMOOTH", smoothing.smooth(5), 0),
+    ("SMOOTH_MORE", smoothing.rings((44, 5, 1)), 0),
+)
+
+_DIRECTION = ("vertical", "horizontal")
+_ORDINAL = ("", "first", "second", "third", "fourth", "fifth", "sixth")
+
+
+def alias(fits: Callable[[Kernel], bool], offset: float | None = None) -> str | None:
+    """Return Pillow's name for the weights that `fits` accepts; an offset tells CONTOUR from FIND_EDGES."""
+    found = [(name, usual) for name, kernel, usual in PILLOW if fits(kernel)]
+    if offset is not None:
+        found = [(name, usual) for name, usual in found if abs(offset - usual) < 2]
+    return f"Pillow {found[0][0]}" if found else None
+
+
+def describe(kernel: Kernel, also: str | None = None) -> str:
+    """Return the kernel's name and parameters as a person would say them."""
+    given = kernel.parameters
+    text = _PHRASES[kernel.name or ""](given)
+    if "shift" in given:
+        text += f", shifted {_moved(*given['shift'])}"
+    return f"{text} (Pillow's {also.removeprefix('Pillow ')})" if also else text
+
+
+def _number(value: float) -> str:
+    fraction = Fraction(value).limit_denominator(1024)
+    simple = abs(float(fraction) - value) <= 1e-9 * abs(value) and abs(fraction.numerator) < 1000
+    return (str(fraction) if simple else f"{value:.4g}").replace("-", "−")
+
+
+def _amount(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".") if value >= 0.01 else f"{value:.3g}"
+
+
+def _scale(given: Mapping[str, Any]) -> str:
+    return "" if given["scale"] == 1 else f", scale {_number(given['scale'])}"
+
+
+def _times(given: Mapping[str, Any]) -> str:
+    return "" if given["scale"] == 1 else f" × {_number(given['scale'])}"
+
+
+def _size(given: Mapping[str, Any]) -> str:
+    return "{}×{}".format(*given["size"])
+
+
+def _sigma(given: Mapping[str, Any]) -> str:
+    sigma = given["sigma"]
+    if isinstance(sigma, tuple):
+        return f"sigma {sigma[0]:.2f} down and {sigma[1]:.2f} across"
+    return f"sigma {sigma:.2f}"
+
+
+def _moved(rows: int, columns: int) -> str:
+    parts = []
+    for count, unit, forth, back in ((rows, "row", "down", "up"), (columns, "column", "right", "left")):
+        if count:
+            parts.append(f"{abs(count)} {unit}{'s' * (abs(count) > 1)} {forth if count > 0 else back}")
+    return ", ".join(parts) or "by nothing"
+
+
+def _derivative(given: Mapping[str, Any]) -> str:
+    text = f"{_ORDINAL[given['order']]} derivative" if given["order"] < 7 else f"derivative {given['order']}"
+    text += f", {_DIRECTION[given['axis']]}, {given['scheme']} difference of accuracy {given['accuracy']}"
+    return text + ("" if given["spacing"] == 1 else f", spacing {given['spacing']:g}") + _scale(given)
+
+
+def _sobel(given: Mapping[str, Any]) -> str:
+    size = "" if given["size"] == 3 else f" {given['size']}×{given['size']}"
+    order = "" if given["order"] == 1 else f"{_ORDINAL[given['order']]} "
+    return f"Sobel{size}, {_DIRECTION[given['axis']]} {order}derivative" + _scale(given)
+
+
+def _simple(name: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda given: f"{name}, {_DIRECTION[given['axis']]} derivative" + _scale(given)
+
+
+def _emboss(given: Mapping[str, Any]) -> str:
+    down, right = given["direction"]
+    where = " ".join(word for word in (("", "lower", "upper")[down], ("", "right", "left")[right]) if word)
+    return f"emboss, minus the neighbour at the {where}"
+
+
+def _difference(given: Mapping[str, Any]) -> str:
+    return f"difference [1, −1], {_DIRECTION[given['axis']]}"
+
+
+def _unsharp(given: Mapping[str, Any]) -> str:
+    blur = f"Gaussian {_sigma(given)}" if given["blur"] == "gaussian" else given["blur"]
+    return f"unsharp mask, amount {_amount(given['amount'])}, {blur} ({_size(given)})"
+
+
+def _gaussian(given: Mapping[str, Any]) -> str:
+    return f"Gaussian blur, {_sigma(given)} ({_size(given)})" + (
+        f", in {given['bits']}-bit fixed point" if "bits" in given else ""
+    )
+
+
+def _gaussian_derivative(given: Mapping[str, Any]) -> str:
+    orders = [f"{_ORDINAL[n]} {_DIRECTION[axis]}" for axis, n in enumerate(given["order"]) if n]
+    return f"{' and '.join(orders)} derivative of a Gaussian, {_sigma(given)} ({_size(given)})" + _scale(given)
+
+
+_PHRASES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "identity": lambda given: "identity",
+    "shift": lambda given: f"shift by {_moved(given['rows'], given['columns'])}",
+    "box": lambda given: f"box {_size(given)}",
+    "binomial": lambda given: f"binomial {_size(given)}",
+    "gaussian": _gaussian,
+    "smooth": lambda given: f"weighted mean, centre {_amount(given['centre'])}, {given['neighbours']} neighbours of 1",
+    "rings": lambda given: "weighted mean of square rings " + ":".join(f"{w:g}" for w in given["weights"]),
+    "derivative": _derivative,
+    "difference": _difference,
+    "sobel": _sobel,
+    "scharr": _simple("Scharr"),
+    "prewitt": _simple("Prewitt"),
+    "roberts": lambda given: f"Roberts cross, {given['diagonal']} diagonal" + _scale(given),
+    "laplacian": lambda given: f"{given['neighbours']}-neighbour Laplacian" + _times(given),
+    "sobel_laplacian": lambda given: f"Sobel Laplacian {given['size']}×{given['size']}" + _times(given),
+    "emboss": _emboss,
+    "gaussian_derivative": _gaussian_derivative,
+    "log": lambda given: f"Laplacian of a Gaussian, {_sigma(given)} ({_size(given)})" + _times(given),
+    "sharpen": lambda given: f"sharpen, amount {_amount(given['amount'])}, {given['neighbours']} neighbours",
+    "unsharp": _unsharp,
+}

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from cases import BOUNDARIES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernelfield.engine.reference import outside
+from kernelfield.errors import ArgumentError
+from kernelfield.geometry import Window, boundary_index, check_boundary, check_mode, check_origin
+
+PAD = {"nearest": "edge", "reflect": "symmetric", "mirror": "reflect", "wrap": "wrap"}
+
+
+@given(st.integers(1, 9), st.integers(0, 30), st.integers(0, 30), st.sampled_from(BOUNDARIES))
+def test_boundary_index_walks_as_the_definition_does(n, before, after, boundary):
+    expected = [outside(p, n, boundary) for p in range(-before, n + after)]
+    assert boundary_index(n, before, after, boundary).tolist() == [-1 if e is None else e for e in expected]
+
+
+@pytest.mark.parametrize("boundary", sorted(PAD))
+def test_boundary_index_agrees_with_numpy_pad(boundary):
+    line = np.arange(7)
+    assert (line[boundary_index(7, 5, 4, boundary)] == np.pad(line, (5, 4), PAD[boundary])).all()
+
+
+@given(st.integers(1, 12), st.integers(1, 20), st.sampled_from(["valid", "same", "full"]))
+def test_output_sizes_are_those_of_numpy(size, n, mode):
+    if mode == "same":
+        assert Window.of(size, mode).output_size(n) == n
+    elif size <= n:
+        assert Window.of(size, mode).output_size(n) == len(np.convolve(np.ones(n), np.ones(size), mode))
+
+
+def test_interior_outputs_are_those_whose_window_lies_inside():
+    for size in range(1, 6):
+        for n in range(1, 9):
+            window = Window.of(size, "same")
+            start, stop = window.interior(n)
+            inside = [p for p in range(n) if p - window.before >= 0 and p + window.after < n]
+            assert list(range(start, stop)) == inside
+
+
+def test_bad_words_are_named():
+    with pytest.raises(ArgumentError, match="mode: expected one of valid, same, full; received 'Same'"):
+        check_mode("Same")
+    with pytest.raises(ArgumentError, match=r"boundary: expected one of constant.*received 'zero'"):
+        check_boundary("zero")
+    with pytest.raises(ArgumentError, match="origin: expected -1 to 1 along the rows of a kernel of 3; received 2"):
+        check_origin(2, 3, "rows")
