@@ -1,0 +1,48 @@
+"""EXIF orientation, against Pillow's exif_transpose."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from kernelfield.images import orientation, read
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+@pytest.mark.parametrize(("form", "name"), [("PNG", "a.png"), ("JPEG", "a.jpg"), ("TIFF", "a.tif")])
+@pytest.mark.parametrize("shape", [(11, 17), (11, 17, 3)])
+def test_all_eight(store, value, form, name, shape, make):
+    data = make.pillow(make.ramp(shape, "u1"), form, exif=make.exif(value))
+    picture = read(store(data, name))
+    with Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(picture.pixels, expected)
+    assert picture.pixels.flags.c_contiguous
+    assert picture.notes == (() if value == 1 else (f"EXIF orientation {value} applied",))
+
+
+@pytest.mark.parametrize("value", [3, 6])
+def test_16_bit_tiff(store, value, make):
+    pixels = make.ramp((6, 9, 3), "u2")
+    data = make.tiff(pixels, photometric="rgb", extratags=[(274, "H", 1, value, True)])
+    expected = pixels[::-1, ::-1] if value == 3 else np.rot90(pixels, -1)
+    np.testing.assert_array_equal(read(store(data, "a.tif")).pixels, expected)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_both_byte_orders_and_nonsense(order):
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    block = mark + struct.pack(order + "IHHHIHH", 8, 1, 0x0112, 3, 1, 8, 0)
+    assert orientation.find(b"Exif\0\0" + block) == orientation.find(block) == 8
+    assert orientation.find(mark + struct.pack(order + "IHHHIHH", 8, 1, 0x0112, 3, 1, 9, 0)) == 1
+    assert all(orientation.find(block[:n]) == 1 for n in range(len(block) - 2))
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_give_an_orientation(block):
+    assert orientation.find(block) == 1
+    assert orientation.find(b"Exif\0\0MM\0*" + block) in range(1, 9)

@@ -1,0 +1,129 @@
+"""Reading every kind of TIFF, against tifffile's writer and libtiff's."""
+
+import io
+import struct
+import sys
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from kernelfield.errors import FileError
+from kernelfield.images import read
+
+GREY, RGB = ("grey",), ("R", "G", "B")
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f2", "f4", "f8"])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("layout", ["grey", "rgb", "planar"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"tile": (16, 32)},
+        {"compression": "zlib", "rowsperstrip": 7},
+        {"bigtiff": True},
+        {"compression": "lzma"},
+    ],
+    ids=str,
+)
+def test_tiff(store, dtype, byteorder, layout, options, make):
+    pixels = make.ramp((37, 41) if layout == "grey" else (37, 41, 3), dtype)
+    kind = {"photometric": "minisblack"} if layout == "grey" else {"photometric": "rgb", "planarconfig": "contig"}
+    given = pixels
+    if layout == "planar":
+        kind["planarconfig"], given = "separate", np.moveaxis(pixels, 2, 0)
+    if "compression" in options and np.dtype(dtype).kind in "iu":
+        options = {**options, "predictor": True} if options["compression"] == "zlib" else options
+    data = make.tiff(given, byteorder=byteorder, **kind, **options)
+    picture = read(store(data, "a.tif"))
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    assert picture.pixels.dtype == np.dtype(dtype)
+    assert picture.pixels.flags.c_contiguous
+    assert picture.channels == (GREY if layout == "grey" else RGB)
+    assert picture.notes == ()
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "packbits", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("mode", ["1", "L", "I;16", "RGB", "RGBA", "P", "CMYK", "F"])
+def test_tiff_by_libtiff(store, compression, mode, make):
+    source = make.ramp((70, 45, 3), "u1")
+    image = Image.fromarray(make.ramp((70, 45), "u2")) if mode == "I;16" else Image.fromarray(source).convert(mode)
+    file = io.BytesIO()
+    image.save(file, "TIFF", compression=compression)
+    picture = read(store(file.getvalue(), "a.tif"))
+    shown = {"1": "L", "RGBA": "RGB", "P": "RGB", "CMYK": "RGB"}.get(mode, mode)
+    np.testing.assert_allclose(picture.pixels.astype(float), np.asarray(image.convert(shown)), atol=mode == "CMYK")
+
+
+def test_tiff_lzw_with_predictor_of_16_bit_colour(store, make):
+    """Differences are undone after LZW: put a strip that libtiff packed into a file of tifffile's."""
+    pixels = make.ramp((12, 20, 3), "u2")
+    delta = pixels.copy()
+    delta[:, 1:] -= pixels[:, :-1]
+    file = io.BytesIO()
+    Image.frombytes("L", (12 * 20 * 6, 1), delta.tobytes()).save(file, "TIFF", compression="tiff_lzw")
+    libtiff = file.getvalue()
+    with tifffile.TiffFile(io.BytesIO(libtiff)) as tiff:
+        page = tiff.pages[0]
+        packed = libtiff[page.dataoffsets[0] : page.dataoffsets[0] + page.databytecounts[0]]
+    plain = bytearray(make.tiff(pixels, photometric="rgb", compression="zlib", predictor=2))
+    with tifffile.TiffFile(io.BytesIO(plain)) as tiff:
+        tags = tiff.pages[0].tags
+        for code, value, form in ((259, 5, "<H"), (273, len(plain), "<I"), (279, len(packed), "<I")):
+            assert tags[code].count == 1
+            struct.pack_into(form, plain, tags[code].valueoffset, value)
+    np.testing.assert_array_equal(read(store(bytes(plain) + packed, "a.tif")).pixels, pixels)
+
+
+def test_tiff_pages_alpha_and_unnamed_channels(store, make):
+    stack = make.ramp((3 * 8, 9), "u1").reshape(3, 8, 9)
+    picture = read(store(make.tiff(stack, photometric="minisblack"), "a.tif"))
+    np.testing.assert_array_equal(picture.pixels, stack[0])
+    assert picture.notes == ("first of 3 pages",)
+
+    file = io.BytesIO()
+    tifffile.imwrite(file, stack, imagej=True)
+    assert read(store(file.getvalue(), "b.tif")).notes == ("first of 3 pages",)
+
+    five = make.ramp((8, 9, 5), "f4")
+    picture = read(store(make.tiff(five, photometric="minisblack", planarconfig="contig"), "c.tif"))
+    np.testing.assert_array_equal(picture.pixels, five)
+    assert picture.channels == ("0", "1", "2", "3", "4")
+
+    four = make.ramp((8, 9, 4), "u2")
+    picture = read(store(make.tiff(four, photometric="rgb", extrasamples=["unassalpha"]), "d.tif"))
+    np.testing.assert_array_equal(picture.pixels, four[..., :3])
+    assert picture.notes == ("alpha channel left out",)
+    picture = read(store(make.tiff(four, photometric="rgb", extrasamples=["unspecified"]), "e.tif"))
+    assert picture.channels == ("0", "1", "2", "3")
+
+
+def test_tiff_white_is_zero(store, make):
+    pixels = make.ramp((8, 9), "u2")
+    picture = read(store(make.tiff(pixels, photometric="miniswhite"), "a.tif"))
+    np.testing.assert_array_equal(picture.pixels, 65535 - pixels)
+    assert picture.notes == ("white is zero in the file: inverted",)
+
+
+def test_tiff_that_needs_imagecodecs_says_so(store, monkeypatch, make):
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    data = make.pillow(make.ramp((16, 16, 3), "u1"), "TIFF", compression="jpeg")
+    with pytest.raises(FileError, match=r"compression 7, .* needs imagecodecs, .* pip install") as caught:
+        read(store(data, "a.tif"))
+    assert "\n" not in str(caught.value)
+
+
+def test_tiff_damage_is_not_logged_but_the_users_own_use_of_tifffile_is(store, caplog, samples):
+    data = bytearray(samples["plain.tif"])
+    struct.pack_into("<H", data, struct.unpack_from("<I", data, 4)[0] + 2 + 2, 99)  # a dtype that does not exist
+    path = store(bytes(data), "a.tif")
+    with pytest.raises(FileError):
+        read(path)
+    assert not caplog.records
+    with suppress(ValueError):
+        tifffile.imread(path)
+    assert caplog.records

@@ -1,0 +1,130 @@
+"""Writing: what goes in comes out, what does not fit is refused, a failure leaves nothing."""
+
+import os
+import stat
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kernelfield.errors import ArgumentError, DtypeError, FileError
+from kernelfield.images import read, write
+from kernelfield.images.write import FORMATS
+
+EVERY = ["uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64"]
+HOLDS = {".png": EVERY[:2], ".tif": EVERY, ".tiff": EVERY, ".npy": [*EVERY, "float16", "int64", "bool"]}
+CASES = [(suffix, dtype) for suffix, dtypes in HOLDS.items() for dtype in dtypes]
+
+
+@pytest.mark.parametrize(("suffix", "dtype"), CASES)
+@pytest.mark.parametrize("shape", [(1, 1), (33, 1), (1, 33), (40, 29), (40, 29, 3), (40, 29, 1), (40, 29, 4)])
+@pytest.mark.parametrize("layout", ["plain", "big-endian", "strided"])
+def test_roundtrip(tmp_path, suffix, dtype, shape, layout, make):
+    if suffix == ".png" and shape[2:] == (4,):
+        pytest.skip("PNG holds grey and RGB")
+    pixels = make.ramp(shape, dtype) if dtype != "bool" else make.ramp(shape, "u1") > 99
+    if layout == "big-endian":
+        pixels = pixels.astype(pixels.dtype.newbyteorder(">"))
+    if layout == "strided":
+        pixels = np.repeat(pixels, 2, axis=1)[::-1, ::-2]
+    pixels.flags.writeable = False
+    write(tmp_path / f"a{suffix}", pixels)
+    picture = read(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(picture.pixels, pixels.squeeze(2) if shape[2:] == (1,) else pixels)
+    assert picture.pixels.dtype == np.dtype(dtype)
+    assert picture.notes == ()
+    assert os.listdir(tmp_path) == [f"a{suffix}"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("shape", [(700, 500), (700, 500, 3)])
+def test_png_of_several_blocks_is_read_alike_by_others(tmp_path, dtype, shape, make):
+    cv2 = pytest.importorskip("cv2")
+    pixels = make.ramp(shape, dtype)
+    path = tmp_path / "a.png"
+    write(path, pixels)
+    other = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(other[..., ::-1] if other.ndim == 3 else other, pixels)
+    np.testing.assert_array_equal(read(path).pixels, pixels)
+    with Image.open(path) as image:
+        image.load()
+    assert path.stat().st_size < pixels.nbytes
+
+
+def test_jpeg_is_close(tmp_path):
+    rows, columns = np.mgrid[:64, :64]
+    smooth = np.stack([rows, columns, rows + columns], axis=2).astype(np.uint8)
+    for suffix in (".jpg", ".jpeg", ".JPG"):
+        write(tmp_path / f"a{suffix}", smooth)
+        assert abs(read(tmp_path / f"a{suffix}").pixels.astype(int) - smooth).max() < 8
+    write(tmp_path / "b.jpg", smooth[..., 0])
+    assert read(tmp_path / "b.jpg").channels == ("grey",)
+
+
+def test_what_a_format_cannot_hold(tmp_path, make):
+    floats, bytes_ = make.ramp((4, 5), "f4"), make.ramp((4, 5), "u1")
+    for name, pixels, kind, words in [
+        (
+            "a.png",
+            floats,
+            DtypeError,
+            r"\.png holds uint8, uint16, got float32; write \.tif or \.tiff or \.npy",
+        ),
+        ("a.jpg", make.ramp((4, 5), "u2"), DtypeError, r"got uint16; write \.png or"),
+        ("a.tif", floats.astype("f2"), DtypeError, r"got float16; write \.npy"),
+        ("a.npy", floats.astype(complex), DtypeError, "expected real numbers, got complex"),
+        ("a.npy", np.array([["a"]]), DtypeError, "expected real numbers"),
+        ("a.png", np.zeros((4, 5, 4), "u1"), ArgumentError, r"write \.tif or \.npy"),
+        ("a.png", np.zeros((4, 0), "u1"), ArgumentError, "not empty"),
+        ("a.npy", np.zeros(4), ArgumentError, r"expected \(H, W\)"),
+        ("a.jpg", np.zeros((1, 65_501), "u1"), ArgumentError, "at most 65500"),
+        ("a.bmp", bytes_, ArgumentError, r"expected one of \.png, \.jpg, \.jpeg, \.tif, \.tiff, \.npy"),
+        ("a", bytes_, ArgumentError, "'no suffix'"),
+        ("no/such/a.png", bytes_, FileError, "cannot be written"),
+        ("", bytes_, ArgumentError, "expected"),
+    ]:
+        with pytest.raises(kind, match=words) as caught:
+            write(tmp_path / name, pixels)
+        assert "\n" not in str(caught.value)
+    for path in ("", 3, "a\0.png"):
+        with pytest.raises(ArgumentError, match="path: expected the name"):
+            write(path, bytes_)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "stop"])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, suffix, error, make):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"old")
+
+    def fail(file, pixels):
+        file.write(b"half")
+        raise error
+
+    form = FORMATS[suffix]
+    monkeypatch.setitem(FORMATS, suffix, type(form)(fail, form.dtypes, form.any_channels))
+    with pytest.raises(FileError if isinstance(error, OSError) else KeyboardInterrupt):
+        write(path, make.ramp((4, 5), "u1"))
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_links_modes_folders_and_devices(tmp_path, make):
+    pixels = make.ramp((4, 5), "u1")
+    real, link = tmp_path / "real.png", tmp_path / "link.png"
+    write(real, pixels)
+    real.chmod(0o640)
+    link.symlink_to(real)
+    write(link, pixels[::-1])
+    assert link.is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    np.testing.assert_array_equal(read(real).pixels, pixels[::-1])
+
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(FileError, match="this is a folder"):
+        write(tmp_path / "folder.png", pixels)
+    (tmp_path / "null.png").symlink_to("/dev/null")
+    with pytest.raises(FileError, match="not a plain file"):
+        write(tmp_path / "null.png", pixels)
+    assert not stat.S_ISREG(os.stat("/dev/null").st_mode)
