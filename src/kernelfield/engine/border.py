@@ -1,0 +1,88 @@
+"""Cross-correlation with a boundary rule: the interior on the caller's memory, the border frames apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kernelfield.geometry import Boundary, Window, boundary_index
+
+Method = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+
+# Up to this many pixels one padded copy costs less than four calls for the frames.
+_SMALL = 128 * 128
+
+
+def correlate(
+    method: Method,
+    image: np.ndarray,
+    kernel: np.ndarray,
+    out: np.ndarray,
+    windows: tuple[Window, Window],
+    boundary: Boundary,
+    cval: float,
+) -> None:
+    """Write the cross-correlation of `image` (N, H, W) over `windows` into `out` (N, OH, OW) by `method`."""
+    across, along = windows
+    height, width = image.shape[1:]
+    if not (across.before or across.after or along.before or along.after):
+        method(image, kernel, out)
+        return
+    top, bottom = across.interior(height)
+    left, right = along.interior(width)
+    if height * width <= _SMALL or top == bottom or left == right:
+        method(extended(image, windows, boundary, cval), kernel, out)
+        return
+    method(image, kernel, out[:, top:bottom, left:right])
+    for across_frame, along_frame in frames(image.shape[1:], windows):
+        strip = extended(image, windows, boundary, cval, across_frame, along_frame)
+        method(strip, kernel, out[:, slice(*across_frame), slice(*along_frame)])
+
+
+def frames(shape: tuple[int, ...], windows: tuple[Window, Window]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return the rectangles (rows, columns) of outputs whose window leaves an image of `shape`, as start and stop."""
+    rows, columns = (w.output_size(n) for w, n in zip(windows, shape))
+    (top, bottom), (left, right) = (w.interior(n) for w, n in zip(windows, shape))
+    if top == bottom or left == right:
+        return [((0, rows), (0, columns))]
+    candidates = [
+        ((0, top), (0, columns)),
+        ((bottom, rows), (0, columns)),
+        ((top, bottom), (0, left)),
+        ((top, bottom), (right, columns)),
+    ]
+    return [frame for frame in candidates if all(start < stop for start, stop in frame)]
+
+
+def extended(
+    image: np.ndarray,
+    windows: tuple[Window, Window],
+    boundary: Boundary,
+    cval: float,
+    rows: tuple[int, int] | None = None,
+    columns: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Return the part of the extended image that the outputs `rows` × `columns` read (all of them by default)."""
+    indices = []
+    for axis, (window, outputs) in enumerate(zip(windows, (rows, columns)), start=1):
+        index = boundary_index(image.shape[axis], window.before, window.after, boundary)
+        indices.append(index if outputs is None else index[outputs[0] : outputs[1] + window.size - 1])
+    if len(indices[0]) <= len(indices[1]):
+        part = image[:, indices[0]][:, :, indices[1]]
+    else:
+        part = image[:, :, indices[1]][:, indices[0]]
+    if boundary == "constant":
+        if not _holds(part.dtype, cval):
+            part = part.astype(np.float64)
+        part[:, indices[0] < 0] = cval
+        part[:, :, indices[1] < 0] = cval
+    return np.ascontiguousarray(part)
+
+
+def _holds(dtype: np.dtype, value: float) -> bool:
+    """Return whether an image of `dtype` can hold `value` as it is."""
+    if dtype.kind == "f":
+        return True
+    limits = np.iinfo(dtype)
+    return float(value).is_integer() and limits.min <= value <= limits.max

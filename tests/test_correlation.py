@@ -1,0 +1,248 @@
+import itertools
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.signal
+from cases import BOUNDARIES, DTYPES, LAYOUTS, MODES, image, laid_out
+from hypothesis import given
+from hypothesis import strategies as st
+
+import kernelfield as kf
+from kernelfield.engine import reference
+from kernelfield.errors import ArgumentError, DataError, DtypeError
+
+KERNELS = [(1, 1), (1, 2), (2, 1), (3, 3), (4, 5), (7, 2)]
+
+
+def scale(pixels, kernel):
+    """Return the magnitude that the rounding of a sum of products is relative to."""
+    return float(np.abs(kernel).sum() * max(np.abs(np.asarray(pixels, np.float64)).max(), 1.0))
+
+
+def check(got, expected, pixels, kernel):
+    tolerance = {"float32": 1e-6, "float64": 1e-14}[got.dtype.name] * scale(pixels, kernel)
+    assert got.shape == expected.shape
+    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_agrees_with_the_definition(engine, dtype, mode, boundary):
+    pixels = image(dtype, (2, 9, 11))
+    for shape in KERNELS:
+        kernel = np.random.default_rng(1).normal(size=shape)
+        got = kf.correlate(pixels, kernel, mode=mode, boundary=boundary, cval=2.5)
+        check(got, reference.correlate(pixels, kernel, mode, boundary, 2.5), pixels, kernel)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_memory_layout_does_not_matter(engine, layout, dtype):
+    pixels = image(dtype, (2, 12, 40))
+    kernel = np.arange(1.0, 13.0).reshape(3, 4)
+    expected = kf.correlate(pixels, kernel)
+    got = kf.correlate(laid_out(pixels, layout), kernel)
+    assert got.dtype == expected.dtype
+    assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("size", [(300, 130), (150, 400)])
+def test_large_images_have_the_same_frames_as_scipy(engine, boundary, size):
+    pixels = image("float64", size)
+    for shape in [(3, 3), (4, 7), (15, 2)]:
+        kernel = np.random.default_rng(2).normal(size=shape)
+        for ours, theirs in ((kf.correlate, scipy.ndimage.correlate), (kf.convolve, scipy.ndimage.convolve)):
+            expected = theirs(pixels, kernel, mode=boundary, cval=1.5)
+            check(ours(pixels, kernel, boundary=boundary, cval=1.5), expected, pixels, kernel)
+
+
+@given(
+    st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    st.sampled_from(BOUNDARIES),
+    st.data(),
+)
+def test_origin_and_flip_as_in_scipy(size, shape, boundary, data):
+    origin = tuple(data.draw(st.integers(-(k // 2), (k - 1) // 2)) for k in shape)
+    pixels = image("float64", size)
+    kernel = np.random.default_rng(3).normal(size=shape)
+    for ours, theirs in ((kf.correlate, scipy.ndimage.correlate), (kf.convolve, scipy.ndimage.convolve)):
+        expected = theirs(pixels, kernel, mode=boundary, cval=-1.0, origin=origin)
+        check(ours(pixels, kernel, boundary=boundary, cval=-1.0, origin=origin), expected, pixels, kernel)
+
+
+@pytest.mark.parametrize("mode", ["valid", "full"])
+def test_convolve_is_scipy_signal(engine, mode):
+    pixels, kernel = image("float64", (13, 17)), np.random.default_rng(4).normal(size=(4, 3))
+    for ours, theirs in ((kf.correlate, scipy.signal.correlate2d), (kf.convolve, scipy.signal.convolve2d)):
+        expected = theirs(pixels, kernel, mode=mode)
+        check(ours(pixels, kernel, mode=mode, boundary="constant"), expected, pixels, kernel)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-3, 3), st.floats(-3, 3))
+def test_linear_in_the_image_and_in_the_kernel(seed, a, b):
+    rng = np.random.default_rng(seed)
+    x, y, k, m = rng.normal(size=(2, 8, 9)).tolist() + rng.normal(size=(2, 3, 2)).tolist()
+    x, y, k, m = map(np.array, (x, y, k, m))
+    combined = a * kf.correlate(x, k) + b * kf.correlate(y, k)
+    np.testing.assert_allclose(kf.correlate(a * x + b * y, k), combined, atol=1e-12)
+    combined = a * kf.correlate(x, k) + b * kf.correlate(x, m)
+    np.testing.assert_allclose(kf.correlate(x, a * k + b * m), combined, atol=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(-3, 3), st.integers(-3, 3))
+def test_shifts_with_the_image_when_it_wraps(seed, rows, columns):
+    rng = np.random.default_rng(seed)
+    x, k = rng.normal(size=(7, 8)), rng.normal(size=(3, 4))
+    shifted = kf.correlate(np.roll(x, (rows, columns), (0, 1)), k, boundary="wrap")
+    np.testing.assert_allclose(shifted, np.roll(kf.correlate(x, k, boundary="wrap"), (rows, columns), (0, 1)))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_full_convolution_is_the_adjoint_of_valid_correlation(seed):
+    rng = np.random.default_rng(seed)
+    x, k = rng.normal(size=(8, 9)), rng.normal(size=(3, 4))
+    y = rng.normal(size=(6, 6))
+    forward = np.vdot(kf.correlate(x, k, mode="valid"), y)
+    backward = np.vdot(x, kf.convolve(y, k, mode="full", boundary="constant"))
+    np.testing.assert_allclose(forward, backward, rtol=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_two_kernels_in_a_row_are_one(seed):
+    rng = np.random.default_rng(seed)
+    x, k, m = rng.normal(size=(9, 9)), rng.normal(size=(2, 3)), rng.normal(size=(3, 2))
+    twice = kf.convolve(kf.convolve(x, k, mode="full", boundary="constant"), m, mode="full", boundary="constant")
+    one = kf.convolve(k, m, mode="full", boundary="constant")
+    np.testing.assert_allclose(twice, kf.convolve(x, one, mode="full", boundary="constant"), atol=1e-12)
+
+
+def test_the_textbook_example(engine):
+    X, K = np.arange(9.0).reshape(3, 3), np.arange(4.0).reshape(2, 2)
+    assert kf.corr2d(X, K).tolist() == [[19, 25], [37, 43]]
+    edges = np.ones((6, 8))
+    edges[:, 2:6] = 0
+    assert kf.corr2d(edges, [[1, -1]]).tolist() == [[0, 1, 0, 0, 0, -1, 0]] * 6
+    assert not kf.corr2d(edges.T, [[1, -1]]).any()
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_kernels_larger_than_the_image(engine, boundary):
+    pixels, kernel = image("float64", (2, 3)), np.random.default_rng(5).normal(size=(9, 8))
+    for mode in ("same", "full"):
+        got = kf.correlate(pixels, kernel, mode=mode, boundary=boundary)
+        check(got, reference.correlate(pixels, kernel, mode, boundary), pixels, kernel)
+    with pytest.raises(ArgumentError, match=r"kernel: expected at most 2×3, the image, in mode 'valid'; received 9×8"):
+        kf.correlate(pixels, kernel, mode="valid")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_not_finite_keeps_to_its_footprint(engine, value, dtype):
+    pixels = np.ones((40, 50), dtype)
+    pixels[20, 30] = value
+    kernel = np.array([[1.0, 0.0, 2.0], [0.5, 1.0, -1.0], [1.0, 1.0, 1e-300]])
+    got = kf.correlate(pixels, kernel)
+    with np.errstate(invalid="ignore"):
+        expected = reference.correlate(pixels, kernel.astype(dtype))
+    assert np.array_equal(np.isnan(got), np.isnan(expected))
+    assert np.array_equal(np.isposinf(got), np.isposinf(expected))
+    assert np.isfinite(got).sum() == got.size - 9
+
+
+def test_the_rule_for_the_dtype_of_the_result():
+    kernel = [[1.0]]
+    for dtype in ("bool", "uint8", "int8", "uint16", "int16", "float16", "float32"):
+        assert kf.correlate(np.ones((2, 2), dtype), kernel).dtype == np.float32
+    for dtype in ("int32", "uint32", "int64", "uint64", "float64"):
+        assert kf.correlate(np.ones((2, 2), dtype), kernel).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32"])
+def test_integer_results_are_rounded_and_saturated(engine, dtype):
+    limits = np.iinfo(dtype)
+    pixels = np.array([[0.5, 1.5, 2.5, -0.5, 1e12, -1e12, np.nan]])
+    got = kf.correlate(pixels, [[1.0]], dtype=dtype)
+    assert got.dtype == dtype
+    assert got.tolist() == [[0, 2, 2, 0, limits.max, limits.min, 0]]
+
+
+def test_out_is_written_and_may_overlap_the_image():
+    pixels, kernel = image("float32", (200, 210)), np.ones((3, 5)) / 15
+    expected = kf.correlate(pixels, kernel)
+    for out in (np.empty((200, 210), np.float32), np.empty((200, 420), np.float32)[:, ::2]):
+        assert kf.correlate(pixels, kernel, out=out) is out
+        assert np.array_equal(out, expected)
+    overlapping = pixels.copy()
+    assert kf.correlate(overlapping, kernel, out=overlapping) is overlapping
+    assert np.array_equal(overlapping, expected)
+    swapped = np.empty((200, 210), ">f4")
+    assert np.array_equal(kf.correlate(pixels, kernel, out=swapped), expected)
+    saturated = np.empty((200, 210), np.uint8)
+    assert np.array_equal(kf.correlate(pixels, kernel, out=saturated), kf.correlate(pixels, kernel, dtype="uint8"))
+
+
+def test_empty_batches_are_empty_results_and_empty_images_are_errors(engine):
+    assert kf.correlate(np.empty((0, 4, 5)), np.ones((3, 3))).shape == (0, 4, 5)
+    assert kf.correlate(np.empty((3, 0, 2, 4, 5)), np.ones((3, 3)), mode="full").shape == (3, 0, 2, 6, 7)
+    for shape in ((0, 5), (5, 0), (2, 0, 0)):
+        with pytest.raises(ArgumentError, match="image: expected at least one pixel"):
+            kf.correlate(np.empty(shape), [[1.0]])
+
+
+def test_kernel_objects_bring_their_anchor():
+    pixels = image("float64", (9, 9))
+    for down, right in itertools.product((-3, 0, 2), (-1, 4)):
+        moved = kf.correlate(pixels, kf.kernels.shift(down, right), boundary="wrap")
+        assert np.array_equal(moved, np.roll(pixels, (down, right), (0, 1)))
+        flipped = kf.convolve(pixels, kf.kernels.shift(down, right).flipped(), boundary="wrap")
+        assert np.array_equal(flipped, moved)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (dict(image=[1.0, 2.0]), ArgumentError, "image: expected at least two axes"),
+        (dict(image=np.ones((2, 2), complex)), DtypeError, "image: expected integers or floats"),
+        (dict(image=np.full((2, 2), 2**60)), DataError, r"image: expected integers within ±2\*\*53"),
+        (
+            dict(kernel=[1.0]),
+            ArgumentError,
+            r"kernel: expected two axes \(kh, kw\), not empty; received shape \(1,\)",
+        ),
+        (dict(kernel=np.ones((0, 3))), ArgumentError, "kernel: expected two axes"),
+        (dict(kernel=[["a"]]), DtypeError, "kernel: expected real numbers"),
+        (dict(mode="Same"), ArgumentError, "mode: expected one of"),
+        (dict(boundary="edge"), ArgumentError, "boundary: expected one of"),
+        (dict(origin=2), ArgumentError, "origin: expected -1 to 1"),
+        (dict(origin=(1, 2, 3)), ArgumentError, "origin: expected an integer or two"),
+        (dict(origin=0.5), ArgumentError, "origin: expected integers"),
+        (dict(origin=1, mode="valid"), ArgumentError, "origin: expected 0 in mode 'valid'"),
+        (dict(dtype="complex128"), DtypeError, "dtype: expected one of"),
+        (dict(out=np.empty((2, 2))), ArgumentError, r"out: expected shape \(5, 6\); received \(2, 2\)"),
+        (
+            dict(out=np.empty((5, 6)), dtype="float32"),
+            DtypeError,
+            "out: expected dtype float32; received float64",
+        ),
+        (dict(out=[1]), DtypeError, "out: expected a NumPy array; received list"),
+    ],
+)
+def test_errors_name_argument_expectation_and_remedy(arguments, error, message):
+    call = {"image": np.ones((5, 6)), "kernel": np.ones((3, 3)), **arguments}
+    with pytest.raises(error, match=message) as caught:
+        kf.correlate(**call)
+    assert "\n" not in str(caught.value)
+    if "origin" in arguments or "mode" in arguments:
+        with pytest.raises(error, match=message):
+            kf.convolve(**call)
+
+
+def test_corr2d_is_two_dimensional():
+    with pytest.raises(ArgumentError, match=r"X: expected two axes \(H, W\); received shape \(1, 2, 2\)"):
+        kf.corr2d(np.ones((1, 2, 2)), [[1.0]])
+    with pytest.raises(ArgumentError, match="K: expected two axes"):
+        kf.corr2d(np.ones((2, 2)), [1.0])
