@@ -1,0 +1,149 @@
+"""The rule that the producer used beyond the border, read off the border pixels of the after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernelfield.correlation import correlate
+from kernelfield.engine.border import extended, frames
+from kernelfield.geometry import BOUNDARIES, Boundary, Window, boundary_index
+from kernelfield.learning.pair import Pair
+from kernelfield.learning.support import Support
+
+# In this order a rule stands for others that give the same numbers: reflect is the default of `correlate`.
+_ORDER: tuple[Boundary, ...] = ("reflect", "nearest", "mirror", "wrap", "constant")
+
+
+@dataclass(frozen=True)
+class BoundaryRule:
+    """What the border pixels say.
+
+    Attributes
+    ----------
+    name : str or None
+        A name of scipy.ndimage; ``"copy"`` where the border pixels are those of the before, unfiltered (as Pillow's
+        kernels do); None where it cannot be told or no known rule fits.
+    cval : float
+        The value outside, for ``"constant"``.
+    candidates : tuple of str
+        All the rules that explain the border pixels; several where the pair cannot tell them apart.
+    reason : str
+        A phrase for people.
+    """
+
+    name: str | None
+    cval: float
+    candidates: tuple[str, ...]
+    reason: str
+
+
+def find_boundary(
+    pair: Pair,
+    kernel: np.ndarray,
+    offsets: tuple[float, ...],
+    support: Support,
+    variance: float,
+    censor: bool,
+) -> BoundaryRule:
+    """Return the rule whose prediction of the border pixels leaves no more than the residual's `variance`."""
+    if not pair.same_size:
+        return BoundaryRule(None, 0.0, (), "not needed: the after holds only pixels whose window lies inside")
+    if support.size == (1, 1):
+        return BoundaryRule(None, 0.0, BOUNDARIES, "cannot tell: the kernel does not reach beyond the image")
+    windows = tuple(Window(n, a, n - 1 - a) for n, a in zip(support.size, support.anchor))
+    squares, count, cval = _squares(pair, kernel, offsets, (windows[0], windows[1]), censor)
+    if not count:
+        return BoundaryRule(None, 0.0, (), "cannot tell: no border pixel counts")
+    floor = max(variance, pair.exact_variance(0.0, 1))
+    allowed = floor * (2.0 * count + 12.0 * np.sqrt(count))
+    fitting = {rule: square for rule, square in squares.items() if square <= allowed}
+    if not fitting:
+        return BoundaryRule(None, 0.0, (), "no known rule explains the border pixels")
+    best = min(fitting.values())
+    alike = [rule for rule, square in fitting.items() if square - best <= 25.0 * floor + 0.02 * best]
+    candidates = tuple(rule for rule in (*_ORDER, "copy") if rule in alike)
+    shape = pair.shapes[0]
+    first = candidates[0]
+    if all(_same_rule(first, rule, shape, (windows[0], windows[1])) for rule in candidates):
+        if len(candidates) == 1:
+            return BoundaryRule(first, cval if first == "constant" else 0.0, candidates, "from the border pixels")
+        others = " and ".join(candidates[1:])
+        return BoundaryRule(first, 0.0, candidates, f"from the border pixels; {others} gives the same for this kernel")
+    return BoundaryRule(None, 0.0, candidates, f"cannot tell: {', '.join(candidates)} explain the border alike")
+
+
+def _same_rule(a: str, b: str, shape: tuple[int, ...], windows: tuple[Window, Window]) -> bool:
+    """Return whether two rules read the same pixels for these windows."""
+    if a == b:
+        return True
+    if "copy" in (a, b) or "constant" in (a, b):
+        return False
+    return all(
+        np.array_equal(*(boundary_index(n, w.before, w.after, rule) for rule in (a, b)))  # type: ignore[arg-type]
+        for n, w in zip(shape, windows)
+    )
+
+
+def _squares(
+    pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], windows: tuple[Window, Window], censor: bool
+) -> tuple[dict[str, float], int, float]:
+    """Return the squared residual over the border pixels under each rule, their number, and the best constant."""
+    shape = pair.shapes[0]
+    rows: dict[str, list[np.ndarray]] = {rule: [] for rule in (*BOUNDARIES, "copy")}
+    slopes: list[np.ndarray] = []
+    for plane, offset in zip(pair.planes, offsets):
+        for place in frames(shape, windows):
+            where = slice(*place[0]), slice(*place[1])
+            keep = np.ones(plane.after[where].shape, bool)
+            for bad in (plane.bad_after, plane.clipped if censor else None):
+                if bad is not None:
+                    keep &= ~bad[where]
+            if plane.bad_before is not None:
+                keep &= ~_touched(plane.bad_before, kernel.shape, windows, place)
+            after = plane.after[where].astype(np.float64)[keep]
+            image = plane.before[None]
+
+            def predict(rule: Boundary, cval: float = 0.0) -> np.ndarray:
+                strip = extended(image, windows, rule, cval, *place)  # noqa: B023
+                return correlate(strip[0], kernel, mode="valid", dtype=np.float64)[keep]  # noqa: B023
+
+            for rule in BOUNDARIES:
+                rows[rule].append(after - predict(rule) - offset)
+            slopes.append(predict("constant", 1.0) - predict("constant"))
+            rows["copy"].append(after - plane.before[where].astype(np.float64)[keep])
+    joined = {rule: np.concatenate(parts) for rule, parts in rows.items()}
+    slope = np.concatenate(slopes)
+    steepness = float(slope @ slope)
+    cval = float(slope @ joined["constant"]) / steepness if steepness > 1e-12 * max(1, slope.size) else 0.0
+    cval = _tidy(cval, pair, joined["constant"], slope)
+    joined["constant"] = joined["constant"] - cval * slope
+    return {rule: float(part @ part) for rule, part in joined.items()}, slope.size, cval
+
+
+def _touched(
+    bad: np.ndarray,
+    size: tuple[int, ...],
+    windows: tuple[Window, Window],
+    place: tuple[tuple[int, int], tuple[int, int]],
+) -> np.ndarray:
+    """Return which outputs at `place` would read a bad pixel under any rule."""
+    image = bad[None].astype(np.uint8)
+    hits = [
+        correlate(extended(image, windows, rule, 0.0, *place)[0], np.ones(size), mode="valid") for rule in BOUNDARIES
+    ]
+    touched: np.ndarray = np.logical_or.reduce([hit > 0.5 for hit in hits])
+    return touched
+
+
+def _tidy(cval: float, pair: Pair, residual: np.ndarray, slope: np.ndarray) -> float:
+    """Return the nearest whole multiple of the step (or 0) where it explains the border as well."""
+    step = pair.step or 1.0
+    left = residual - cval * slope
+    slack = float(left @ left) + 25.0 * pair.exact_variance(0.0, 1)
+    for candidate in (0.0, round(cval / step) * step):
+        left = residual - candidate * slope
+        if float(left @ left) <= slack * 1.01:
+            return float(candidate)
+    return cval

@@ -1,0 +1,130 @@
+"""The Gram matrix of all windows of an image, from its lag products.
+
+``G[u, v] = sum over p of x[p + u] * x[p + v]`` depends on `u` and `v` almost only through the lag ``d = v - u``: it is
+the sum of ``f_d[q] = x[q] * x[q + d]`` over the rectangle of all ``q = p + u``. These rectangles share a core; they
+differ in at most ``kh - 1`` rows and ``kw - 1`` columns at each side. The core is summed once for each lag, the rows
+and columns of the sides one by one, and every entry is the core plus the sides that its rectangle holds: exact, at
+the cost of a few applications of the kernel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernelfield.engine.plan import lag_products
+
+
+def block_rows(rows: int) -> int:
+    """Return rows a block: enough blocks for every core, few enough to sum at once."""
+    return max(16, -(-rows // 64))
+
+
+def gram_matrix(image: np.ndarray, size: tuple[int, int], shift: float) -> np.ndarray:
+    """Return ``G`` of all windows of `image` less `shift`, float64, shape (kh * kw, kh * kw).
+
+    Parameters
+    ----------
+    image : numpy.ndarray, shape (H, W)
+        Finite, at least ``2 * size - 1`` along each axis.
+    size : (int, int)
+        ``(kh, kw)``.
+    shift : float
+        Taken away from every pixel.
+    """
+    kh, kw = size
+    pieces = _pieces(image, size, shift)
+    gram = np.zeros((kh, kw, kh, kw))
+    for dr in range(kh):
+        sums = _spread(_spread(pieces[:, :, dr], kh, 0), kw, 1)
+        for dc in range(-kw + 1 if dr else 0, kw):
+            us = slice(0, kh - dr), slice(max(0, -dc), kw - max(0, dc))
+            values = sums[us[0], us[1], dc + kw - 1]
+            _diagonal(gram, dr, dc)[...] = values
+            _diagonal(gram.transpose(2, 3, 0, 1), dr, dc)[...] = values
+    return gram.reshape(kh * kw, kh * kw)
+
+
+def window_totals(image: np.ndarray, size: tuple[int, int], shift: float) -> np.ndarray:
+    """Return ``sum over p of x[p + u] - shift``, float64, shape (kh, kw); arguments as in `gram_matrix`."""
+    kh, kw = size
+    bands = [(0, kh - 1), (kh - 1, image.shape[0] - kh + 1), (image.shape[0] - kh + 1, image.shape[0])]
+    lines = [image[a:b].astype(np.float64) - shift for a, b in (bands[0], bands[2])]
+    core = image[bands[1][0] : bands[1][1]]
+    middle = np.empty((1, image.shape[1]))
+    sides = np.r_[0 : kw - 1, image.shape[1] - kw + 1 : image.shape[1]]
+    middle[0, sides] = core[:, sides].sum(axis=0, dtype=np.float64) - shift * core.shape[0]
+    inner = core[:, kw - 1 : image.shape[1] - kw + 1]
+    ones = np.broadcast_to(np.ones((1, inner.shape[1]), image.dtype), inner.shape)
+    total = lag_products(ones, inner, (1, 1), block_rows(inner.shape[0]), 0.0, shift).sum()
+    rows = []
+    for line, inside in ((lines[0], None), (middle, total), (lines[1], None)):
+        between = line[:, kw - 1 : image.shape[1] - kw + 1]
+        centre = between.sum(axis=1, keepdims=True) if inside is None else np.full((1, 1), inside)
+        rows.append(np.hstack([line[:, : kw - 1], centre, line[:, image.shape[1] - kw + 1 :]]))
+    return _spread(_spread(np.vstack(rows), kh, 0), kw, 1)
+
+
+def _pieces(image: np.ndarray, size: tuple[int, int], shift: float) -> np.ndarray:
+    """Return the lag products of the core and of every row and column of the sides.
+
+    Shape (2 kh - 1, 2 kw - 1, kh, 2 kw - 1): along the first two axes the rows (columns) of the first side, the
+    core, those of the second side; along the last two the lags ``dr >= 0`` and ``dc > -kw``.
+    """
+    kh, kw = size
+    rows, columns = image.shape[0] - kh + 1, image.shape[1] - kw + 1
+    pieces = np.empty((2 * kh - 1, 2 * kw - 1, kh, 2 * kw - 1))
+    parts = ((slice(0, kh - 1), (0, kh - 1)), (slice(kh, None), (rows, rows + kh - 1)))
+    flanks = ((slice(0, kw - 1), (0, kw - 1)), (slice(kw, None), (columns, columns + kw - 1)))
+    inner_rows, inner_columns = (kh - 1, rows), (kw - 1, columns)
+
+    anchors, around = _around(image, inner_rows, inner_columns, size)
+    lags = kh, 2 * kw - 1
+    core = lag_products(anchors, around, lags, block_rows(anchors.shape[0]), shift, shift)
+    pieces[kh - 1, kw - 1] = core.sum(axis=0)
+    for place, band in parts:
+        if kh > 1:
+            anchors, around = _around(image, band, inner_columns, size)
+            pieces[place, kw - 1] = lag_products(anchors, around, lags, 1, shift, shift)
+    for place, band in flanks:
+        if kw > 1:
+            anchors, around = _around(image, inner_rows, band, size)
+            turned = np.ascontiguousarray(anchors.T), np.ascontiguousarray(around.T)
+            products = lag_products(*turned, lags[::-1], 1, shift, shift)
+            pieces[kh - 1, place] = products.transpose(0, 2, 1)
+    for place, band in parts if kh > 1 and kw > 1 else ():
+        for side, flank in flanks:
+            anchors, around = (a.astype(np.float64) - shift for a in _around(image, band, flank, size))
+            windows = np.lib.stride_tricks.sliding_window_view(around, lags)[: anchors.shape[0], : anchors.shape[1]]
+            pieces[place, side] = anchors[:, :, None, None] * windows
+    return pieces
+
+
+def _around(
+    image: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the anchors ``rows`` × ``columns`` and what their lags reach; beyond the image, zeros nobody uses."""
+    kh, kw = size
+    first, last = columns[0] - kw + 1, columns[1] + kw - 1
+    bottom = rows[1] + kh - 1
+    around = image[rows[0] : bottom, max(0, first) : last]
+    missing = (max(0, bottom - image.shape[0]), max(0, -first), max(0, last - image.shape[1]))
+    if any(missing):
+        around = np.pad(around, ((0, missing[0]), missing[1:]))
+    return image[rows[0] : rows[1], columns[0] : columns[1]], around
+
+
+def _spread(pieces: np.ndarray, k: int, axis: int) -> np.ndarray:
+    """Return for each of `k` shifts the core plus the lines of the sides that the shifted rectangle holds."""
+    pieces = np.moveaxis(pieces, axis, 0)
+    sums = np.repeat(pieces[k - 1 : k], k, axis=0)
+    sums[: k - 1] += np.cumsum(pieces[k - 2 :: -1], axis=0)[::-1] if k > 1 else 0
+    sums[1:] += np.cumsum(pieces[k:], axis=0)
+    return np.moveaxis(sums, 0, axis)
+
+
+def _diagonal(gram: np.ndarray, dr: int, dc: int) -> np.ndarray:
+    """Return the view of the entries ``gram[u, u + d]``, indexed by the rows and columns of `u` that exist."""
+    kh, kw = gram.shape[:2]
+    start = gram[0, max(0, -dc), dr, max(0, dc) :]
+    strides = gram.strides[0] + gram.strides[2], gram.strides[1] + gram.strides[3]
+    return np.lib.stride_tricks.as_strided(start, (kh - dr, kw - abs(dc)), strides)

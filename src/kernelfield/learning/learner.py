@@ -1,0 +1,261 @@
+"""`learn`: from a before and an after to the filter between them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernelfield.errors import ArgumentError, DataError
+from kernelfield.kernels import Kernel, match
+from kernelfield.learning.boundary import find_boundary
+from kernelfield.learning.estimate import Estimate, estimate_kernel, polish
+from kernelfield.learning.exact import Moments, solve
+from kernelfield.learning.fit import Fit
+from kernelfield.learning.linearity import examine
+from kernelfield.learning.pair import Pair, prepare
+from kernelfield.learning.rational import as_integers
+from kernelfield.learning.residual import measure, unclipped_share
+from kernelfield.learning.search import find_support, widened
+from kernelfield.learning.support import Support, centred
+from kernelfield.learning.verdict import Evidence, explain, judge
+
+_LARGEST_SIZE = 63
+
+
+def learn(
+    before: ArrayLike,
+    after: ArrayLike,
+    *,
+    size: int | tuple[int, int] | None = None,
+    max_size: int = 31,
+    mask: ArrayLike | None = None,
+    clip: str | tuple[float, float] | None = "auto",
+    channel_axis: int | str | None = "auto",
+) -> Fit:
+    """Return the filter that made `after` from `before`: its kernel, with errors, name, boundary and verdict.
+
+    Exact least squares of ``after[p] = sum over u of kernel[u] * before[p + u] + offset`` over the positions whose
+    window lies inside the image.
+
+    Parameters
+    ----------
+    before, after : array_like, shape (H, W) or (H, W, C)
+        The same size, or an after smaller by ``(kh - 1, kw - 1)``, the valid part. NaN and infinite pixels are left
+        out. The channels of a colour image share one kernel, each with its own offset.
+    size : int or (int, int), optional
+        Of the kernel, centred on the output pixel (element ``size // 2``). Found if not given, up to `max_size`,
+        and then the centre is found too. For a smaller after the sizes say it.
+    max_size : int
+        Largest size to look for, at most 63.
+    mask : array_like of bool, optional
+        True where a pixel counts. Of the shape of `before` (windows that hold a False are left out) or of `after`.
+    clip : "auto", None or (low, high)
+        Values of the after at or beyond these ends are left out where they would spoil the fit. ``"auto"`` takes the
+        ends of an integer dtype, or 0 and 1 for floats that lie on 255ths or 65535ths; None leaves none out.
+    channel_axis : int or "auto"
+        Which axis of a three-dimensional image holds channels; ``"auto"`` takes a last axis of up to 4.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ArgumentError
+        If shapes, size, mask or clip cannot be.
+    DataError
+        If too few pixels remain for the kernel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kernelfield as kf
+    >>> before = np.random.default_rng(0).random((40, 50))
+    >>> fit = kf.learn(before, kf.correlate(before, [[1.0, -1.0]], boundary="mirror"))
+    >>> fit.verdict, fit.size, fit.anchor, fit.boundary
+    ('exact', (1, 2), (0, 1), 'mirror')
+    >>> fit.kernel.weights.round(6)
+    array([[ 1., -1.]])
+    """
+    pair = prepare(before, after, mask, clip, channel_axis)
+    support, censor, noise = _choose_support(pair, size, max_size)
+    estimate = estimate_kernel(pair, support, censor)
+    while noise is not None and estimate.variance > 1.05 * noise + 0.1 * pair.exact_variance(0.0, 1):
+        # Border pixels spoil the fit: the producer's kernel is larger than its weights that are not zero.
+        wider = widened(support, pair, max_size)
+        if wider == support:
+            break
+        support = wider
+        estimate = estimate_kernel(pair, support, censor)
+    if not censor and pair.clipped and _few_lie(pair, estimate):
+        estimate, censor = estimate_kernel(pair, support, True), True
+    if censor and estimate.solution.undetermined.size:
+        # What is left cannot tell; perhaps the ends of the range are honest values, as in a drawing.
+        everything = estimate_kernel(pair, support, False)
+        if everything.solution.rank > estimate.solution.rank:
+            estimate, censor = everything, False
+    return _describe(pair, estimate)
+
+
+def _choose_support(
+    pair: Pair, size: int | tuple[int, int] | None, max_size: int
+) -> tuple[Support, bool, float | None]:
+    """Return the support by shapes, by the caller's wish, or by search."""
+    if not isinstance(max_size, (int, np.integer)) or not 1 <= max_size <= _LARGEST_SIZE:
+        raise ArgumentError(f"max_size: expected an integer from 1 to {_LARGEST_SIZE}; received {max_size!r}")
+    before, after = pair.shapes
+    wish = None if size is None else _check_size(size)
+    if not pair.same_size:
+        implied = before[0] - after[0] + 1, before[1] - after[1] + 1
+        if wish not in (None, implied):
+            raise ArgumentError(
+                f"size: expected {implied[0]}×{implied[1]}, as an after of {after[0]}×{after[1]} from a before of "
+                f"{before[0]}×{before[1]} says; received {wish[0]}×{wish[1]}; leave it out"
+            )
+        if max(implied) > _LARGEST_SIZE:
+            raise ArgumentError(
+                f"after: expected at most {_LARGEST_SIZE - 1} rows and columns less than before's "
+                f"{before[0]}×{before[1]}; received {after[0]}×{after[1]}; crop both to the same scene"
+            )
+        support = Support(0, 0, *implied)
+    elif wish is not None:
+        support = centred(wish)
+    else:
+        return find_support(pair, int(max_size))
+    positions = support.positions(before, after)
+    room = [p.stop - p.start for p in positions]
+    coefficients = support.rows * support.columns
+    if min(room) <= 0 or room[0] * room[1] * len(pair.planes) < coefficients + len(pair.planes):
+        raise DataError(
+            f"size: expected at least {coefficients + 1} positions for {support.rows}×{support.columns} coefficients "
+            f"and an offset; received {max(0, room[0]) * max(0, room[1])} in an image of {before[0]}×{before[1]}; "
+            "take a smaller size or a larger image"
+        )
+    return support, _needs_censoring(pair, support), None
+
+
+def _check_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return `size` for both axes."""
+    values = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(values) != 2 or not all(isinstance(v, (int, np.integer)) and 1 <= v <= _LARGEST_SIZE for v in values):
+        raise ArgumentError(f"size: expected one or two integers from 1 to {_LARGEST_SIZE}; received {size!r}")
+    return int(values[0]), int(values[1])
+
+
+def _needs_censoring(pair: Pair, support: Support) -> bool:
+    """Return whether clipped values spoil the fit, so that they have to be left out."""
+    if not pair.clipped:
+        return False
+    moments = pair.moments(support, False)
+    kernel = solve(moments).kernel
+    noise = moments.unexplained(kernel) / moments.freedom
+    return noise > pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
+
+
+def _few_lie(pair: Pair, estimate: Estimate) -> bool:
+    """Return whether a few clipped values spoil what is otherwise no more than rounding."""
+    if estimate.variance > pair.exact_variance(0.0, 1, float((estimate.kernel**2).sum())):
+        return False
+    residual = measure(pair, estimate.kernel, estimate.offsets, estimate.support, False)
+    return residual.largest > 0.6 * pair.step
+
+
+def _describe(pair: Pair, estimate: Estimate) -> Fit:
+    """Return the fit: the estimate with its names, boundary and verdict."""
+    support, moments, solution = estimate.support, estimate.moments, estimate.solution
+    complete = solution.rank == estimate.kernel.size
+    evidence = _evidence(pair, estimate, complete)
+    if complete and pair.step > 0.0 and evidence.sd_at_rounding:
+        polished = polish(pair, estimate)
+        if polished.whole:
+            # Every pixel that counts was seen to lie within half a step.
+            better = replace(evidence, largest=pair.step / 2.0)
+        else:
+            better = _evidence(pair, polished, complete)
+        if better.at_rounding:
+            estimate, evidence = polished, better
+    verdict = judge(evidence)
+    kernel, stderr, whole = estimate.kernel, estimate.stderr, estimate.whole
+    least = 1e-9 * max(float(np.abs(kernel).max()), 1e-300)
+    if complete and whole is None and not (verdict == "exact" and pair.step > 0.0):
+        whole = as_integers(kernel, stderr, least)
+    anchor = support.anchor if pair.same_size else (support.rows // 2, support.columns // 2)
+    known = match(kernel, anchor, 5.0 * np.maximum(stderr, least), estimate.offsets[0]) if complete else None
+    parameters = dict(known.parameters) if known else {}
+    rule = find_boundary(pair, kernel, estimate.offsets, support, evidence.sd**2, estimate.censor)
+    rows, columns = (p.stop - p.start for p in support.positions(*pair.shapes))
+    return Fit(
+        kernel=Kernel(kernel, known.name if known else None, parameters, None, anchor),
+        stderr=stderr,
+        offset=estimate.offsets if len(estimate.offsets) > 1 else estimate.offsets[0],
+        boundary=rule.name,
+        cval=rule.cval,
+        boundary_candidates=rule.candidates,
+        boundary_reason=rule.reason,
+        name=known.name if known else None,
+        description=known.description if known else "no known filter",
+        integers=whole[0] if whole else None,
+        divisor=whole[1] if whole else None,
+        rank=solution.rank,
+        undetermined=solution.undetermined.reshape(-1, *support.size),
+        r2=evidence.r2,
+        residual_sd=evidence.sd,
+        samples=moments.count,
+        excluded=rows * columns * len(pair.planes) - moments.count,
+        rounding=estimate.rounding if verdict == "exact" else None,
+        verdict=verdict,
+        explanation=explain(verdict, evidence),
+        parameters=parameters,
+        notes=_notes(pair, estimate),
+        channels=tuple(str(i) for i in range(len(pair.planes))) if len(pair.planes) > 1 else ("grey",),
+    )
+
+
+def _evidence(pair: Pair, estimate: Estimate, complete: bool) -> Evidence:
+    """Return what the verdict is drawn from; the signs of nonlinearity only where more than rounding is left."""
+    kernel, moments, support = estimate.kernel, estimate.moments, estimate.support
+    allowed = pair.exact_variance(moments.square, moments.count, float((kernel**2).sum()))
+    sd, largest = float(np.sqrt(estimate.variance)), float("inf")
+    if estimate.variance <= 1.1 * allowed:
+        residual = measure(pair, kernel, estimate.offsets, support, estimate.censor)
+        sd, largest = residual.sd, residual.largest
+    unclipped = unclipped_share(pair, kernel, estimate.offsets, support) if estimate.censor else 0.0
+    r2 = 1.0 if moments.square == 0.0 else max(0.0, 1.0 - sd**2 * moments.count / moments.square)
+    evidence = Evidence(sd, largest, pair.step, float(np.sqrt(allowed)), r2, complete, unclipped, None)
+    if evidence.at_rounding:
+        return evidence
+    return replace(evidence, linearity=examine(pair, kernel, estimate.offsets, support, estimate.censor))
+
+
+def _notes(pair: Pair, estimate: Estimate) -> tuple[str, ...]:
+    """Return what else the user should know."""
+    notes = []
+    if estimate.solution.undetermined.size:
+        p, rank = estimate.kernel.size, estimate.solution.rank
+        notes.append(
+            f"{p - rank} of {p} directions of the kernel change nothing in this pair; a picture with more detail, "
+            "or a smaller size if you know it, would tell"
+        )
+    if len(pair.planes) > 1:
+        notes += _disagreement(estimate)
+    return tuple(notes)
+
+
+def _disagreement(estimate: Estimate) -> list[str]:
+    """Return a note if kernels learned one a channel explain the pair better than the shared one."""
+    apart, freedom = 0.0, 0
+    for statistics in estimate.statistics:
+        moments = Moments.of(statistics)
+        own = moments.unexplained(solve(moments).kernel)
+        apart += own
+        freedom += moments.freedom
+    p = estimate.kernel.size
+    extra = p * (len(estimate.statistics) - 1)
+    shared = estimate.moments.unexplained(estimate.kernel)
+    gain = (shared - apart) / extra / max(apart / max(1, freedom), 1e-300)
+    # The F statistic is near 1 if one kernel serves all; 1 % of the residual is what a user would care for.
+    if gain > 1.0 + 6.0 * np.sqrt(2.0 / extra) and shared > 1.01 * apart:
+        return ["the channels disagree: each has a kernel of its own; learn them per channel"]
+    return []

@@ -1,0 +1,73 @@
+"""Whether what a kernel leaves looks like noise or like a filter that is not linear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernelfield.learning.pair import Pair
+from kernelfield.learning.residual import Block, blocks
+from kernelfield.learning.support import Support
+
+_BINS = 32
+_SAMPLE = 1 << 20
+_FEWEST = 400
+
+
+@dataclass(frozen=True)
+class Linearity:
+    """Signs of a filter that is not linear, from a sample of the residual.
+
+    Attributes
+    ----------
+    curve : float
+        Share of the residual's variance that a function of the predicted value explains: a tone curve, a gamma.
+    texture : float
+        Root mean square of the residual in the quarter of the image with most contrast, over that in the quarter
+        with least: about 1 for noise, large for a filter that looks at its neighbourhood.
+    """
+
+    curve: float
+    texture: float
+
+
+def examine(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support, censor: bool) -> Linearity:
+    """Return the signs, from rows spread over the image."""
+    every = max(1, pair.planes[0].after.size * len(pair.planes) // _SAMPLE)
+    parts = [
+        _columns(block, support)
+        for plane, offset in zip(pair.planes, offsets)
+        for block in blocks(plane, kernel, offset, support, censor, every)
+    ]
+    predicted, residual, contrast = (np.concatenate(part) for part in zip(*parts))
+    if residual.size < _FEWEST:
+        return Linearity(0.0, 1.0)
+    total = float(((residual - residual.mean()) ** 2).sum())
+    between = _between(predicted, residual) - total * (_BINS - 1) / residual.size
+    order = np.argsort(contrast, kind="stable")
+    quarter = residual.size // 4
+    calm, busy = (float(np.sqrt(np.mean(residual[part] ** 2))) for part in (order[:quarter], order[-quarter:]))
+    floor = np.sqrt(pair.exact_variance(0.0, 1))
+    return Linearity(max(0.0, between / total) if total > 0 else 0.0, busy / max(calm, floor, 1e-300))
+
+
+def _columns(block: Block, support: Support) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return predicted value, residual and local contrast of the positions of a block that count."""
+    keep = slice(None) if block.bad is None else ~block.bad
+    rows, columns = (min(max(a, 0), n - 1) for a, n in zip(support.anchor, support.size))
+    shape = block.after.shape
+    under = block.windows[rows : rows + shape[0], columns : columns + shape[1]].astype(np.float64)
+    contrast = np.zeros(shape)
+    for axis in (0, 1):
+        if shape[axis] > 1:
+            contrast += np.abs(np.gradient(under, axis=axis))
+    residual = block.residual.astype(np.float64)
+    return (block.after - residual)[keep].ravel(), residual[keep].ravel(), contrast[keep].ravel()
+
+
+def _between(predicted: np.ndarray, residual: np.ndarray) -> float:
+    """Return the sum of squares between bins of equal numbers of predicted values."""
+    order = np.argsort(predicted, kind="stable")
+    mean = residual.mean()
+    return float(sum(part.size * (part.mean() - mean) ** 2 for part in np.array_split(residual[order], _BINS)))

@@ -1,0 +1,47 @@
+"""Coefficients as integers over a divisor, when they are that within their errors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# How many errors a coefficient may lie from an integer over the divisor.
+_ERRORS = 5.0
+# How probable it may be that coefficients without a divisor look as if they had this one.
+_CHANCE = 1e-4
+_LARGEST = 1024
+_POWERS = tuple(1 << n for n in range(11, 17))
+
+
+def as_integers(kernel: np.ndarray, stderr: np.ndarray, least: float) -> tuple[np.ndarray, int] | None:
+    """Return integers and the smallest divisor with ``integers / divisor == kernel`` within the errors, or None.
+
+    Divisors up to 1024 and powers of two up to 65536 are tried. A divisor so large that coefficients without one
+    would seem to have it by chance is not believed.
+
+    Parameters
+    ----------
+    kernel, stderr : numpy.ndarray
+        Coefficients and their standard errors.
+    least : float
+        The error that arithmetic alone leaves, as a lower limit of each error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_integers(np.array([[0.25001, 0.5, 0.24999]]), np.full((1, 3), 1e-5), 0.0)
+    (array([[1, 2, 1]]), 4)
+    """
+    error = _ERRORS * np.maximum(stderr, least)
+    if not np.isfinite(error).all():
+        return None
+    chance = 1.0
+    for divisor in (*range(1, _LARGEST + 1), *_POWERS):
+        widths = np.minimum(1.0, 2.0 * error * divisor)
+        chance += float(np.exp(np.log(widths).sum())) if widths.all() else 0.0
+        if chance - 1.0 > _CHANCE:
+            return None
+        scaled = kernel * divisor
+        integers = np.rint(scaled)
+        if (np.abs(scaled - integers) <= error * divisor).all():
+            return integers.astype(np.int64), divisor
+    return None

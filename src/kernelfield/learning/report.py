@@ -1,0 +1,70 @@
+"""A fit as plain text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from kernelfield.learning.fit import Fit
+
+# Kernels up to this many columns are printed whole.
+_WIDEST = 11
+
+
+def facts(fit: Fit) -> list[tuple[str, str]]:
+    """Return what there is to say of the fit besides the numbers of its kernel, as label and text."""
+    rows, columns = fit.size
+    name = fit.description
+    lines = [
+        ("verdict", f"{fit.verdict}: {fit.explanation}"),
+        ("filter", name),
+        ("size", f"{rows}×{columns}, anchor (row {fit.anchor[0]}, column {fit.anchor[1]}) over the output pixel"),
+    ]
+    if fit.integers is not None:
+        whole = "the weights themselves" if fit.divisor == 1 else f"the weights times {fit.divisor}"
+        lines.append(("integers", whole))
+    offset = fit.offset if isinstance(fit.offset, tuple) else (fit.offset,)
+    truncated = ", about -0.5 because the producer truncates" if fit.rounding == "truncated" else ""
+    lines.append(("offset", ", ".join(f"{value:.4g}" for value in offset) + truncated))
+    if fit.boundary is None:
+        lines.append(("boundary", fit.boundary_reason))
+    else:
+        value = f" ({fit.cval:g})" if fit.boundary == "constant" else ""
+        lines.append(("boundary", f"{fit.boundary}{value} ({fit.boundary_reason})"))
+    lines.append(("rank", f"{fit.rank} of {rows * columns} directions determined"))
+    finite = fit.stderr[np.isfinite(fit.stderr)]
+    if finite.size:
+        lines.append(("errors", f"standard errors up to {finite.max():.2g}"))
+    lines.append(("residual", f"standard deviation {fit.residual_sd:.4g}, R² {fit.r2:.9f}"))
+    left_out = f"{fit.excluded:,} left out (clipped, NaN or masked)" if fit.excluded else "none left out"
+    lines.append(("samples", f"{fit.samples:,} used, {left_out}"))
+    lines += [("note", note) for note in fit.notes]
+    return lines
+
+
+def table(fit: Fit) -> list[list[str]]:
+    """Return the weights as text: integers where they are that, else as many digits as the errors allow."""
+    if fit.integers is not None:
+        return [[str(value) for value in row] for row in fit.integers.tolist()]
+    finite = fit.stderr[np.isfinite(fit.stderr) & (fit.stderr > 0)]
+    digits = 4 if not finite.size else int(np.clip(np.ceil(-np.log10(finite.min())), 3, 8))
+    # Adding zero turns -0.0 into 0.0.
+    return [[f"{round(value, digits) + 0.0:.{digits}f}" for value in row] for row in fit.kernel.weights.tolist()]
+
+
+def report(fit: Fit) -> str:
+    """Return the whole fit as text."""
+    lines = [f"{label:<9} {text}" for label, text in facts(fit)]
+    cells = table(fit)
+    heading = "kernel, as cross-correlation weights (flip both axes for strict convolution)"
+    if fit.divisor not in (None, 1):
+        heading += f", each over {fit.divisor}"
+    lines.append(f"{heading}:")
+    if fit.size[1] > _WIDEST:
+        lines.append("  (too wide to print; see .kernel)")
+    else:
+        width = max(len(cell) for row in cells for cell in row)
+        lines += ["  " + "  ".join(cell.rjust(width) for cell in row) for row in cells]
+    return "\n".join(lines)

@@ -1,0 +1,171 @@
+"""The sums that exact learning needs, taken once over a pair of images; sums of two blocks add.
+
+Positions that do not count are left out exactly, by subtracting their windows from the sums over all positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kernelfield.engine.plan import lag_products
+from kernelfield.learning.gram import block_rows, gram_matrix, window_totals
+
+# Below this many multiply-adds the products of all windows are cheaper than the strips.
+_SMALL = 1 << 27
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Sums over the positions of a pair, enough for least squares with an offset.
+
+    Attributes
+    ----------
+    size : (int, int)
+        Rows and columns of the support; there are ``p = rows * columns`` coefficients, row-major.
+    count : int
+        Positions.
+    gram : numpy.ndarray, shape (p, p)
+        ``sum of (x[p + u] - before_shift) * (x[p + v] - before_shift)``.
+    cross : numpy.ndarray, shape (p,)
+        ``sum of (x[p + u] - before_shift) * (y[p] - after_shift)``.
+    total : numpy.ndarray, shape (p,)
+        ``sum of x[p + u] - before_shift``.
+    after_total, after_square : float
+        Sums of ``y[p] - after_shift`` and of its square.
+    before_shift, after_shift : float
+        Constants near the means, taken away before any product so that no digits are lost.
+    """
+
+    size: tuple[int, int]
+    count: int
+    gram: np.ndarray
+    cross: np.ndarray
+    total: np.ndarray
+    after_total: float
+    after_square: float
+    before_shift: float
+    after_shift: float
+
+    def __add__(self, other: Statistics) -> Statistics:
+        """Return the statistics of both sets of positions; the supports and shifts must be the same."""
+        return self._combined(other, 1)
+
+    def __sub__(self, other: Statistics) -> Statistics:
+        """Return the statistics without the positions of `other`."""
+        return self._combined(other, -1)
+
+    def _combined(self, other: Statistics, sign: int) -> Statistics:
+        same = (self.size, self.before_shift, self.after_shift)
+        if same != (other.size, other.before_shift, other.after_shift):
+            raise ValueError("statistics combine only over one support and the same shifts")
+        return replace(
+            self,
+            count=self.count + sign * other.count,
+            gram=self.gram + sign * other.gram,
+            cross=self.cross + sign * other.cross,
+            total=self.total + sign * other.total,
+            after_total=self.after_total + sign * other.after_total,
+            after_square=self.after_square + sign * other.after_square,
+        )
+
+    def centred(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return the Gram matrix, right-hand side and sum of squares about the means: the offset is eliminated."""
+        n = max(1, self.count)
+        gram = self.gram - np.outer(self.total, self.total) / n
+        cross = self.cross - self.total * (self.after_total / n)
+        return gram, cross, max(0.0, self.after_square - self.after_total**2 / n)
+
+    def offset(self, kernel: np.ndarray) -> float:
+        """Return the offset that goes with the coefficients `kernel`."""
+        n = max(1, self.count)
+        after = self.after_shift + self.after_total / n
+        return float(after - (self.before_shift + self.total / n) @ kernel.ravel())
+
+
+def shift_near_mean(image: np.ndarray, bad: np.ndarray | None = None) -> float:
+    """Return a constant near the mean of `image` where it is not `bad`; an integer for integer images."""
+    every = tuple(slice(None, None, max(1, n // 64)) for n in image.shape)
+    sample = image[every] if bad is None else image[~bad][:: max(1, image.size // 4096)]
+    mean = float(sample.mean(dtype=np.float64))
+    return float(round(mean)) if image.dtype.kind in "iu" else float(np.float32(mean))
+
+
+def gather(
+    before: np.ndarray,
+    after: np.ndarray,
+    size: tuple[int, int],
+    before_shift: float,
+    after_shift: float,
+    excluded: np.ndarray | None = None,
+) -> Statistics:
+    """Return the statistics of all positions that are not `excluded`.
+
+    Parameters
+    ----------
+    before : numpy.ndarray, shape (M + kh - 1, N + kw - 1)
+        The window of position ``(i, j)`` starts at ``before[i, j]``. Finite.
+    after : numpy.ndarray, shape (M, N)
+        One value a position. Finite.
+    size : (int, int)
+        ``(kh, kw)``.
+    before_shift, after_shift : float
+        See `Statistics`.
+    excluded : numpy.ndarray of bool, shape (M, N), optional
+        Positions that do not count.
+    """
+    if excluded is not None and excluded.any():
+        bad = int(np.count_nonzero(excluded))
+        if 2 * bad > excluded.size:
+            return _of_windows(before, after, size, before_shift, after_shift, ~excluded)
+        whole = gather(before, after, size, before_shift, after_shift)
+        return whole - _of_windows(before, after, size, before_shift, after_shift, excluded)
+    rows, columns = after.shape
+    kh, kw = size
+    if after.size * (kh * kw) ** 2 <= _SMALL or rows < kh or columns < kw:
+        everything = np.ones(after.shape, bool)
+        return _of_windows(before, after, size, before_shift, after_shift, everything)
+    cross = lag_products(after, before, size, block_rows(rows), after_shift, before_shift).sum(axis=0)
+    square = lag_products(after, after, (1, 1), block_rows(rows), after_shift, after_shift).sum()
+    ones = np.broadcast_to(np.ones((1, columns), after.dtype), after.shape)
+    after_total = lag_products(ones, after, (1, 1), block_rows(rows), 0.0, after_shift).sum()
+    return Statistics(
+        size=size,
+        count=after.size,
+        gram=gram_matrix(before, size, before_shift),
+        cross=cross.ravel(),
+        total=window_totals(before, size, before_shift).ravel(),
+        after_total=float(after_total),
+        after_square=float(square),
+        before_shift=before_shift,
+        after_shift=after_shift,
+    )
+
+
+def _of_windows(
+    before: np.ndarray,
+    after: np.ndarray,
+    size: tuple[int, int],
+    before_shift: float,
+    after_shift: float,
+    chosen: np.ndarray,
+) -> Statistics:
+    """Return the statistics of the `chosen` positions from their windows, written out one by one."""
+    p = size[0] * size[1]
+    gram, cross, total = np.zeros((p, p)), np.zeros(p), np.zeros(p)
+    after_total = after_square = 0.0
+    windows = np.lib.stride_tricks.sliding_window_view(before, size)
+    rows, columns = np.nonzero(chosen)
+    step = max(1, _CHUNK // p)
+    for start in range(0, rows.size, step):
+        where = rows[start : start + step], columns[start : start + step]
+        x = windows[where].reshape(-1, p).astype(np.float64) - before_shift
+        y = after[where].astype(np.float64) - after_shift
+        gram += x.T @ x
+        cross += y @ x
+        total += x.sum(axis=0)
+        after_total += float(y.sum())
+        after_square += float(y @ y)
+    return Statistics(size, rows.size, gram, cross, total, after_total, after_square, before_shift, after_shift)
