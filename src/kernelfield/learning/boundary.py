@@ -12,6 +12,8 @@ from kernelfield.geometry import BOUNDARIES, Boundary, Window, boundary_index
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.support import Support
 
+# Border pixels along one side that are looked at: they are many, and one corner lies among them.
+_LONGEST = 1024
 # In this order a rule stands for others that give the same numbers: reflect is the default of `correlate`.
 _ORDER: tuple[Boundary, ...] = ("reflect", "nearest", "mirror", "wrap", "constant")
 
@@ -94,7 +96,7 @@ def _squares(
     rows: dict[str, list[np.ndarray]] = {rule: [] for rule in (*BOUNDARIES, "copy")}
     slopes: list[np.ndarray] = []
     for plane, offset in zip(pair.planes, offsets):
-        for place in frames(shape, windows):
+        for place in (_part(frame) for frame in frames(shape, windows)):
             where = slice(*place[0]), slice(*place[1])
             keep = np.ones(plane.after[where].shape, bool)
             for bad in (plane.bad_after, plane.clipped if censor else None):
@@ -120,6 +122,12 @@ def _squares(
     cval = _tidy(cval, pair, joined["constant"], slope)
     joined["constant"] = joined["constant"] - cval * slope
     return {rule: float(part @ part) for rule, part in joined.items()}, slope.size, cval
+
+
+def _part(frame: tuple[tuple[int, int], tuple[int, int]]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return so much of a frame as tells the rule."""
+    (top, bottom), (left, right) = frame
+    return (top, min(bottom, top + _LONGEST)), (left, min(right, left + _LONGEST))
 
 
 def _touched(

@@ -156,14 +156,15 @@ def grid_step(image: np.ndarray) -> float:
     Integers lie on 1, or on their greatest common divisor (12 bits shifted into 16); floats may lie on 1, 1/255 or
     1/65535. An image of few levels is not taken for a sampled scale.
     """
-    sample = image.ravel()[:: max(1, image.size // _SAMPLE)]
+    every = max(1, image.size // (_SAMPLE if image.dtype.kind in "iu" else _SAMPLE >> 5))
+    sample = image.ravel()[::every]
     if image.dtype.kind in "iu":
         step = int(np.gcd.reduce(sample.astype(np.int64) - int(sample[0])))
         return float(step) if step > 1 and np.unique(sample[: 1 << 16]).size >= _FEWEST_LEVELS else 1.0
-    sample = sample[np.isfinite(sample)][: 1 << 18].astype(np.float64)
+    sample = sample[np.isfinite(sample)].astype(np.float64)
+    slack = 2e-2 if image.dtype == np.float32 else 1e-6
     for step_size in (1.0, 1 / 255, 1 / 65535):
         levels = sample / step_size
-        slack = 2e-2 if image.dtype == np.float32 else 1e-6
         if levels.size and np.abs(levels - np.rint(levels)).max() < slack:
             return step_size if np.unique(np.rint(levels)).size >= _FEWEST_LEVELS else 0.0
     return 0.0

@@ -34,12 +34,11 @@ def as_integers(kernel: np.ndarray, stderr: np.ndarray, least: float) -> tuple[n
     error = _ERRORS * np.maximum(stderr, least)
     if not np.isfinite(error).all():
         return None
-    chance = 1.0
-    for divisor in (*range(1, _LARGEST + 1), *_POWERS):
-        widths = np.minimum(1.0, 2.0 * error * divisor)
-        chance += float(np.exp(np.log(widths).sum())) if widths.all() else 0.0
-        if chance - 1.0 > _CHANCE:
-            return None
+    divisors = np.array((*range(1, _LARGEST + 1), *_POWERS))
+    with np.errstate(divide="ignore"):
+        widths = np.log(np.minimum(1.0, 2.0 * error.ravel() * divisors[:, None]))
+    believed = np.cumsum(np.exp(widths.sum(axis=1))) <= _CHANCE
+    for divisor in divisors[believed].tolist():
         scaled = kernel * divisor
         integers = np.rint(scaled)
         if (np.abs(scaled - integers) <= error * divisor).all():

@@ -98,7 +98,7 @@ def blocks(
     rows, columns = support.positions(plane.before.shape, plane.after.shape)
     excluded = plane.excluded(support, censor)
     dtype = np.dtype(dtype or working_dtype(plane))
-    step = max(support.rows, _BLOCK // max(1, columns.stop - columns.start))
+    step = max(support.rows, _BLOCK // every // max(1, columns.stop - columns.start))
     for start in range(rows.start, rows.stop, step * every):
         part = slice(start, min(rows.stop, start + step))
         windows = plane.before[support.windows((part, columns))]

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import kernelfield as kf
+from kernelfield.errors import DataError, FileError
+from kernelfield.learning.record import to_record, write_text
+
+RNG = np.random.default_rng(5)
+GREY = RNG.integers(0, 256, (60, 70)).astype(np.uint8)
+COLOUR = RNG.random((40, 50, 3)).astype(np.float32)
+KERNEL = [[0.1, -0.2, 0.05], [0.3, 0.6, 0.0]]
+
+
+def shrug() -> kf.Fit:
+    """A fit that cannot tell: infinite errors, undetermined directions."""
+    return kf.learn(np.tile(np.arange(30.0), (20, 1)), np.tile(np.arange(30.0), (20, 1)), size=3)
+
+
+FITS = {
+    "rounded": lambda: kf.learn(GREY, kf.correlate(GREY, [[-1, 18, -1]], dtype="uint8", boundary="mirror")),
+    "float": lambda: kf.learn(COLOUR[..., 0], kf.correlate(COLOUR[..., 0], KERNEL)),
+    "colour": lambda: kf.learn(COLOUR, np.stack([kf.correlate(COLOUR[..., i], KERNEL) for i in range(3)], axis=2)),
+    "named": lambda: kf.learn(COLOUR[..., 0], kf.correlate(COLOUR[..., 0], kf.kernels.gaussian(1.1))),
+    "undetermined": shrug,
+}
+
+
+@pytest.fixture(params=FITS)
+def fit(request) -> kf.Fit:
+    return FITS[request.param]()
+
+
+def test_what_is_saved_is_what_is_loaded(fit, tmp_path):
+    fit.save(tmp_path / "filter.json")
+    again = kf.Fit.load(tmp_path / "filter.json")
+    np.testing.assert_array_equal(again.kernel.weights, fit.kernel.weights)
+    np.testing.assert_array_equal(again.stderr, fit.stderr)
+    np.testing.assert_array_equal(again.undetermined, fit.undetermined)
+    for name in fit.__dataclass_fields__:
+        if name not in ("kernel", "stderr", "undetermined", "integers", "parameters"):
+            assert getattr(again, name) == getattr(fit, name), name
+    assert dict(again.parameters) == dict(fit.parameters)
+    assert (again.anchor, again.size) == (fit.anchor, fit.size)
+    np.testing.assert_equal(again.integers, fit.integers)
+    assert to_record(again) == to_record(fit)
+
+
+def test_loaded_filters_do_the_same(fit, tmp_path):
+    fit.save(tmp_path / "filter.json")
+    image = COLOUR if isinstance(fit.offset, tuple) else GREY
+    np.testing.assert_array_equal(kf.Fit.load(tmp_path / "filter.json").apply(image), fit.apply(image))
+
+
+def test_the_file_is_strict_ascii_json(fit, tmp_path):
+    fit.save(tmp_path / "filter.json")
+    text = (tmp_path / "filter.json").read_bytes().decode("ascii")
+    assert text.endswith("}\n")
+    assert json.loads(text, parse_constant=pytest.fail)["format"] == 1
+
+
+def test_an_unknown_error_is_null():
+    assert any(None in row for row in to_record(shrug())["stderr"])
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "3", '{"format": 1}', '{"format": 7}', "[" * 100_000, "NaN"])
+def test_something_else_is_refused(tmp_path, text):
+    path = tmp_path / "filter.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"filter\.json"):
+        kf.Fit.load(path)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileError, match="cannot be read"):
+        kf.Fit.load(tmp_path / "filter.json")
+
+
+def test_a_large_file_is_not_read(tmp_path):
+    path = tmp_path / "filter.json"
+    with path.open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(DataError, match="at most 64 MB"):
+        kf.Fit.load(path)
+
+
+def test_nothing_half_written_is_seen(tmp_path, monkeypatch):
+    path = tmp_path / "filter.json"
+    path.write_text("old")
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(FileError, match="No space left"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
