@@ -31,13 +31,14 @@ def test_output_sizes_are_those_of_numpy(size, n, mode):
         assert Window.of(size, mode).output_size(n) == len(np.convolve(np.ones(n), np.ones(size), mode))
 
 
-def test_interior_outputs_are_those_whose_window_lies_inside():
-    for size in range(1, 6):
-        for n in range(1, 9):
-            window = Window.of(size, "same")
-            start, stop = window.interior(n)
-            inside = [p for p in range(n) if p - window.before >= 0 and p + window.after < n]
-            assert list(range(start, stop)) == inside
+@given(st.integers(1, 6), st.integers(1, 20), st.integers(1, 4), st.integers(1, 4), st.sampled_from(["valid", "same"]))
+def test_stride_and_dilation_are_those_of_numpy_slices(size, n, stride, dilation, mode):
+    window = Window.of(size, mode, stride=stride, dilation=dilation)
+    line = np.arange(-window.before, n + window.after)
+    starts = [i for i in range(0, len(line), stride) if i + dilation * (size - 1) < len(line)]
+    assert window.output_size(n) == len(starts)
+    inside = [k for k, i in enumerate(starts) if line[i] >= 0 and line[i + dilation * (size - 1)] < n]
+    assert list(range(*window.interior(n))) == inside
 
 
 def test_bad_words_are_named():

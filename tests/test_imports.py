@@ -17,6 +17,8 @@ RANKS = [
     ("errors",),
     ("geometry", "arrays"),
     ("engine", "kernels", "matrix", "receptive", "images"),
+    ("operation",),
+    ("checks",),
     ("correlation",),
     ("learning", "layers", "coding", "cluster", "dropin"),
     ("apps",),
@@ -24,6 +26,7 @@ RANKS = [
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 # Chooser above the methods: within a folder these may import their neighbours, and not the other way round.
 METHODS = {
+    "arrays": ({"torch", "tensorflow", "jax", "mxnet", "base"}, {"select"}),
     "engine": ({"reference", "direct", "lags", "portable", "separable", "spectral"}, {"border", "plan"}),
     "kernels": ({"differences", "edges", "smoothing", "sharpening"}, {"catalogue"}),
 }

@@ -21,7 +21,7 @@ BOUNDARIES: tuple[Boundary, ...] = ("constant", "nearest", "reflect", "mirror", 
 
 @dataclass(frozen=True)
 class Window:
-    """A window of `size` elements that slides along one axis.
+    """A window of `size` elements, `dilation` apart, that slides along one axis in steps of `stride`.
 
     Parameters
     ----------
@@ -29,38 +29,53 @@ class Window:
         Elements of the window (the kernel's extent), at least 1.
     before, after : int
         Elements that the axis is extended by in front and behind.
+    stride, dilation : int
+        At least 1.
 
     Examples
     --------
     >>> window = Window.of(3, "same")
     >>> window.before, window.after, window.output_size(8), window.interior(8)
     (1, 1, 8, (1, 7))
+    >>> Window.of(3, "valid", stride=2, dilation=2).output_size(9)
+    3
     """
 
     size: int
     before: int = 0
     after: int = 0
+    stride: int = 1
+    dilation: int = 1
 
     @classmethod
-    def of(cls, size: int, mode: Mode, origin: int = 0) -> Window:
-        """Return the window of a mode; element ``size // 2 + origin`` lies over the output in ``"same"``.
+    def of(cls, size: int, mode: Mode, origin: int = 0, stride: int = 1, dilation: int = 1) -> Window:
+        """Return the window of a mode; element ``size // 2 + origin`` lies over the output pixel in ``"same"``.
 
-        That is the centre of scipy.ndimage; for even sizes it is the element behind the middle.
+        That is the centre of scipy.ndimage; for even sizes it is the element behind the middle. With a stride, every
+        `stride`-th output remains, from the first.
         """
+        reach = dilation * (size - 1)
         if mode == "valid":
-            return cls(size)
+            return cls(size, 0, 0, stride, dilation)
         if mode == "full":
-            return cls(size, size - 1, size - 1)
-        anchor = size // 2 + origin
-        return cls(size, anchor, size - 1 - anchor)
+            return cls(size, reach, reach, stride, dilation)
+        before = dilation * (size // 2 + origin)
+        return cls(size, before, reach - before, stride, dilation)
+
+    @property
+    def span(self) -> int:
+        """Elements from the first to the last that the window covers."""
+        return self.dilation * (self.size - 1) + 1
 
     def output_size(self, n: int) -> int:
         """Return the number of places the window takes on an axis of `n` elements (0 if it does not fit)."""
-        return max(0, n + self.before + self.after - self.size + 1)
+        return max(0, (n + self.before + self.after - self.span) // self.stride + 1)
 
     def interior(self, n: int) -> tuple[int, int]:
-        """Return start and stop of the outputs whose window lies inside the axis; empty as ``(before, before)``."""
-        return self.before, self.before + max(0, n - self.size + 1)
+        """Return start and stop of the outputs whose window lies inside the axis; equal where there are none."""
+        first = -(-self.before // self.stride)
+        last = (n - self.span + self.before) // self.stride
+        return first, max(first, last + 1)
 
 
 def boundary_index(n: int, before: int, after: int, boundary: Boundary) -> np.ndarray:

@@ -5,13 +5,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from cases import needs_halide
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-pytest.importorskip("halide")
-
 from kernelfield.engine import _halide
 from kernelfield.engine.direct import correlate
+
+pytestmark = needs_halide
 
 PAIRS = [(i, o) for i in _halide.INPUT_TYPES for o in ("float32", "float64")]
 

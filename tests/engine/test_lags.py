@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+from cases import needs_halide
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("halide")
-
 from kernelfield.engine import lags as module
 from kernelfield.engine.lags import lag_products
+
+pytestmark = needs_halide
 
 TYPES = [
     ("uint8", "uint8"),

@@ -8,6 +8,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import skimage
@@ -83,7 +84,6 @@ def test_png_8_and_16_bit(store, kind, samples, dtype, interlace, make):
 
 
 def test_png_16_bit_colour_keeps_both_bytes_through_every_filter(store, make):
-    cv2 = pytest.importorskip("cv2")
     colour = make.ramp((64, 50, 3), "u2")
     done, data = cv2.imencode(".png", colour[..., ::-1])
     assert done

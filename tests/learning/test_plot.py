@@ -95,7 +95,7 @@ def test_extreme_pictures_can_be_drawn():
     assert not panels(plot(wide))["Kernel 1×31"].texts
 
 
-@pytest.mark.parametrize(("form", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+@pytest.mark.parametrize(("form", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_files_are_the_same_every_time(fit, form, start):
     first, second = (encode(plot(fit, PHOTOGRAPH, SHARP), form) for _ in range(2))
     assert first.startswith(start)

@@ -1,0 +1,1 @@
+"""Methods that compute on plain NumPy arrays; `plan` chooses among them."""

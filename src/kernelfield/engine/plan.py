@@ -69,7 +69,7 @@ def engine() -> tuple[str, str]:
     if wish == "portable":
         return "portable", f"{ENVIRONMENT_VARIABLE}=portable"
     if halide_is_installed():
-        return "direct", "Halide, specialised by kernel shape and dtype"
+        return "direct", "Halide, compiled for each dtype"
     if wish == "halide":
         raise ArgumentError(f"{ENVIRONMENT_VARIABLE}=halide: the package halide is not installed; unset it")
     return "portable", "halide is not installed"
@@ -114,3 +114,44 @@ def lag_products(
     """Return lag products by the engine in use; `lags.lag_products` says what they are."""
     method = portable.lag_products if engine()[0] == "portable" else lags.lag_products
     return method(a, b, window, block_rows, a_shift, b_shift)
+
+
+def forward(
+    image: np.ndarray,
+    weights: np.ndarray,
+    out: np.ndarray,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> None:
+    """Write the cross-correlation of a layer into `out`; `channels.forward` says what it is."""
+    if out.size:
+        portable.forward(image, weights, out, stride, dilation, groups)
+
+
+def weight_gradient(
+    image: np.ndarray,
+    gradient: np.ndarray,
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """Return the gradient of a layer with respect to its weights (C_out, C_in / groups, kh, kw)."""
+    if not gradient.size:
+        return np.zeros((gradient.shape[1], image.shape[1] // groups, *kernel_size), gradient.dtype)
+    return portable.weight_gradient(image, gradient, kernel_size, stride, dilation, groups)
+
+
+def image_gradient(
+    gradient: np.ndarray,
+    weights: np.ndarray,
+    image_shape: tuple[int, int, int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """Return the gradient of a layer with respect to its image (N, C_in, H, W)."""
+    if not gradient.size:
+        return np.zeros(image_shape, gradient.dtype)
+    return portable.image_gradient(gradient, weights, image_shape, stride, dilation, groups)

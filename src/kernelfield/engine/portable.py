@@ -1,15 +1,21 @@
 """The engine in NumPy and SciPy alone, for platforms that have no Halide wheel.
 
-The same functions as `direct` and `lags`, with the same meaning: NaN keep to their footprint, no weight is dropped.
+The same functions as `direct`, `lags`, `channels` and `gradients`, with the same meaning: NaN keep to their footprint, no weight is dropped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.fft
+from numpy.lib.stride_tricks import as_strided
 
 # Rows of this many bytes stay in the second-level cache while every weight passes over them.
 _CACHE = 1 << 18
+
+# Of windows laid out as the columns of a matrix: large enough for BLAS, small enough for the cache.
+_MATRIX = 1 << 20
 
 
 def correlate(image: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
@@ -63,3 +69,102 @@ def lag_products(
                 spectrum[r] += np.einsum("yf,yf->f", left, right[r : r + end - start])
         out[i] = scipy.fft.irfft(spectrum, length)[:, : lags[1]]
     return out
+
+
+def forward(
+    image: np.ndarray,
+    weights: np.ndarray,
+    out: np.ndarray,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> None:
+    """Write the layer `channels.forward` defines into `out`: windows as columns of a matrix, times the weights."""
+    rows_of_weights = weights.reshape(groups, weights.shape[0] // groups, -1).astype(out.dtype, copy=False)
+    windows = _windows(image, weights.shape[2:], out.shape[2:], stride, dilation, groups)
+    for n, g, rows in _blocks(windows, out.dtype.itemsize):
+        into = out[n].reshape(groups, -1, *out.shape[2:])[g, :, rows]
+        with np.errstate(invalid="ignore", over="ignore"):
+            into[...] = (rows_of_weights[g] @ _columns(windows[n, g], rows, out.dtype)).reshape(into.shape)
+
+
+def weight_gradient(
+    image: np.ndarray,
+    gradient: np.ndarray,
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """Return the gradient `gradients.weight_gradient` defines; products in the type of `gradient`, their sum wider."""
+    windows = _windows(image, kernel_size, gradient.shape[2:], stride, dilation, groups)
+    taps = windows.shape[2:5]
+    total = np.zeros((groups, gradient.shape[1] // groups, taps[0] * taps[1] * taps[2]))
+    for n, g, rows in _blocks(windows, gradient.dtype.itemsize):
+        part = gradient[n].reshape(groups, -1, *gradient.shape[2:])[g, :, rows]
+        with np.errstate(invalid="ignore", over="ignore"):
+            total[g] += part.reshape(len(part), -1) @ _columns(windows[n, g], rows, gradient.dtype).T
+    with np.errstate(invalid="ignore", over="ignore"):
+        return total.reshape(gradient.shape[1], *taps).astype(gradient.dtype)
+
+
+def image_gradient(
+    gradient: np.ndarray,
+    weights: np.ndarray,
+    image_shape: tuple[int, int, int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """Return the gradient `gradients.image_gradient` defines: columns, each added to the window it belongs to."""
+    out = np.zeros(image_shape, gradient.dtype)
+    columns_of_weights = weights.reshape(groups, weights.shape[0] // groups, -1).astype(gradient.dtype, copy=False)
+    windows = _windows(out, weights.shape[2:], gradient.shape[2:], stride, dilation, groups, writeable=True)
+    for n, g, rows in _blocks(windows, gradient.dtype.itemsize):
+        part = gradient[n].reshape(groups, -1, *gradient.shape[2:])[g, :, rows]
+        into = windows[n, g, :, :, :, rows]
+        with np.errstate(invalid="ignore", over="ignore"):
+            columns = (columns_of_weights[g].T @ part.reshape(len(part), -1)).reshape(into.shape)
+            for tap in np.ndindex(into.shape[1:3]):
+                into[:, tap[0], tap[1]] += columns[:, tap[0], tap[1]]
+    return out
+
+
+def _windows(
+    image: np.ndarray,
+    kernel_size: tuple[int, ...],
+    output_size: tuple[int, ...],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    writeable: bool = False,
+) -> np.ndarray:
+    """Return the view (N, groups, channels, kh, kw, OH, OW) of all windows of an image (N, C, H, W)."""
+    count, channels = image.shape[:2]
+    shape = count, groups, channels // groups, *kernel_size, *output_size
+    batch, channel, row, column = image.strides
+    steps = batch, channel * (channels // groups), channel
+    taps = row * dilation[0], column * dilation[1]
+    return as_strided(
+        image, shape, (*steps, *taps, row * stride[0], column * stride[1]), subok=False, writeable=writeable
+    )
+
+
+def _blocks(windows: np.ndarray, itemsize: int) -> Iterator[tuple[int, int, slice]]:
+    """Yield image, group and rows of outputs whose matrix of columns takes about `_MATRIX` bytes."""
+    count, groups = windows.shape[:2]
+    height = windows.shape[5]
+    row_bytes = int(np.prod(windows.shape[2:5])) * windows.shape[6] * itemsize
+    step = max(1, min(height, _MATRIX // max(1, row_bytes)))
+    for n in range(count):
+        for g in range(groups):
+            for start in range(0, height, step):
+                yield n, g, slice(start, min(height, start + step))
+
+
+def _columns(windows: np.ndarray, rows: slice, dtype: np.dtype) -> np.ndarray:
+    """Return windows (channels, kh, kw, OH, OW) of some rows as the columns of a matrix."""
+    part = windows[..., rows, :]
+    matrix = np.empty(part.shape, dtype)
+    matrix[...] = part
+    return matrix.reshape(part.shape[0] * part.shape[1] * part.shape[2], -1)

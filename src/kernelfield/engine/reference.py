@@ -5,6 +5,8 @@ It shares no code with the methods it checks, not even the index arithmetic. The
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 
@@ -71,3 +73,74 @@ def lag_products(
                 for j in range(a.shape[1]):
                     out[r, c] += (float(a[i, j]) - a_shift) * (float(b[i + r, j + c]) - b_shift)
     return out
+
+
+def layer_terms(
+    image_shape: tuple[int, ...],
+    weights_shape: tuple[int, ...],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> Iterator[tuple[tuple[int, int, int, int], tuple[int, int, int, int], tuple[int, int, int, int]]]:
+    """Yield the places (output, weight, pixel) of every product that a layer of kernels adds up."""
+    count, _, height, width = image_shape
+    filters, channels, kh, kw = weights_shape
+    for n in range(count):
+        for o in range(filters):
+            group = o // (filters // groups)
+            for c in range(channels):
+                for a in range(kh):
+                    for b in range(kw):
+                        i = 0
+                        while i * stride[0] + (kh - 1) * dilation[0] < height:
+                            j = 0
+                            while j * stride[1] + (kw - 1) * dilation[1] < width:
+                                row, column = i * stride[0] + a * dilation[0], j * stride[1] + b * dilation[1]
+                                yield (n, o, i, j), (o, c, a, b), (n, group * channels + c, row, column)
+                                j += 1
+                            i += 1
+
+
+def forward(
+    image: np.ndarray,
+    weights: np.ndarray,
+    out: np.ndarray,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> None:
+    """Write the cross-correlation of a layer: image (N, C, H, W), weights (O, C/groups, kh, kw), out (N, O, OH, OW)."""
+    total = np.zeros(out.shape)
+    for output, weight, pixel in layer_terms(image.shape, weights.shape, stride, dilation, groups):
+        total[output] += float(weights[weight]) * float(image[pixel])
+    out[...] = total
+
+
+def weight_gradient(
+    image: np.ndarray,
+    gradient: np.ndarray,
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """Return the gradient of ``(gradient * forward(image, weights)).sum()`` with respect to the weights, float64."""
+    total = np.zeros((gradient.shape[1], image.shape[1] // groups, *kernel_size))
+    for output, weight, pixel in layer_terms(image.shape, total.shape, stride, dilation, groups):
+        total[weight] += float(gradient[output]) * float(image[pixel])
+    return total
+
+
+def image_gradient(
+    gradient: np.ndarray,
+    weights: np.ndarray,
+    image_shape: tuple[int, int, int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """Return the gradient of ``(gradient * forward(image, weights)).sum()`` with respect to the image, float64."""
+    total = np.zeros(image_shape)
+    for output, weight, pixel in layer_terms(image_shape, weights.shape, stride, dilation, groups):
+        total[pixel] += float(gradient[output]) * float(weights[weight])
+    return total

@@ -107,13 +107,10 @@ def _squares(
             after = plane.after[where].astype(np.float64)[keep]
             image = plane.before[None]
 
-            def predict(rule: Boundary, cval: float = 0.0) -> np.ndarray:
-                strip = extended(image, windows, rule, cval, *place)  # noqa: B023
-                return correlate(strip[0], kernel, mode="valid", dtype=np.float64)[keep]  # noqa: B023
-
+            predicted = {rule: _predicted(image, kernel, windows, place, rule)[keep] for rule in BOUNDARIES}
             for rule in BOUNDARIES:
-                rows[rule].append(after - predict(rule) - offset)
-            slopes.append(predict("constant", 1.0) - predict("constant"))
+                rows[rule].append(after - predicted[rule] - offset)
+            slopes.append(_predicted(image, kernel, windows, place, "constant", 1.0)[keep] - predicted["constant"])
             rows["copy"].append(after - plane.before[where].astype(np.float64)[keep])
     joined = {rule: np.concatenate(parts) for rule, parts in rows.items()}
     slope = np.concatenate(slopes)
@@ -128,6 +125,20 @@ def _part(frame: tuple[tuple[int, int], tuple[int, int]]) -> tuple[tuple[int, in
     """Return so much of a frame as tells the rule."""
     (top, bottom), (left, right) = frame
     return (top, min(bottom, top + _LONGEST)), (left, min(right, left + _LONGEST))
+
+
+def _predicted(
+    image: np.ndarray,
+    kernel: np.ndarray,
+    windows: tuple[Window, Window],
+    place: tuple[tuple[int, int], tuple[int, int]],
+    rule: Boundary,
+    cval: float = 0.0,
+) -> np.ndarray:
+    """Return what the kernel gives at `place` under a rule."""
+    strip = extended(image, windows, rule, cval, *place)[0]
+    result: np.ndarray = correlate(strip, kernel, mode="valid", dtype=np.float64)
+    return result
 
 
 def _touched(

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.correlation import check_image, correlate
+from kernelfield.checks import check_image
+from kernelfield.correlation import correlate
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels import Kernel
 from kernelfield.learning.record import from_record, to_record, write_text
@@ -148,7 +149,8 @@ class Fit:
     def _apply(self, plane: np.ndarray, offset: float, rule: str) -> np.ndarray:
         """Return one channel filtered."""
         copied = rule == "copy"
-        result = correlate(plane, self.kernel, boundary="reflect" if copied else rule, cval=self.cval, dtype=np.float64)
+        inner = "reflect" if copied else rule
+        result: np.ndarray = correlate(plane, self.kernel, boundary=inner, cval=self.cval, dtype=np.float64)
         result += offset
         if plane.dtype.kind in "iu":
             limits = np.iinfo(plane.dtype)

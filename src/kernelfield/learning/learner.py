@@ -169,11 +169,9 @@ def _describe(pair: Pair, estimate: Estimate) -> Fit:
     evidence = _evidence(pair, estimate, complete)
     if complete and pair.step > 0.0 and evidence.sd_at_rounding:
         polished = polish(pair, estimate)
-        if polished.whole:
-            # Every pixel that counts was seen to lie within half a step.
-            better = replace(evidence, largest=pair.step / 2.0)
-        else:
-            better = _evidence(pair, polished, complete)
+        # Integers over a divisor were seen to leave every pixel that counts within half a step.
+        near = replace(evidence, largest=pair.step / 2.0)
+        better = near if polished.whole else _evidence(pair, polished, complete)
         if better.at_rounding:
             estimate, evidence = polished, better
     verdict = judge(evidence)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.correlation import check_image, correlate
+from kernelfield.checks import check_image
+from kernelfield.correlation import correlate
 from kernelfield.errors import ArgumentError, MissingDependencyError
 from kernelfield.learning.report import table
 

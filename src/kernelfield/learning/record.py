@@ -75,13 +75,14 @@ def from_record(cls: type[Fit], path: Path) -> Fit:
     except (json.JSONDecodeError, RecursionError):
         raise DataError(f"{path}: expected the JSON that learn --json writes; received something else") from None
     try:
-        return _build(cls, record)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        return build(cls, record)
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DataError(f"{path}: expected a filter as learn --json writes it; {what}") from None
 
 
-def _build(cls: type[Fit], record: Any) -> Fit:
+def build(cls: type[Fit], record: Any) -> Fit:
+    """Return the fit that a record describes; raise LookupError, TypeError or ValueError if it describes none."""
     if not isinstance(record, dict):
         raise TypeError(f"received {type(record).__name__}, not an object")
     if record["format"] != FORMAT:

@@ -1,0 +1,187 @@
+"""The command line: what can be typed, and what becomes of an error.
+
+Only cyclopts is imported here; a command imports its work when it runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+import kernelfield
+from kernelfield.apps.messages import UsageError, fail
+from kernelfield.apps.options import clip_ends, kernel_size
+from kernelfield.errors import KernelfieldError
+
+BoundaryName = Literal["reflect", "nearest", "mirror", "wrap", "constant", "copy"]
+
+app = App(
+    name="kernelfield",
+    help="The convolution kernels that act on images: learn them from a before and an after, and apply them.",
+    version=kernelfield.__version__,
+    # Markdown would import a parser that takes longer than all the rest.
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),
+)
+
+
+@app.command
+def learn(
+    before: Path,
+    after: Path,
+    /,
+    *,
+    json: bool = False,
+    plot: Path | None = None,
+    save: Path | None = None,
+    size: str | None = None,
+    max_size: int = 31,
+    mask: Path | None = None,
+    clip: Annotated[str, Parameter(allow_leading_hyphen=True)] = "auto",
+    channel: str | None = None,
+    per_channel: bool = False,
+    max_pixels: int | None = None,
+) -> None:
+    """Learn the filter that made one picture from another, and say how sure that is.
+
+    Parameters
+    ----------
+    before
+        The picture: PNG, JPEG, TIFF or NPY.
+    after
+        The same picture, filtered.
+    json
+        Print the result as JSON, which apply reads, and nothing else.
+    plot
+        Also draw before, after, kernel and residual: a .png, .svg or .pdf.
+    save
+        Also write the result as JSON to this file.
+    size
+        Of the kernel, as 5 or as 3,5 (rows, columns). Found if not given.
+    max_size
+        The largest size to look for, at most 63.
+    mask
+        A picture of the same size: pixels where it is 0 do not count.
+    clip
+        Ends of the range, as 0,4095: pixels cut off there do not spoil the fit. "auto" takes those of the file's
+        type, "none" trusts every pixel.
+    channel
+        Learn from one channel only: R, G or B.
+    per_channel
+        Learn a filter for each channel. By default all channels share one.
+    max_pixels
+        Refuse pictures of more pixels before decoding them (500 million if not given).
+    """
+    from kernelfield.apps import learn as job
+
+    job.run(
+        before,
+        after,
+        as_json=json,
+        plot=plot,
+        save=save,
+        size=kernel_size(size),
+        max_size=max_size,
+        mask=mask,
+        clip=clip_ends(clip),
+        channel=channel,
+        per_channel=per_channel,
+        max_pixels=max_pixels,
+    )
+
+
+@app.command
+def apply(
+    filter: Path,
+    image: Path,
+    result: Path,
+    /,
+    *,
+    boundary: BoundaryName | None = None,
+    max_pixels: int | None = None,
+) -> None:
+    """Apply a learned filter to another picture.
+
+    Parameters
+    ----------
+    filter
+        What learn --json or learn --save wrote.
+    image
+        The picture to filter.
+    result
+        The file to write, of the same type of numbers: .png, .jpg, .tif or .npy.
+    boundary
+        What lies beyond the border. By default as the filter was learned; copy leaves border pixels as they are.
+    max_pixels
+        Refuse pictures of more pixels before decoding them (500 million if not given).
+    """
+    from kernelfield.apps import apply as job
+
+    job.run(filter, image, result, boundary=boundary, max_pixels=max_pixels)
+
+
+@app.command
+def doctor(*, json: bool = False) -> None:
+    """Say what this installation runs on, and check that it computes what it should.
+
+    Parameters
+    ----------
+    json
+        Print the result as JSON, and nothing else.
+    """
+    from kernelfield.apps import doctor as job
+
+    job.run(as_json=json)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What was typed after ``kernelfield``; that of this process if not given.
+
+    Returns
+    -------
+    int
+        0; 1 for input that cannot be used, 2 for a command that cannot be understood, 130 after Ctrl-C, 141 where
+        the reader of the output went away.
+    """
+    app.suppress_keyboard_interrupt = False
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that has no × shows a question mark.
+        sys.stdout.reconfigure(errors="replace")
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except (CycloptsError, UsageError) as error:
+        command = tokens[0] if tokens and tokens[0] in app else ""
+        return fail(f"{error} See: {' '.join(filter(None, ('kernelfield', command, '--help')))}", 2)
+    except KernelfieldError as error:
+        return fail(str(error), 1)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _abandon_stdout()
+        return 141
+    except MemoryError:
+        return fail("not enough memory for this picture; expected a smaller one; cut it or scale it down", 1)
+    except OSError as error:
+        _abandon_stdout()
+        return fail(f"the output cannot be written ({error.strerror or error}); make room or choose another place", 1)
+    return 0
+
+
+def _abandon_stdout() -> None:
+    """Let what is left in the buffer of stdout go nowhere, or Python would complain on its way out."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

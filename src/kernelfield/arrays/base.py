@@ -1,0 +1,181 @@
+"""What every framework's adapter does, and the part of it that is the same for all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+#: Dtypes of tensors that the engine computes in; every other one goes to the framework's own convolution.
+ENGINE_DTYPES = ("float32", "float64")
+
+
+class Correlation(Protocol):
+    """What an adapter needs to know of an operation; `kernelfield.operation.Operation` is one."""
+
+    @property
+    def cval(self) -> float:
+        """The value of the constant boundary."""
+
+    @property
+    def groups(self) -> int:
+        """Of channels."""
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """Along rows and columns."""
+
+    @property
+    def dilation(self) -> tuple[int, int]:
+        """Along rows and columns."""
+
+    @property
+    def boundary(self) -> str:
+        """What lies outside the image."""
+
+    @property
+    def windows(self) -> tuple[Any, Any]:
+        """`kernelfield.geometry.Window` of rows and of columns."""
+
+    @property
+    def pads(self) -> bool:
+        """Whether any output reads outside the image."""
+
+    def indices(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows and columns that the extended image reads; -1 for the constant."""
+
+    def output_shape(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the result."""
+
+    def engine_is_better(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> bool:
+        """Return whether the engine is faster than a framework's own convolution for these shapes."""
+
+    def forward(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
+        """Write the result."""
+
+    def backward(
+        self, image: np.ndarray, kernel: np.ndarray, gradient: np.ndarray, needs: tuple[bool, bool] = (True, True)
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return the gradients with respect to image and kernel."""
+
+
+class Adapter(ABC):
+    """One framework.
+
+    The work is done by our engine, with its gradients registered, on tensors that lie in the memory of the CPU and
+    hold numbers; by the framework's own convolution on other devices, inside a trace, for other dtypes and where many
+    channels make that faster.
+    """
+
+    name: str
+
+    @abstractmethod
+    def recognises(self, value: Any) -> bool:
+        """Return whether `value` is a tensor of this framework."""
+
+    @abstractmethod
+    def shape(self, tensor: Any) -> tuple[int, ...]:
+        """Return the shape, -1 for leading axes that a trace leaves open; raise ArgumentError if more is not known."""
+
+    @abstractmethod
+    def dtype(self, tensor: Any) -> str:
+        """Return the name of the dtype, as NumPy spells it."""
+
+    @abstractmethod
+    def tensor(self, value: Any, dtype: str, like: Any) -> Any:
+        """Return `value` (a tensor, an array, numbers) as a tensor of `dtype` where `like` is; gradients go through."""
+
+    @abstractmethod
+    def is_concrete(self, *tensors: Any) -> bool:
+        """Return whether all lie in the memory of the CPU and hold numbers: no other device, no trace."""
+
+    @abstractmethod
+    def to_numpy(self, tensor: Any) -> np.ndarray:
+        """Return a concrete tensor's memory as an array, without a copy where the framework allows it."""
+
+    @abstractmethod
+    def from_numpy(self, array: np.ndarray, like: Any) -> Any:
+        """Return a tensor on the device of `like` with the memory of `array` where the framework allows it."""
+
+    @abstractmethod
+    def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:
+        """Return the result of our engine on concrete tensors, with its gradients registered."""
+
+    def differentiable_channels_last(self, operation: Correlation, image: Any, kernel: Any) -> Any:
+        """Return the same on tensors laid out (N, H, W, C) and (kh, kw, C_in/groups, C_out)."""
+        first, weights = self.transpose(image, (0, 3, 1, 2)), self.transpose(kernel, (3, 2, 0, 1))
+        return self.transpose(self.differentiable(operation, first, weights), (0, 2, 3, 1))
+
+    @abstractmethod
+    def native(self, operation: Correlation, image: Any, kernel: Any, channels_last: bool = False) -> Any:
+        """Return the result by the framework's own operations, on tensors laid out as in `correlate`."""
+
+    @abstractmethod
+    def transpose(self, tensor: Any, axes: tuple[int, ...]) -> Any:
+        """Return the tensor with its axes in another order."""
+
+    @abstractmethod
+    def descend(
+        self,
+        operations: Sequence[Correlation],
+        image: np.ndarray,
+        target: np.ndarray,
+        kernels: Sequence[np.ndarray],
+        optimiser: str,
+        lr: float,
+        momentum: float,
+    ) -> Iterator[tuple[float, list[np.ndarray]]]:
+        """Yield the summed squared error before each step of descent, and the kernels after it, without an end.
+
+        `operations` are applied in a row, each with its kernel of two axes. `optimiser` is ``"sgd"`` (plain, or with
+        `momentum`) or ``"adam"``: the framework's own, on gradients that its own differentiation gives.
+        """
+
+    @abstractmethod
+    def reshape(self, tensor: Any, shape: tuple[int, ...]) -> Any:
+        """Return the tensor in another shape."""
+
+    @abstractmethod
+    def flip(self, tensor: Any) -> Any:
+        """Return the tensor reversed along its last two axes."""
+
+    def route(self, operation: Correlation, image: Any, kernel: Any, channels_last: bool = False) -> tuple[str, str]:
+        """Return ``"engine"`` or the framework's name, and why."""
+        if not self.is_concrete(image, kernel):
+            return self.name, "another device or a trace"
+        if self.dtype(image) not in ENGINE_DTYPES:
+            return self.name, f"dtype {self.dtype(image)}"
+        pixels, weights = self.shape(image), self.shape(kernel)
+        if channels_last:
+            pixels, weights = (pixels[0], pixels[3], *pixels[1:3]), (weights[3], weights[2], *weights[:2])
+        if not operation.engine_is_better(pixels, weights):
+            return self.name, "many channels"
+        return "engine", "tensors in the memory of the CPU"
+
+    def correlate(
+        self, operation: Correlation, image: Any, kernel: Any, bias: Any = None, channels_last: bool = False
+    ) -> Any:
+        """Return the cross-correlation of two tensors of one dtype, plus a bias for each output channel.
+
+        With `channels_last` the image is (N, H, W, C) and the kernel (kh, kw, C_in/groups, C_out), as TensorFlow and
+        JAX lay them out, and so is the result; else (..., H, W) or (..., C, H, W) and (kh, kw) or (C_out, C_in/groups,
+        kh, kw).
+        """
+        where, _ = self.route(operation, image, kernel, channels_last)
+        if where == "engine":
+            run = self.differentiable_channels_last if channels_last else self.differentiable
+            result = run(operation, image, kernel)
+        else:
+            result = self.native(operation, image, kernel, channels_last)
+        if bias is None:
+            return result
+        return result + (bias if channels_last else self.reshape(bias, (-1, 1, 1)))
+
+    def run(self, operation: Correlation, image: Any, kernel: Any) -> np.ndarray:
+        """Return what our engine makes of two concrete tensors, as an array."""
+        pixels, weights = self.to_numpy(image), self.to_numpy(kernel)
+        out = np.empty(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
+        operation.forward(pixels, weights, out)
+        return out

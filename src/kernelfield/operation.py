@@ -1,0 +1,144 @@
+"""One cross-correlation, checked and ready: what is to be computed, forwards and backwards, on NumPy arrays.
+
+The frameworks' adapters call it for tensors in the memory of the CPU.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernelfield.engine import plan as planner
+from kernelfield.engine.border import extended
+from kernelfield.geometry import Boundary, Window, boundary_index
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A cross-correlation of images with a kernel (kh, kw) or with a layer's weights (C_out, C_in/groups, kh, kw).
+
+    Attributes
+    ----------
+    windows : (Window, Window)
+        Along rows and columns.
+    boundary : str
+        What lies outside, with the meaning of scipy.ndimage.
+    cval : float
+        For ``"constant"``.
+    groups : int
+        Of channels; only for weights of four axes.
+    """
+
+    windows: tuple[Window, Window]
+    boundary: Boundary
+    cval: float
+    groups: int = 1
+
+    @property
+    def plain(self) -> bool:
+        """Whether stride and dilation are 1."""
+        return all(w.stride == w.dilation == 1 for w in self.windows)
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """Along rows and columns."""
+        return self.windows[0].stride, self.windows[1].stride
+
+    @property
+    def dilation(self) -> tuple[int, int]:
+        """Along rows and columns."""
+        return self.windows[0].dilation, self.windows[1].dilation
+
+    @property
+    def pads(self) -> bool:
+        """Whether any output reads outside the image."""
+        return any(w.before or w.after for w in self.windows)
+
+    def indices(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows and columns that the extended image reads; -1 for the constant."""
+        rows, columns = (boundary_index(n, w.before, w.after, self.boundary) for n, w in zip(shape[-2:], self.windows))
+        return rows, columns
+
+    def output_shape(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the result."""
+        rows, columns = (w.output_size(n) for w, n in zip(self.windows, image[-2:]))
+        if len(kernel) == 2:
+            return (*image[:-2], rows, columns)
+        return (*image[:-3], kernel[0], rows, columns)
+
+    def engine_is_better(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> bool:
+        """Return whether the engine is faster than a framework's own convolution for these shapes."""
+        if len(kernel) == 2:
+            return True
+        lead = math.prod(image[:-3])
+        return not planner.is_many_channels((lead, *image[-3:]), kernel, self.stride, self.dilation, self.groups)
+
+    def forward(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
+        """Write the result into `out`, float32 or float64 and of the shape that `output_shape` gives."""
+        if kernel.ndim == 2 and self.plain:
+            batch = image.reshape(math.prod(image.shape[:-2]), *image.shape[-2:])
+            flat = out.reshape(-1, *out.shape[-2:]) if out.size else out.reshape(0, *out.shape[-2:])
+            plan = planner.plan(batch.shape, kernel.shape, batch.dtype, out.dtype, self.windows)
+            planner.run(plan, batch, kernel, flat, self.windows, self.boundary, self.cval)
+            return
+        pixels, weights = self._four(image, kernel)
+        shape = (pixels.shape[0], weights.shape[0], *out.shape[-2:])
+        planner.forward(self._extended(pixels), weights, out.reshape(shape), self.stride, self.dilation, self.groups)
+
+    def backward(
+        self, image: np.ndarray, kernel: np.ndarray, gradient: np.ndarray, needs: tuple[bool, bool] = (True, True)
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return the gradients with respect to image and kernel, as far as they are needed.
+
+        Parameters
+        ----------
+        image, kernel : numpy.ndarray
+            As in `forward`, floats.
+        gradient : numpy.ndarray
+            Of a scalar with respect to the result.
+        """
+        pixels, weights = self._four(image, kernel)
+        slope = gradient.reshape(pixels.shape[0], weights.shape[0], *gradient.shape[-2:])
+        options = self.stride, self.dilation, self.groups
+        to_image = to_kernel = None
+        if needs[1]:
+            size = (weights.shape[2], weights.shape[3])
+            to_kernel = planner.weight_gradient(self._extended(pixels), slope, size, *options).reshape(kernel.shape)
+        if needs[0]:
+            rows, columns = self.indices(image.shape)
+            shape = (*pixels.shape[:2], len(rows), len(columns))
+            whole = planner.image_gradient(slope, weights, shape, *options)
+            for axis, index, window in zip((2, 3), (rows, columns), self.windows):
+                whole = _folded(whole, index, window.before, image.shape[axis - 4], axis)
+            to_image = whole.reshape(image.shape)
+        return to_image, to_kernel
+
+    def _four(self, image: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return image and kernel with the four axes of a layer."""
+        if kernel.ndim == 2:
+            lead = math.prod(image.shape[:-2])
+            return image.reshape(lead, 1, *image.shape[-2:]), kernel[None, None]
+        lead = math.prod(image.shape[:-3])
+        return image.reshape(lead, *image.shape[-3:]), kernel
+
+    def _extended(self, image: np.ndarray) -> np.ndarray:
+        """Return the image (N, C, H, W) with what lies outside written around it."""
+        if not self.pads:
+            return image
+        planes = image.reshape(image.shape[0] * image.shape[1], *image.shape[2:])
+        whole = extended(planes, self.windows, self.boundary, self.cval)
+        return whole.reshape(*image.shape[:2], *whole.shape[1:])
+
+
+def _folded(gradient: np.ndarray, index: np.ndarray, before: int, n: int, axis: int) -> np.ndarray:
+    """Return the gradient with respect to an axis of `n`, of which ``index`` was read; -1 was read from nowhere."""
+    if len(index) == n:
+        return gradient
+    gradient = np.moveaxis(gradient, axis, 0)
+    folded = gradient[before : before + n].copy()
+    for position in (*range(before), *range(before + n, len(index))):
+        if index[position] >= 0:
+            folded[index[position]] += gradient[position]
+    return np.moveaxis(folded, 0, axis)
