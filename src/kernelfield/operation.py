@@ -6,13 +6,15 @@ The frameworks' adapters call it for tensors in the memory of the CPU.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from kernelfield.arrays.base import register_operation
 from kernelfield.engine import plan as planner
 from kernelfield.engine.border import extended
-from kernelfield.geometry import Boundary, Window, boundary_index
+from kernelfield.geometry import Boundary, Window, boundary_index, check_boundary
 
 
 @dataclass(frozen=True)
@@ -142,3 +144,11 @@ def _folded(gradient: np.ndarray, index: np.ndarray, before: int, n: int, axis: 
         if index[position] >= 0:
             folded[index[position]] += gradient[position]
     return np.moveaxis(folded, 0, axis)
+
+
+def from_numbers(sizes: Sequence[int], boundary: str, cval: float) -> Operation:
+    """Return the operation that `kernelfield.arrays.base.numbers_of` took apart."""
+    return Operation((Window(*sizes[:5]), Window(*sizes[5:10])), check_boundary(boundary), cval, sizes[10])
+
+
+register_operation(from_numbers)

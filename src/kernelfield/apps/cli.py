@@ -48,6 +48,14 @@ def learn(
     channel: str | None = None,
     per_channel: bool = False,
     max_pixels: int | None = None,
+    method: Literal["exact", "descent"] = "exact",
+    framework: Literal["numpy", "torch", "tensorflow", "jax", "mxnet"] = "numpy",
+    steps: int = 10,
+    lr: float = 0.03,
+    optimiser: Literal["sgd", "adam"] = "sgd",
+    momentum: float = 0.0,
+    seed: int = 0,
+    report_every: int = 2,
 ) -> None:
     """Learn the filter that made one picture from another, and say how sure that is.
 
@@ -78,6 +86,22 @@ def learn(
         Learn a filter for each channel. By default all channels share one.
     max_pixels
         Refuse pictures of more pixels before decoding them (500 million if not given).
+    method
+        "exact" is least squares; "descent" learns as a layer is trained, step by step. The options below are for it.
+    framework
+        Whose differentiation and optimisers descend.
+    steps
+        How many steps at the most.
+    lr
+        Learning rate.
+    optimiser
+        Plain gradient descent, or Adam.
+    momentum
+        Of sgd.
+    seed
+        Of the kernel before the first step.
+    report_every
+        Print the loss every so many steps, on stderr; 0 for never.
     """
     from kernelfield.apps import learn as job
 
@@ -94,6 +118,14 @@ def learn(
         channel=channel,
         per_channel=per_channel,
         max_pixels=max_pixels,
+        method=method,
+        framework=framework,
+        steps=steps,
+        lr=lr,
+        optimiser=optimiser,
+        momentum=momentum,
+        seed=seed,
+        report_every=report_every if method == "descent" else 0,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from kernelfield.apps import view
 from kernelfield.apps.console import output, status
 from kernelfield.apps.files import Filters, check_target, dump_filters, read_picture, write_file
-from kernelfield.apps.messages import UsageError, note
+from kernelfield.apps.messages import UsageError, note, progress
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.images import Picture
 from kernelfield.learning import Fit
@@ -119,7 +119,7 @@ def _parts(
 def _learn_one(pair: tuple[Pixels, Pixels], channels: tuple[str, ...], **options: Any) -> Fit:
     """Return the filter of a pair, its channels called by their names."""
     axis = 2 if pair[0].ndim == 3 else None
-    return replace(learn_kernel(*pair, channel_axis=axis, **options), channels=channels)
+    return replace(learn_kernel(*pair, channel_axis=axis, report=progress, **options), channels=channels)
 
 
 def _figures(

@@ -14,6 +14,11 @@ def note(text: str) -> None:
     print(f"note: {one_line(text)}", file=sys.stderr)
 
 
+def progress(text: str) -> None:
+    """Say how far the work is."""
+    print(one_line(text), file=sys.stderr)
+
+
 def fail(message: str, status: int) -> int:
     """Say what is wrong and return the exit status."""
     print(f"kernelfield: error: {one_line(message)}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,6 +59,25 @@ class Correlation(Protocol):
         self, image: np.ndarray, kernel: np.ndarray, gradient: np.ndarray, needs: tuple[bool, bool] = (True, True)
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return the gradients with respect to image and kernel."""
+
+
+_MAKERS: list[Callable[[Sequence[int], str, float], Correlation]] = []
+
+
+def register_operation(maker: Callable[[Sequence[int], str, float], Correlation]) -> None:
+    """Make known what builds an operation from `numbers_of` one; `kernelfield.operation` does, when it is imported."""
+    _MAKERS[:] = [maker]
+
+
+def numbers_of(operation: Correlation) -> tuple[list[int], str, float]:
+    """Return an operation as what the operators of a framework take: integers, a word and a number."""
+    sizes = [n for w in operation.windows for n in (w.size, w.before, w.after, w.stride, w.dilation)]
+    return [*sizes, operation.groups], operation.boundary, operation.cval
+
+
+def operation_of(sizes: Sequence[int], boundary: str, cval: float) -> Correlation:
+    """Return the operation of which `numbers_of` gave these."""
+    return _MAKERS[0](sizes, boundary, cval)
 
 
 class Adapter(ABC):
@@ -171,7 +190,9 @@ class Adapter(ABC):
             result = self.native(operation, image, kernel, channels_last)
         if bias is None:
             return result
-        return result + (bias if channels_last else self.reshape(bias, (-1, 1, 1)))
+        if channels_last or len(self.shape(kernel)) == 2:
+            return result + bias
+        return result + self.reshape(bias, (-1, 1, 1))
 
     def run(self, operation: Correlation, image: Any, kernel: Any) -> np.ndarray:
         """Return what our engine makes of two concrete tensors, as an array."""

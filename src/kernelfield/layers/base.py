@@ -82,6 +82,15 @@ class Settings:
             windows.append(Window(size, before, after, stride, dilation))
         return Operation((windows[0], windows[1]), PADDING_MODES[self.padding_mode], 0.0, self.groups)
 
+    def check_image(self, shape: tuple[int, ...], in_channels: int) -> None:
+        """Raise ArgumentError unless the layer can be applied to an image of `shape`, (..., C, H, W)."""
+        if len(shape) < 3 or shape[-3] != in_channels:
+            raise ArgumentError(f"image: expected {in_channels} channels (..., C, H, W); received shape {shape}")
+        for axis, window, size in zip(("rows", "columns"), self.operation().windows, shape[-2:]):
+            if window.output_size(size) == 0 or size == 0:
+                least = max(1, window.span - window.before - window.after)
+                raise ArgumentError(f"image: expected at least {least} {axis}; received {size}")
+
     def describe(self, in_channels: int | None) -> str:
         """Return the settings as a layer's repr shows them."""
         parts = [str(in_channels) if in_channels else "?", str(self.out_channels), f"kernel_size={self.kernel_size}"]

@@ -73,6 +73,10 @@ class Fit:
         What else to know.
     channels : tuple of str
         Names of the channels that share the kernel.
+    losses : tuple of float
+        Where the kernel was learned by descent: the summed squared error before each step.
+    layers : tuple of Kernel
+        Where several were learned in a row: each; `kernel` is what they are as one.
     """
 
     kernel: Kernel
@@ -98,6 +102,8 @@ class Fit:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     channels: tuple[str, ...] = ("grey",)
+    losses: tuple[float, ...] = ()
+    layers: tuple[Kernel, ...] = ()
 
     @property
     def anchor(self) -> tuple[int, int]:

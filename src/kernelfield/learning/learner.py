@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.errors import ArgumentError, DataError
+from kernelfield.errors import ArgumentError
 from kernelfield.kernels import Kernel, match
 from kernelfield.learning.boundary import find_boundary
+from kernelfield.learning.descent import Descent, learn_by_descent
 from kernelfield.learning.estimate import Estimate, estimate_kernel, polish
 from kernelfield.learning.exact import Moments, solve
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.linearity import examine
 from kernelfield.learning.pair import Pair, prepare
 from kernelfield.learning.rational import as_integers
+from kernelfield.learning.request import as_image, check_size, choose_support
 from kernelfield.learning.residual import measure, unclipped_share
-from kernelfield.learning.search import find_support, widened
-from kernelfield.learning.support import Support, centred
+from kernelfield.learning.search import widened
 from kernelfield.learning.verdict import Evidence, explain, judge
-
-_LARGEST_SIZE = 63
 
 
 def learn(
     before: ArrayLike,
     after: ArrayLike,
     *,
-    size: int | tuple[int, int] | None = None,
+    size: int | tuple[int, int] | list[Any] | None = None,
     max_size: int = 31,
     mask: ArrayLike | None = None,
     clip: str | tuple[float, float] | None = "auto",
     channel_axis: int | str | None = "auto",
+    method: str = "exact",
+    framework: str = "numpy",
+    steps: int = 10,
+    lr: float = 3e-2,
+    optimiser: str = "sgd",
+    momentum: float = 0.0,
+    initial: Any = None,
+    seed: int = 0,
+    report_every: int = 0,
+    report: Callable[[str], Any] = print,
+    tolerance: float = 0.0,
 ) -> Fit:
     """Return the filter that made `after` from `before`: its kernel, with errors, name, boundary and verdict.
 
@@ -46,7 +58,8 @@ def learn(
         out. The channels of a colour image share one kernel, each with its own offset.
     size : int or (int, int), optional
         Of the kernel, centred on the output pixel (element ``size // 2``). Found if not given, up to `max_size`,
-        and then the centre is found too. For a smaller after the sizes say it.
+        and then the centre is found too. For a smaller after the sizes say it. A list of sizes, for descent, learns
+        several kernels in a row.
     max_size : int
         Largest size to look for, at most 63.
     mask : array_like of bool, optional
@@ -56,6 +69,26 @@ def learn(
         ends of an integer dtype, or 0 and 1 for floats that lie on 255ths or 65535ths; None leaves none out.
     channel_axis : int or "auto"
         Which axis of a three-dimensional image holds channels; ``"auto"`` takes a last axis of up to 4.
+    method : {"exact", "descent"}
+        ``"descent"`` learns as a layer is trained: gradient descent on the summed squared error of the valid outputs,
+        without an offset. What follows is for it alone.
+    framework : {"numpy", "torch", "tensorflow", "jax", "mxnet"}
+        Whose differentiation and optimisers descend.
+    steps : int
+        How many steps at the most.
+    lr : float
+        Learning rate.
+    optimiser : {"sgd", "adam"}
+    momentum : float
+        Of ``"sgd"``.
+    initial : array_like or list of array_like, optional
+        The kernel before the first step; by default uniform within ±1/√(kh·kw), from `seed`, the same in every
+        framework. With a list of sizes, several kernels are learned in a row: a list.
+    seed : int
+    report_every, report
+        Every so many steps `report` is called with a line such as ``"epoch 2, loss 4.949"``; 0 for never.
+    tolerance : float
+        Stop once a step lowers the loss by less than this share of it.
 
     Returns
     -------
@@ -79,8 +112,14 @@ def learn(
     >>> fit.kernel.weights.round(6)
     array([[ 1., -1.]])
     """
-    pair = prepare(before, after, mask, clip, channel_axis)
-    support, censor, noise = _choose_support(pair, size, max_size)
+    if method not in ("exact", "descent"):
+        raise ArgumentError(f"method: expected 'exact' or 'descent'; received {method!r}")
+    pair = prepare(as_image(before), as_image(after), mask, clip, channel_axis)
+    if method == "descent":
+        how = Descent(framework, steps, lr, optimiser, momentum, initial, seed, report_every, report, tolerance)
+        wishes = size if isinstance(size, list) and size else [size]
+        return learn_by_descent(pair, None if size is None else [check_size(wish) for wish in wishes], how)
+    support, censor, noise = choose_support(pair, size, max_size)
     estimate = estimate_kernel(pair, support, censor)
     while noise is not None and estimate.variance > 1.05 * noise + 0.1 * pair.exact_variance(0.0, 1):
         # Border pixels spoil the fit: the producer's kernel is larger than its weights that are not zero.
@@ -97,61 +136,6 @@ def learn(
         if everything.solution.rank > estimate.solution.rank:
             estimate, censor = everything, False
     return _describe(pair, estimate)
-
-
-def _choose_support(
-    pair: Pair, size: int | tuple[int, int] | None, max_size: int
-) -> tuple[Support, bool, float | None]:
-    """Return the support by shapes, by the caller's wish, or by search."""
-    if not isinstance(max_size, (int, np.integer)) or not 1 <= max_size <= _LARGEST_SIZE:
-        raise ArgumentError(f"max_size: expected an integer from 1 to {_LARGEST_SIZE}; received {max_size!r}")
-    before, after = pair.shapes
-    wish = None if size is None else _check_size(size)
-    if not pair.same_size:
-        implied = before[0] - after[0] + 1, before[1] - after[1] + 1
-        if wish not in (None, implied):
-            raise ArgumentError(
-                f"size: expected {implied[0]}×{implied[1]}, as an after of {after[0]}×{after[1]} from a before of "
-                f"{before[0]}×{before[1]} says; received {wish[0]}×{wish[1]}; leave it out"
-            )
-        if max(implied) > _LARGEST_SIZE:
-            raise ArgumentError(
-                f"after: expected at most {_LARGEST_SIZE - 1} rows and columns less than before's "
-                f"{before[0]}×{before[1]}; received {after[0]}×{after[1]}; crop both to the same scene"
-            )
-        support = Support(0, 0, *implied)
-    elif wish is not None:
-        support = centred(wish)
-    else:
-        return find_support(pair, int(max_size))
-    positions = support.positions(before, after)
-    room = [p.stop - p.start for p in positions]
-    coefficients = support.rows * support.columns
-    if min(room) <= 0 or room[0] * room[1] * len(pair.planes) < coefficients + len(pair.planes):
-        raise DataError(
-            f"size: expected at least {coefficients + 1} positions for {support.rows}×{support.columns} coefficients "
-            f"and an offset; received {max(0, room[0]) * max(0, room[1])} in an image of {before[0]}×{before[1]}; "
-            "take a smaller size or a larger image"
-        )
-    return support, _needs_censoring(pair, support), None
-
-
-def _check_size(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Return `size` for both axes."""
-    values = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if len(values) != 2 or not all(isinstance(v, (int, np.integer)) and 1 <= v <= _LARGEST_SIZE for v in values):
-        raise ArgumentError(f"size: expected one or two integers from 1 to {_LARGEST_SIZE}; received {size!r}")
-    return int(values[0]), int(values[1])
-
-
-def _needs_censoring(pair: Pair, support: Support) -> bool:
-    """Return whether clipped values spoil the fit, so that they have to be left out."""
-    if not pair.clipped:
-        return False
-    moments = pair.moments(support, False)
-    kernel = solve(moments).kernel
-    noise = moments.unexplained(kernel) / moments.freedom
-    return noise > pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
 
 
 def _few_lie(pair: Pair, estimate: Estimate) -> bool:

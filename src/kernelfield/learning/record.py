@@ -55,6 +55,8 @@ def to_record(fit: Fit) -> dict[str, Any]:
         "excluded": fit.excluded,
         "channels": list(fit.channels),
         "notes": list(fit.notes),
+        "losses": list(fit.losses),
+        "layers": [layer.weights.tolist() for layer in fit.layers],
     }
 
 
@@ -134,6 +136,8 @@ def build(cls: type[Fit], record: Any) -> Fit:
         parameters=parameters,
         notes=tuple(record["notes"]),
         channels=tuple(record["channels"]),
+        losses=tuple(float(loss) for loss in record["losses"]),
+        layers=tuple(Kernel(layer) for layer in record["layers"]),
     )
 
 

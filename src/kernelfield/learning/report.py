@@ -40,6 +40,14 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     lines.append(("residual", f"standard deviation {fit.residual_sd:.4g}, R² {fit.r2:.9f}"))
     left_out = f"{fit.excluded:,} left out (clipped, NaN or masked)" if fit.excluded else "none left out"
     lines.append(("samples", f"{fit.samples:,} used, {left_out}"))
+    if fit.losses:
+        lines.append(
+            (
+                "losses",
+                f"{fit.losses[0]:.4g} before the first of {len(fit.losses)} steps, {fit.losses[-1]:.4g} "
+                "before the last",
+            )
+        )
     lines += [("note", note) for note in fit.notes]
     return lines
 
