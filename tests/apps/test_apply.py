@@ -159,3 +159,9 @@ def test_a_format_that_cannot_hold_it(refused, filters, tmp_path):
     line = refused(1, "apply", filters / "grey.json", tmp_path / "image.npy", tmp_path / "result.png")
     assert "float64" in line
     assert not (tmp_path / "result.png").exists()
+
+
+def test_json_says_what_was_written(run, filters, pictures, tmp_path):
+    target = tmp_path / "result.png"
+    result = run("apply", filters / "grey.json", pictures / "coins.png", target, "--json")
+    assert json.loads(result.out) == {"written": str(target), "shape": [303, 384], "dtype": "uint8"}

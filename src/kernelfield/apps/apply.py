@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,10 @@ from kernelfield.images import Picture, write
 from kernelfield.learning import Fit
 
 
-def run(filter: Path, image: Path, result: Path, *, boundary: str | None, max_pixels: int | None) -> None:
-    """Read, filter, write."""
+def run(
+    filter: Path, image: Path, result: Path, *, boundary: str | None, max_pixels: int | None, as_json: bool
+) -> None:
+    """Read, filter, write; with `as_json` say on stdout what was written."""
     check_target(result)
     filters = load_filters(filter)
     picture = read_picture(image, max_pixels)
@@ -25,6 +29,9 @@ def run(filter: Path, image: Path, result: Path, *, boundary: str | None, max_pi
         pixels = _apply(filters, picture, boundary)
     with status("writing"):
         write(result, pixels)
+    if as_json:
+        written = {"written": str(result), "shape": list(pixels.shape), "dtype": str(pixels.dtype)}
+        sys.stdout.write(json.dumps(written) + "\n")
 
 
 def _apply(filters: Filters, picture: Picture, boundary: str | None) -> np.ndarray:

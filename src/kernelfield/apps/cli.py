@@ -136,6 +136,7 @@ def apply(
     result: Path,
     /,
     *,
+    json: bool = False,
     boundary: BoundaryName | None = None,
     max_pixels: int | None = None,
 ) -> None:
@@ -149,6 +150,8 @@ def apply(
         The picture to filter.
     result
         The file to write, of the same type of numbers: .png, .jpg, .tif or .npy.
+    json
+        Print what was written as JSON, and nothing else.
     boundary
         What lies beyond the border. By default as the filter was learned; copy leaves border pixels as they are.
     max_pixels
@@ -156,7 +159,7 @@ def apply(
     """
     from kernelfield.apps import apply as job
 
-    job.run(filter, image, result, boundary=boundary, max_pixels=max_pixels)
+    job.run(filter, image, result, boundary=boundary, max_pixels=max_pixels, as_json=json)
 
 
 @app.command
