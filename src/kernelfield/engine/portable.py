@@ -1,6 +1,7 @@
 """The engine in NumPy and SciPy alone, for platforms that have no Halide wheel.
 
-The same functions as `direct`, `lags`, `channels` and `gradients`, with the same meaning: NaN keep to their footprint, no weight is dropped.
+The same functions as `direct`, `lags`, `channels` and `gradients`, with the same meaning: NaN keep to their footprint,
+no weight is dropped.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ _CACHE = 1 << 18
 
 # Of windows laid out as the columns of a matrix: large enough for BLAS, small enough for the cache.
 _MATRIX = 1 << 20
+
+# Terms that BLAS sums at once: so few that float32 results have the same bits on any number of threads.
+_SUM = 128
 
 
 def correlate(image: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
@@ -85,7 +89,7 @@ def forward(
     for n, g, rows in _blocks(windows, out.dtype.itemsize):
         into = out[n].reshape(groups, -1, *out.shape[2:])[g, :, rows]
         with np.errstate(invalid="ignore", over="ignore"):
-            into[...] = (rows_of_weights[g] @ _columns(windows[n, g], rows, out.dtype)).reshape(into.shape)
+            into[...] = _product(rows_of_weights[g], _columns(windows[n, g], rows, out.dtype)).reshape(into.shape)
 
 
 def weight_gradient(
@@ -103,7 +107,7 @@ def weight_gradient(
     for n, g, rows in _blocks(windows, gradient.dtype.itemsize):
         part = gradient[n].reshape(groups, -1, *gradient.shape[2:])[g, :, rows]
         with np.errstate(invalid="ignore", over="ignore"):
-            total[g] += part.reshape(len(part), -1) @ _columns(windows[n, g], rows, gradient.dtype).T
+            total[g] += _sums(part.reshape(len(part), -1), _columns(windows[n, g], rows, gradient.dtype))
     with np.errstate(invalid="ignore", over="ignore"):
         return total.reshape(gradient.shape[1], *taps).astype(gradient.dtype)
 
@@ -124,7 +128,7 @@ def image_gradient(
         part = gradient[n].reshape(groups, -1, *gradient.shape[2:])[g, :, rows]
         into = windows[n, g, :, :, :, rows]
         with np.errstate(invalid="ignore", over="ignore"):
-            columns = (columns_of_weights[g].T @ part.reshape(len(part), -1)).reshape(into.shape)
+            columns = _product(columns_of_weights[g].T, part.reshape(len(part), -1)).reshape(into.shape)
             for tap in np.ndindex(into.shape[1:3]):
                 into[:, tap[0], tap[1]] += columns[:, tap[0], tap[1]]
     return out
@@ -160,6 +164,29 @@ def _blocks(windows: np.ndarray, itemsize: int) -> Iterator[tuple[int, int, slic
         for g in range(groups):
             for start in range(0, height, step):
                 yield n, g, slice(start, min(height, start + step))
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return ``a @ b``, summed over blocks of `_SUM` terms."""
+    if len(a) == 1:  # products of a vector and a matrix are shared out between threads in another way
+        return _product(np.repeat(a, 2, axis=0), b)[:1]
+    total: np.ndarray = a[:, :_SUM] @ b[:_SUM]
+    for start in range(_SUM, len(b), _SUM):
+        total += a[:, start : start + _SUM] @ b[start : start + _SUM]
+    return total
+
+
+def _sums(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return ``a @ b.T`` for long rows, by such blocks, which are summed in float64."""
+    if len(a) == 1:
+        return _sums(np.repeat(a, 2, axis=0), b)[:1]
+    if len(b) == 1:
+        return _sums(a, np.repeat(b, 2, axis=0))[:, :1]
+    whole = a.shape[1] - a.shape[1] % _SUM
+    left, right = (m[:, :whole].reshape(len(m), -1, _SUM).swapaxes(0, 1) for m in (a, b))
+    total: np.ndarray = (left @ right.swapaxes(1, 2)).sum(axis=0, dtype=np.float64)
+    total += a[:, whole:] @ b[:, whole:].T
+    return total
 
 
 def _columns(windows: np.ndarray, rows: slice, dtype: np.dtype) -> np.ndarray:
