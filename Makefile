@@ -1,21 +1,28 @@
 # make demo   learn a filter from examples/ (core dependencies only)
-# make test   the whole suite
+# make test   the whole suite: PyTorch, TensorFlow and JAX in one environment, MXNet in another
 # make check  lint, format, types, import ranks
 # make bench  the figures of the README, side by side with peers
 
 PYTHON ?= python3
 VENV := .venv
 TOOLS := .venv-test
-PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+MXNET := .venv-mxnet
+PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-mxnet check bench clean
 
 demo: $(VENV)/installed
 	@echo "examples/README.md says where the pair comes from."
 	$(VENV)/bin/kernelfield learn examples/before.png examples/after.png
 
-test: $(TOOLS)/installed
+test: $(TOOLS)/installed test-mxnet
 	$(TOOLS)/bin/python -m pytest
+
+# MXNet 1.9.1 needs NumPy 1.23: the core is tested with it too.
+test-mxnet: $(MXNET)/installed
+	KERNELFIELD_FRAMEWORKS=mxnet $(MXNET)/bin/python -m pytest tests/test_correlation.py tests/test_geometry.py \
+		tests/engine tests/learning/test_statistics.py tests/learning/test_descent.py tests/conformance \
+		tests/arrays/test_mxnet.py tests/layers/test_mxnet.py --ignore tests/conformance/test_onnx.py
 
 check: $(TOOLS)/installed
 	$(TOOLS)/bin/ruff check .
@@ -24,20 +31,28 @@ check: $(TOOLS)/installed
 	$(TOOLS)/bin/python -m pytest --quiet tests/test_imports.py
 
 bench: $(TOOLS)/installed
-	$(TOOLS)/bin/python $(PIP) ".[bench]"
 	$(TOOLS)/bin/python -m benchmarks.apply
 	$(TOOLS)/bin/python -m benchmarks.learn
 	$(TOOLS)/bin/python -m benchmarks.startup
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python $(PIP) --editable .
+	$(VENV)/bin/python $(PIP) --constraint constraints.txt --editable .
 	touch $@
 
 $(TOOLS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python $(PIP) --editable ".[plot,test]"
+	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt --editable ".[plot,test,torch,tensorflow,jax]"
+	touch $@
+
+# Halide's metadata asks for a newer NumPy than it needs, so it and kernelfield come without their dependencies.
+$(MXNET)/installed: pyproject.toml constraints-mxnet.txt
+	$(PYTHON) -m venv $(MXNET)
+	$(MXNET)/bin/python $(PIP) --constraint constraints-mxnet.txt mxnet numpy scipy pillow tifffile cyclopts rich \
+		hatchling setuptools pytest hypothesis opencv-python-headless scikit-image scikit-learn
+	$(MXNET)/bin/python $(PIP) --no-deps --constraint constraints-mxnet.txt halide
+	$(MXNET)/bin/python $(PIP) --no-deps --editable .
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TOOLS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) $(MXNET) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,8 +1,19 @@
+import os
+
 import pytest
 from hypothesis import settings
 
+# TensorFlow writes to stderr when it is loaded.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 settings.register_profile("kernelfield", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("kernelfield")
+
+
+def pytest_configure(config):
+    """Let MXNet 1.9.1 use NumPy as it did in its day."""
+    if "mxnet" in os.environ.get("KERNELFIELD_FRAMEWORKS", ""):
+        config.addinivalue_line("filterwarnings", r"ignore::DeprecationWarning:mxnet\.numpy")
 
 
 @pytest.fixture(params=["halide", "portable"])

@@ -14,6 +14,7 @@ from kernelfield.operation import Operation
 
 # What the engine reads as it is; the rest is converted to a dtype that holds every value.
 _NATIVE = ("uint8", "uint16", "int16", "int32", "float32", "float64")
+_NATIVE_DTYPES = frozenset(np.dtype(name) for name in _NATIVE)
 _WIDENED = {"bool": "uint8", "int8": "int16", "float16": "float32", "uint32": "float64"}
 _OUTPUTS = ("uint8", "uint16", "int16", "int32", "float32", "float64")
 
@@ -29,7 +30,7 @@ def check_image(image: ArrayLike, name: str) -> np.ndarray:
         raise ArgumentError(f"{name}: expected at least one pixel; received the empty shape {array.shape}")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    if array.dtype.name in _NATIVE:
+    if array.dtype in _NATIVE_DTYPES:
         return array
     if array.dtype.name in _WIDENED:
         return array.astype(_WIDENED[array.dtype.name])
@@ -127,6 +128,10 @@ def _check_channels(image: tuple[int, ...], kernel: tuple[int, ...], groups: int
 
 def pair(value: Any, name: str) -> tuple[int, int]:
     """Return an integer or two as two, for rows and columns."""
+    if type(value) is int:
+        return value, value
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
+        return value[0], value[1]
     try:
         rows, columns = np.broadcast_to(np.asarray(value), 2).tolist()
     except ValueError:
@@ -146,6 +151,10 @@ def positive_pair(value: Any, name: str) -> tuple[int, int]:
 
 def check_padding(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return ((top, bottom), (left, right)) from an integer, (rows, columns) or all four."""
+    if type(padding) is int and padding >= 0:
+        return (padding, padding), (padding, padding)
+    if type(padding) is tuple and len(padding) == 2 and all(type(n) is int and n >= 0 for n in padding):
+        return (padding[0], padding[0]), (padding[1], padding[1])
     try:
         numbers = np.asarray(padding)
         both = np.stack([numbers, numbers], axis=-1) if numbers.ndim == 1 else numbers

@@ -251,8 +251,9 @@ def _correlate_tensors(adapter: Adapter, image: Any, kernel: Any, bias: Any, how
     pixels, weights = adapter.tensor(image, dtype, like), adapter.tensor(kernel, dtype, like)
     if bias is not None:
         bias = adapter.tensor(bias, dtype, like)
-        if len(shapes[1]) == 4 and adapter.shape(bias) not in ((), (1,), shapes[1][:1]):
-            raise ArgumentError(f"bias: expected shape {shapes[1][:1]}; received {adapter.shape(bias)}")
+        wanted = shapes[1][:1] if len(shapes[1]) == 4 else (1,)
+        if adapter.shape(bias) not in ((), (1,), wanted):
+            raise ArgumentError(f"bias: expected a number or shape {wanted}; received shape {adapter.shape(bias)}")
     return adapter.correlate(operation, pixels, weights, bias)
 
 

@@ -12,9 +12,15 @@
 Every message is one line: the argument, what was expected, what was received, the remedy.
 """
 
+from typing import TYPE_CHECKING
+
 
 class KernelfieldError(Exception):
     """Base of every error raised on purpose."""
+
+    if not TYPE_CHECKING:
+        # TensorFlow's AutoGraph raises an error again as its own class only where this is the constructor.
+        __init__ = Exception.__init__
 
 
 class ArgumentError(KernelfieldError, ValueError):

@@ -183,11 +183,18 @@ class Adapter(ABC):
         kh, kw).
         """
         where, _ = self.route(operation, image, kernel, channels_last)
-        if where == "engine":
-            run = self.differentiable_channels_last if channels_last else self.differentiable
-            result = run(operation, image, kernel)
-        else:
-            result = self.native(operation, image, kernel, channels_last)
+        if where != "engine":
+            return self.native_with_bias(operation, image, kernel, bias, channels_last)
+        run = self.differentiable_channels_last if channels_last else self.differentiable
+        return self._plus(run(operation, image, kernel), kernel, bias, channels_last)
+
+    def native_with_bias(
+        self, operation: Correlation, image: Any, kernel: Any, bias: Any, channels_last: bool = False
+    ) -> Any:
+        """Return `native` plus the bias, if any; for frameworks whose convolution adds it on the way."""
+        return self._plus(self.native(operation, image, kernel, channels_last), kernel, bias, channels_last)
+
+    def _plus(self, result: Any, kernel: Any, bias: Any, channels_last: bool) -> Any:
         if bias is None:
             return result
         if channels_last or len(self.shape(kernel)) == 2:

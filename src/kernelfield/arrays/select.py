@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from functools import cache
 from typing import Any
 
 from kernelfield.arrays.base import Adapter
@@ -14,7 +13,6 @@ from kernelfield.errors import ArgumentError, MissingDependencyError
 FRAMEWORKS = {"torch": "torch", "tensorflow": "tensorflow", "jax": "jax", "mxnet": "mxnet"}
 
 
-@cache
 def adapter(name: str) -> Adapter:
     """Return the adapter of a framework; it is imported if it was not.
 
@@ -27,6 +25,10 @@ def adapter(name: str) -> Adapter:
     """
     if name not in FRAMEWORKS:
         raise ArgumentError(f"framework: expected one of numpy, {', '.join(FRAMEWORKS)}; received {name!r}")
+    # Looked up first: torch.compile follows a dictionary, not an import or a cache.
+    loaded: Adapter | None = getattr(sys.modules.get(f"kernelfield.arrays.{name}"), "ADAPTER", None)
+    if loaded is not None:
+        return loaded
     try:
         module = importlib.import_module(f"kernelfield.arrays.{name}")
     except ImportError as error:

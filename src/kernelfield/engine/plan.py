@@ -6,7 +6,7 @@ import importlib.util
 import math
 import os
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -84,7 +84,19 @@ def plan(
     windows: tuple[Window, Window],
 ) -> Plan:
     """Return the plan for these shapes; no pixel is read."""
-    method, reason = engine()
+    return _plan(*engine(), image_shape, kernel_shape, dtype, output_dtype, windows)
+
+
+@lru_cache(maxsize=1024)
+def _plan(
+    method: str,
+    reason: str,
+    image_shape: tuple[int, int, int],
+    kernel_shape: tuple[int, int],
+    dtype: np.dtype,
+    output_dtype: np.dtype,
+    windows: tuple[Window, Window],
+) -> Plan:
     rows, columns = (w.output_size(n) for w, n in zip(windows, image_shape[1:]))
     cost = image_shape[0] * rows * columns * kernel_shape[0] * kernel_shape[1]
     output = (image_shape[0], rows, columns)

@@ -18,7 +18,7 @@ _CACHE = 1 << 18
 # Of windows laid out as the columns of a matrix: large enough for BLAS, small enough for the cache.
 _MATRIX = 1 << 20
 
-# Terms that BLAS sums at once: so few that float32 results have the same bits on any number of threads.
+# Terms that BLAS sums at once: short sums keep the rounding of float32 small.
 _SUM = 128
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from kernelfield.checks import check_padding, positive_pair
@@ -69,6 +70,10 @@ class Settings:
 
     def operation(self) -> Operation:
         """Return the cross-correlation that the layer computes."""
+        return self._operation
+
+    @cached_property
+    def _operation(self) -> Operation:
         windows = []
         for axis in (0, 1):
             size, stride, dilation = self.kernel_size[axis], self.stride[axis], self.dilation[axis]

@@ -1,0 +1,111 @@
+"""Arrays of JAX: recognised, seen as NumPy arrays, convolved; `jax_primitives` is how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from kernelfield.arrays.base import Adapter, Correlation
+from kernelfield.arrays.jax_primitives import correlation, from_numpy, in_memory, is_variable, native, untransformed
+from kernelfield.errors import ArgumentError, MissingDependencyError
+
+_dtype_name = cache(lambda dtype: str(dtype.name))
+
+
+class JaxAdapter(Adapter):
+    """Arrays of JAX."""
+
+    name = "jax"
+
+    def recognises(self, value: Any) -> bool:  # noqa: D102
+        return isinstance(value, jax.Array) or is_variable(value)
+
+    def shape(self, tensor: Any) -> tuple[int, ...]:  # noqa: D102
+        shape = tuple(tensor.shape)
+        if isinstance(tensor, Tracer) and not all(isinstance(n, int) for n in shape):
+            if not all(isinstance(n, int) for n in shape[-2:]):
+                raise ArgumentError(f"image, kernel: expected known rows and columns; received shape {shape}")
+            return tuple(n if isinstance(n, int) else -1 for n in shape)
+        return shape
+
+    def dtype(self, tensor: Any) -> str:  # noqa: D102
+        return _dtype_name(tensor.dtype)
+
+    def tensor(self, value: Any, dtype: str, like: Any) -> Any:  # noqa: D102
+        if isinstance(value, jax.Array) and _dtype_name(value.dtype) == dtype:
+            return value
+        return jnp.asarray(value, dtype=dtype)
+
+    def is_concrete(self, *tensors: Any) -> bool:  # noqa: D102
+        return all(in_memory(untransformed(tensor)) for tensor in tensors)
+
+    def to_numpy(self, tensor: Any) -> np.ndarray:  # noqa: D102
+        return np.asarray(tensor)
+
+    def from_numpy(self, array: np.ndarray, like: Any) -> Any:  # noqa: D102
+        return from_numpy(array, like)
+
+    def transpose(self, tensor: Any, axes: tuple[int, ...]) -> Any:  # noqa: D102
+        return jnp.transpose(tensor, axes)
+
+    def reshape(self, tensor: Any, shape: tuple[int, ...]) -> Any:  # noqa: D102
+        return jnp.reshape(tensor, shape)
+
+    def flip(self, tensor: Any) -> Any:  # noqa: D102
+        return jax.lax.rev(jnp.asarray(tensor), (tensor.ndim - 2, tensor.ndim - 1))
+
+    def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:  # noqa: D102
+        return correlation.bind(image, kernel, operation=operation, channels_last=False)
+
+    def differentiable_channels_last(self, operation: Correlation, image: Any, kernel: Any) -> Any:  # noqa: D102
+        # The engine sees the other layout as a view: a transpose outside of jit is a copy and a dispatch.
+        return correlation.bind(image, kernel, operation=operation, channels_last=True)
+
+    def native(self, operation: Correlation, image: Any, kernel: Any, channels_last: bool = False) -> Any:  # noqa: D102
+        return native(image, kernel, operation, channels_last)
+
+    def descend(  # noqa: D102
+        self,
+        operations: Sequence[Correlation],
+        image: np.ndarray,
+        target: np.ndarray,
+        kernels: Sequence[np.ndarray],
+        optimiser: str,
+        lr: float,
+        momentum: float,
+    ) -> Iterator[tuple[float, list[np.ndarray]]]:
+        try:
+            import optax
+        except ImportError as error:
+            raise MissingDependencyError("optimiser: optax is not installed; pip install optax (or flax)") from error
+
+        method = optax.adam(lr) if optimiser == "adam" else optax.sgd(lr, momentum=momentum or None)
+        pixels, wanted = jnp.asarray(image), jnp.asarray(target)
+
+        def squared_error(weights: list[Any]) -> Any:
+            result = pixels
+            for operation, kernel in zip(operations, weights):
+                result = self.correlate(operation, result, kernel)
+            return jnp.sum((result - wanted) ** 2)
+
+        @jax.jit
+        def stepped(gradients: list[Any], state: Any, weights: list[Any]) -> tuple[list[Any], Any]:
+            updates, state = method.update(gradients, state, weights)
+            return optax.apply_updates(weights, updates), state
+
+        differentiated = jax.value_and_grad(squared_error)
+        weights = [jnp.asarray(kernel, pixels.dtype) for kernel in kernels]
+        state = method.init(weights)
+        while True:
+            loss, gradients = differentiated(weights)
+            weights, state = stepped(gradients, state, weights)
+            yield float(loss), [np.asarray(kernel) for kernel in weights]
+
+
+ADAPTER = JaxAdapter()
