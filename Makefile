@@ -34,6 +34,7 @@ bench: $(TOOLS)/installed
 	$(TOOLS)/bin/python -m benchmarks.apply
 	$(TOOLS)/bin/python -m benchmarks.learn
 	$(TOOLS)/bin/python -m benchmarks.startup
+	$(TOOLS)/bin/python -m benchmarks.frameworks
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -23,10 +23,10 @@ class JaxAdapter(Adapter):
 
     name = "jax"
 
-    def recognises(self, value: Any) -> bool:  # noqa: D102
+    def recognises(self, value: Any) -> bool:
         return isinstance(value, jax.Array) or is_variable(value)
 
-    def shape(self, tensor: Any) -> tuple[int, ...]:  # noqa: D102
+    def shape(self, tensor: Any) -> tuple[int, ...]:
         shape = tuple(tensor.shape)
         if isinstance(tensor, Tracer) and not all(isinstance(n, int) for n in shape):
             if not all(isinstance(n, int) for n in shape[-2:]):
@@ -34,43 +34,43 @@ class JaxAdapter(Adapter):
             return tuple(n if isinstance(n, int) else -1 for n in shape)
         return shape
 
-    def dtype(self, tensor: Any) -> str:  # noqa: D102
+    def dtype(self, tensor: Any) -> str:
         return _dtype_name(tensor.dtype)
 
-    def tensor(self, value: Any, dtype: str, like: Any) -> Any:  # noqa: D102
+    def tensor(self, value: Any, dtype: str, like: Any) -> Any:
         if isinstance(value, jax.Array) and _dtype_name(value.dtype) == dtype:
             return value
         return jnp.asarray(value, dtype=dtype)
 
-    def is_concrete(self, *tensors: Any) -> bool:  # noqa: D102
+    def is_concrete(self, *tensors: Any) -> bool:
         return all(in_memory(untransformed(tensor)) for tensor in tensors)
 
-    def to_numpy(self, tensor: Any) -> np.ndarray:  # noqa: D102
+    def to_numpy(self, tensor: Any) -> np.ndarray:
         return np.asarray(tensor)
 
-    def from_numpy(self, array: np.ndarray, like: Any) -> Any:  # noqa: D102
+    def from_numpy(self, array: np.ndarray, like: Any) -> Any:
         return from_numpy(array, like)
 
-    def transpose(self, tensor: Any, axes: tuple[int, ...]) -> Any:  # noqa: D102
+    def transpose(self, tensor: Any, axes: tuple[int, ...]) -> Any:
         return jnp.transpose(tensor, axes)
 
-    def reshape(self, tensor: Any, shape: tuple[int, ...]) -> Any:  # noqa: D102
+    def reshape(self, tensor: Any, shape: tuple[int, ...]) -> Any:
         return jnp.reshape(tensor, shape)
 
-    def flip(self, tensor: Any) -> Any:  # noqa: D102
+    def flip(self, tensor: Any) -> Any:
         return jax.lax.rev(jnp.asarray(tensor), (tensor.ndim - 2, tensor.ndim - 1))
 
-    def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:  # noqa: D102
+    def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:
         return correlation.bind(image, kernel, operation=operation, channels_last=False)
 
-    def differentiable_channels_last(self, operation: Correlation, image: Any, kernel: Any) -> Any:  # noqa: D102
+    def differentiable_channels_last(self, operation: Correlation, image: Any, kernel: Any) -> Any:
         # The engine sees the other layout as a view: a transpose outside of jit is a copy and a dispatch.
         return correlation.bind(image, kernel, operation=operation, channels_last=True)
 
-    def native(self, operation: Correlation, image: Any, kernel: Any, channels_last: bool = False) -> Any:  # noqa: D102
+    def native(self, operation: Correlation, image: Any, kernel: Any, channels_last: bool = False) -> Any:
         return native(image, kernel, operation, channels_last)
 
-    def descend(  # noqa: D102
+    def descend(
         self,
         operations: Sequence[Correlation],
         image: np.ndarray,
