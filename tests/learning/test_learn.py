@@ -64,10 +64,13 @@ def test_a_constant_image_tells_nothing(dtype):
     assert fit.offset == 7
 
 
-def test_a_blur_across_what_does_not_change_is_not_called_the_identity():
-    columns = np.tile(np.random.default_rng(0).random(60), (50, 1))
-    fit = kf.learn(columns, kf.correlate(columns, np.ones((3, 1)) / 3))
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+@pytest.mark.parametrize("kernel", [np.ones((3, 1)) / 3, np.array([[1.0, -1.0]]), np.ones((3, 3)) / 9])
+def test_a_filter_across_what_does_not_change_is_not_answered_with_confidence(dtype, kernel):
+    columns = np.tile(np.random.default_rng(0).integers(0, 255, 60), (50, 1)).astype(dtype)
+    fit = kf.learn(columns, kf.correlate(columns, kernel, dtype=dtype))
     assert fit.verdict == "undetermined"
+    assert fit.name is None
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 0), (2, -3), (-7, 5), (11, 0), (-12, -13)])

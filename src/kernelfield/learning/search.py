@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kernelfield.errors import DataError
+from kernelfield.learning.exact import solve
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.support import Support, centred, shrink
 
@@ -33,6 +34,9 @@ def find_support(pair: Pair, max_size: int) -> tuple[Support, bool, float]:
             noise = moments.unexplained(kernel) / moments.freedom
             allowed = pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
             if noise <= allowed:
+                if solve(moments).rank < moments.cross.size:
+                    # Larger kernels explain the pair as well as smaller ones: none of them is the answer.
+                    return support, censor, noise
                 if pair.step > 0.0:
                     return shrink(moments, support, _NOT_WHITE * max(noise, 0.2 * allowed), *_ROUNDED), censor, noise
                 return shrink(moments, support, max(noise, 0.2 * allowed), 0.0, 0.0), censor, noise
@@ -47,9 +51,9 @@ def find_support(pair: Pair, max_size: int) -> tuple[Support, bool, float]:
         moments = pair.moments(supports[0], False, _MOST)
         _, kernel = moments.ridge_inverse()
         noise = moments.unexplained(kernel) / moments.freedom
-        found = moments, supports[0], noise
-        return shrink(*found[:2], _NOT_WHITE * noise, *_MORE), False, noise
-    return shrink(*found[:2], _NOT_WHITE * found[2], *_MORE), pair.clipped, found[2]
+        return shrink(moments, supports[0], _NOT_WHITE * noise, *_MORE), False, noise
+    moments, support, noise = found
+    return shrink(moments, support, _NOT_WHITE * noise, *_MORE), pair.clipped, noise
 
 
 def widened(support: Support, pair: Pair, max_size: int) -> Support:
