@@ -30,7 +30,7 @@ def main() -> None:
 
     calls = {name: lambda a=a: run(a) for name, a in processes.items()}
     calls["kernelfield learn, nothing compiled"] = lambda: run(processes["kernelfield learn"], portable)
-    times = interleaved(calls, rounds=15)
+    times = interleaved(calls, rounds=7)
     show("whole processes", ["", "s"], [[name, f"{value:.3f}"] for name, value in times.items()])
     write("startup", {"machine": machine(()), "median_seconds": times})
 
