@@ -13,7 +13,7 @@ import numpy as np
 
 from kernelfield.arrays.base import register_operation
 from kernelfield.engine import plan as planner
-from kernelfield.engine.border import extended
+from kernelfield.engine.border import pieces
 from kernelfield.geometry import Boundary, Window, boundary_index, check_boundary
 
 
@@ -79,15 +79,18 @@ class Operation:
 
     def forward(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
         """Write the result into `out`, float32 or float64 and of the shape that `output_shape` gives."""
-        if kernel.ndim == 2 and self.plain:
+        if self.plain and (kernel.ndim == 2 or kernel.shape[:2] == (1, 1)):
+            weights: np.ndarray = kernel if kernel.ndim == 2 else kernel[0, 0]
             batch = image.reshape(math.prod(image.shape[:-2]), *image.shape[-2:])
             flat = out.reshape(-1, *out.shape[-2:]) if out.size else out.reshape(0, *out.shape[-2:])
-            plan = planner.plan(batch.shape, kernel.shape, batch.dtype, out.dtype, self.windows)
-            planner.run(plan, batch, kernel, flat, self.windows, self.boundary, self.cval)
+            plan = planner.plan(batch.shape, (len(weights), len(weights[0])), batch.dtype, out.dtype, self.windows)
+            planner.run(plan, batch, weights, flat, self.windows, self.boundary, self.cval)
             return
-        pixels, weights = self._four(image, kernel)
-        shape = (pixels.shape[0], weights.shape[0], *out.shape[-2:])
-        planner.forward(self._extended(pixels), weights, out.reshape(shape), self.stride, self.dilation, self.groups)
+        pixels, layer = self._four(image, kernel)
+        result = out.reshape(pixels.shape[0], layer.shape[0], *out.shape[-2:])
+        options = self.stride, self.dilation, self.groups
+        for part, rows, columns in pieces(pixels, self.windows, self.boundary, self.cval):
+            planner.forward(part, layer, result[:, :, rows, columns], *options)
 
     def backward(
         self, image: np.ndarray, kernel: np.ndarray, gradient: np.ndarray, needs: tuple[bool, bool] = (True, True)
@@ -107,14 +110,13 @@ class Operation:
         to_image = to_kernel = None
         if needs[1]:
             size = (weights.shape[2], weights.shape[3])
-            to_kernel = planner.weight_gradient(self._extended(pixels), slope, size, *options).reshape(kernel.shape)
+            parts = pieces(pixels, self.windows, self.boundary, self.cval)
+            found = [
+                planner.weight_gradient(p, slope[:, :, rows, columns], size, *options) for p, rows, columns in parts
+            ]
+            to_kernel = sum(found[1:], found[0]).reshape(kernel.shape)
         if needs[0]:
-            rows, columns = self.indices(image.shape)
-            shape = (*pixels.shape[:2], len(rows), len(columns))
-            whole = planner.image_gradient(slope, weights, shape, *options)
-            for axis, index, window in zip((2, 3), (rows, columns), self.windows):
-                whole = _folded(whole, index, window.before, image.shape[axis - 4], axis)
-            to_image = whole.reshape(image.shape)
+            to_image = self._to_image(slope, weights, pixels.shape).reshape(image.shape)
         return to_image, to_kernel
 
     def _four(self, image: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,24 +127,25 @@ class Operation:
         lead = math.prod(image.shape[:-3])
         return image.reshape(lead, *image.shape[-3:]), kernel
 
-    def _extended(self, image: np.ndarray) -> np.ndarray:
-        """Return the image (N, C, H, W) with what lies outside written around it."""
-        if not self.pads:
-            return image
-        planes = image.reshape(image.shape[0] * image.shape[1], *image.shape[2:])
-        whole = extended(planes, self.windows, self.boundary, self.cval)
-        return whole.reshape(*image.shape[:2], *whole.shape[1:])
+    def _to_image(self, slope: np.ndarray, weights: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the gradient with respect to an image of `shape` (N, C, H, W)."""
+        options = self.stride, self.dilation, self.groups
+        before = self.windows[0].before, self.windows[1].before
+        if self.boundary == "constant":
+            return planner.image_gradient(slope, weights, shape, *options, before)
+        rows, columns = self.indices(shape)
+        whole = planner.image_gradient(slope, weights, (*shape[:2], len(rows), len(columns)), *options)
+        for axis, index in ((2, rows), (3, columns)):
+            whole = _folded(whole, index, before[axis - 2], shape[axis], axis)
+        return whole
 
 
 def _folded(gradient: np.ndarray, index: np.ndarray, before: int, n: int, axis: int) -> np.ndarray:
-    """Return the gradient with respect to an axis of `n`, of which ``index`` was read; -1 was read from nowhere."""
-    if len(index) == n:
-        return gradient
+    """Return the gradient with respect to an axis of `n`, of which ``index`` was read: a view, added to in place."""
     gradient = np.moveaxis(gradient, axis, 0)
-    folded = gradient[before : before + n].copy()
+    folded = gradient[before : before + n]
     for position in (*range(before), *range(before + n, len(index))):
-        if index[position] >= 0:
-            folded[index[position]] += gradient[position]
+        folded[index[position]] += gradient[position]
     return np.moveaxis(folded, 0, axis)
 
 

@@ -16,7 +16,7 @@ from jax.test_util import check_grads
 
 import kernelfield as kf
 from kernelfield.arrays.jax import ADAPTER
-from kernelfield.arrays.jax_primitives import aligned
+from kernelfield import memory
 from kernelfield.checks import check_operation
 from kernelfield.errors import ArgumentError, DtypeError, MissingDependencyError
 from kernelfield.operation import Operation
@@ -400,7 +400,7 @@ def test_descent_is_deterministic_and_wants_optax(monkeypatch):
 
 
 def test_large_memory_is_aligned_and_small_memory_is_copied():
-    large = aligned((100, 300), np.dtype("float64"))
+    large = memory.empty((100, 300), np.dtype("float64"))
     assert large.ctypes.data % 64 == 0
     assert large.shape == (100, 300)
     assert large.flags.c_contiguous

@@ -20,10 +20,9 @@ from jax.core import ShapedArray, Tracer
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from kernelfield import memory
 from kernelfield.arrays.base import Correlation
 
-# JAX takes over memory without a copy where it is aligned to this many bytes.
-_ALIGNMENT = 64
 # Up to this many bytes a copy costs less than taking memory over.
 _SMALL = 1 << 16
 
@@ -64,16 +63,6 @@ def from_numpy(array: np.ndarray, like: Any) -> Any:
         with jax.transfer_guard_host_to_device("allow"):  # a copy inside of one memory
             return _copied(array)
     return jax.device_put(array, like.sharding if committed else None)
-
-
-def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return an array, not set, whose memory JAX takes over without a copy."""
-    size = math.prod(shape) * dtype.itemsize
-    if size <= _SMALL:
-        return np.empty(shape, dtype)
-    raw = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -raw.__array_interface__["data"][0] % _ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 @partial(jax.jit, static_argnums=(2, 3), inline=True)
@@ -127,12 +116,12 @@ def _linear(operation: Correlation) -> Correlation:
 
 def _run_correlation(pixels: np.ndarray, weights: np.ndarray, operation: Correlation, channels_last: bool) -> Any:
     if not channels_last:
-        out = aligned(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
+        out = memory.empty(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
         operation.forward(pixels, weights, out)
         return out
     pixels, weights = pixels.transpose(_TO_NCHW), weights.transpose(_TO_OIHW)
     n, filters, rows, columns = operation.output_shape(pixels.shape, weights.shape)
-    out = aligned((n, rows, columns, filters), pixels.dtype)
+    out = memory.empty((n, rows, columns, filters), pixels.dtype)
     operation.forward(pixels, weights, out.transpose(_TO_NCHW))
     return out
 

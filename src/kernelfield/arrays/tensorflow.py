@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -10,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import tensorflow as tf
 
+from kernelfield import memory
 from kernelfield.arrays.base import ENGINE_DTYPES, Adapter, Correlation
 from kernelfield.arrays.tensorflow_native import convolution, sizes_of
 from kernelfield.errors import ArgumentError
@@ -33,9 +33,6 @@ except (ImportError, AttributeError):  # pragma: no cover
 
 _EAGER = tf.__internal__.EagerTensor
 _TENSORS = (tf.Tensor, tf.Variable, tf.__internal__.types.Tensor)  # the last one holds Keras variables
-
-# TensorFlow's operations end the process on memory that is not aligned so.
-_ALIGNMENT = 64
 
 
 class TensorFlowAdapter(Adapter):
@@ -90,8 +87,9 @@ class TensorFlowAdapter(Adapter):
         if array.dtype.name not in ENGINE_DTYPES or not array.size:
             result = tf.convert_to_tensor(array)
         else:
-            if not (array.flags.c_contiguous and array.flags.writeable and _address(array) % _ALIGNMENT == 0):
-                values, array = array, _empty(array.shape, array.dtype)
+            if not (array.flags.c_contiguous and array.flags.writeable and memory.is_aligned(array)):
+                # TensorFlow's operations end the process on memory that is not aligned.
+                values, array = array, memory.empty(array.shape, array.dtype)
                 array[...] = values
             result = tf.experimental.dlpack.from_dlpack(array.__dlpack__())
         if isinstance(like, _EAGER) and not _on_cpu(like):
@@ -166,7 +164,7 @@ class TensorFlowAdapter(Adapter):
 
     def _forward(self, operation: Correlation, image: Any, kernel: Any) -> Any:
         pixels, weights = np.asarray(image), np.asarray(kernel)
-        out = _empty(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
+        out = memory.empty(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
         operation.forward(pixels, weights, out)
         return self.from_numpy(out, image)
 
@@ -238,17 +236,6 @@ def _on_cpu(tensor: Any) -> bool:
 
 def _is_watched(tensor: Any) -> bool:
     return bool(_gradient_types([tensor]))
-
-
-def _address(array: np.ndarray) -> int:
-    return int(array.__array_interface__["data"][0])
-
-
-def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -_address(memory) % _ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 ADAPTER = TensorFlowAdapter()

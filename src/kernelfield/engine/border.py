@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -40,6 +40,32 @@ def correlate(
         method(strip, kernel, out[:, slice(*across_frame), slice(*along_frame)])
 
 
+def pieces(
+    image: np.ndarray, windows: tuple[Window, Window], boundary: Boundary, cval: float
+) -> Iterator[tuple[np.ndarray, slice, slice]]:
+    """Yield parts of an extended image (N, C, H, W), and the rows and columns of outputs that each gives.
+
+    The interior is a view of the image; the frames around it are copies, as is the whole where it is small.
+    """
+    shape = image.shape[2:]
+    sizes = [(0, w.output_size(n)) for w, n in zip(windows, shape)]
+    if not any(w.before or w.after for w in windows):
+        yield image, slice(*sizes[0]), slice(*sizes[1])
+        return
+    planes = image.reshape(image.shape[0] * image.shape[1], *shape)
+    inside = [w.interior(n) for w, n in zip(windows, shape)]
+    rectangles = frames(shape, windows)
+    if shape[0] * shape[1] <= _SMALL:
+        rectangles = [(sizes[0], sizes[1])]
+    elif all(start < stop for start, stop in inside):
+        # The first output of the interior reads from here on.
+        rows, columns = (slice(i[0] * w.stride - w.before, None) for i, w in zip(inside, windows))
+        yield image[:, :, rows, columns], slice(*inside[0]), slice(*inside[1])
+    for across, along in rectangles:
+        part = extended(planes, windows, boundary, cval, across, along)
+        yield part.reshape(*image.shape[:2], *part.shape[1:]), slice(*across), slice(*along)
+
+
 def frames(shape: tuple[int, ...], windows: tuple[Window, Window]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Return the rectangles (rows, columns) of outputs whose window leaves an image of `shape`, as start and stop."""
     rows, columns = (w.output_size(n) for w, n in zip(windows, shape))
@@ -67,7 +93,9 @@ def extended(
     indices = []
     for axis, (window, outputs) in enumerate(zip(windows, (rows, columns)), start=1):
         index = boundary_index(image.shape[axis], window.before, window.after, boundary)
-        indices.append(index if outputs is None else index[outputs[0] : outputs[1] + window.size - 1])
+        if outputs is not None:
+            index = index[outputs[0] * window.stride : (outputs[1] - 1) * window.stride + window.span]
+        indices.append(index)
     if len(indices[0]) <= len(indices[1]):
         part = image[:, indices[0]][:, :, indices[1]]
     else:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kernelfield import memory
 from kernelfield.engine import channels, lags
 
 # Up to this many numbers one padded copy costs less than five calls.
@@ -46,7 +47,7 @@ def weight_gradient(
     Returns
     -------
     ndarray, shape (C_out, C_in / groups, kh, kw)
-        Summed in float64, in the type of `gradient`.
+        In the type of `gradient`; float32 is summed as `lags.lag_products` does with ``single``.
     """
     filters, inputs = gradient.shape[1] // groups, image.shape[1] // groups
     out = np.zeros((groups * filters, inputs, *kernel_size))
@@ -61,7 +62,7 @@ def weight_gradient(
                 for c in range(inputs):
                     into = out[o, c, down.taps, across.taps]
                     for a, b in zip(left[:, o], right[:, o // filters * inputs + c], strict=True):
-                        into += lags.lag_products(a, b, into.shape, a.shape[0])[0]
+                        into += lags.lag_products(a, b, into.shape, a.shape[0], single=True)[0]
     with np.errstate(over="ignore"):
         return out.astype(gradient.dtype)
 
@@ -69,10 +70,11 @@ def weight_gradient(
 def image_gradient(
     gradient: NDArray[Any],
     weights: NDArray[Any],
-    image_shape: tuple[int, int, int, int],
+    image_shape: tuple[int, ...],
     stride: tuple[int, int],
     dilation: tuple[int, int],
     groups: int,
+    before: tuple[int, int] = (0, 0),
 ) -> NDArray[Any]:
     """Return the gradient of ``(gradient * forward(image, weights)).sum()`` with respect to the image.
 
@@ -88,20 +90,23 @@ def image_gradient(
         Of rows and of columns.
     groups : int
         Divides both numbers of channels.
+    before : tuple of int
+        Rows and columns of constants in front of the image that `forward` was given too, as it was behind it.
 
     Returns
     -------
     ndarray, shape `image_shape`
         In the type of `gradient`; 0 for elements that no window reaches.
     """
-    out = np.empty(image_shape, gradient.dtype)
+    out = memory.empty(image_shape, gradient.dtype)
+    gradient = _unit(gradient)
     filters, inputs, kh, kw = weights.shape
     turned = weights.reshape(groups, filters // groups, inputs, kh, kw).swapaxes(1, 2)
     turned = turned.reshape(groups * inputs, filters // groups, kh, kw)
     apart = dilation[0] // gcd(stride[0], dilation[0]), dilation[1] // gcd(stride[1], dilation[1])
     rows, columns = (
         list(_reaching(*axis))
-        for axis in zip(image_shape[2:], gradient.shape[2:], weights.shape[2:], stride, dilation, strict=True)
+        for axis in zip(image_shape[2:], weights.shape[2:], stride, dilation, before, strict=True)
     )
     for down in rows:
         for across in columns:
@@ -138,15 +143,15 @@ class _Reaching(NamedTuple):
     before: int
 
 
-def _reaching(size: int, outputs: int, taps: int, stride: int, dilation: int) -> Iterator[_Reaching]:
+def _reaching(size: int, taps: int, stride: int, dilation: int, padding: int) -> Iterator[_Reaching]:
     """Yield elements of one axis of the image, the taps that reach them, and how far these start before output 0."""
     common = gcd(stride, dilation)
     for first in range(min(stride, size)):
-        elements = slice(first, None, stride)
-        own = [a for a in range(taps) if (a * dilation - first) % stride == 0]
+        elements, place = slice(first, None, stride), first + padding
+        own = [a for a in range(taps) if (a * dilation - place) % stride == 0]
         if own:
-            # The last of the taps reaches element `first` from output `(first - own[-1] * dilation) / stride`.
-            before = (own[-1] * dilation - first) // stride
+            # The last of the taps reaches this place from output `(place - own[-1] * dilation) / stride`.
+            before = (own[-1] * dilation - place) // stride
             yield _Reaching(elements, slice(own[0], None, stride // common), before)
         else:
             yield _Reaching(elements, slice(0, 0), 0)
@@ -163,18 +168,23 @@ def _correlate(
     """Write the correlation of a gradient surrounded by zeros: the interior on its own memory, the frame on copies."""
     rows, columns = out.shape[2:]
     spans = tuple((n - 1) * d for n, d in zip(taps.shape[2:], dilation, strict=True))
-    top, left = before
-    bottom, right = (start + n - span for start, n, span in zip(before, gradient.shape[2:], spans, strict=True))
+    top, left = (max(start, 0) for start in before)
+    bottom, right = (
+        max(0, min(start + n - span, size))
+        for start, n, span, size in zip(before, gradient.shape[2:], spans, (rows, columns), strict=True)
+    )
 
     def strip(y: tuple[int, int], x: tuple[int, int]) -> None:
         if y[0] < y[1] and x[0] < x[1]:
-            part = _surrounded(gradient, (y[0] - top, y[1] - top + spans[0]), (x[0] - left, x[1] - left + spans[1]))
+            reads = [(s[0] - b, s[1] - b + span) for s, b, span in zip((y, x), before, spans, strict=True)]
+            part = _surrounded(gradient, *reads)
             channels.forward(part, taps, out[:, :, slice(*y), slice(*x)], (1, 1), dilation, groups)
 
     if rows * columns <= _SMALL or top >= bottom or left >= right:
         strip((0, rows), (0, columns))
         return
-    channels.forward(gradient, taps, out[:, :, top:bottom, left:right], (1, 1), dilation, groups)
+    inside = gradient[:, :, top - before[0] :, left - before[1] :]
+    channels.forward(inside, taps, out[:, :, top:bottom, left:right], (1, 1), dilation, groups)
     strip((0, top), (0, columns))
     strip((bottom, rows), (0, columns))
     strip((top, bottom), (0, left))
@@ -194,5 +204,11 @@ def _surrounded(array: NDArray[Any], rows: tuple[int, int], columns: tuple[int, 
 
 
 def _unit(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array, or a copy of it, with unit stride on the last axis and no negative stride."""
-    return array if array.strides[3] == array.itemsize and min(array.strides) >= 0 else np.ascontiguousarray(array)
+    """Return the array, or a copy of it, with unit stride on the last axis and no negative stride.
+
+    What is broadcast, as the gradient of a sum is, is copied along the last axis only.
+    """
+    if array.strides[3] == array.itemsize and min(array.strides) >= 0:
+        return array
+    once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides[:3])
+    return np.broadcast_to(np.ascontiguousarray(array[once]), array.shape)

@@ -31,6 +31,7 @@ def lag_products(
     block_rows: int,
     a_shift: float = 0.0,
     b_shift: float = 0.0,
+    single: bool = False,
 ) -> NDArray[np.float64]:
     """Return ``out[i, r, c] = sum over y, x of (a[y, x] - a_shift) * (b[y + r, x + c] - b_shift)``.
 
@@ -48,6 +49,9 @@ def lag_products(
         ``i * block_rows <= y < (i + 1) * block_rows``.
     a_shift, b_shift : float
         Subtracted in float64 before the product.
+    single : bool
+        Sum products of two ``float32`` images in float32 over strips of `STRIP_ROWS`, which is twice as fast; the
+        sums of strips are added in float64. Shifts must be 0.
 
     Returns
     -------
@@ -65,8 +69,9 @@ def lag_products(
         return out
     a, b = _addressable(a), _addressable(b[: height + lags[0] - 1, : width + lags[1] - 1])
     exact = a.dtype == b.dtype == np.uint8 and _small(a_shift) and _small(b_shift)
+    number = "int32" if exact else "float32" if single and a.dtype == b.dtype == np.float32 else "float64"
     tile = _tile(*lags)
-    pipeline = _halide.compiled(_build, a.dtype, b.dtype, exact, *tile)
+    pipeline = _halide.compiled(_build, a.dtype, b.dtype, number, *tile)
 
     block_rows = min(block_rows, height)
     strip_rows, strip_columns = min(block_rows, STRIP_ROWS), min(width + -width % 64, STRIP_COLUMNS)
@@ -112,14 +117,16 @@ def _tile(rows: int, columns: int) -> tuple[int, int]:
     return min((t for t in TILES if t[0] <= rows and t[1] <= columns), key=cost)
 
 
-def _build(a_type: np.dtype[Any], b_type: np.dtype[Any], exact: bool, tile_rows: int, tile_columns: int) -> Any:
-    """Compile the pipeline for two types of images and one shape of the tiles of lags."""
+def _build(a_type: np.dtype[Any], b_type: np.dtype[Any], number: str, tile_rows: int, tile_columns: int) -> Any:
+    """Compile the pipeline for two types of images, the number summed in, and one shape of the tiles of lags."""
     import halide as hl
 
     # What the scratch memory holds, and what products are summed in. In integers a lane adds up the products
     # of two neighbouring columns, the twins: processors have one instruction for that.
-    value, total, twins = (hl.Int(16), hl.Int(32), 2) if exact else (hl.Float(64), hl.Float(64), 1)
-    lanes = _halide.lanes("int32" if exact else "float64")
+    exact = number == "int32"
+    total = _halide.halide_type(number)
+    value, twins = (hl.Int(16), 2) if exact else (total, 1)
+    lanes = _halide.lanes(number)
     step = lanes * twins
     zero = hl.cast(total, 0)
 

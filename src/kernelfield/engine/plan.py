@@ -291,14 +291,19 @@ def weight_gradient(
 def image_gradient(
     gradient: np.ndarray,
     weights: np.ndarray,
-    image_shape: tuple[int, int, int, int],
+    image_shape: tuple[int, ...],
     stride: tuple[int, int],
     dilation: tuple[int, int],
     groups: int,
+    before: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
-    """Return the gradient of a layer with respect to its image (N, C_in, H, W)."""
+    """Return the gradient of a layer with respect to its image (N, C_in, H, W), extended by `before` in front."""
     if not gradient.size:
         return np.zeros(image_shape, gradient.dtype)
-    plan = plan_layer("image_gradient", image_shape, weights.shape, stride, dilation, groups)
+    read = [
+        (n - 1) * s + (k - 1) * d + 1
+        for n, s, k, d in zip(gradient.shape[2:], stride, weights.shape[2:], dilation, strict=True)
+    ]
+    plan = plan_layer("image_gradient", (*image_shape[:2], *read), weights.shape, stride, dilation, groups)
     method = gradients.image_gradient if plan.method == "halide" else portable.image_gradient
-    return method(gradient, weights, image_shape, stride, dilation, groups)
+    return method(gradient, weights, image_shape, stride, dilation, groups, before)

@@ -115,13 +115,20 @@ def weight_gradient(
 def image_gradient(
     gradient: np.ndarray,
     weights: np.ndarray,
-    image_shape: tuple[int, int, int, int],
+    image_shape: tuple[int, ...],
     stride: tuple[int, int],
     dilation: tuple[int, int],
     groups: int,
+    before: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
     """Return the gradient `gradients.image_gradient` defines: columns, each added to the window it belongs to."""
-    out = np.zeros(image_shape, gradient.dtype)
+    reached = [
+        max((n - 1) * s + (k - 1) * d + 1, b + size)
+        for n, s, k, d, b, size in zip(
+            gradient.shape[2:], stride, weights.shape[2:], dilation, before, image_shape[2:], strict=True
+        )
+    ]
+    out = np.zeros((*image_shape[:2], *reached), gradient.dtype)
     columns_of_weights = weights.reshape(groups, weights.shape[0] // groups, -1).astype(gradient.dtype, copy=False)
     windows = _windows(out, weights.shape[2:], gradient.shape[2:], stride, dilation, groups, writeable=True)
     for n, g, rows in _blocks(windows, gradient.dtype.itemsize):
@@ -131,7 +138,8 @@ def image_gradient(
             columns = _product(columns_of_weights[g].T, part.reshape(len(part), -1)).reshape(into.shape)
             for tap in np.ndindex(into.shape[1:3]):
                 into[:, tap[0], tap[1]] += columns[:, tap[0], tap[1]]
-    return out
+    rows, columns_of_image = (slice(b, b + size) for b, size in zip(before, image_shape[2:], strict=True))
+    return out[:, :, rows, columns_of_image]
 
 
 def _windows(
