@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
-import os
 import platform
 import sys
 import time
@@ -17,7 +16,7 @@ import numpy as np
 import kernelfield
 from kernelfield.apps.console import output, status
 from kernelfield.apps.view import entry
-from kernelfield.engine import plan, reference
+from kernelfield.engine import code_cache, plan, reference, threads
 from kernelfield.errors import DataError, KernelfieldError
 
 _FRAMEWORKS = ("torch", "tensorflow", "jax", "mxnet", "keras", "onnx", "dask")
@@ -42,6 +41,8 @@ def run(*, as_json: bool) -> None:
 def findings() -> dict[str, Any]:
     """Return what there is to know, in JSON's types; no framework is imported."""
     engine, reason = plan.engine()
+    count, by = threads.threads_and_why()
+    check = _check()
     return {
         "version": kernelfield.__version__,
         "python": platform.python_version(),
@@ -52,10 +53,12 @@ def findings() -> dict[str, Any]:
         "engine_reason": reason,
         "halide": _version("halide"),
         "cpu_features": _cpu_features(),
-        "threads": _threads(),
+        "threads": count,
+        "threads_by": by,
         "plot": _version("matplotlib"),
         "frameworks": {name: _version(name) for name in _FRAMEWORKS},
-        "check": _check(),
+        "check": check,
+        "code_cache": code_cache.summary() if engine == "direct" and sys.platform == "linux" else None,
     }
 
 
@@ -93,15 +96,6 @@ def _cpu_features() -> list[str]:
         return []
 
 
-def _threads() -> int:
-    """Return how many threads the engine may use."""
-    wish = os.environ.get("HL_NUM_THREADS", "")
-    if wish.isdecimal() and int(wish) > 0:
-        return int(wish)
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def _check() -> dict[str, Any]:
     """Return how long a small cross-correlation took and what is wrong with it."""
     image = np.random.default_rng(0).random((24, 70)).astype(np.float32)
@@ -118,6 +112,20 @@ def _check() -> dict[str, Any]:
     return {"seconds": round(time.perf_counter() - start, 3), "error": error}
 
 
+def _code(cache: dict[str, Any] | None) -> str:
+    """Return where compiled code is kept, and whether this check found it there."""
+    if cache is None:
+        return ""
+    if cache["problem"] is not None or cache["folder"] is None:
+        return (
+            f"not kept in {cache['folder']}: {cache['problem']}" if cache["folder"] else f"not kept: {cache['problem']}"
+        )
+    return (
+        f"{cache['folder']}: {cache['files']} files, {cache['bytes'] / 1e6:.1f} MB; "
+        f"{cache['hits']} found, {cache['misses']} compiled now"
+    )
+
+
 def _show(found: dict[str, Any]) -> None:
     """Print the findings for a person."""
     check = found["check"]
@@ -131,7 +139,8 @@ def _show(found: dict[str, Any]) -> None:
         ("engine", f"{found['engine']} ({found['engine_reason']})"),
         ("halide", found["halide"] or "not installed"),
         ("cpu features", " ".join(found["cpu_features"]) or "unknown"),
-        ("threads", str(found["threads"])),
+        ("threads", f"{found['threads']} (by {found['threads_by']})"),
+        ("compiled code", _code(found["code_cache"])),
         ("plots", f"matplotlib {found['plot']}" if found["plot"] else "not installed: pip install 'kernelfield[plot]'"),
         ("frameworks", ", ".join(there) or "none"),
         ("not installed", ", ".join(absent)),

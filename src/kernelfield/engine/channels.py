@@ -13,7 +13,7 @@ its bits do not depend on tiles, threads, the batch or the place in the image.
 from __future__ import annotations
 
 from math import gcd
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,6 @@ from kernelfield.engine import _halide, direct
 ROWS = 3
 VECTORS = 4
 _PAD = ROWS - 1  # rows around the weights that Halide's bounds include; no output uses them
-
-
-class _Pipeline(NamedTuple):
-    run: Any
-    width: int  # of a tile: no output may be narrower
 
 
 def forward(
@@ -93,7 +88,7 @@ def _readable(image: NDArray[Any], width: int) -> NDArray[Any]:
 
 
 def _run(
-    pipeline: _Pipeline,
+    pipeline: _halide.Pipeline,
     image: NDArray[Any],
     weights: NDArray[Any],
     out: NDArray[Any],
@@ -111,17 +106,14 @@ def _run(
         part = weights[:, :, phase::step]
         heights[phase] = part.shape[2]
         padded[:, :, phase, _PAD : _PAD + part.shape[2]] = part
-    packed = _halide.buffer(padded.reshape(groups, filters // groups, *padded.shape[1:]))
+    packed = padded.reshape(groups, filters // groups, *padded.shape[1:])
     # Output i = apart * t + first reads row dilation * (step * t + tap) + stride * first.
     for first in range(min(apart, out.shape[2])):
         rows = out[:, :, first::apart]
         inputs = image[:, :, stride[0] * first :: dilation[0] if apart > 1 or common > 1 else 1]
         macs = ROWS * rows.shape[3] * weights.size // groups
         strip = _halide.items_per_task(-(-rows.shape[2] // ROWS), macs)
-        pipeline.run(
-            _halide.buffer(_grouped(inputs, groups)), packed, _halide.buffer(heights), stride[1], dilation[1], strip,
-            _halide.buffer(_grouped(rows, groups)),
-        )  # fmt: skip
+        pipeline.run(_grouped(inputs, groups), packed, heights, stride[1], dilation[1], strip, _grouped(rows, groups))
 
 
 def _grouped(array: NDArray[Any], groups: int) -> NDArray[Any]:
@@ -134,8 +126,8 @@ def _grouped(array: NDArray[Any], groups: int) -> NDArray[Any]:
     )
 
 
-def _build(image_type: np.dtype[Any], out_type: np.dtype[Any], column_stride: int) -> _Pipeline:
-    """Compile the pipeline for two types and a stride of columns: 1, 2, or 3 for all others."""
+def _build(image_type: np.dtype[Any], out_type: np.dtype[Any], column_stride: int) -> _halide.Definition:
+    """Define the pipeline for two types and a stride of columns: 1, 2, or 3 for all others."""
     import halide as hl
 
     x, y, o, g, n, p, c, b = hl.vars("x y o g n p c b")
@@ -206,4 +198,4 @@ def _build(image_type: np.dtype[Any], out_type: np.dtype[Any], column_stride: in
         stage.reorder(x, *(d[i] for i in range(d.dimensions()))).vectorize(x, vector).unroll(x).unroll(d.x)
     for array in (image, weights, out.output_buffer()):
         array.dim(0).set_stride(1)
-    return _Pipeline(out.compile_to_callable([image, weights, heights, *sizes], _halide.target()), width)
+    return _halide.Definition(out, [image, weights, heights, *sizes], width)  # no output may be narrower

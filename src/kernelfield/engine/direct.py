@@ -13,7 +13,7 @@ stays in registers. Each image row that it needs is loaded once for a kernel col
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,6 @@ ROWS = 4
 VECTORS = 2
 _PAD = ROWS - 1  # rows around the weights that Halide's bounds include; no output uses them
 _COPY_BYTES = 1 << 22
-
-
-class _Pipeline(NamedTuple):
-    run: Any
-    width: int  # of a tile: no output may be narrower
 
 
 def correlate(image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any]) -> None:
@@ -61,14 +56,14 @@ def correlate(image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any]) -> N
         _run_on_copies(pipeline, image, weights, out)
 
 
-def _run(pipeline: _Pipeline, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
+def _run(pipeline: _halide.Pipeline, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
     tiles = -(-out.shape[1] // ROWS)
     macs = ROWS * out.shape[2] * weights.size
     strip = _halide.items_per_task(tiles, macs)
-    pipeline.run(_halide.buffer(image), _halide.buffer(weights), strip, _halide.buffer(out))
+    pipeline.run(image, weights, strip, out)
 
 
-def _run_on_copies(pipeline: _Pipeline, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
+def _run_on_copies(pipeline: _halide.Pipeline, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
     """Run on blocks of the image copied to rows that are wide enough; the columns added reach no result."""
     kh, kw = weights.shape[0] - 2 * _PAD, weights.shape[1]
     wide = max(out.shape[2], pipeline.width)
@@ -91,8 +86,8 @@ def _blocks(shape: tuple[int, ...], row_bytes: int, kh: int) -> Iterator[tuple[s
             yield slice(n, min(n + batch, images)), slice(y, min(y + rows, height))
 
 
-def _build(image_type: np.dtype[Any], out_type: np.dtype[Any]) -> _Pipeline:
-    """Compile the pipeline for a type of images and a type of results."""
+def _build(image_type: np.dtype[Any], out_type: np.dtype[Any]) -> _halide.Definition:
+    """Define the pipeline for a type of images and a type of results."""
     import halide as hl
 
     x, y, n, tile, row, strip, block, column, task = hl.vars("x y n tile row strip block column task")
@@ -140,4 +135,4 @@ def _build(image_type: np.dtype[Any], out_type: np.dtype[Any]) -> _Pipeline:
         stage.reorder(x, *(d[i] for i in range(d.dimensions()))).vectorize(x, vector).unroll(x).unroll(d.x)
     for array in (image, weights, out.output_buffer()):
         array.dim(0).set_stride(1)
-    return _Pipeline(out.compile_to_callable([image, weights, tiles_per_task], _halide.target()), width)
+    return _halide.Definition(out, [image, weights, tiles_per_task], width)  # no output may be narrower

@@ -82,10 +82,9 @@ def lag_products(
     grid = -(-lags[0] // tile[0]), -(-lags[1] // tile[1])
     sums = np.empty((blocks * splits, *grid, *tile))
     shift = int if exact else float
-    pipeline(
-        _halide.buffer(a), _halide.buffer(b), *lags, block_rows, splits, per_task, strip_rows, strip_columns,
-        shift(a_shift), shift(b_shift), _halide.buffer(sums),
-    )  # fmt: skip
+    pipeline.run(
+        a, b, *lags, block_rows, splits, per_task, strip_rows, strip_columns, shift(a_shift), shift(b_shift), sums
+    )
     sums = sums.reshape(blocks, splits, *sums.shape[1:]).sum(axis=1)
     for i in range(grid[0]):
         for j in range(grid[1]):
@@ -117,8 +116,10 @@ def _tile(rows: int, columns: int) -> tuple[int, int]:
     return min((t for t in TILES if t[0] <= rows and t[1] <= columns), key=cost)
 
 
-def _build(a_type: np.dtype[Any], b_type: np.dtype[Any], number: str, tile_rows: int, tile_columns: int) -> Any:
-    """Compile the pipeline for two types of images, the number summed in, and one shape of the tiles of lags."""
+def _build(
+    a_type: np.dtype[Any], b_type: np.dtype[Any], number: str, tile_rows: int, tile_columns: int
+) -> _halide.Definition:
+    """Define the pipeline for two types of images, the number summed in, and one shape of the tiles of lags."""
     import halide as hl
 
     # What the scratch memory holds, and what products are summed in. In integers a lane adds up the products
@@ -224,4 +225,4 @@ def _build(a_type: np.dtype[Any], b_type: np.dtype[Any], number: str, tile_rows:
         sums.update(2).reorder(lane, c, r, edge.x).unroll(c).unroll(r).vectorize(lane)
     for array in (a, b):
         array.dim(0).set_stride(1)
-    return out.compile_to_callable([a, b, *sizes, a_shift, b_shift], _halide.target())
+    return _halide.Definition(out, [a, b, *sizes, a_shift, b_shift])

@@ -1,0 +1,102 @@
+"""How many threads compiled code runs on.
+
+All calls of a process share one pool of threads, so that Python threads that call at the same time (those of Dask's
+threaded scheduler, say) do not multiply them; each caller also works itself. Processes multiply: in a pool of processes
+give each one thread, by ``set_threads(1)`` in its initializer or ``KERNELFIELD_THREADS=1``. Dask's nanny and joblib set
+``OMP_NUM_THREADS`` in their worker processes, which is respected.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from kernelfield.errors import ArgumentError
+
+ENVIRONMENT_VARIABLE = "KERNELFIELD_THREADS"
+_LIMIT = 256  # of Halide's pool
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container, as it sees itself
+
+_wish: int | None = None
+_listeners: list[Callable[[int], None]] = []
+
+
+def threads() -> int:
+    """Return how many threads compiled code may run on, the calling one included.
+
+    The first of these that is given: `set_threads`; the environment variables ``KERNELFIELD_THREADS``,
+    ``HL_NUM_THREADS`` and ``OMP_NUM_THREADS``; the processors that this process may use, by its affinity and by the
+    quota of its container.
+
+    Raises
+    ------
+    ArgumentError
+        If ``KERNELFIELD_THREADS`` is not a number from 1 to 256.
+
+    Examples
+    --------
+    >>> from kernelfield.engine.threads import set_threads, threads
+    >>> set_threads(3)
+    >>> threads()
+    3
+    >>> set_threads(None)
+    """
+    return threads_and_why()[0]
+
+
+def set_threads(n: int | None) -> None:
+    """Let compiled code run on `n` threads, the calling one included, from the next call on, in the whole process.
+
+    Results do not depend on it.
+
+    Parameters
+    ----------
+    n : int or None
+        1 to 256. None takes it back: the environment decides, as `threads` says.
+
+    Raises
+    ------
+    ArgumentError
+        If `n` is not such a number.
+    """
+    global _wish
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= _LIMIT):
+        raise ArgumentError(f"n: expected a number of threads from 1 to {_LIMIT}, or None; received {n!r}")
+    _wish = n
+    for listener in _listeners:
+        listener(threads())
+
+
+def threads_and_why() -> tuple[int, str]:
+    """Return `threads` and who said so."""
+    if _wish is not None:
+        return _wish, "set_threads"
+    text = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    if text:
+        if not text.isdecimal() or not 1 <= int(text) <= _LIMIT:
+            raise ArgumentError(
+                f"{ENVIRONMENT_VARIABLE}: expected a number of threads from 1 to {_LIMIT}; received {text!r}; unset it"
+            )
+        return int(text), ENVIRONMENT_VARIABLE
+    for name in ("HL_NUM_THREADS", "OMP_NUM_THREADS"):
+        first = os.environ.get(name, "").split(",")[0].strip()  # OpenMP takes a list, one for each level of nesting
+        if first.isdecimal() and int(first) > 0:
+            return min(int(first), _LIMIT), name
+    return min(_processors(), _LIMIT), "processors"
+
+
+def on_change(listener: Callable[[int], None]) -> None:
+    """Have `listener` called with the new number by `set_threads`."""
+    _listeners.append(listener)
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    here = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text(encoding="ascii").split()
+        return min(here, max(1, -(-int(quota) // int(period))))
+    except (OSError, ValueError, ZeroDivisionError):  # no quota ("max"), or none that is seen from here
+        return here
