@@ -211,7 +211,7 @@ def test_kernel_objects_bring_their_anchor():
         (
             dict(kernel=[1.0]),
             ArgumentError,
-            r"kernel: expected two axes \(kh, kw\), or four .* not empty; received shape \(1,\)",
+            r"kernel: expected two axes \(kh, kw\), .* or four .* not empty; received shape \(1,\)",
         ),
         (dict(kernel=np.ones((0, 3))), ArgumentError, "kernel: expected two axes"),
         (dict(kernel=[["a"]]), DtypeError, "kernel: expected real numbers"),
@@ -246,3 +246,81 @@ def test_corr2d_is_two_dimensional():
         kf.corr2d(np.ones((1, 2, 2)), [[1.0]])
     with pytest.raises(ArgumentError, match="K: expected two axes"):
         kf.corr2d(np.ones((2, 2)), [1.0])
+
+
+@pytest.mark.parametrize("mode", ["same", "valid", "full"])
+def test_a_bank_is_its_kernels_one_by_one(engine, mode):
+    rng = np.random.default_rng(0)
+    image, bank = rng.normal(size=(2, 20, 70)).astype("f4"), rng.normal(size=(5, 3, 4))
+    together = kf.correlate(image, bank, mode=mode, boundary="mirror")
+    alone = [kf.correlate(image, kernel, mode=mode, boundary="mirror") for kernel in bank]
+    np.testing.assert_allclose(together, np.stack(alone, axis=1), atol=1e-5)
+    flipped = kf.convolve(image, bank, mode=mode)
+    np.testing.assert_allclose(flipped[:, 1], kf.convolve(image, bank[1], mode=mode), atol=1e-5)
+
+
+def test_exact_precision_is_the_sum_in_float64_rounded_once(engine):
+    rng = np.random.default_rng(0)
+    image, kernel = rng.normal(size=(90, 80)).astype("f4"), rng.normal(size=(9, 9)).astype("f4")
+    exact = kf.correlate(image, kernel, precision="exact")
+    assert exact.dtype == np.float32
+    wide = kf.correlate(image.astype("f8"), kernel)
+    assert (exact == wide.astype("f4")).all()
+    assert (kf.correlate(image, kernel) != exact).any()
+    large = np.full((40, 40), 2**24 + 1, "i4")
+    assert (kf.correlate(large, np.ones((3, 3)), dtype="f4", precision="exact") == np.float32(9 * (2**24 + 1))).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (dict(precision="double"), "precision: expected 'dtype' or 'exact'; received 'double'"),
+        (dict(method="fast"), "method: expected one of direct, separable, spectral; received 'fast'"),
+        (dict(method="spectral", precision="exact"), "method: expected 'direct' with precision 'exact'"),
+        (dict(method="separable", stride=2), "method: expected none for layers, banks, strides and dilations"),
+    ],
+)
+def test_wrong_methods_and_precisions(monkeypatch, wrong, message):
+    monkeypatch.delenv("KERNELFIELD_ENGINE", raising=False)
+    with pytest.raises(ArgumentError, match=message):
+        kf.correlate(np.ones((9, 9)), np.ones((3, 3)), **wrong)
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "spectral"])
+@pytest.mark.parametrize("boundary", ["reflect", "constant", "nearest", "mirror", "wrap"])
+def test_every_method_gives_the_same_with_every_border(method, boundary):
+    rng = np.random.default_rng(0)
+    image, kernel = rng.normal(size=(190, 210)), rng.normal(size=(9, 1)) @ rng.normal(size=(1, 6))
+    ours = kf.correlate(image, kernel, boundary=boundary, cval=2.0, method=method)
+    np.testing.assert_allclose(ours, kf.correlate(image, kernel, boundary=boundary, cval=2.0), atol=1e-11)
+
+
+class TestPlan:
+    def test_it_does_what_correlate_does(self, engine):
+        rng = np.random.default_rng(0)
+        kernel, other = rng.normal(size=(2, 5, 4))
+        for shape in ((30, 40), (3, 200, 150)):
+            image = rng.normal(size=shape).astype("f4")
+            planned = kf.plan(shape, kernel, boundary="wrap")
+            assert (planned(image) == kf.correlate(image, kernel, boundary="wrap")).all()
+            assert (planned(image[..., ::-1]) == kf.correlate(image[..., ::-1], kernel, boundary="wrap")).all()
+            assert (planned(image, kernel) == planned(image)).all()
+            assert (planned(image, other) == kf.correlate(image, other, boundary="wrap")).all()
+
+    def test_it_says_what_it_does(self, monkeypatch):
+        monkeypatch.delenv("KERNELFIELD_ENGINE", raising=False)
+        planned = kf.plan((2048, 2048), kf.kernels.gaussian(4.0), mode="valid")
+        assert planned.cost == (2048 - 32) ** 2 * 33**2
+        assert (planned.method, str(planned).split(":")[0]) == ("separable", "separable")
+        assert kf.plan((2048, 2048), kf.kernels.gaussian(4.0), method="direct").method == "direct"
+
+    def test_what_it_is_not_for_is_refused(self):
+        planned = kf.plan((5, 6), np.ones((3, 3)))
+        with pytest.raises(ArgumentError, match=r"image: expected an array of shape \(5, 6\); received \(6, 5\)"):
+            planned(np.ones((6, 5), "f4"))
+        with pytest.raises(DtypeError, match="image: expected float32; received float64"):
+            planned(np.ones((5, 6)))
+        with pytest.raises(DtypeError, match="dtype: expected uint8"):
+            kf.plan((5, 6), np.ones((3, 3)), dtype="int8")
+        with pytest.raises(ArgumentError, match="kernel: expected two axes"):
+            kf.plan((5, 6), np.ones((2, 3, 3)))

@@ -15,11 +15,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "kernelfield"
 
 RANKS = [
     ("errors",),
-    ("geometry", "arrays"),
+    ("geometry", "memory"),
+    ("arrays",),
     ("engine", "kernels", "matrix", "receptive", "images"),
     ("operation",),
     ("checks",),
-    ("correlation",),
+    ("correlation", "planned"),
     ("learning", "layers", "coding", "cluster", "dropin"),
     ("apps",),
 ]
@@ -27,7 +28,7 @@ RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 # Chooser above the methods: within a folder these may import their neighbours, and not the other way round.
 METHODS = {
     "arrays": ({"torch", "tensorflow", "jax", "mxnet", "base"}, {"select"}),
-    "engine": ({"reference", "direct", "lags", "portable", "separable", "spectral"}, {"border", "plan"}),
+    "engine": ({"reference", "direct", "lags", "portable", "separable", "spectral"}, {"border", "plan", "layer_plan"}),
     "kernels": ({"differences", "edges", "smoothing", "sharpening"}, {"catalogue"}),
 }
 FREE = {"__init__", "__main__"}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kernelfield.correlation import convolve, corr2d, correlate
     from kernelfield.kernels import Kernel
     from kernelfield.learning import Fit, learn
+    from kernelfield.planned import plan
 
 _HOMES = {
     "Fit": "kernelfield.learning",
@@ -25,9 +26,10 @@ _HOMES = {
     "correlate": "kernelfield.correlation",
     "kernels": "",
     "learn": "kernelfield.learning",
+    "plan": "kernelfield.planned",
 }
 
-__all__ = ["Fit", "Kernel", "__version__", "convolve", "corr2d", "correlate", "kernels", "learn"]
+__all__ = ["Fit", "Kernel", "__version__", "convolve", "corr2d", "correlate", "kernels", "learn", "plan"]
 
 
 def __getattr__(name: str) -> Any:

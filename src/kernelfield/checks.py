@@ -16,6 +16,8 @@ from kernelfield.operation import Operation
 _NATIVE = ("uint8", "uint16", "int16", "int32", "float32", "float64")
 _NATIVE_DTYPES = frozenset(np.dtype(name) for name in _NATIVE)
 _WIDENED = {"bool": "uint8", "int8": "int16", "float16": "float32", "uint32": "float64"}
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_WIDE = frozenset({_FLOAT64, np.dtype(np.int32)})
 _OUTPUTS = ("uint8", "uint16", "int16", "int32", "float32", "float64")
 
 
@@ -40,7 +42,7 @@ def check_image(image: ArrayLike, name: str) -> np.ndarray:
 
 
 def check_kernel(kernel: ArrayLike, name: str) -> np.ndarray:
-    """Return `kernel` as a float64 array of two axes or four, or raise an error that calls it `name`."""
+    """Return `kernel` as a float64 array of two to four axes, or raise an error that calls it `name`."""
     weights = np.asarray(kernel)
     if weights.dtype.kind not in "biuf":
         raise DtypeError(f"{name}: expected real numbers; received {weights.dtype}; convert it")
@@ -50,9 +52,9 @@ def check_kernel(kernel: ArrayLike, name: str) -> np.ndarray:
 
 def check_kernel_shape(shape: tuple[int, ...], name: str) -> None:
     """Raise unless `shape` is that of a kernel or of a layer's weights."""
-    if len(shape) not in (2, 4) or 0 in shape:
+    if len(shape) not in (2, 3, 4) or 0 in shape:
         raise ArgumentError(
-            f"{name}: expected two axes (kh, kw), or four (C_out, C_in/groups, kh, kw), not empty; "
+            f"{name}: expected two axes (kh, kw), three (n, kh, kw), or four (C_out, C_in/groups, kh, kw), not empty; "
             f"received shape {shape}"
         )
 
@@ -169,6 +171,19 @@ def check_padding(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     return (top, bottom), (left, right)
 
 
+def check_precision(precision: str | None, method: str | None, has_methods: bool) -> bool:
+    """Return whether sums are asked for in the order of the definition and in float64, or raise."""
+    if precision not in (None, "dtype", "exact"):
+        raise ArgumentError(f"precision: expected 'dtype' or 'exact'; received {precision!r}")
+    if method is None:
+        return precision == "exact"
+    if not has_methods:
+        raise ArgumentError(f"method: expected none for layers, banks, strides and dilations; received {method!r}")
+    if precision == "exact" and method != "direct":
+        raise ArgumentError(f"method: expected 'direct' with precision 'exact'; received {method!r}")
+    return precision == "exact"
+
+
 def result_dtype(image: np.dtype, dtype: DTypeLike | None, out: np.ndarray | None) -> np.dtype:
     """Return the dtype of the result by the rule that `correlate` states."""
     if dtype is not None:
@@ -178,7 +193,7 @@ def result_dtype(image: np.dtype, dtype: DTypeLike | None, out: np.ndarray | Non
         return result
     if isinstance(out, np.ndarray):
         return result_dtype(image, out.dtype, None)
-    return np.dtype(np.float64 if image.name in ("float64", "int32") else np.float32)
+    return _FLOAT64 if image in _WIDE else _FLOAT32
 
 
 def check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:

@@ -5,6 +5,7 @@ The arguments are checked here, once, and the work is handed to the engine, or t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from kernelfield.checks import (
     check_kernel_shape,
     check_operation,
     check_out,
+    check_precision,
     pair,
     result_dtype,
     weights_and_origin,
@@ -25,6 +27,7 @@ from kernelfield.checks import (
 from kernelfield.errors import ArgumentError, DtypeError
 from kernelfield.geometry import check_mode, check_origin
 from kernelfield.kernels import Kernel
+from kernelfield.operation import Operation
 
 __all__ = ["convolve", "corr2d", "correlate"]
 
@@ -82,6 +85,8 @@ def correlate(
     bias: Any = None,
     out: np.ndarray | None = None,
     dtype: DTypeLike | None = None,
+    precision: str | None = None,
+    method: str | None = None,
 ) -> Any:
     """Return the cross-correlation of `image` with `kernel`: the kernel slides as it is, not flipped.
 
@@ -94,9 +99,10 @@ def correlate(
     image : array_like or tensor, shape (..., H, W)
         Integers or floats, any strides, any byte order. 64-bit integers must not exceed 2**53 in magnitude. Tensors of
         PyTorch, TensorFlow, JAX and MXNet give tensors back, differentiable.
-    kernel : array_like, tensor or Kernel, shape (kh, kw) or (C_out, C_in/groups, kh, kw)
-        The weights; real and finite or not. A `Kernel` brings its own anchor. With four axes the image is
-        ``(..., C_in, H, W)`` and the result ``(..., C_out, OH, OW)``, as in a layer.
+    kernel : array_like, tensor or Kernel, shape (kh, kw), (n, kh, kw) or (C_out, C_in/groups, kh, kw)
+        The weights; real and finite or not. A `Kernel` brings its own anchor. Three axes are a bank of kernels, each
+        applied to the image: the result is ``(..., n, OH, OW)``. With four axes the image is ``(..., C_in, H, W)`` and
+        the result ``(..., C_out, OH, OW)``, as in a layer.
     mode : {"same", "valid", "full"}
         Which outputs exist: as many as the image has pixels, those whose window lies inside, all that touch it.
     boundary : {"reflect", "constant", "nearest", "mirror", "wrap"}
@@ -122,11 +128,16 @@ def correlate(
         (halves to even) and saturated at the ends of the range; NaN becomes 0. By default float32, and float64
         where the image is float64 or holds integers of more than 16 bits, which float32 cannot hold exactly. Tensors
         keep their dtype; those of integers take the kernel's, or float32.
+    precision : {"dtype", "exact"}, optional
+        ``"exact"`` takes sums in float64 for float32 results too, in the order of the definition; sums of integers
+        below 2**53 are exact then. By default sums are taken in the dtype of the result, float64 for integers.
+    method : {"direct", "separable", "spectral"}, optional
+        How; by default what `plan` finds fastest. Not for layers, strides and dilations.
 
     Returns
     -------
     numpy.ndarray
-        Shape (..., OH, OW); `out` if it was given. Sums are taken in float32 for float32 results, in float64 otherwise.
+        Shape (..., OH, OW); `out` if it was given.
 
     Raises
     ------
@@ -155,12 +166,16 @@ def correlate(
     )
     adapter = adapter_of(image, kernel, bias)
     if adapter is not None:
-        if out is not None or dtype is not None:
-            raise ArgumentError(f"out, dtype: expected none with tensors of {adapter.name}; convert the result")
+        asked = {"out": out, "dtype": dtype, "precision": precision, "method": method}
+        for name, value in asked.items():
+            if value is not None:
+                raise ArgumentError(f"{name}: expected none with tensors of {adapter.name}; received {value!r}")
         return _correlate_tensors(adapter, image, kernel, bias, how)
     pixels = check_image(image, "image")
     weights, own_origin = weights_and_origin(kernel)
-    operation = check_operation(pixels.shape, weights.shape, own_origin=own_origin, **how)
+    if weights.ndim == 3:
+        pixels, weights = pixels[..., None, :, :], weights[:, None]
+    operation = _operation(pixels.shape, weights.shape, own_origin, how)
     added = None if bias is None else _check_bias(np.asarray(bias), weights.shape)
     dtype_out = result_dtype(pixels.dtype, dtype, out)
     shape = operation.output_shape(pixels.shape, weights.shape)
@@ -168,16 +183,30 @@ def correlate(
         check_out(out, shape, dtype_out)
     if not _readable(pixels):
         pixels = np.ascontiguousarray(pixels)
-    work = _work_array(out, shape, dtype_out if dtype_out.kind == "f" else np.dtype(np.float64), pixels)
-    operation.forward(pixels, weights, work)
+    exact = check_precision(precision, method, weights.ndim == 2 and operation.plain)
+    work = _work_array(out, shape, np.dtype(np.float64) if exact or dtype_out.kind != "f" else dtype_out, pixels)
+    operation.forward(pixels, weights, work, "direct" if exact else method)
     if added is not None:
         work += added.astype(work.dtype)
-    result = work if dtype_out.kind == "f" else _round_and_saturate(work, dtype_out)
+    result = _round_and_saturate(work, dtype_out) if dtype_out.kind != "f" else work.astype(dtype_out, copy=False)
     if out is None:
         return result
     if not np.may_share_memory(result, out):
         out[...] = result
     return out
+
+
+def _operation(
+    image: tuple[int, ...], kernel: tuple[int, ...], own_origin: tuple[int, int], how: dict[str, Any]
+) -> Operation:
+    """Return what `check_operation` does, from memory where the same was asked before: small images wait for it."""
+    try:
+        return _known_operation(image, kernel, own_origin=own_origin, **how)
+    except TypeError:  # a list cannot be remembered
+        return check_operation(image, kernel, own_origin=own_origin, **how)
+
+
+_known_operation = lru_cache(maxsize=512, typed=True)(check_operation)
 
 
 def convolve(
@@ -195,6 +224,8 @@ def convolve(
     bias: Any = None,
     out: np.ndarray | None = None,
     dtype: DTypeLike | None = None,
+    precision: str | None = None,
+    method: str | None = None,
 ) -> Any:
     """Return the strict convolution of `image` with `kernel`: cross-correlation with the kernel flipped on both axes.
 
@@ -217,6 +248,8 @@ def convolve(
         bias=bias,
         out=out,
         dtype=dtype,
+        precision=precision,
+        method=method,
     )
     adapter = adapter_of(kernel)
     if adapter is not None:
@@ -245,10 +278,15 @@ def _correlate_tensors(adapter: Adapter, image: Any, kernel: Any, bias: Any, how
     if len(shapes[0]) < 2 or 0 in shapes[0][-2:]:
         raise ArgumentError(f"image: expected at least one pixel (..., H, W); received shape {shapes[0]}")
     check_kernel_shape(shapes[1], "kernel")
-    operation = check_operation(*shapes, own_origin=own_origin, **how)
+    is_bank = len(shapes[1]) == 3
+    if is_bank:
+        shapes = [(*shapes[0][:-2], 1, *shapes[0][-2:]), (shapes[1][0], 1, *shapes[1][1:])]
+    operation = _operation(shapes[0], shapes[1], own_origin, how)
     dtype = _tensor_dtype(adapter, image, kernel)
     like = image if adapter.recognises(image) else kernel if adapter.recognises(kernel) else bias
     pixels, weights = adapter.tensor(image, dtype, like), adapter.tensor(kernel, dtype, like)
+    if is_bank:
+        pixels, weights = (adapter.reshape(t, shape) for t, shape in zip((pixels, weights), shapes))
     if bias is not None:
         bias = adapter.tensor(bias, dtype, like)
         wanted = shapes[1][:1] if len(shapes[1]) == 4 else (1,)

@@ -8,12 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from kernelfield.arrays.base import register_operation
+from kernelfield.engine import layer_plan
 from kernelfield.engine import plan as planner
-from kernelfield.engine.border import pieces
+from kernelfield.engine.border import is_small, pieces
+from kernelfield.engine.choice import engine
+from kernelfield.engine.plan import Plan
 from kernelfield.geometry import Boundary, Window, boundary_index, check_boundary
 
 
@@ -75,22 +79,24 @@ class Operation:
         if len(kernel) == 2:
             return True
         lead = math.prod(image[:-3])
-        return not planner.is_many_channels((lead, *image[-3:]), kernel, self.stride, self.dilation, self.groups)
+        return not layer_plan.is_many_channels((lead, *image[-3:]), kernel, self.stride, self.dilation, self.groups)
 
-    def forward(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
-        """Write the result into `out`, float32 or float64 and of the shape that `output_shape` gives."""
+    def forward(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, method: str | None = None) -> None:
+        """Write the result into `out`, float32 or float64 and of the shape that `output_shape` gives.
+
+        `method` is one of `engine.plan.METHODS`, for kernels of two axes; by default the plan chooses.
+        """
         if self.plain and (kernel.ndim == 2 or kernel.shape[:2] == (1, 1)):
-            weights: np.ndarray = kernel if kernel.ndim == 2 else kernel[0, 0]
-            batch = image.reshape(math.prod(image.shape[:-2]), *image.shape[-2:])
-            flat = out.reshape(-1, *out.shape[-2:]) if out.size else out.reshape(0, *out.shape[-2:])
-            plan = planner.plan(batch.shape, (len(weights), len(weights[0])), batch.dtype, out.dtype, self.windows)
-            planner.run(plan, batch, weights, flat, self.windows, self.boundary, self.cval)
+            size = kernel.shape[-2:]
+            ready = prepared(self, image.shape, size, image.dtype, out.dtype, engine())
+            weights = kernel.reshape(size)
+            ready(image, weights, out, planner.improved(ready.plan, weights, method))
             return
         pixels, layer = self._four(image, kernel)
         result = out.reshape(pixels.shape[0], layer.shape[0], *out.shape[-2:])
         options = self.stride, self.dilation, self.groups
         for part, rows, columns in pieces(pixels, self.windows, self.boundary, self.cval):
-            planner.forward(part, layer, result[:, :, rows, columns], *options)
+            layer_plan.forward(part, layer, result[:, :, rows, columns], *options)
 
     def backward(
         self, image: np.ndarray, kernel: np.ndarray, gradient: np.ndarray, needs: tuple[bool, bool] = (True, True)
@@ -112,7 +118,7 @@ class Operation:
             size = (weights.shape[2], weights.shape[3])
             parts = pieces(pixels, self.windows, self.boundary, self.cval)
             found = [
-                planner.weight_gradient(p, slope[:, :, rows, columns], size, *options) for p, rows, columns in parts
+                layer_plan.weight_gradient(p, slope[:, :, rows, columns], size, *options) for p, rows, columns in parts
             ]
             to_kernel = sum(found[1:], found[0]).reshape(kernel.shape)
         if needs[0]:
@@ -132,12 +138,54 @@ class Operation:
         options = self.stride, self.dilation, self.groups
         before = self.windows[0].before, self.windows[1].before
         if self.boundary == "constant":
-            return planner.image_gradient(slope, weights, shape, *options, before)
+            return layer_plan.image_gradient(slope, weights, shape, *options, before)
         rows, columns = self.indices(shape)
-        whole = planner.image_gradient(slope, weights, (*shape[:2], len(rows), len(columns)), *options)
+        whole = layer_plan.image_gradient(slope, weights, (*shape[:2], len(rows), len(columns)), *options)
         for axis, index in ((2, rows), (3, columns)):
             whole = _folded(whole, index, before[axis - 2], shape[axis], axis)
         return whole
+
+
+class Prepared:
+    """A cross-correlation with a kernel of two axes and no stride, ready for images of one shape and dtype.
+
+    Attributes
+    ----------
+    plan : Plan
+        By `direct`, or the portable engine: the one that suits the weights is found when they are there.
+    """
+
+    def __init__(
+        self,
+        operation: Operation,
+        image_shape: tuple[int, ...],
+        kernel_shape: tuple[int, ...],
+        dtype: np.dtype,
+        out_dtype: np.dtype,
+        chosen: tuple[str, str] | None = None,
+    ) -> None:
+        self._operation = operation
+        rows, columns = operation.output_shape(image_shape, kernel_shape)[-2:]
+        self._batch = math.prod(image_shape[:-2]), *image_shape[-2:]
+        self._results = self._batch[0], rows, columns
+        self.plan = planner.plan_by_shape(
+            self._batch, kernel_shape, dtype, out_dtype, operation.windows, *(chosen or engine())
+        )
+        # Small images are extended by one gather; what lies outside constants cannot be gathered.
+        self._reads = None
+        if operation.pads and is_small(image_shape[-2:]) and operation.boundary != "constant":
+            index = operation.indices(image_shape)
+            self._reads = np.add.outer(index[0] * image_shape[-1], index[1])
+
+    def __call__(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, plan: Plan) -> None:
+        """Write the result as `plan` says, which is `plan` or an improvement of it."""
+        batch, results = image.reshape(self._batch), out.reshape(self._results)
+        if self._reads is not None and batch.size:
+            batch = batch.reshape(self._batch[0], -1).take(self._reads, axis=1)
+            planner.method_of(plan)(batch, kernel, results)
+        else:
+            operation = self._operation
+            planner.run(plan, batch, kernel, results, operation.windows, operation.boundary, operation.cval)
 
 
 def _folded(gradient: np.ndarray, index: np.ndarray, before: int, n: int, axis: int) -> np.ndarray:
@@ -147,6 +195,10 @@ def _folded(gradient: np.ndarray, index: np.ndarray, before: int, n: int, axis: 
     for position in (*range(before), *range(before + n, len(index))):
         folded[index[position]] += gradient[position]
     return np.moveaxis(folded, 0, axis)
+
+
+#: What `Prepared` takes -> that, kept: the arguments are worth more than the memory.
+prepared = lru_cache(maxsize=512)(Prepared)
 
 
 def from_numbers(sizes: Sequence[int], boundary: str, cval: float) -> Operation:

@@ -15,8 +15,8 @@ import pytest
 from jax.test_util import check_grads
 
 import kernelfield as kf
-from kernelfield.arrays.jax import ADAPTER
 from kernelfield import memory
+from kernelfield.arrays.jax import ADAPTER
 from kernelfield.checks import check_operation
 from kernelfield.errors import ArgumentError, DtypeError, MissingDependencyError
 from kernelfield.operation import Operation

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kernelfield.engine import _halide, channels, plan, portable, reference
+from kernelfield.engine import _halide, channels, choice, portable, reference
+from kernelfield.engine import layer_plan as plan
 
 METHODS = [portable.forward]
-if plan.halide_is_installed():
+if choice.halide_is_installed():
     METHODS.append(channels.forward)
 
 
@@ -156,7 +157,7 @@ def test_many_channels(weights, groups, many):
 
 _BITS = """
 import sys, zlib, numpy as np
-from kernelfield.engine import plan
+from kernelfield.engine import layer_plan as plan
 rng = np.random.default_rng(0)
 for xs, ws, stride in (
     ((1, 3, 90, 500), (3, 3, 3, 3), (1, 1)), ((1, 2, 90, 300), (2, 2, 4, 5), (2, 2))

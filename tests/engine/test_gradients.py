@@ -3,10 +3,11 @@ import pytest
 from engine.test_channels import layers, layouts, numbers, output_shape
 from hypothesis import example, given, settings
 
-from kernelfield.engine import gradients, plan, portable, reference
+from kernelfield.engine import choice, gradients, portable, reference
+from kernelfield.engine import layer_plan as plan
 
 MODULES = [portable]
-if plan.halide_is_installed():
+if choice.halide_is_installed():
     MODULES.append(gradients)
 
 WIDE = ((1, 2, 140, 150), (2, 1, 3, 2), (1, 1), (1, 2), 2)

@@ -16,7 +16,7 @@ import numpy as np
 import kernelfield
 from kernelfield.apps.console import output, status
 from kernelfield.apps.view import entry
-from kernelfield.engine import code_cache, plan, reference, threads
+from kernelfield.engine import choice, code_cache, reference, threads
 from kernelfield.errors import DataError, KernelfieldError
 
 _FRAMEWORKS = ("torch", "tensorflow", "jax", "mxnet", "keras", "onnx", "dask")
@@ -33,14 +33,14 @@ def run(*, as_json: bool) -> None:
         _show(found)
     if found["check"]["error"] is not None:
         raise DataError(
-            f"engine {found['engine']}: {found['check']['error']}; set {plan.ENVIRONMENT_VARIABLE}=portable to go "
+            f"engine {found['engine']}: {found['check']['error']}; set {choice.ENVIRONMENT_VARIABLE}=portable to go "
             "on, and report it"
         )
 
 
 def findings() -> dict[str, Any]:
     """Return what there is to know, in JSON's types; no framework is imported."""
-    engine, reason = plan.engine()
+    engine, reason = choice.engine()
     count, by = threads.threads_and_why()
     check = _check()
     return {

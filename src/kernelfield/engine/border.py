@@ -10,8 +10,13 @@ from kernelfield.geometry import Boundary, Window, boundary_index
 
 Method = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
-# Up to this many pixels one padded copy costs less than four calls for the frames.
+# Pixels.
 _SMALL = 128 * 128
+
+
+def is_small(shape: tuple[int, ...]) -> bool:
+    """Return whether an image (H, W) is extended whole: that costs less than calls for its frames."""
+    return shape[0] * shape[1] <= _SMALL
 
 
 def correlate(
@@ -31,7 +36,7 @@ def correlate(
         return
     top, bottom = across.interior(height)
     left, right = along.interior(width)
-    if height * width <= _SMALL or top == bottom or left == right:
+    if is_small((height, width)) or top == bottom or left == right:
         method(extended(image, windows, boundary, cval), kernel, out)
         return
     method(image, kernel, out[:, top:bottom, left:right])
@@ -55,7 +60,7 @@ def pieces(
     planes = image.reshape(image.shape[0] * image.shape[1], *shape)
     inside = [w.interior(n) for w, n in zip(windows, shape)]
     rectangles = frames(shape, windows)
-    if shape[0] * shape[1] <= _SMALL:
+    if is_small(shape):
         rectangles = [(sizes[0], sizes[1])]
     elif all(start < stop for start, stop in inside):
         # The first output of the interior reads from here on.

@@ -1,21 +1,24 @@
-"""The chooser: shapes and dtypes in, a printable plan out, and the plan executed."""
+"""The chooser: shapes, dtypes and the rank of a kernel in, a printable plan out, and the plan executed."""
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import os
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
-from kernelfield.engine import border, channels, direct, gradients, lags, portable
+from kernelfield.engine import border, cost, direct, lags, portable, separable, spectral
+from kernelfield.engine.choice import engine
+from kernelfield.engine.low_rank import Factors, factors
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Boundary, Window
 
-ENVIRONMENT_VARIABLE = "KERNELFIELD_ENGINE"
-_METHODS = {"direct": direct.correlate, "portable": portable.correlate}
+#: What can be asked for.
+METHODS = ("direct", "separable", "spectral")
+
+# A kernel that takes one thread less than this with `direct`, in ms, is not looked at: that would take as long.
+_WORTH_A_LOOK = 0.08
 
 
 @dataclass(frozen=True)
@@ -25,25 +28,31 @@ class Plan:
     Attributes
     ----------
     method : str
-        The file of the engine that does the work.
+        The file of the engine that does the work: one of `METHODS`, or ``"portable"`` where nothing can be compiled.
     image_shape, kernel_shape, output_shape : tuple of int
         Shapes (N, H, W), (kh, kw) and (N, OH, OW).
     dtype, output_dtype : str
         Of the image and of the result.
     cost : int
-        Multiply-adds.
+        Multiply-adds of the definition.
+    milliseconds : float
+        What a model of the time expects one thread to take, on the machine it was fitted to; nan for ``"portable"``.
     reason : str
         Why this method.
+    factors : Factors or None
+        For ``"separable"``.
     """
 
     method: str
     image_shape: tuple[int, ...]
-    kernel_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
+    kernel_shape: tuple[int, int]
+    output_shape: tuple[int, int, int]
     dtype: str
     output_dtype: str
     cost: int
+    milliseconds: float
     reason: str
+    factors: Factors | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         image = "×".join(map(str, self.image_shape))
@@ -54,53 +63,89 @@ class Plan:
         )
 
 
-@cache
-def halide_is_installed() -> bool:
-    """Return whether the compiled engine can be used on this platform."""
-    return importlib.util.find_spec("halide") is not None
-
-
-def engine() -> tuple[str, str]:
-    """Return the engine in use, ``"direct"`` or ``"portable"``, and why."""
-    wish = os.environ.get(ENVIRONMENT_VARIABLE, "")
-    if wish not in ("", "portable", "halide"):
-        raise ArgumentError(
-            f"{ENVIRONMENT_VARIABLE}: expected portable, halide or nothing; received {wish!r}; unset it"
-        )
-    if wish == "portable":
-        return "portable", f"{ENVIRONMENT_VARIABLE}=portable"
-    if halide_is_installed():
-        return "direct", "Halide, compiled for each dtype"
-    if wish == "halide":
-        raise ArgumentError(f"{ENVIRONMENT_VARIABLE}=halide: the package halide is not installed; unset it")
-    return "portable", "halide is not installed"
-
-
 def plan(
-    image_shape: tuple[int, int, int],
-    kernel_shape: tuple[int, int],
+    image_shape: tuple[int, ...],
+    kernel: np.ndarray,
     dtype: np.dtype,
     output_dtype: np.dtype,
     windows: tuple[Window, Window],
+    method: str | None = None,
 ) -> Plan:
-    """Return the plan for these shapes; no pixel is read."""
-    return _plan(*engine(), image_shape, kernel_shape, dtype, output_dtype, windows)
+    """Return the plan for images (N, H, W) and a kernel (kh, kw); no pixel is read.
+
+    Parameters
+    ----------
+    method : str, optional
+        One of `METHODS`; by default the one that a model of the time finds fastest.
+    """
+    size = kernel.shape[0], kernel.shape[1]
+    return improved(plan_by_shape(image_shape, size, dtype, output_dtype, windows, *engine()), kernel, method)
 
 
-@lru_cache(maxsize=1024)
-def _plan(
+def improved(base: Plan, kernel: np.ndarray, method: str | None = None) -> Plan:
+    """Return the plan that `plan` gives for weights, from the one by `direct` for their shape."""
+    if base.method == "portable":
+        return base
+    if method is not None:
+        return _asked(base, kernel, method)
+    if base.milliseconds < _WORTH_A_LOOK or min(base.kernel_shape) == 1:
+        return base
+    most = cost.most_terms(base.output_shape, base.kernel_shape)
+    plans = [base]
+    if most and (found := factors(np.asarray(kernel, np.float64), most)):
+        plans.append(_with(base, "separable", f"rank {found.terms}", found))
+    if "float" in base.dtype and np.isfinite(kernel).all():
+        plans.append(_with(base, "spectral", "a large kernel"))
+    return min(plans, key=lambda one: one.milliseconds)
+
+
+def _asked(base: Plan, kernel: np.ndarray, method: str) -> Plan:
+    """Return the plan for the method that was asked for, or raise."""
+    if method == "direct":
+        return base
+    if method not in METHODS:
+        raise ArgumentError(f"method: expected one of {', '.join(METHODS)}; received {method!r}")
+    if not np.isfinite(kernel).all():
+        raise ArgumentError(f"method: expected a finite kernel for {method!r}; received NaN or infinity; use 'direct'")
+    found = factors(np.asarray(kernel, np.float64), min(base.kernel_shape)) if method == "separable" else None
+    return _with(base, method, "asked for", found)
+
+
+def _with(base: Plan, method: str, reason: str, found: Factors | None = None) -> Plan:
+    itemsize = np.dtype(base.output_dtype).itemsize
+    terms = found.terms if found else 0
+    time = cost.nanoseconds(method, base.output_shape, base.kernel_shape, itemsize, terms) / 1e6
+    reason = f"{reason}, about {time:.2g} ms of one thread"
+    return replace(base, method=method, reason=reason, milliseconds=time, factors=found)
+
+
+def plan_by_shape(
+    image_shape: tuple[int, ...],
+    kernel_shape: tuple[int, ...],
+    dtype: np.dtype,
+    output_dtype: np.dtype,
+    windows: tuple[Window, Window],
     method: str,
     reason: str,
-    image_shape: tuple[int, int, int],
-    kernel_shape: tuple[int, int],
-    dtype: np.dtype,
-    output_dtype: np.dtype,
-    windows: tuple[Window, Window],
 ) -> Plan:
+    """Return the plan by an engine, for any weights of a shape."""
     rows, columns = (w.output_size(n) for w, n in zip(windows, image_shape[1:]))
-    cost = image_shape[0] * rows * columns * kernel_shape[0] * kernel_shape[1]
-    output = (image_shape[0], rows, columns)
-    return Plan(method, image_shape, kernel_shape, output, str(dtype), str(output_dtype), cost, reason)
+    output, size = (image_shape[0], rows, columns), (kernel_shape[0], kernel_shape[1])
+    time = math.nan
+    if method == "direct":
+        time = cost.nanoseconds(method, output, size, output_dtype.itemsize, 0) / 1e6
+        reason = f"sliding products, about {time:.2g} ms of one thread"
+    return Plan(
+        method, image_shape, size, output, str(dtype), str(output_dtype), math.prod((*output, *size)), time, reason
+    )
+
+
+def method_of(plan: Plan) -> border.Method:
+    """Return what writes the cross-correlation of images (N, H, W) where the window fits."""
+    if plan.method == "separable":
+        assert plan.factors is not None
+        return partial(separable.correlate, plan.factors)
+    return {"direct": direct.correlate, "spectral": spectral.correlate, "portable": portable.correlate}[plan.method]
 
 
 def run(
@@ -113,7 +158,7 @@ def run(
     cval: float,
 ) -> None:
     """Execute `plan`: write the cross-correlation of `image` (N, H, W) with `kernel` into `out`."""
-    border.correlate(_METHODS[plan.method], image, kernel, out, windows, boundary, cval)
+    border.correlate(method_of(plan), image, kernel, out, windows, boundary, cval)
 
 
 def lag_products(
@@ -127,183 +172,3 @@ def lag_products(
     """Return lag products by the engine in use; `lags.lag_products` says what they are."""
     method = portable.lag_products if engine()[0] == "portable" else lags.lag_products
     return method(a, b, window, block_rows, a_shift, b_shift)
-
-
-@dataclass(frozen=True)
-class LayerPlan:
-    """How a layer of kernels, or one of its gradients, will be computed.
-
-    Attributes
-    ----------
-    operation : str
-        ``"forward"``, ``"weight_gradient"`` or ``"image_gradient"``.
-    method : str
-        ``"halide"`` (sliding products, lag products) or ``"portable"`` (matrix products in NumPy's BLAS).
-    image_shape, weights_shape, output_shape : tuple of int
-        Shapes (N, C_in, H, W), (C_out, C_in / groups, kh, kw) and (N, C_out, OH, OW).
-    stride, dilation : tuple of int
-        Of rows and of columns.
-    groups : int
-        Of channels.
-    cost : int
-        Multiply-adds.
-    reason : str
-        Why this method.
-    """
-
-    operation: str
-    method: str
-    image_shape: tuple[int, ...]
-    weights_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    groups: int
-    cost: int
-    reason: str
-
-    def __str__(self) -> str:
-        image, weights, output = (
-            "×".join(map(str, s)) for s in (self.image_shape, self.weights_shape, self.output_shape)
-        )
-        return (
-            f"{self.operation} by {self.method}: {image} with {weights} -> {output}, "
-            f"{self.cost:,} multiply-adds ({self.reason})"
-        )
-
-
-def plan_layer(
-    operation: str,
-    image_shape: tuple[int, ...],
-    weights_shape: tuple[int, ...],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    groups: int,
-) -> LayerPlan:
-    """Return the plan for a layer or one of its gradients; no pixel is read.
-
-    Without compiled code, matrix products. With it, what two models of the time say, fitted to measurements: compiled
-    code does few channels and wide rows well, matrix products many channels.
-    """
-    rows, columns = (
-        (n - (k - 1) * d - 1) // s + 1
-        for n, k, s, d in zip(image_shape[2:], weights_shape[2:], stride, dilation, strict=True)
-    )
-    output = (image_shape[0], weights_shape[0], rows, columns)
-    cost = math.prod(output) * math.prod(weights_shape[1:])
-    method, reason = engine()
-    if method == "direct":
-        compiled, matrix = _nanoseconds(operation, image_shape, weights_shape, output, stride, dilation, groups)
-        method = "halide" if compiled <= matrix else "portable"
-        reason = f"about {compiled / 1e6:.2g} ms compiled, {matrix / 1e6:.2g} ms as matrix products"
-    return LayerPlan(
-        operation, method, tuple(image_shape), tuple(weights_shape), output, stride, dilation, groups, cost, reason
-    )
-
-
-def _nanoseconds(
-    operation: str,
-    image_shape: tuple[int, ...],
-    weights_shape: tuple[int, ...],
-    output_shape: tuple[int, ...],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    groups: int,
-) -> tuple[float, float]:
-    """Return models of the time of compiled code and of matrix products, for two cores."""
-    cost = math.prod(output_shape) * math.prod(weights_shape[1:])
-    taps = weights_shape[2] * weights_shape[3]
-    filters = weights_shape[0] // groups
-    blocks = 15e3 + 10e3 * image_shape[0] * groups
-    if operation == "weight_gradient":
-        common = [math.gcd(s, d) for s, d in zip(stride, dilation, strict=True)]
-        phases = math.prod(stride) * math.prod(dilation) // math.prod(common) ** 2
-        calls = phases * image_shape[0] * weights_shape[0] * weights_shape[1]
-        copied = math.prod(image_shape) + math.prod(output_shape) if stride[1] > 1 or dilation[1] > 1 else 0
-        compiled = 30e3 * calls + cost * (0.03 + 0.3 * phases / taps) + 1.2 * copied
-        return compiled, blocks + cost * (0.015 + (0.25 if stride[1] == 1 else 0.6) / filters)
-    if operation == "image_gradient":
-        phases = stride[0] * stride[1]
-        waste = _waste(image_shape[3] / stride[1])
-        copied = math.prod(image_shape) if stride[1] > 1 else 0
-        compiled = 40e3 * phases + cost * (0.02 + 0.15 * phases / taps) * waste + 1.5 * copied
-        return compiled, blocks + cost * (0.015 + 1.2 / filters)
-    if image_shape[1] == weights_shape[0] == 1 and stride == (1, 1):
-        return 0.03 * cost, blocks + 0.4 * cost
-    slower = {1: 1.0, 2: 1.7}.get(stride[1], 10.0)
-    compiled = 40e3 * dilation[0] + cost * (0.02 + 0.15 / taps) * slower * _waste(output_shape[3])
-    return compiled, blocks + cost * (0.018 + (0.4 if stride[1] == 1 else 0.7) / filters)
-
-
-def _waste(columns: float) -> float:
-    """Return by what factor rows of outputs are computed too wide, for narrow ones."""
-    return max(1.0, 64 / max(columns, 1))
-
-
-def is_many_channels(
-    image_shape: tuple[int, ...],
-    weights_shape: tuple[int, ...],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    groups: int,
-) -> bool:
-    """Return whether a framework's own convolution is better than this engine's at this layer.
-
-    The numbers of channels decide. Measured against PyTorch: its kernels work on blocks of 8 or 16 filters, and are
-    slow where those stay empty, whatever the size, the stride and the dilation.
-    """
-    filters, inputs = weights_shape[0] // groups, weights_shape[1]
-    return groups >= 16 or (filters >= 8 and inputs >= 3 and filters * inputs >= 64)
-
-
-def forward(
-    image: np.ndarray,
-    weights: np.ndarray,
-    out: np.ndarray,
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    groups: int,
-) -> None:
-    """Write the cross-correlation of a layer into `out`; `channels.forward` says what it is."""
-    if out.size:
-        plan = plan_layer("forward", image.shape, weights.shape, stride, dilation, groups)
-        method = channels.forward if plan.method == "halide" else portable.forward
-        method(image, weights, out, stride, dilation, groups)
-
-
-def weight_gradient(
-    image: np.ndarray,
-    gradient: np.ndarray,
-    kernel_size: tuple[int, int],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    groups: int,
-) -> np.ndarray:
-    """Return the gradient of a layer with respect to its weights (C_out, C_in / groups, kh, kw)."""
-    weights_shape = (gradient.shape[1], image.shape[1] // groups, *kernel_size)
-    if not gradient.size:
-        return np.zeros(weights_shape, gradient.dtype)
-    plan = plan_layer("weight_gradient", image.shape, weights_shape, stride, dilation, groups)
-    method = gradients.weight_gradient if plan.method == "halide" else portable.weight_gradient
-    return method(image, gradient, kernel_size, stride, dilation, groups)
-
-
-def image_gradient(
-    gradient: np.ndarray,
-    weights: np.ndarray,
-    image_shape: tuple[int, ...],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    groups: int,
-    before: tuple[int, int] = (0, 0),
-) -> np.ndarray:
-    """Return the gradient of a layer with respect to its image (N, C_in, H, W), extended by `before` in front."""
-    if not gradient.size:
-        return np.zeros(image_shape, gradient.dtype)
-    read = [
-        (n - 1) * s + (k - 1) * d + 1
-        for n, s, k, d in zip(gradient.shape[2:], stride, weights.shape[2:], dilation, strict=True)
-    ]
-    plan = plan_layer("image_gradient", (*image_shape[:2], *read), weights.shape, stride, dilation, groups)
-    method = gradients.image_gradient if plan.method == "halide" else portable.image_gradient
-    return method(gradient, weights, image_shape, stride, dilation, groups, before)
