@@ -281,7 +281,8 @@ def _correlate_tensors(adapter: Adapter, image: Any, kernel: Any, bias: Any, how
     is_bank = len(shapes[1]) == 3
     if is_bank:
         shapes = [(*shapes[0][:-2], 1, *shapes[0][-2:]), (shapes[1][0], 1, *shapes[1][1:])]
-    operation = _operation(shapes[0], shapes[1], own_origin, how)
+    # Not from memory: compilers trace this, and do not look through what remembers.
+    operation = check_operation(*shapes, own_origin=own_origin, **how)
     dtype = _tensor_dtype(adapter, image, kernel)
     like = image if adapter.recognises(image) else kernel if adapter.recognises(kernel) else bias
     pixels, weights = adapter.tensor(image, dtype, like), adapter.tensor(kernel, dtype, like)

@@ -12,8 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from kernelfield import memory
 from kernelfield.arrays.base import register_operation
-from kernelfield.engine import layer_plan
+from kernelfield.engine import interleaved, layer_plan
 from kernelfield.engine import plan as planner
 from kernelfield.engine.border import is_small, pieces
 from kernelfield.engine.choice import engine
@@ -124,6 +125,13 @@ class Operation:
         if needs[0]:
             to_image = self._to_image(slope, weights, pixels.shape).reshape(image.shape)
         return to_image, to_kernel
+
+    def channels_last(self, planes: np.ndarray) -> np.ndarray:
+        """Return planes (N, C, H, W) in memory laid out (N, H, W, C)."""
+        n, channels, rows, columns = planes.shape
+        out = memory.empty((n, rows, columns, channels), planes.dtype)
+        interleaved.copy(planes, out.transpose(0, 3, 1, 2))
+        return out
 
     def _four(self, image: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return image and kernel with the four axes of a layer."""

@@ -60,6 +60,9 @@ class Correlation(Protocol):
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return the gradients with respect to image and kernel."""
 
+    def channels_last(self, planes: np.ndarray) -> np.ndarray:
+        """Return planes (N, C, H, W) in memory laid out (N, H, W, C)."""
+
 
 _MAKERS: list[Callable[[Sequence[int], str, float], Correlation]] = []
 

@@ -134,7 +134,7 @@ def _run_image_gradient(
         return operation.backward(pixels, weights, slope, (True, False))[0]
     turned = pixels.transpose(_TO_NCHW), weights.transpose(_TO_OIHW), slope.transpose(_TO_NCHW)
     gradient: Any = operation.backward(*turned, (True, False))[0]
-    return gradient.transpose(0, 2, 3, 1)
+    return operation.channels_last(gradient)
 
 
 def _run_kernel_gradient(

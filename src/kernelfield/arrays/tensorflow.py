@@ -35,6 +35,9 @@ _EAGER = tf.__internal__.EagerTensor
 _TENSORS = (tf.Tensor, tf.Variable, tf.__internal__.types.Tensor)  # the last one holds Keras variables
 
 
+_TO_PLANES = (0, 3, 1, 2)
+
+
 class TensorFlowAdapter(Adapter):
     """Eager tensors, variables of TensorFlow and of Keras, and the symbolic tensors of a graph."""
 
@@ -99,17 +102,24 @@ class TensorFlowAdapter(Adapter):
 
     def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:
         """Return the engine's result; its gradients are the engine's too, and can be differentiated again."""
+        return self._differentiable(operation, image, kernel, False)
+
+    def differentiable_channels_last(self, operation: Correlation, image: Any, kernel: Any) -> Any:
+        """Return the same for (N, H, W, C); the engine sees the other layout as a view."""
+        return self._differentiable(operation, image, kernel, True)
+
+    def _differentiable(self, operation: Correlation, image: Any, kernel: Any, last: bool) -> Any:
         image, kernel = _value(image), _value(kernel)
         needs = _is_watched(image), _is_watched(kernel)
         if not any(needs):
-            return self._forward(operation, image, kernel)
+            return self._forward(operation, image, kernel, last)
 
         @tf.custom_gradient
         def apply(image: Any, kernel: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
             def gradient(slope: Any) -> tuple[Any, ...]:
-                return self._backward(operation, image, kernel, slope, needs)
+                return self._backward(operation, image, kernel, slope, needs, last)
 
-            return self._forward(operation, image, kernel), gradient
+            return self._forward(operation, image, kernel, last), gradient
 
         return apply(image, kernel)
 
@@ -162,28 +172,40 @@ class TensorFlowAdapter(Adapter):
             rule.apply(tape.gradient(loss, [kernel.value for kernel in weights]), weights)
             yield float(loss), [kernel.value.numpy() for kernel in weights]
 
-    def _forward(self, operation: Correlation, image: Any, kernel: Any) -> Any:
-        pixels, weights = np.asarray(image), np.asarray(kernel)
-        out = memory.empty(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
-        operation.forward(pixels, weights, out)
+    def _forward(self, operation: Correlation, image: Any, kernel: Any, last: bool) -> Any:
+        pixels, weights = _planes(last, image, kernel)
+        shape = operation.output_shape(pixels.shape, weights.shape)
+        if not last:
+            out = memory.empty(shape, pixels.dtype)
+            operation.forward(pixels, weights, out)
+        else:
+            out = memory.empty((shape[0], *shape[2:], shape[1]), pixels.dtype)
+            operation.forward(pixels, weights, out.transpose(_TO_PLANES))
         return self.from_numpy(out, image)
 
     def _backward(
-        self, operation: Correlation, image: Any, kernel: Any, slope: Any, needs: tuple[bool, bool]
+        self, operation: Correlation, image: Any, kernel: Any, slope: Any, needs: tuple[bool, bool], last: bool
     ) -> tuple[Any, ...]:
         """Return the gradients that are needed, None for others: a function that can be differentiated again."""
         tensors = image, kernel, slope
         if not self.is_concrete(*tensors):
             with tf.GradientTape() as tape:
                 tape.watch(tensors[:2])
-                result = self.native(operation, image, kernel)
+                result = self.native(operation, image, kernel, last)
             return tuple(tape.gradient(result, tensors[:2], output_gradients=slope))
 
         def apply(image: Any, kernel: Any, slope: Any) -> tuple[list[Any], Callable[..., Any]]:
             def again(*slopes: Any) -> list[Any]:
-                return self._second(operation, tensors, slopes, needs)
+                return self._second(operation, tensors, slopes, needs, last)
 
-            found = operation.backward(np.asarray(image), np.asarray(kernel), np.asarray(slope), needs)
+            pixels, weights, slopes_of = _planes(last, image, kernel, slope)
+            found = operation.backward(pixels, weights, slopes_of, needs)
+            if last:
+                to_image, to_kernel = found
+                found = (
+                    None if to_image is None else operation.channels_last(to_image),
+                    None if to_kernel is None else to_kernel.transpose(2, 3, 1, 0),
+                )
             return [self.from_numpy(gradient, image) for gradient in found if gradient is not None], again
 
         watched = any(_is_watched(tensor) for tensor in tensors)
@@ -191,7 +213,7 @@ class TensorFlowAdapter(Adapter):
         return tuple(next(results) if needed else None for needed in needs)
 
     def _second(
-        self, operation: Correlation, tensors: tuple[Any, ...], slopes: Any, needs: tuple[bool, bool]
+        self, operation: Correlation, tensors: tuple[Any, ...], slopes: Any, needs: tuple[bool, bool], last: bool
     ) -> list[Any]:
         """Return the gradients of what `_backward` returns with respect to image, kernel and slope.
 
@@ -205,11 +227,11 @@ class TensorFlowAdapter(Adapter):
         to_image = to_kernel = None
         to_slope = []
         if u is not None:
-            to_kernel = self._backward(linear, u, kernel, slope, (False, True))[1]
-            to_slope.append(self.correlate(linear, u, kernel))
+            to_kernel = self._backward(linear, u, kernel, slope, (False, True), last)[1]
+            to_slope.append(self.correlate(linear, u, kernel, channels_last=last))
         if v is not None:
-            to_image = self._backward(operation, image, v, slope, (True, False))[0]
-            to_slope.append(self.correlate(operation, image, v))
+            to_image = self._backward(operation, image, v, slope, (True, False), last)[0]
+            to_slope.append(self.correlate(operation, image, v, channels_last=last))
         return [to_image, to_kernel, sum(to_slope[1:], to_slope[0])]
 
 
@@ -223,6 +245,13 @@ def keras_on_tensorflow() -> Any:
             "set KERAS_BACKEND=tensorflow before Keras is imported"
         )
     return keras
+
+
+def _planes(last: bool, image: Any, kernel: Any, slope: Any = None) -> list[np.ndarray]:
+    """Return tensors as arrays with their channels before rows and columns: views, where they come last."""
+    arrays = [np.asarray(tensor) for tensor in (image, kernel, slope) if tensor is not None]
+    orders = (_TO_PLANES, (3, 2, 0, 1), _TO_PLANES)
+    return [array.transpose(order) for array, order in zip(arrays, orders)] if last else arrays
 
 
 def _value(tensor: Any) -> Any:

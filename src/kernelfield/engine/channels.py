@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.engine import _halide, direct
+from kernelfield.engine import _halide, direct, interleaved
 
 ROWS = 3
 VECTORS = 4
@@ -71,7 +71,7 @@ def forward(
         result = np.empty((*out.shape[:3], wide), out.dtype)
     _run(pipeline, image, weights, result, stride, dilation, groups)
     if result is not out:
-        out[...] = result[..., : out.shape[3]]
+        interleaved.copy(result[..., : out.shape[3]], out)
 
 
 def _plain(array: NDArray[Any]) -> bool:
@@ -82,8 +82,9 @@ def _readable(image: NDArray[Any], width: int) -> NDArray[Any]:
     """Return the image, or a copy of it that a buffer can describe and that has at least `width` columns."""
     if image.shape[3] >= width and _plain(image):
         return image
-    copy = np.zeros((*image.shape[:3], max(width, image.shape[3])), image.dtype)
-    copy[..., : image.shape[3]] = image
+    copy = np.empty((*image.shape[:3], max(width, image.shape[3])), image.dtype)
+    copy[..., image.shape[3] :] = 0
+    interleaved.copy(image, copy[..., : image.shape[3]])
     return copy
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield import memory
-from kernelfield.engine import channels, lags
+from kernelfield.engine import channels, interleaved, lags
 
 # Up to this many numbers one padded copy costs less than five calls.
 _SMALL = 128 * 128
@@ -210,5 +210,7 @@ def _unit(array: NDArray[Any]) -> NDArray[Any]:
     """
     if array.strides[3] == array.itemsize and min(array.strides) >= 0:
         return array
-    once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides[:3])
-    return np.broadcast_to(np.ascontiguousarray(array[once]), array.shape)
+    part = array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides[:3])]
+    copy = np.empty(part.shape, part.dtype)
+    interleaved.copy(part, copy)
+    return np.broadcast_to(copy, array.shape)
