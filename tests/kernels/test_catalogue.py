@@ -11,7 +11,7 @@ from skimage import filters
 
 from kernelfield import kernels as k
 from kernelfield.errors import ArgumentError
-from kernelfield.kernels.smoothing import fixed_point
+from kernelfield.kernels.gaussians import fixed_point
 
 TOLERANCE = 5e-5
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelfield.errors import ArgumentError
-from kernelfield.kernels import derivative, difference, stencil
+from kernelfield.kernels import derivative, difference, minimum_size, stencil
 
 # Fornberg 1988, table 1 (centred, accuracy by row) and table 3 (one-sided), as published.
 CENTRED = {
@@ -120,3 +120,41 @@ def test_stencils_need_enough_different_points():
         stencil(2, [0, 1])
     with pytest.raises(ArgumentError, match="offsets"):
         stencil(1, [0, 1, 1])
+
+
+@pytest.mark.parametrize("order", range(1, 9))
+def test_no_fewer_weights_than_the_minimum_can_be_a_derivative(order):
+    """The moment conditions by linear algebra: d weights miss them wherever they lie, d + 1 meet them."""
+    least = minimum_size(order)
+    assert least == order + 1
+    wanted = np.zeros(order + 1)
+    wanted[order] = factorial(order)
+    rng = np.random.default_rng(order)
+    for n, possible in ((least - 1, False), (least, True)):
+        places = np.sort(rng.choice(np.arange(-order - 2, order + 3), n, replace=False)) / 4
+        conditions = np.vander(places, order + 1, increasing=True).T
+        rank = np.linalg.matrix_rank(np.column_stack([conditions, wanted]), tol=1e-9)
+        assert (rank == np.linalg.matrix_rank(conditions, tol=1e-9)) == possible
+    centred = minimum_size(order, centred=True)
+    assert centred % 2 == 1
+    assert centred - least in (0, 1)
+    assert derivative(order).shape == (1, centred)
+    with pytest.raises(ArgumentError, match="order"):
+        minimum_size(0)
+
+
+@given(st.integers(1, 4), st.lists(st.integers(-6, 6), min_size=5, max_size=8, unique=True), st.sampled_from([0, 1]))
+def test_any_offsets_give_the_derivatives_of_the_polynomials_they_determine(order, offsets, axis):
+    kernel = derivative(order, axis=axis, spacing=0.5, offsets=offsets)
+    assert derivative(**kernel.parameters) == kernel
+    places = (np.arange(kernel.shape[axis]) - kernel.anchor[axis]) * 0.5
+    for power in range(len(offsets)):
+        exact = factorial(order) if power == order else 0.0
+        scale = np.abs(kernel.weights.ravel() * places**power).sum()
+        assert float(kernel.weights.ravel() @ places**power) == pytest.approx(exact, abs=1e-12 * scale + 1e-12)
+
+
+@pytest.mark.parametrize("offsets", [[0], [0, 0, 1], [0, 1], "01", 3, [0, 0.5, 1], list(range(99))])
+def test_offsets_that_cannot_be_are_refused(offsets):
+    with pytest.raises(ArgumentError, match=r"^offsets: [^\n]+$"):
+        derivative(2, offsets=offsets)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
+from kernelfield.correlation import correlate
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels import Kernel, binomial, gaussian, sharpen, sobel
 
@@ -117,6 +118,7 @@ def test_numpy_scalars_multiply_from_the_left():
     assert np.float64(2) * sobel() == 2 * sobel()
     assert np.int64(2) * sobel() == sobel(scale=2)
     assert sobel() / 4 == sobel(scale=0.25)
+    assert sum([sobel(), sobel(0)]) == sobel() + sobel(0)
     with pytest.raises(ArgumentError):
         sobel() / 0
     with pytest.raises(TypeError):
@@ -189,3 +191,45 @@ def test_importing_the_package_loads_numpy_only():
     code = "import sys, kernelfield.kernels; print(*{m.partition('.')[0] for m in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"scipy", "torch", "jax", "tensorflow", "cv2", "PIL", "halide", "matplotlib"} & set(loaded.split())
+
+
+@given(grids, anchors, grids, anchors)
+def test_composed_kernels_do_what_the_two_do_in_a_row(first, anchor, second, other):
+    a, b = Kernel(first, anchor=anchor), Kernel(second, anchor=other)
+    np.testing.assert_allclose(applied(a.compose(b), IMAGE), applied(b, applied(a, IMAGE)), atol=1e-6)
+    np.testing.assert_allclose(a.compose(b).weights, b.compose(a).weights, atol=1e-9)
+    assert a.compose(b).anchor == b.compose(a).anchor
+
+
+def test_composition_through_the_engine():
+    a, b = gaussian(0.8), sobel(0)
+    twice = correlate(correlate(IMAGE, a, mode="valid"), b, mode="valid")
+    np.testing.assert_allclose(correlate(IMAGE, a.compose(b), mode="valid"), twice, atol=1e-12)
+    twice = correlate(correlate(IMAGE, a, mode="full", boundary="constant"), b, mode="full", boundary="constant")
+    np.testing.assert_allclose(correlate(IMAGE, a.compose(b), mode="full", boundary="constant"), twice, atol=1e-12)
+    with pytest.raises(ArgumentError, match=r"^other: [^\n]+$"):
+        a.compose(b.weights)
+
+
+@given(grids, anchors, st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
+def test_waves_come_out_multiplied_by_the_frequency_response(weights, anchor, down, right):
+    kernel = Kernel(weights, anchor=anchor)
+    found = kernel.frequency_response([down], [right])[2][0, 0]
+    rows, columns = np.indices((31, 31)) - 15
+    wave = np.exp(2j * np.pi * (down * rows + right * columns))
+    at = sum(w * wave[15 + i - anchor[0], 15 + j - anchor[1]] for (i, j), w in np.ndenumerate(weights))
+    np.testing.assert_allclose(found, at, atol=1e-9)
+
+
+def test_frequency_response_is_the_fft_of_the_flipped_kernel():
+    kernel = sobel().shifted(0, 1) + gaussian(1.0)
+    rows, columns, response = kernel.frequency_response(16, 12)
+    padded = np.zeros((16, 12))
+    for (i, j), weight in np.ndenumerate(kernel.weights):
+        padded[kernel.anchor[0] - i, kernel.anchor[1] - j] += weight
+    np.testing.assert_allclose(response, np.fft.fftshift(np.fft.fft2(padded)), atol=1e-12)
+    np.testing.assert_allclose(rows, np.fft.fftshift(np.fft.fftfreq(16)), atol=1e-15)
+    np.testing.assert_allclose(columns, np.fft.fftshift(np.fft.fftfreq(12)), atol=1e-15)
+    for bad in (0, 1.5, [], [[0.1]], [np.nan], "x", True):
+        with pytest.raises(ArgumentError, match=r"^rows: [^\n]+$"):
+            kernel.frequency_response(bad)

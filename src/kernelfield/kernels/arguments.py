@@ -5,13 +5,20 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from kernelfield.errors import ArgumentError
 
+# A kernel larger than the largest pictures is a slip of the keyboard; so is one that fills the memory.
+_MOST_WEIGHTS = 1 << 24
 
-def whole(name: str, value: object, least: int) -> int:
-    """Return `value` as an int of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ArgumentError(f"{name}: expected an integer of at least {least}, received {value!r}")
+
+def whole(name: str, value: object, least: int | None = None) -> int:
+    """Return `value` as an int, of at least `least` if that is given."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or (least is not None and value < least):
+        wanted = "an integer" if least is None else f"an integer of at least {least}"
+        raise ArgumentError(f"{name}: expected {wanted}, received {value!r}")
     return int(value)
 
 
@@ -51,7 +58,7 @@ def pair(name: str, value: Any) -> tuple[Any, Any]:
 def window(name: str, value: Any) -> tuple[int, int]:
     """Return a kernel size as (rows, columns)."""
     rows, columns = pair(name, value)
-    return whole(name, rows, 1), whole(name, columns, 1)
+    return _of_use(name, whole(name, rows, 1), whole(name, columns, 1))
 
 
 def offset(name: str, value: Any) -> tuple[int, int]:
@@ -60,3 +67,69 @@ def offset(name: str, value: Any) -> tuple[int, int]:
     if len(items) != 2 or not all(isinstance(x, Integral) and not isinstance(x, bool) for x in items):
         raise ArgumentError(f"{name}: expected two integers (row, column), received {value!r}")
     return int(items[0]), int(items[1])
+
+
+def odd(name: str, value: Any, least: int) -> int:
+    """Return `value` as an odd int of at least `least`."""
+    size = whole(name, value, least)
+    if size % 2 == 0:
+        raise ArgumentError(f"{name}: expected an odd number, received {size}; take {size + 1}")
+    return size
+
+
+def odd_window(name: str, value: Any) -> tuple[int, int]:
+    """Return a kernel size as (rows, columns), both odd."""
+    rows, columns = pair(name, value)
+    return _of_use(name, odd(name, rows, 1), odd(name, columns, 1))
+
+
+def _of_use(name: str, rows: int, columns: int) -> tuple[int, int]:
+    if rows * columns > _MOST_WEIGHTS:
+        raise ArgumentError(f"{name}: expected at most {_MOST_WEIGHTS:,} weights, received {rows}×{columns}")
+    return rows, columns
+
+
+def unit(angle: float) -> tuple[float, float]:
+    """Return the unit vector (rows, columns) at `angle` degrees from the columns' axis towards the rows'.
+
+    Multiples of 45 degrees are exact or symmetric, so kernels at these angles are.
+    """
+    eighths = (angle % 360) / 45
+    if eighths == int(eighths):
+        signs = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))[int(eighths) % 8]
+        length = math.sqrt(abs(signs[0]) + abs(signs[1]))
+        return signs[0] / length, signs[1] / length
+    return math.sin(math.radians(angle)), math.cos(math.radians(angle))
+
+
+def frequencies(name: str, value: int | ArrayLike) -> NDArray[np.float64]:
+    """Return frequencies in cycles a pixel: those given, or as many as the number says, evenly from -1/2."""
+    if np.ndim(value) == 0:
+        n = whole(name, value, 1)
+        return np.asarray((np.arange(n) - n // 2) / n)
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.array([np.nan])
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
+        raise ArgumentError(
+            f"{name}: expected how many frequencies, or finite ones on one axis, in cycles a pixel; received {value!r}"
+        )
+    return array
+
+
+def frozen_weights(weights: ArrayLike) -> NDArray[np.float64]:
+    """Return the weights of a kernel as a copy that cannot be changed."""
+    try:
+        array = np.asarray(weights)
+        if np.iscomplexobj(array):
+            raise TypeError
+        array = np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ArgumentError("weights: expected a 2-D array of real numbers, received something else") from None
+    if array.ndim != 2 or array.size == 0:
+        raise ArgumentError(f"weights: expected a 2-D array that is not empty, received shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ArgumentError("weights: expected finite numbers, received NaN or infinity; replace them")
+    # Adding zero turns -0.0 into 0.0; memory of bytes can never be made writable again.
+    return np.frombuffer((array + 0.0).tobytes(), dtype=np.float64).reshape(array.shape)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernelfield.errors import ArgumentError
-from kernelfield.kernels import differences, edges, sharpening, smoothing
+from kernelfield.kernels import blurs, differences, directional, edges, gabor, sharpening, smoothing, steerable
 from kernelfield.kernels.kernel import Kernel
 from kernelfield.kernels.phrases import alias, describe
 from kernelfield.kernels.proposals import PROPOSALS
@@ -24,6 +24,8 @@ CATALOGUE: Mapping[str, Callable[..., Kernel]] = MappingProxyType(
         "gaussian": smoothing.gaussian,
         "smooth": smoothing.smooth,
         "rings": smoothing.rings,
+        "disk": blurs.disk,
+        "motion": blurs.motion,
         "difference": differences.difference,
         "derivative": differences.derivative,
         "sobel": edges.sobel,
@@ -35,6 +37,13 @@ CATALOGUE: Mapping[str, Callable[..., Kernel]] = MappingProxyType(
         "gaussian_derivative": edges.gaussian_derivative,
         "log": edges.log,
         "emboss": edges.emboss,
+        "edge": directional.edge,
+        "diagonal": directional.diagonal,
+        "line": directional.line,
+        "corner": directional.corner,
+        "steerable": steerable.steerable,
+        "gabor": gabor.gabor,
+        "log_gabor": gabor.log_gabor,
         "sharpen": sharpening.sharpen,
         "unsharp": sharpening.unsharp,
     }
@@ -212,5 +221,5 @@ def _reach(kernel: Kernel) -> float:
 
 def _kind(kernel: Kernel) -> tuple[object, ...]:
     """Return the name and the parameters that are choices, not measures."""
-    choices = ("blur", "neighbours", "axis", "order", "scheme", "diagonal", "direction")
+    choices = ("blur", "neighbours", "axis", "order", "scheme", "diagonal", "direction", "method", "weighting")
     return kernel.name, *(kernel.parameters.get(choice) for choice in choices)

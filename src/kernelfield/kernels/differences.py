@@ -15,6 +15,9 @@ Scheme = Literal["central", "forward", "backward"]
 
 _FORNBERG = "B. Fornberg, Generation of finite difference formulas, Math. Comp. 51 (1988), 699-706"
 
+# The weights of longer stencils differ by more than float64 holds.
+_MOST_SAMPLES = 64
+
 
 def stencil(order: int, offsets: Sequence[int]) -> tuple[Fraction, ...]:
     """Return the exact weights of a derivative at 0 from samples at the given offsets.
@@ -35,11 +38,14 @@ def stencil(order: int, offsets: Sequence[int]) -> tuple[Fraction, ...]:
     ['-1/2', '0', '1/2']
     """
     order = whole("order", order, 1)
-    points = [int(offset) for offset in offsets]
+    points = [whole("offsets", offset) for offset in offsets]
     if len(set(points)) != len(points) or len(points) <= order:
         raise ArgumentError(
-            f"offsets: expected at least {order + 1} different integers for order {order}, received {points}"
+            f"offsets: expected at least {order + 1} different integers for order {order}, received {points}; "
+            "a derivative of order d needs d + 1 samples"
         )
+    if len(points) > _MOST_SAMPLES:
+        raise ArgumentError(f"offsets: expected at most {_MOST_SAMPLES} samples, received {len(points)}")
     weights = []
     for point in points:
         # The Lagrange polynomial that is 1 here and 0 at the other points, lowest power first.
@@ -60,6 +66,7 @@ def derivative(
     spacing: float = 1.0,
     scheme: Scheme = "central",
     scale: float = 1.0,
+    offsets: Sequence[int] | None = None,
 ) -> Kernel:
     """Return a finite-difference derivative along one axis.
 
@@ -77,6 +84,14 @@ def derivative(
         Which side of the output pixel the samples lie on.
     scale : float
         Factor on all weights.
+    offsets : sequence of int, optional
+        Which pixels to sample, counted from the output pixel, instead of what `accuracy` and `scheme` say: at least
+        ``order + 1``. The error falls at least as ``spacing ** (len(offsets) - order)``.
+
+    Raises
+    ------
+    ArgumentError
+        For an order or accuracy below 1, an odd accuracy of central differences, too few offsets.
 
     References
     ----------
@@ -97,7 +112,19 @@ def derivative(
     scheme = one_of("scheme", scheme, ("central", "forward", "backward"))
     spacing = number("spacing", spacing, above=0)
     scale = number("scale", scale)
-    if scheme == "central":
+    parameters: dict[str, object] = {
+        "order": order,
+        "accuracy": accuracy,
+        "axis": axis,
+        "spacing": spacing,
+        "scheme": scheme,
+        "scale": scale,
+    }
+    if offsets is not None:
+        offsets = _positions(offsets)
+        del parameters["accuracy"], parameters["scheme"]
+        parameters["offsets"] = offsets
+    elif scheme == "central":
         if accuracy % 2:
             raise ArgumentError(
                 f"accuracy: expected an even number for central differences, received {accuracy}; "
@@ -110,16 +137,10 @@ def derivative(
     else:
         offsets = range(1 - order - accuracy, 1)
     factor = Fraction(scale) / Fraction(spacing) ** order
-    weights = np.array([[float(weight * factor) for weight in stencil(order, offsets)]])
-    parameters = {
-        "order": order,
-        "accuracy": accuracy,
-        "axis": axis,
-        "spacing": spacing,
-        "scheme": scheme,
-        "scale": scale,
-    }
-    anchor = (0, -offsets[0])
+    row = {place: float(weight * factor) for place, weight in zip(offsets, stencil(order, offsets), strict=True)}
+    first, last = min(row), max(row)
+    weights = np.array([[row.get(place, 0.0) for place in range(first, last + 1)]])
+    anchor = (0, -first)
     if axis == 0:
         weights, anchor = weights.T, anchor[::-1]
     return Kernel(weights, "derivative", parameters, _FORNBERG, anchor)
@@ -156,3 +177,52 @@ def difference(axis: int = 1, scheme: Literal["forward", "backward"] = "forward"
     if axis == 0:
         return Kernel(weights.T, "difference", {"axis": axis, "scheme": scheme}, source, (end, 0))
     return Kernel(weights, "difference", {"axis": axis, "scheme": scheme}, source, (0, end))
+
+
+def minimum_size(order: int, centred: bool = False) -> int:
+    """Return how many weights in a row a derivative of order `order` takes at the least.
+
+    A kernel that gives the derivative must answer 0 to the powers ``x**m`` below the order and ``order!`` to
+    ``x**order``. With n weights the conditions for m = 0 … n - 1 alone determine all weights (the Vandermonde matrix
+    of different positions is invertible), so with n no more than the order all of them are 0, and the last condition
+    fails: n is at least ``order + 1``. That many are enough: `stencil` solves the conditions. Around a pixel in
+    the middle the number is odd; rounding up costs nothing, for the weights of an odd centred derivative mirror each
+    other with opposite signs, and that in the middle is 0.
+
+    Parameters
+    ----------
+    order : int
+        Order of the derivative, at least 1.
+    centred : bool
+        Whether the kernel is to have a weight in the middle, with as many on either side.
+
+    Returns
+    -------
+    int
+        ``order + 1``, rounded up to an odd number if `centred`.
+
+    Raises
+    ------
+    ArgumentError
+        If the order is less than 1.
+
+    References
+    ----------
+    B. Fornberg, Generation of finite difference formulas on arbitrarily spaced grids, Mathematics of
+    Computation 51 (1988), 699-706.
+
+    Examples
+    --------
+    >>> [minimum_size(order) for order in (1, 2, 3, 4)]
+    [2, 3, 4, 5]
+    >>> [minimum_size(order, centred=True) for order in (1, 2, 3, 4)]
+    [3, 3, 5, 5]
+    """
+    size = whole("order", order, 1) + 1
+    return size + 1 if centred and size % 2 == 0 else size
+
+
+def _positions(offsets: Sequence[int]) -> Sequence[int]:
+    if isinstance(offsets, (str, bytes)) or not hasattr(offsets, "__len__"):
+        raise ArgumentError(f"offsets: expected integers, at least two, received {offsets!r}")
+    return tuple(sorted(whole("offsets", place) for place in offsets))

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError
-from kernelfield.kernels.arguments import number, one_of, pair, whole, window
+from kernelfield.kernels.arguments import number, odd, one_of, pair, whole, window
+from kernelfield.kernels.differences import minimum_size
+from kernelfield.kernels.gaussians import sampled_gaussian
 from kernelfield.kernels.kernel import Kernel, Weights
-from kernelfield.kernels.smoothing import Sigma, Size, neighbourhood, pascal, sampled_gaussian
+from kernelfield.kernels.smoothing import Sigma, Size, neighbourhood, pascal
 
 _SOBEL = "I. Sobel and G. Feldman (1968), in R. Duda and P. Hart, Pattern Classification (1973), p. 271"
 
@@ -44,9 +46,7 @@ def sobel(axis: int = 1, size: int = 3, order: int = 1, scale: float = 1.0) -> K
       -2  0  2
       -1  0  1
     """
-    size = whole("size", size, 3)
-    if size % 2 == 0:
-        raise ArgumentError(f"size: expected an odd number, received {size}; take {size + 1}")
+    size = odd("size", size, 3)
     order = whole("order", order, 1)
     if order >= size:
         raise ArgumentError(f"order: expected less than size {size}, received {order}; take a larger size")
@@ -222,6 +222,12 @@ def gaussian_derivative(
     """
     orders = [one_of("order", n, (0, 1, 2)) for n in pair("order", order)]
     shape, sigmas = _spread(sigma, size, truncate)
+    for n, wanted in zip(shape, orders, strict=True):
+        if wanted and n < minimum_size(wanted):
+            raise ArgumentError(
+                f"size: expected at least {minimum_size(wanted)} weights for order {wanted}, received {n}; "
+                "a derivative of order d needs d + 1"
+            )
     scale = number("scale", scale)
     column, row = (_hermite(s, n, d) for s, n, d in zip(sigmas, shape, orders, strict=True))
     parameters = {"sigma": _single(sigmas), "order": tuple(orders), "size": shape, "scale": scale}

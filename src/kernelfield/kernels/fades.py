@@ -1,28 +1,37 @@
 """Guesses from families that fade away and have a width to fit: Gaussians and what is made of them."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
 
 import numpy as np
 
-from kernelfield.kernels import edges, sharpening, smoothing
+from kernelfield.kernels import blurs, edges, sharpening, smoothing
+from kernelfield.kernels.gaussians import fixed_point, sampled_gaussian
 from kernelfield.kernels.kernel import Kernel, Weights
-from kernelfield.kernels.smoothing import fixed_point, sampled_gaussian
-from kernelfield.kernels.target import NEGLIGIBLE, Target, minimise, scaled, tidy
+from kernelfield.kernels.refine import refine, simplest
+from kernelfield.kernels.target import NEGLIGIBLE, Target, centred, minimise, scaled, tidy
 
 
 def gaussians(target: Target) -> Iterator[Kernel]:
     """Gaussians of one width."""
     for size, marginals, _ in _gaussian_sizes(target):
         if min(size) > 1:
-            yield _rounded(target, size, minimise(partial(_misfit, marginals), 0.15, 2.0 * max(size)))
+            sigma = minimise(partial(_misfit, marginals), 0.15, 2.0 * max(size))
+            yield (sampled := _rounded(target, size, sigma))
+            if _exact(target, sampled):
+                return
+            yield from _other_methods(target, sampled, (sigma, sigma))
 
 
 def elliptic_gaussians(target: Target) -> Iterator[Kernel]:
     """Gaussians of two widths, and those along one axis only."""
     for size, _, sigmas in _gaussian_sizes(target):
-        yield _rounded(target, size, *sigmas)
+        yield (sampled := _rounded(target, size, *sigmas))
+        if _exact(target, sampled):
+            return
+        yield from _other_methods(target, sampled, sigmas)
 
 
 def fixed_point_gaussians(target: Target) -> Iterator[Kernel]:
@@ -39,6 +48,23 @@ def fixed_point_gaussians(target: Target) -> Iterator[Kernel]:
             common = fits[0] & fits[1]
             if common:
                 yield smoothing.gaussian(_shortest(common), size, bits=8)
+
+
+def disks(target: Target) -> Iterator[Kernel]:
+    """Disks: the largest weight says the area, up to the tolerance."""
+    rows, columns = target.extent()
+    if rows != columns or rows % 2 == 0 or rows < 3 or not _sums_to_one(target):
+        return
+    for size in {rows, max(target.sizes()[0])}:
+        patch = target.patch((size, size))
+
+        def cover(values: Weights, patch: Weights = patch) -> Sequence[Weights]:
+            return (centred(blurs.disk(float(values[0])).weights, patch.shape),)
+
+        start = min(max(1 / math.sqrt(math.pi * target.peak), (rows - 2.0) / 2 + 0.01), rows / 2)
+        (radius,), _, left = refine(cover, (start,), [(0.51, size)], patch, 0.2)
+        if left < 1e-2:
+            yield simplest(target, blurs.disk, [float(radius)])
 
 
 def unsharp_masks(target: Target) -> Iterator[Kernel]:
@@ -77,11 +103,11 @@ def gaussian_derivatives(target: Target) -> Iterator[Kernel]:
     total = np.abs(target.weights).sum()
     if max(target.extent()) < 5 or abs(target.weights.sum()) > 0.1 * total:
         return
-    families: list[Callable[..., Kernel]] = [edges.log]
+    families: list[tuple[Callable[..., Kernel], tuple[int, int]]] = [(edges.log, (0, 0))]
     for order in ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0)):
-        families.append(partial(edges.gaussian_derivative, order=order))
-    for size, family in product(target.sizes(), families):
-        if min(size) < 2:
+        families.append((partial(edges.gaussian_derivative, order=order), order))
+    for size, (family, orders) in product(target.sizes(), families):
+        if any(n <= max(1, d) for n, d in zip(size, orders)):
             continue
         patch = target.patch(size)
 
@@ -94,6 +120,40 @@ def gaussian_derivatives(target: Target) -> Iterator[Kernel]:
             sigma = minimise(misfit, rough / 1.5, rough * 1.5)
             for value in dict.fromkeys([round(sigma, 2), sigma]):
                 yield from scaled(target, partial(family, value, size=size))
+
+
+def _exact(target: Target, kernel: Kernel) -> bool:
+    placed = target.place(kernel)
+    return placed is not None and target.deviation(placed)[1] <= 1e-6 * target.peak
+
+
+def _other_methods(target: Target, sampled: Kernel, sigmas: Sequence[float]) -> Iterator[Kernel]:
+    """Propose the integrated and the discrete Gaussian of that size, if it is exactly one of these and not sampled."""
+    size = sampled.shape
+    placed = target.place(sampled)
+    if placed is None or any(n % 2 == 0 for n in size):
+        return
+    # The three differ by less than a tenth of the largest weight.
+    if target.deviation(placed)[1] > 0.1 * target.peak:
+        return
+    patch = target.patch(size)
+    for method, spread in (("integrated", 1 / 12), ("discrete", 0.0)):
+        build = partial(_gaussian, size, method)
+
+        def blur(values: Weights, build: Callable[..., Kernel] = build) -> Sequence[Weights]:
+            return (build(*values.tolist()).weights,)
+
+        start = [math.sqrt(max(s**2 - spread, 0.01)) for s in sigmas]
+        values, _, left = refine(blur, start, [(0.05, 2.0 * max(size))] * 2, patch, 0.1)
+        if left < 1e-2:
+            alike = abs(values[0] - values[1]) < 1e-4 * values[0]
+            kernel = simplest(target, build, [float(values.mean())] * 2 if alike else values.tolist())
+            if _exact(target, kernel):
+                yield kernel
+
+
+def _gaussian(size: tuple[int, int], method: str, down: float, right: float) -> Kernel:
+    return smoothing.gaussian((down, right), size, method=method)
 
 
 def _impulse(size: tuple[int, int]) -> Weights:

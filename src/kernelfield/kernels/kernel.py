@@ -1,9 +1,7 @@
 """A kernel: frozen weights that know where they lie, what they are called and who published them."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from numbers import Real
 from types import MappingProxyType
 from typing import Any
@@ -12,12 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from kernelfield.errors import ArgumentError
-from kernelfield.kernels.arguments import offset, whole
+from kernelfield.kernels.arguments import frequencies, frozen_weights, offset, whole
+from kernelfield.kernels.arithmetic import ULPS, common_grid, composed, factors, over_divisor, response
+from kernelfield.kernels.show import brief, rows_of
 
 Weights = NDArray[np.float64]
-
-# Rounding that a few sums and one division leave, relative to the largest weight.
-_ULPS = 8 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -74,7 +71,7 @@ class Kernel:
         source: str | None = None,
         anchor: tuple[int, int] | None = None,
     ) -> None:
-        frozen = _frozen(weights)
+        frozen = frozen_weights(weights)
         if anchor is None:
             anchor = (frozen.shape[0] // 2, frozen.shape[1] // 2)
         fields = {
@@ -150,21 +147,7 @@ class Kernel:
         >>> Kernel([[0.25, 0.5, 0.25]]).integers()
         (array([[1, 2, 1]]), 4)
         """
-        max_divisor = whole("max_divisor", max_divisor, 1)
-        divisor = 1
-        slack = _ULPS * float(np.abs(self.weights).max())
-        for weight in np.unique(np.abs(self.weights)).tolist():
-            # Fractions this coarse are far apart, so the nearest one is the only one in reach.
-            nearest = Fraction(weight).limit_denominator(max_divisor)
-            if abs(float(nearest) - weight) > slack or (nearest == 0) != (weight == 0):
-                return None
-            divisor = math.lcm(divisor, nearest.denominator)
-            if divisor > max_divisor:
-                return None
-        scaled = np.rint(self.weights * divisor)
-        if np.abs(scaled).max() > 2**53:
-            return None
-        return scaled.astype(np.int64), divisor
+        return over_divisor(self.weights, whole("max_divisor", max_divisor, 1))
 
     def rank(self, tolerance: float | None = None) -> int:
         """Return the number of separable kernels it takes to make this one.
@@ -181,7 +164,7 @@ class Kernel:
         """
         values = np.linalg.svd(self.weights, compute_uv=False)
         if tolerance is None:
-            tolerance = max(self.shape) * _ULPS
+            tolerance = max(self.shape) * ULPS
         return int(np.count_nonzero(values > tolerance * values[0]))
 
     def separable(self) -> tuple[Weights, Weights] | None:
@@ -197,21 +180,108 @@ class Kernel:
         """
         if self.rank() != 1:
             return None
-        i, j = np.unravel_index(int(np.abs(self.weights).argmax()), self.shape)
-        peak = float(self.weights[i, j])
-        integral = self.integers()
-        if integral is not None:
-            unit = float(np.gcd.reduce(integral[0][:, j])) / integral[1] * math.copysign(1, peak)
-        else:
-            unit = math.copysign(math.sqrt(abs(peak)), peak)
-        column = self.weights[:, j] / unit
-        return (np.rint(column) if integral is not None else column), self.weights[i] * (unit / peak)
+        return factors(self.weights, self.integers())
+
+    def compose(self, other: "Kernel") -> "Kernel":
+        """Return the one kernel that does what this one and then `other` do in a row.
+
+        ``correlate(correlate(image, a), b)`` is ``correlate(image, a.compose(b))`` wherever no border is in reach;
+        the order makes no difference. The size is the sum of the sizes less one on each axis.
+
+        Parameters
+        ----------
+        other : Kernel
+            What comes after.
+
+        Raises
+        ------
+        ArgumentError
+            If `other` is no kernel.
+
+        Examples
+        --------
+        >>> Kernel([[1, 1]]).compose(Kernel([[1, 1]]))
+        Kernel 1×3, anchor (0, 2)
+          1 2 1
+        """
+        if not isinstance(other, Kernel):
+            raise ArgumentError(f"other: expected a Kernel, received {type(other).__name__}; wrap it in Kernel(...)")
+        anchor = (self.anchor[0] + other.anchor[0], self.anchor[1] + other.anchor[1])
+        return Kernel(composed(self.weights, other.weights), anchor=anchor)
+
+    def frequency_response(
+        self, rows: int | ArrayLike = 64, columns: int | ArrayLike | None = None
+    ) -> tuple[Weights, Weights, NDArray[np.complex128]]:
+        """Return what the kernel multiplies waves by, when it slides over an image as it is.
+
+        Cross-correlating ``exp(2πi (f·p))`` at the pixels ``p`` gives the same wave times
+        ``H(f) = sum over u of weights[u] * exp(2πi f·(u - anchor))``. A kernel that is symmetric about its anchor has
+        a real H, an antisymmetric one an imaginary H. Of the convolution kernel it is `flipped`'s.
+
+        Parameters
+        ----------
+        rows, columns : int or array_like, optional
+            Frequencies down the rows and along the columns, in cycles a pixel; or how many, evenly from -1/2 up to
+            but not 1/2. Columns are as rows if not given.
+
+        Returns
+        -------
+        rows : numpy.ndarray of float64, shape (n,)
+            The frequencies down the rows.
+        columns : numpy.ndarray of float64, shape (m,)
+            The frequencies along the columns.
+        response : numpy.ndarray of complex128, shape (n, m)
+            H at each pair.
+
+        Raises
+        ------
+        ArgumentError
+            If a number is less than 1, or frequencies are not finite numbers on one axis.
+
+        References
+        ----------
+        A. V. Oppenheim and R. W. Schafer, Discrete-Time Signal Processing, frequency response of
+        linear time-invariant systems.
+
+        Examples
+        --------
+        >>> Kernel([[0.25, 0.5, 0.25]]).frequency_response([0], [0, 0.25, 0.5])[2].real
+        array([[1. , 0.5, 0. ]])
+        """
+        down = frequencies("rows", rows)
+        right = down if columns is None else frequencies("columns", columns)
+        return down, right, response(self.weights, self.anchor, down, right)
+
+    def plot(self, *, response: bool = True) -> Any:
+        """Return a matplotlib figure: the weights, zero white, and beside them the frequency response.
+
+        Parameters
+        ----------
+        response : bool
+            Whether to draw the frequency response.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingDependencyError
+            If matplotlib is not installed: ``pip install 'kernelfield[plot]'``.
+        """
+        from kernelfield.kernels.plot import plot
+
+        return plot(self, response=response)
 
     def __add__(self, other: object) -> "Kernel":
         if not isinstance(other, Kernel):
             return NotImplemented
         (mine, theirs), anchor = common_grid((self.weights, self.anchor), (other.weights, other.anchor))
         return Kernel(mine + theirs, anchor=anchor)
+
+    def __radd__(self, other: object) -> "Kernel":
+        # The sum() of kernels starts with 0.
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def __sub__(self, other: object) -> "Kernel":
         if not isinstance(other, Kernel):
@@ -248,7 +318,7 @@ class Kernel:
         return Kernel, (self.weights, self.name, dict(self.parameters), self.source, self.anchor)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={_brief(value)}" for key, value in self.parameters.items())
+        arguments = ", ".join(f"{key}={brief(value)}" for key, value in self.parameters.items())
         label = f"{self.name}({arguments}), " if self.name else ""
         head = f"Kernel {label}{self.shape[0]}×{self.shape[1]}"
         if self.anchor != (self.shape[0] // 2, self.shape[1] // 2):
@@ -256,47 +326,4 @@ class Kernel:
         integral = self.integers()
         if integral is not None and integral[1] > 1:
             head += f", 1/{integral[1]} ×"
-        return "\n".join([head, *_rows(self.weights if integral is None else integral[0])])
-
-
-def common_grid(*parts: tuple[Weights, tuple[int, int]]) -> tuple[list[Weights], tuple[int, int]]:
-    """Return arrays of one shape with their anchors on the same element, zero where a part has none."""
-    above, left = (max(anchor[axis] for _, anchor in parts) for axis in (0, 1))
-    below, right = (max(w.shape[axis] - anchor[axis] for w, anchor in parts) for axis in (0, 1))
-    grids = []
-    for weights, anchor in parts:
-        top, start = above - anchor[0], left - anchor[1]
-        grid = np.zeros((above + below, left + right))
-        grid[top : top + weights.shape[0], start : start + weights.shape[1]] = weights
-        grids.append(grid)
-    return grids, (above, left)
-
-
-def _frozen(weights: ArrayLike) -> Weights:
-    try:
-        array = np.asarray(weights)
-        if np.iscomplexobj(array):
-            raise TypeError
-        array = np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ArgumentError("weights: expected a 2-D array of real numbers, received something else") from None
-    if array.ndim != 2 or array.size == 0:
-        raise ArgumentError(f"weights: expected a 2-D array that is not empty, received shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ArgumentError("weights: expected finite numbers, received NaN or infinity; replace them")
-    # Adding zero turns -0.0 into 0.0; memory of bytes can never be made writable again.
-    return np.frombuffer((array + 0.0).tobytes(), dtype=np.float64).reshape(array.shape)
-
-
-def _brief(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else repr(value)
-
-
-def _rows(numbers: NDArray[Any]) -> list[str]:
-    digits: Any = {"float_kind": lambda value: f"{value:.6g}"}
-    text = np.array2string(numbers, formatter=None if numbers.dtype.kind == "i" else digits, max_line_width=100)
-    cells = [line.strip(" []").split() for line in text.splitlines()]
-    if numbers.size > 1000 or len({len(row) for row in cells}) > 1:
-        return ["  " + line for line in text.splitlines()]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(cells[0]))]
-    return ["  " + " ".join(cell.rjust(max(widths)) for cell in row) for row in cells]
+        return "\n".join([head, *rows_of(self.weights if integral is None else integral[0])])

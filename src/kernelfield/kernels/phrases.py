@@ -79,16 +79,27 @@ def _moved(rows: int, columns: int) -> str:
     return ", ".join(parts) or "by nothing"
 
 
+def _nth(order: int) -> str:
+    return f"{_ORDINAL[order]} derivative" if order < len(_ORDINAL) else f"{order}th derivative"
+
+
+def _angle(value: float) -> str:
+    return f"{_number(round(value, 2) + 0.0)}°"
+
+
 def _derivative(given: Mapping[str, Any]) -> str:
-    text = f"{_ORDINAL[given['order']]} derivative" if given["order"] < 7 else f"derivative {given['order']}"
-    text += f", {_DIRECTION[given['axis']]}, {given['scheme']} difference of accuracy {given['accuracy']}"
+    text = f"{_nth(given['order'])}, {_DIRECTION[given['axis']]}, "
+    if "offsets" in given:
+        text += f"from the pixels at {', '.join(map(_number, given['offsets']))}"
+    else:
+        text += f"{given['scheme']} difference of accuracy {given['accuracy']}"
     return text + ("" if given["spacing"] == 1 else f", spacing {given['spacing']:g}") + _scale(given)
 
 
 def _sobel(given: Mapping[str, Any]) -> str:
     size = "" if given["size"] == 3 else f" {given['size']}×{given['size']}"
-    order = "" if given["order"] == 1 else f"{_ORDINAL[given['order']]} "
-    return f"Sobel{size}, {_DIRECTION[given['axis']]} {order}derivative" + _scale(given)
+    order = "derivative" if given["order"] == 1 else _nth(given["order"])
+    return f"Sobel{size}, {_DIRECTION[given['axis']]} {order}" + _scale(given)
 
 
 def _simple(name: str) -> Callable[[Mapping[str, Any]], str]:
@@ -105,15 +116,44 @@ def _difference(given: Mapping[str, Any]) -> str:
     return f"difference [1, −1], {_DIRECTION[given['axis']]}"
 
 
+def _edge(given: Mapping[str, Any]) -> str:
+    down, right = (f"{part:.4g}".replace("-", "−") for part in given["direction"])
+    return f"edge along {down} down, {right} right ({given['size']}×{given['size']})" + _scale(given)
+
+
+def _quadrant(given: Mapping[str, Any]) -> str:
+    down, right = given["direction"]
+    return f"{'upper' if down < 0 else 'lower'} {'left' if right < 0 else 'right'}"
+
+
+def _steerable(given: Mapping[str, Any]) -> str:
+    where = f"at {_angle(given['orientation'])}, {_sigma(given)} ({_size(given)})"
+    return f"{_nth(given['order'])} of a Gaussian {where}" + _scale(given)
+
+
+def _gabor(given: Mapping[str, Any]) -> str:
+    text = f"Gabor, wavelength {given['wavelength']:.2f}, orientation {_angle(given['orientation'])}, {_sigma(given)}"
+    aspect = "" if given["aspect"] == 1 else f", aspect {given['aspect']:.2f}"
+    return text + f"{aspect}, phase {_angle(given['phase'])} ({_size(given)})" + _scale(given)
+
+
+def _log_gabor(given: Mapping[str, Any]) -> str:
+    text = f"log-Gabor, wavelength {given['wavelength']:.2f}, orientation {_angle(given['orientation'])}"
+    text += f", {given['bandwidth']:.2f} octaves, {_angle(given['angular_bandwidth'])} wide"
+    return text + f", phase {_angle(given['phase'])} ({_size(given)})" + _scale(given)
+
+
 def _unsharp(given: Mapping[str, Any]) -> str:
     blur = f"Gaussian {_sigma(given)}" if given["blur"] == "gaussian" else given["blur"]
     return f"unsharp mask, amount {_amount(given['amount'])}, {blur} ({_size(given)})"
 
 
 def _gaussian(given: Mapping[str, Any]) -> str:
-    return f"Gaussian blur, {_sigma(given)} ({_size(given)})" + (
-        f", in {given['bits']}-bit fixed point" if "bits" in given else ""
+    method = {"integrated": ", integrated over pixels", "discrete": ", discrete analogue"}.get(
+        given.get("method", ""), ""
     )
+    bits = f", in {given['bits']}-bit fixed point" if "bits" in given else ""
+    return f"Gaussian blur, {_sigma(given)} ({_size(given)}){method}{bits}"
 
 
 def _gaussian_derivative(given: Mapping[str, Any]) -> str:
@@ -129,6 +169,8 @@ _PHRASES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "gaussian": _gaussian,
     "smooth": lambda given: f"weighted mean, centre {_amount(given['centre'])}, {given['neighbours']} neighbours of 1",
     "rings": lambda given: "weighted mean of square rings " + ":".join(f"{w:g}" for w in given["weights"]),
+    "disk": lambda given: f"disk of radius {given['radius']:.2f}",
+    "motion": lambda given: f"motion blur, length {given['length']:.2f} at {_angle(given['angle'])}",
     "derivative": _derivative,
     "difference": _difference,
     "sobel": _sobel,
@@ -138,6 +180,13 @@ _PHRASES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "laplacian": lambda given: f"{given['neighbours']}-neighbour Laplacian" + _times(given),
     "sobel_laplacian": lambda given: f"Sobel Laplacian {given['size']}×{given['size']}" + _times(given),
     "emboss": _emboss,
+    "edge": _edge,
+    "diagonal": lambda given: f"diagonal edge ({given['weighting']}), towards the {_quadrant(given)}" + _scale(given),
+    "line": lambda given: f"line detector at {given['angle']}°" + _scale(given),
+    "corner": lambda given: f"corner of a bright area at the {_quadrant(given)}" + _scale(given),
+    "steerable": _steerable,
+    "gabor": _gabor,
+    "log_gabor": _log_gabor,
     "gaussian_derivative": _gaussian_derivative,
     "log": lambda given: f"Laplacian of a Gaussian, {_sigma(given)} ({_size(given)})" + _times(given),
     "sharpen": lambda given: f"sharpen, amount {_amount(given['amount'])}, {given['neighbours']} neighbours",

@@ -2,7 +2,7 @@
 
 Each proposes the member of its family that comes closest, wherever the weights lie: `Target.place` moves
 a guess to them. PROPOSALS is in order of simplicity; of two names for the same weights the first wins.
-Families with a width to fit are in `fades`.
+Families with a width to fit are in `fades`, those with a direction in `oriented`.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from kernelfield.kernels import differences, edges, fades, sharpening, smoothing
+from kernelfield.kernels import differences, edges, fades, oriented, sharpening, smoothing
 from kernelfield.kernels.kernel import Kernel
 from kernelfield.kernels.smoothing import pascal
 from kernelfield.kernels.target import Target, centroid, scaled, tidy
@@ -137,11 +137,17 @@ PROPOSALS: tuple[Proposal, ...] = (
     three_by_three,
     sobels,
     two_by_two,
+    oriented.whole_numbers,
     neighbour_means,
     square_rings,
+    oriented.steered_edges,
     fades.gaussians,
     fades.elliptic_gaussians,
     fades.fixed_point_gaussians,
+    fades.disks,
+    oriented.motions,
     fades.unsharp_masks,
     fades.gaussian_derivatives,
+    oriented.steerables,
+    oriented.gabors,
 )

@@ -8,10 +8,17 @@ from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels.arguments import number, one_of, pair, whole, window
+from kernelfield.kernels.gaussians import METHODS, fixed_point
 from kernelfield.kernels.kernel import Kernel, Weights
 
 Size = int | Sequence[int]
 Sigma = float | Sequence[float]
+
+_GAUSSIAN = {
+    "sampled": "sampled normal density, divided by its sum (as scipy.ndimage.gaussian_filter)",
+    "integrated": "normal density integrated over pixels, divided by its sum",
+    "discrete": "T. Lindeberg, IEEE PAMI 12 (1990), 234-254, divided by its sum",
+}
 
 
 def identity() -> Kernel:
@@ -71,15 +78,21 @@ def binomial(size: Size = 3) -> Kernel:
       1 4 6 4 1
     """
     shape = window("size", size)
-    column, row = (np.array(pascal(n)) / 2.0 ** (n - 1) for n in shape)
+    column, row = (binomial_row(n) for n in shape)
     source = "R. A. Haddad and A. N. Akansu, IEEE Trans. Signal Processing 39 (1991), 723-727"
     return Kernel(np.outer(column, row), "binomial", {"size": shape}, source)
 
 
-def gaussian(sigma: Sigma = 1.0, size: Size | None = None, truncate: float = 4.0, bits: int | None = None) -> Kernel:
-    """Return a Gaussian sampled at the pixels and divided by its sum.
+def gaussian(
+    sigma: Sigma = 1.0,
+    size: Size | None = None,
+    truncate: float = 4.0,
+    bits: int | None = None,
+    method: str = "sampled",
+) -> Kernel:
+    """Return a Gaussian blur, its weights divided by their sum.
 
-    The same weights as ``scipy.ndimage.gaussian_filter``, or with `size` as ``cv2.GaussianBlur``.
+    Sampled, it has the weights of ``scipy.ndimage.gaussian_filter``, or with `size` of ``cv2.GaussianBlur``.
 
     Parameters
     ----------
@@ -92,6 +105,20 @@ def gaussian(sigma: Sigma = 1.0, size: Size | None = None, truncate: float = 4.0
     bits : int, optional
         Round the weights of each axis to this many binary places, carrying the error inwards: what
         OpenCV does to 8-bit images, with 8 bits.
+    method : {"sampled", "integrated", "discrete"}
+        How the density becomes weights: its values at the pixels' centres; its integrals over the pixels, which is
+        what a sensor of square elements sees; or Lindeberg's discrete analogue ``exp(-t) I_n(t)`` with
+        ``t = sigma**2``, of odd size. Two of the last kind in a row are again one, of ``sigma**2`` the sum of
+        both, as of continuous Gaussians; the others come close from sigma 1 on.
+
+    Raises
+    ------
+    ArgumentError
+        If sigma is negative, or a size is less than 1 or does not go with the method.
+
+    References
+    ----------
+    T. Lindeberg, Scale-space for discrete signals, IEEE PAMI 12 (1990), 234-254 (the discrete analogue).
 
     Examples
     --------
@@ -100,25 +127,34 @@ def gaussian(sigma: Sigma = 1.0, size: Size | None = None, truncate: float = 4.0
       18 63 94 63 18
     """
     sigmas = [number("sigma", value, least=0) for value in pair("sigma", sigma)]
+    if not any(sigmas):
+        raise ArgumentError(
+            f"sigma: expected more than 0 along an axis, received {sigma!r}; identity() changes nothing"
+        )
     if size is None:
         truncate = number("truncate", truncate, above=0)
         shape = window("size", [2 * int(truncate * s + 0.5) + 1 for s in sigmas])
     else:
         shape = window("size", size)
-    sigmas = [0.0 if n == 1 else s for n, s in zip(shape, sigmas, strict=True)]
+    if max(shape) > 1:
+        sigmas = [0.0 if n == 1 else s for n, s in zip(shape, sigmas, strict=True)]
     if any(s == 0 and n % 2 == 0 for s, n in zip(sigmas, shape, strict=True)):
         raise ArgumentError(f"sigma: expected more than 0 for an even size, received {sigma!r}; take an odd size")
     parameters: dict[str, object] = {
         "sigma": sigmas[0] if sigmas[0] == sigmas[1] else tuple(sigmas),
         "size": shape,
     }
-    factors = [sampled_gaussian(s, n) for s, n in zip(sigmas, shape, strict=True)]
+    method = one_of("method", method, tuple(METHODS))
+    if method == "discrete" and any(n % 2 == 0 for n in shape):
+        raise ArgumentError(f"size: expected odd numbers for method 'discrete', received {shape}; take one more")
+    factors = [METHODS[method](s, n) for s, n in zip(sigmas, shape, strict=True)]
     if bits is not None:
         bits = whole("bits", bits, 1)
         parameters["bits"] = bits
         factors = [fixed_point(factor, bits) for factor in factors]
-    source = "sampled normal density, divided by its sum (as scipy.ndimage.gaussian_filter)"
-    return Kernel(np.outer(*factors), "gaussian", parameters, source)
+    if method != "sampled":
+        parameters["method"] = method
+    return Kernel(np.outer(*factors), "gaussian", parameters, _GAUSSIAN[method])
 
 
 def smooth(centre: float = 5.0, neighbours: int = 8) -> Kernel:
@@ -187,30 +223,9 @@ def pascal(size: int) -> list[int]:
     return [comb(size - 1, k) for k in range(size)]
 
 
-def sampled_gaussian(sigma: float, size: int) -> Weights:
-    """Return `size` samples of a centred normal density, divided by their sum."""
-    if sigma == 0:
-        return np.eye(1, size, size // 2, dtype=np.float64).ravel()
-    x = np.arange(size) - (size - 1) / 2
-    samples: Weights = np.exp(-0.5 * ((x**2 - x[size // 2] ** 2) / sigma) / sigma)
-    return np.asarray(samples / samples.sum())
-
-
-def fixed_point(factor: Weights, bits: int) -> Weights:
-    """Return symmetric weights in binary fixed point: error diffused inwards, the centre takes the rest.
-
-    OpenCV, modules/imgproc/src/smooth.dispatch.cpp, getGaussianKernelFixedPoint_ED.
-    """
-    one = 2**bits
-    result = np.zeros(len(factor))
-    error = 0.0
-    for i in range(len(factor) // 2):
-        wanted = float(factor[i]) * one + error
-        result[i] = result[-1 - i] = round(wanted)
-        error = wanted - result[i]
-    if len(factor) % 2:
-        result[len(factor) // 2] = one - result.sum()
-    return np.asarray(result / one)
+def binomial_row(size: int) -> Weights:
+    """Return the row of Pascal's triangle that has `size` entries, over its sum."""
+    return np.array([entry / 2 ** (size - 1) for entry in pascal(size)])
 
 
 def neighbourhood(neighbours: int) -> Weights:

@@ -11,7 +11,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.kernels.kernel import Kernel, Weights, common_grid
+from kernelfield.kernels.arithmetic import common_grid
+from kernelfield.kernels.kernel import Kernel, Weights
 
 # What decides that a weight is more than nothing, relative to the largest weight.
 NEGLIGIBLE = 2e-3
@@ -114,6 +115,17 @@ def centroid(weights: Weights, anchor: tuple[int, int]) -> NDArray[np.float64]:
     places = [np.arange(n) - a for n, a in zip(weights.shape, anchor)]
     balance = [energy.sum(axis=1) @ places[0], energy.sum(axis=0) @ places[1]]
     return np.asarray(np.array(balance) / total)
+
+
+def centred(weights: Weights, shape: tuple[int, ...]) -> Weights:
+    """Return an array of that shape about the same middle: outer weights are cut off, or zeros stand around."""
+    out = np.zeros(shape)
+    # What each axis of the one has more than the other on either side.
+    over = [max(0, (n - m) // 2) for n, m in zip(weights.shape, shape)]
+    under = [max(0, (m - n) // 2) for n, m in zip(weights.shape, shape)]
+    inner = weights[over[0] : weights.shape[0] - over[0], over[1] : weights.shape[1] - over[1]]
+    out[under[0] : under[0] + inner.shape[0], under[1] : under[1] + inner.shape[1]] = inner
+    return out
 
 
 def scaled(target: Target, family: Callable[..., Kernel]) -> Iterator[Kernel]:

@@ -1,0 +1,73 @@
+"""The one-dimensional Gaussian, four ways: by samples, over pixels, the discrete analogue, in fixed point.
+
+All are divided by their sum.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Weights = NDArray[np.float64]
+
+
+def sampled_gaussian(sigma: float, size: int) -> Weights:
+    """Return `size` samples of a centred normal density, divided by their sum."""
+    if sigma == 0:
+        return np.eye(1, size, size // 2, dtype=np.float64).ravel()
+    x = np.arange(size) - (size - 1) / 2
+    samples: Weights = np.exp(-0.5 * ((x**2 - x[size // 2] ** 2) / sigma) / sigma)
+    return np.asarray(samples / samples.sum())
+
+
+def integrated_gaussian(sigma: float, size: int) -> Weights:
+    """Return the normal density integrated over each of `size` pixels, divided by the sum."""
+    if sigma == 0:
+        return sampled_gaussian(0, size)
+    # Differences of the complementary error function keep their digits far from the centre.
+    edges = (np.arange(size // 2 + 1 + size % 2) - size % 2 / 2) / (math.sqrt(2) * sigma)
+    tails = np.array([math.erfc(edge) for edge in edges.tolist()])
+    outer = tails[:-1] - tails[1:]
+    weights = np.concatenate([outer[::-1], outer[size % 2 :]])
+    return np.asarray(weights / weights.sum())
+
+
+def discrete_gaussian(sigma: float, size: int) -> Weights:
+    """Return the discrete analogue of the Gaussian, ``exp(-t) I_n(t)`` with ``t = sigma**2``, divided by its sum.
+
+    I_n is the modified Bessel function of integer order (T. Lindeberg, Scale-space for discrete signals, IEEE PAMI 12
+    (1990), 234-254). Its transfer function is ``exp(t (cos ω - 1))``; the trapezoidal rule inverts that to rounding
+    once the samples reach beyond the tails.
+    """
+    if sigma == 0:
+        return sampled_gaussian(0, size)
+    reach = size + 40 + math.ceil(16 * sigma)
+    waves = 2 * np.pi * np.arange(reach + 1) / (2 * reach)
+    half = np.fft.irfft(np.exp(sigma**2 * (np.cos(waves) - 1)), 2 * reach)[: size // 2 + 1]
+    weights = np.abs(np.concatenate([half[:0:-1], half]))
+    return np.asarray(weights / weights.sum())
+
+
+def fixed_point(factor: Weights, bits: int) -> Weights:
+    """Return symmetric weights in binary fixed point: error diffused inwards, the centre takes the rest.
+
+    OpenCV, modules/imgproc/src/smooth.dispatch.cpp, getGaussianKernelFixedPoint_ED.
+    """
+    one = 2**bits
+    result = np.zeros(len(factor))
+    error = 0.0
+    for i in range(len(factor) // 2):
+        wanted = float(factor[i]) * one + error
+        result[i] = result[-1 - i] = round(wanted)
+        error = wanted - result[i]
+    if len(factor) % 2:
+        result[len(factor) // 2] = one - result.sum()
+    return np.asarray(result / one)
+
+
+METHODS: Mapping[str, Callable[[float, int], Weights]] = {
+    "sampled": sampled_gaussian,
+    "integrated": integrated_gaussian,
+    "discrete": discrete_gaussian,
+}

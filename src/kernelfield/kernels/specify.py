@@ -1,0 +1,135 @@
+"""Kernels by name: as a call with the name as a string, and as text that is typed, ``gaussian:sigma=2``."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from kernelfield.errors import ArgumentError
+from kernelfield.kernels.catalogue import CATALOGUE
+from kernelfield.kernels.kernel import Kernel
+
+
+def design(name: str, **parameters: Any) -> Kernel:
+    """Return the kernel of that name in the catalogue.
+
+    Parameters
+    ----------
+    name : str
+        A key of `CATALOGUE`.
+    **parameters
+        The arguments of that function.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such name or parameter, or a value cannot be.
+
+    Examples
+    --------
+    >>> design("gaussian", sigma=2.0) == CATALOGUE["gaussian"](2.0)
+    True
+    """
+    return family(name)(**checked(name, parameters))
+
+
+def parse(text: str) -> Kernel:
+    """Return the kernel that a text says: a name, and after a colon its parameters between commas.
+
+    Numbers may be fractions; pairs are ``3x5`` or ``1,-1``.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"sobel"``, ``"gaussian:sigma=2"`` or ``"edge:direction=1,-1,size=5"``.
+
+    Raises
+    ------
+    ArgumentError
+        If the text cannot be understood, there is no such name or parameter, or a value cannot be.
+
+    Examples
+    --------
+    >>> parse("sobel:axis=0,scale=1/8").name
+    'sobel'
+    >>> parse("edge:direction=1,-1,size=3").parameters["direction"]
+    (1.0, -1.0)
+    """
+    name, _, rest = (part.strip() for part in text.partition(":"))
+    family(name)
+    given: dict[str, str] = {}
+    last = ""
+    for part in filter(None, rest.split(",")):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if equals:
+            if key in given:
+                raise ArgumentError(f"{name}: expected each parameter once, received {key} twice")
+            given[key], last = value, key
+        elif last:
+            # A comma inside a value: direction=1,-1.
+            given[last] += f",{key}"
+        else:
+            raise ArgumentError(f"{name}: expected parameters as {_example(name)}, received {part!r}")
+    return design(name, **{key: value_of(word) for key, word in given.items()})
+
+
+def family(name: str) -> Callable[..., Kernel]:
+    """Return the function of that name; the error lists names that are near."""
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    near = get_close_matches(name.lower().replace("-", "_"), CATALOGUE, 3, 0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(CATALOGUE)}"
+    raise ArgumentError(f"name: expected a kernel of the catalogue, received {name!r}; {hint}")
+
+
+def parameters_of(name: str) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a family, by name."""
+    return inspect.signature(family(name)).parameters
+
+
+def checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `given` if the family has all of these parameters and needs no others."""
+    known = parameters_of(name)
+    listed = ", ".join(known) or "none"
+    for key in given:
+        if key not in known:
+            raise ArgumentError(f"{name}: expected its parameters ({listed}), received {key!r}")
+    missing = [key for key, what in known.items() if what.default is what.empty and key not in given]
+    if missing:
+        raise ArgumentError(f"{name}: expected {' and '.join(missing)}, received none; its parameters are {listed}")
+    return dict(given)
+
+
+def value_of(text: str) -> Any:
+    """Return what was typed as a number, a tuple of numbers, None, or the text itself.
+
+    Examples
+    --------
+    >>> value_of("3"), value_of("0.5"), value_of("1/8"), value_of("3x5"), value_of("1,-1"), value_of("central")
+    (3, 0.5, 0.125, (3, 5), (1, -1), 'central')
+    """
+    for separator in (",", "x", "×"):
+        parts = [_number(part) for part in text.strip(" ()[]").split(separator)]
+        if len(parts) > 1 and None not in parts:
+            return tuple(parts)
+    number = _number(text)
+    if number is not None:
+        return number
+    return None if text.strip().lower() == "none" else text
+
+
+def _number(text: str) -> int | float | None:
+    top, _, bottom = text.strip().partition("/")
+    try:
+        return int(text) if not bottom else float(top) / float(bottom)
+    except (ValueError, ZeroDivisionError):
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _example(name: str) -> str:
+    known = list(parameters_of(name))
+    return f"{name}:{known[0]}=…" if known else name
