@@ -22,7 +22,7 @@ test: $(TOOLS)/installed test-mxnet
 test-mxnet: $(MXNET)/installed
 	KERNELFIELD_FRAMEWORKS=mxnet $(MXNET)/bin/python -m pytest tests/test_correlation.py tests/test_geometry.py \
 		tests/engine tests/learning/test_statistics.py tests/learning/test_descent.py tests/conformance \
-		tests/arrays/test_mxnet.py tests/layers/test_mxnet.py --ignore tests/conformance/test_onnx.py
+		tests/arrays/test_mxnet.py tests/layers/test_mxnet.py tests/receptive/test_mxnet.py tests/receptive/gradients/test_mxnet.py --ignore tests/conformance/test_onnx.py
 
 check: $(TOOLS)/installed
 	$(TOOLS)/bin/ruff check .
@@ -32,9 +32,11 @@ check: $(TOOLS)/installed
 
 bench: $(TOOLS)/installed
 	$(TOOLS)/bin/python -m benchmarks.apply
+	$(TOOLS)/bin/python -m benchmarks.methods
 	$(TOOLS)/bin/python -m benchmarks.learn
 	$(TOOLS)/bin/python -m benchmarks.startup
 	$(TOOLS)/bin/python -m benchmarks.frameworks
+	$(TOOLS)/bin/python -m benchmarks.receptive
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

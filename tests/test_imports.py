@@ -17,10 +17,10 @@ RANKS = [
     ("errors",),
     ("geometry", "memory"),
     ("arrays",),
-    ("engine", "kernels", "matrix", "receptive", "images"),
+    ("engine", "kernels", "receptive", "images"),
     ("operation",),
     ("checks",),
-    ("correlation", "planned"),
+    ("correlation", "matrix", "planned"),
     ("learning", "layers", "coding", "cluster", "dropin"),
     ("apps",),
 ]

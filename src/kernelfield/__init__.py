@@ -1,7 +1,8 @@
 """kernelfield: the convolution kernels that act on images.
 
-Apply them (`correlate`, `convolve`, `corr2d`), design them (`kernels`), and learn them from a before and an after
-(`learn`). Importing this package imports no framework and compiles nothing; parts load when they are first used.
+Apply them (`correlate`, `convolve`, `corr2d`, `plan`), design them (`kernels`), learn them from a before and an after
+(`learn`), write them as matrices (`as_matrix`), follow them through networks (`receptive_field`) and code photographs
+with them (`coding`). Importing this package imports no framework and compiles nothing; parts load when first used.
 """
 
 from __future__ import annotations
@@ -12,24 +13,61 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from kernelfield import kernels
+    from kernelfield import coding, kernels, matrix, receptive
     from kernelfield.correlation import convolve, corr2d, correlate
+    from kernelfield.engine.threads import set_threads, threads
     from kernelfield.kernels import Kernel
     from kernelfield.learning import Fit, learn
+    from kernelfield.matrix import as_matrix, as_operator, col2im, condition_number, im2col, null_space
     from kernelfield.planned import plan
+    from kernelfield.receptive import receptive_field
 
 _HOMES = {
     "Fit": "kernelfield.learning",
     "Kernel": "kernelfield.kernels",
+    "as_matrix": "kernelfield.matrix",
+    "as_operator": "kernelfield.matrix",
+    "coding": "",
+    "col2im": "kernelfield.matrix",
+    "condition_number": "kernelfield.matrix",
     "convolve": "kernelfield.correlation",
     "corr2d": "kernelfield.correlation",
     "correlate": "kernelfield.correlation",
+    "im2col": "kernelfield.matrix",
     "kernels": "",
     "learn": "kernelfield.learning",
+    "matrix": "",
+    "null_space": "kernelfield.matrix",
     "plan": "kernelfield.planned",
+    "receptive": "",
+    "receptive_field": "kernelfield.receptive",
+    "set_threads": "kernelfield.engine.threads",
+    "threads": "kernelfield.engine.threads",
 }
 
-__all__ = ["Fit", "Kernel", "__version__", "convolve", "corr2d", "correlate", "kernels", "learn", "plan"]
+__all__ = [
+    "Fit",
+    "Kernel",
+    "__version__",
+    "as_matrix",
+    "as_operator",
+    "coding",
+    "col2im",
+    "condition_number",
+    "convolve",
+    "corr2d",
+    "correlate",
+    "im2col",
+    "kernels",
+    "learn",
+    "matrix",
+    "null_space",
+    "plan",
+    "receptive",
+    "receptive_field",
+    "set_threads",
+    "threads",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,8 @@
     ├── DtypeError (TypeError)        an argument has a type that is not supported
     ├── DataError (ValueError)        the numbers given cannot answer the question
     ├── FileError (OSError)           a file cannot be read or written
-    └── MissingDependencyError (ImportError)  an optional package is needed
+    ├── MissingDependencyError (ImportError)  an optional package is needed
+    └── UnsupportedOperation (NotImplementedError)  a network holds an operation that is not known
 
 Every message is one line: the argument, what was expected, what was received, the remedy.
 """
@@ -41,3 +42,7 @@ class FileError(KernelfieldError, OSError):
 
 class MissingDependencyError(KernelfieldError, ImportError):
     """An optional package is needed."""
+
+
+class UnsupportedOperation(KernelfieldError, NotImplementedError):
+    """A network holds an operation of which it is not known what it reads."""

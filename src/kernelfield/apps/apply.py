@@ -1,4 +1,4 @@
-"""``kernelfield apply``: a learned filter on another picture."""
+"""``kernelfield apply``: a learned or a designed filter on a picture."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from kernelfield.apps.console import status
+from kernelfield.apps.design import as_fit
 from kernelfield.apps.files import Filters, check_target, load_filters, read_picture
 from kernelfield.apps.messages import note
 from kernelfield.errors import ArgumentError
 from kernelfield.images import Picture, write
+from kernelfield.kernels import CATALOGUE, parse
 from kernelfield.learning import Fit
 
 
@@ -21,10 +23,13 @@ def run(
 ) -> None:
     """Read, filter, write; with `as_json` say on stdout what was written."""
     check_target(result)
-    filters = load_filters(filter)
+    filters = _filters(filter)
     picture = read_picture(image, max_pixels)
     for name, fit in {"": filters}.items() if isinstance(filters, Fit) else filters.items():
         _warn(f"{filter}: channel {name}" if name else str(filter), fit, boundary)
+        weights = fit.kernel.weights
+        if fit.samples == 0 and picture.pixels.dtype.kind == "u" and weights.sum() < 0.05 * np.abs(weights).sum():
+            note(f"{filter}: its weights sum to about 0 or less; results below 0 become 0; a float picture keeps them")
     with status("filtering"):
         pixels = _apply(filters, picture, boundary)
     with status("writing"):
@@ -32,6 +37,15 @@ def run(
     if as_json:
         written = {"written": str(result), "shape": list(pixels.shape), "dtype": str(pixels.dtype)}
         sys.stdout.write(json.dumps(written) + "\n")
+
+
+def _filters(filter: Path) -> Filters:
+    """Return the filter in a file or, where there is no such file, the kernel that the text says."""
+    text = str(filter)
+    name, colon, _ = text.partition(":")
+    if not filter.exists() and (name in CATALOGUE or (colon and name.isidentifier())):
+        return as_fit(parse(text))
+    return load_filters(filter)
 
 
 def _apply(filters: Filters, picture: Picture, boundary: str | None) -> np.ndarray:

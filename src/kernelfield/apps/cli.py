@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 import kernelfield
 from kernelfield.apps.messages import UsageError, fail
-from kernelfield.apps.options import clip_ends, kernel_size
+from kernelfield.apps.options import clip_ends, kernel_size, whole_numbers
 from kernelfield.errors import KernelfieldError
 
 BoundaryName = Literal["reflect", "nearest", "mirror", "wrap", "constant", "copy"]
@@ -140,12 +140,12 @@ def apply(
     boundary: BoundaryName | None = None,
     max_pixels: int | None = None,
 ) -> None:
-    """Apply a learned filter to another picture.
+    """Apply a learned or designed filter to a picture.
 
     Parameters
     ----------
     filter
-        What learn --json or learn --save wrote.
+        What learn or design wrote with --json or --save; or a designed kernel as gaussian:sigma=2.
     image
         The picture to filter.
     result
@@ -160,6 +160,171 @@ def apply(
     from kernelfield.apps import apply as job
 
     job.run(filter, image, result, boundary=boundary, max_pixels=max_pixels, as_json=json)
+
+
+@app.command
+def design(
+    name: str | None = None,
+    /,
+    *,
+    list: bool = False,
+    json: bool = False,
+    plot: Path | None = None,
+    save: Path | None = None,
+    **parameters: Annotated[str, Parameter(allow_leading_hyphen=True)],
+) -> None:
+    """Design a kernel: edges, derivatives, blurs, sharpening, Gabor filters.
+
+    The parameters of a kernel are options too, as in: design gabor --orientation 45 --wavelength 8.
+
+    Angles are in degrees, clockwise from the right; a direction is down,right, as 1,1 or -1,0.
+
+    Parameters
+    ----------
+    name
+        Of a kernel in the catalogue.
+    list
+        Show the names; after a name, its parameters.
+    json
+        Print the kernel as JSON, which apply reads, and nothing else.
+    plot
+        Draw weights and frequency response: a .png, .svg or .pdf.
+    save
+        Write the kernel as JSON to this file.
+    parameters
+        Of the kernel: numbers, fractions, pairs as 3,5, or words.
+    """
+    from kernelfield.apps import design as job
+
+    job.run(name, parameters, listing=list, as_json=json, plot=plot, save=save)
+
+
+@app.command
+def field(
+    model: Path,
+    /,
+    *,
+    unit: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    layer: str | None = None,
+    image: Path | None = None,
+    plot: Path | None = None,
+    network: Path | None = None,
+    json: bool = False,
+    table: bool = False,
+    input_size: str | None = None,
+    unknown: Literal["error", "global"] = "error",
+    without_gates: bool = False,
+    max_pixels: int | None = None,
+) -> None:
+    """Say what the layers of a network see of the image, exactly.
+
+    Parameters
+    ----------
+    model
+        A network: ONNX. Weights are not read, and no code in it is run.
+    unit
+        Say what this unit of a layer sees: its row and column, as 3,3.
+    layer
+        Name of the layer, the last one that has such units if not given; the table shows the names.
+    image
+        A photograph to draw the field on.
+    plot
+        Draw the field of the unit, or of the layer's middle one: a .png, .svg or .pdf.
+    network
+        Draw the network, coloured by how much of the image its units see: a .png, .svg or .pdf.
+    json
+        Print the result as JSON, and nothing else.
+    table
+        Print every layer, those too that only read their own place.
+    input_size
+        Of the image, as 224,224 (rows, columns), where the model leaves it open.
+    unknown
+        An operation that is not known is an error, or is taken to read everything.
+    without_gates
+        Leave out what only scales or shifts, as squeeze-and-excitation does.
+    max_pixels
+        Refuse a photograph of more pixels before decoding it (500 million if not given).
+    """
+    from kernelfield.apps import field as job
+
+    job.run(
+        model,
+        input_size=whole_numbers(input_size, "--input-size", 1),
+        layer=layer,
+        unit=whole_numbers(unit, "--unit", 0),
+        image=image,
+        plot=plot,
+        network=network,
+        as_json=json,
+        table=table,
+        unknown=unknown,
+        gates=not without_gates,
+        max_pixels=max_pixels,
+    )
+
+
+@app.command
+def code(
+    photograph: Path,
+    /,
+    *,
+    channels: int = 6,
+    scales: int = 2,
+    wavelength: float | None = None,
+    bandwidth: float = 1.0,
+    aspect: float = 1.0,
+    sampling: float = 1.5,
+    iterations: int = 20,
+    plot: Path | None = None,
+    reconstruction: Path | None = None,
+    json: bool = False,
+    max_pixels: int | None = None,
+) -> None:
+    """Code a natural image by sensors, as Field did in 1987, and say how sparse their responses are.
+
+    Parameters
+    ----------
+    photograph
+        The picture: PNG, JPEG, TIFF or NPY. Of colours the luminance is taken, 0.299 R + 0.587 G + 0.114 B.
+    channels
+        Kinds of sensors: sizes times orientations.
+    scales
+        Sizes, an octave apart; they divide the channels.
+    wavelength
+        Of the finest sensors, in pixels. A sixteenth of the shorter side if not given, at least 4.
+    bandwidth
+        Of the sensors, in octaves.
+    aspect
+        Width of the sensors over their length; below 1 their stripes are long.
+    sampling
+        Distance of neighbours, in sizes of the sensor.
+    iterations
+        Of least squares, to make an image of the responses again.
+    plot
+        Draw sensors, image and responses: a .png, .svg or .pdf.
+    reconstruction
+        Write the image that the code tells, of 8 bits: .png, .jpg or .tif.
+    json
+        Print the result as JSON, and nothing else.
+    max_pixels
+        Refuse pictures of more pixels before decoding them (500 million if not given).
+    """
+    from kernelfield.apps import code_image as job
+
+    job.run(
+        photograph,
+        channels=channels,
+        scales=scales,
+        wavelength=wavelength,
+        bandwidth=bandwidth,
+        aspect=aspect,
+        sampling=sampling,
+        iterations=iterations,
+        plot=plot,
+        reconstruction=reconstruction,
+        as_json=json,
+        max_pixels=max_pixels,
+    )
 
 
 @app.command

@@ -41,3 +41,19 @@ def clip_ends(text: str) -> str | tuple[float, float] | None:
     if not low < high:
         raise UsageError(f"--clip: expected LOW,HIGH with LOW below HIGH, auto or none; received {text!r}.")
     return low, high
+
+
+def whole_numbers(text: str | None, name: str, least: int) -> tuple[int, ...] | None:
+    """Return the whole numbers of an option that were typed.
+
+    Examples
+    --------
+    >>> whole_numbers("224,224", "--input-size", 1), whole_numbers("3", "--unit", 0), whole_numbers(None, "--unit", 0)
+    ((224, 224), (3,), None)
+    """
+    if text is None:
+        return None
+    parts = text.lower().replace("×", ",").replace("x", ",").split(",")
+    if not all(part.strip().isdecimal() and int(part) >= least for part in parts):
+        raise UsageError(f"{name}: expected whole numbers of at least {least}, as 224,224; received {text!r}.")
+    return tuple(map(int, parts))

@@ -60,6 +60,49 @@ def to_record(fit: Fit) -> dict[str, Any]:
     }
 
 
+def designed(kernel: Kernel, description: str) -> Fit:
+    """Return a kernel that was not learned as a filter: exact, no errors, offset or samples, reflect at the border.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Its weights are extended with zeros to where its anchor is.
+    description : str
+        Name and parameters as a phrase.
+    """
+    from kernelfield.learning.fit import Fit
+
+    ends = [(max(0, -a), max(0, a - n + 1)) for a, n in zip(kernel.anchor, kernel.shape)]
+    weights = np.pad(kernel.weights, ends)
+    anchor = kernel.anchor[0] + ends[0][0], kernel.anchor[1] + ends[1][0]
+    whole = Kernel(weights, kernel.name, kernel.parameters, kernel.source, anchor)
+    integral = whole.integers()
+    return Fit(
+        kernel=whole,
+        stderr=np.zeros(weights.shape),
+        offset=0.0,
+        boundary="reflect",
+        cval=0.0,
+        boundary_candidates=(),
+        boundary_reason="designed, not learned: --boundary of apply chooses another",
+        name=kernel.name,
+        description=description,
+        integers=None if integral is None else integral[0],
+        divisor=None if integral is None else integral[1],
+        rank=weights.size,
+        undetermined=np.zeros((0, *weights.shape)),
+        r2=1.0,
+        residual_sd=0.0,
+        samples=0,
+        excluded=0,
+        rounding=None,
+        verdict="exact",
+        explanation="designed, not learned: these are the weights of the catalogue",
+        parameters=kernel.parameters,
+        notes=(f"source: {kernel.source}",) if kernel.source else (),
+    )
+
+
 def from_record(cls: type[Fit], path: Path) -> Fit:
     """Return the fit written at `path`, checked."""
     try:

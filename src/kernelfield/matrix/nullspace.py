@@ -1,0 +1,150 @@
+"""What a blur loses: the images that it turns into nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kernelfield.errors import ArgumentError
+from kernelfield.matrix.condition import DENSE
+from kernelfield.matrix.request import Request, check_request
+from kernelfield.matrix.spectrum import spectrum_of, tolerance
+from kernelfield.matrix.toeplitz import matrix_of
+
+
+@dataclass(frozen=True)
+class NullSpace:
+    """The images that an operation turns into zeros.
+
+    Attributes
+    ----------
+    dimension : int
+        Of the space; 0 where every image can be told from every other.
+    basis : numpy.ndarray, shape (min(dimension, most), *image_shape)
+        Orthonormal images of it, slow waves first where a transform gave them.
+    method : str
+        How they were found.
+    """
+
+    dimension: int
+    basis: np.ndarray
+    method: str
+
+
+def null_space(
+    kernel: Any,
+    image_shape: Sequence[int],
+    *,
+    most: int = 16,
+    mode: str = "same",
+    boundary: str = "reflect",
+    origin: int | tuple[int, int] | None = None,
+    padding: Any = None,
+    stride: int | tuple[int, int] = 1,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+) -> NullSpace:
+    """Return the images that the operation turns into zeros, and which can be added unseen before it.
+
+    A singular value counts as 0 up to ``max(outputs, pixels)`` times the rounding of the largest, as in
+    `numpy.linalg.matrix_rank`.
+
+    Parameters
+    ----------
+    kernel, image_shape, mode, boundary, origin, padding, stride, dilation, groups
+        As in `as_matrix`.
+    most : int
+        How many basis images to return at the most; the dimension counts them all.
+
+    Returns
+    -------
+    NullSpace
+
+    Raises
+    ------
+    ArgumentError
+        As in `as_matrix`; where no transform diagonalises the matrix (see `condition_number`), for more than 1500
+        pixels.
+
+    Examples
+    --------
+    >>> import kernelfield as kf
+    >>> lost = kf.null_space([[1, 1]], (1, 4), boundary="wrap")
+    >>> lost.dimension, lost.basis.round(2).tolist()
+    (1, [[[0.5, -0.5, 0.5, -0.5]]])
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+        raise ArgumentError(f"most: expected an integer of at least 0; received {most!r}")
+    request = check_request(
+        kernel,
+        image_shape,
+        mode=mode,
+        boundary=boundary,
+        origin=origin,
+        padding=padding,
+        stride=stride,
+        dilation=dilation,
+        groups=groups,
+    )
+    if not np.isfinite(request.weights).all():
+        raise ArgumentError("kernel: expected finite weights; received NaN or infinity; replace them")
+    found = spectrum_of(request)
+    if found is not None:
+        lost = found.values <= tolerance(request.matrix_shape, float(found.values.max()))
+        waves = _cosines if found.transform == "cosine" else _waves
+        return NullSpace(int(lost.sum()), waves(lost, most), found.method)
+    columns = request.matrix_shape[1]
+    if columns > DENSE:
+        raise ArgumentError(
+            f"image_shape: expected up to {DENSE} pixels for this kernel and boundary; received {columns}; "
+            "use boundary='wrap', which is exact at any size, or a smaller image"
+        )
+    return _dense(request, most)
+
+
+def _dense(request: Request, most: int) -> NullSpace:
+    """Return the null space by all singular vectors."""
+    _, values, vectors = np.linalg.svd(matrix_of(request).toarray())
+    rank = int((values > tolerance(request.matrix_shape, float(values[0]))).sum())
+    basis = vectors[rank:][:most].reshape(-1, *request.image_shape)
+    return NullSpace(len(vectors) - rank, basis, "all singular vectors of the dense matrix")
+
+
+def _slow_first(lost: np.ndarray, halves: int) -> list[tuple[int, int]]:
+    """Return the frequencies (rows, columns) that are lost, the slow ones first."""
+    height, width = lost.shape
+    places = [(int(p), int(q)) for p, q in zip(*np.nonzero(lost))]
+
+    def speed(place: tuple[int, int]) -> float:
+        p, q = (min(k, n - k) if halves == 1 else k for k, n in zip(place, (height, width)))
+        return float((p / height) ** 2 + (q / width) ** 2)
+
+    return sorted(places, key=lambda place: (speed(place), place))
+
+
+def _cosines(lost: np.ndarray, most: int) -> np.ndarray:
+    """Return the images of the cosine transform that are lost."""
+    basis = []
+    for place in _slow_first(lost, 2)[:most]:
+        y, x = (np.cos(np.pi * k / n * (np.arange(n) + 0.5)) for k, n in zip(place, lost.shape))
+        image = np.outer(y, x)
+        basis.append(image / np.linalg.norm(image))
+    return np.array(basis).reshape(-1, *lost.shape)
+
+
+def _waves(lost: np.ndarray, most: int) -> np.ndarray:
+    """Return the real images of the Fourier transform that are lost: two for a wave and its negative."""
+    height, width = lost.shape
+    basis: list[np.ndarray] = []
+    for p, q in _slow_first(lost, 1):
+        negative = (-p % height, -q % width)
+        if len(basis) >= most or negative < (p, q):
+            continue
+        turns = p * np.arange(height)[:, None] / height + q * np.arange(width) / width
+        # The sine of a wave that is its own negative is 0 on the grid.
+        kinds = (np.cos,) if negative == (p, q) else (np.cos, np.sin)
+        basis += [image / np.linalg.norm(image) for image in (kind(2 * np.pi * turns) for kind in kinds)]
+    return np.array(basis[:most]).reshape(-1, *lost.shape)

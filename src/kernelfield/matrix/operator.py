@@ -1,0 +1,114 @@
+"""The operation as an operator of scipy.sparse.linalg, with its exact adjoint, and no matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from kernelfield.errors import DtypeError
+from kernelfield.matrix.request import Request, check_request
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
+
+
+def as_operator(
+    kernel: Any,
+    image_shape: Sequence[int],
+    *,
+    mode: str = "same",
+    boundary: str = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] | None = None,
+    padding: Any = None,
+    stride: int | tuple[int, int] = 1,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+    dtype: DTypeLike = np.float64,
+) -> LinearOperator:
+    """Return the operation as a linear operator on flattened images, for SciPy's solvers.
+
+    ``as_operator(kernel, image.shape) @ image.ravel()`` runs the engine of `correlate`; ``.H @ result`` runs the
+    adjoint, which is exact: the inner products agree to rounding. Nothing but the kernel is stored.
+
+    Parameters
+    ----------
+    kernel, image_shape, mode, boundary, cval, origin, padding, stride, dilation, groups
+        As in `as_matrix`.
+    dtype : {float64, float32}
+        In which sums are taken.
+
+    Returns
+    -------
+    scipy.sparse.linalg.LinearOperator, shape (outputs, pixels)
+        Products with a matrix (pixels, n) take all `n` images in one call.
+
+    Raises
+    ------
+    ArgumentError
+        As in `as_matrix`.
+    DtypeError
+        For another dtype.
+
+    See Also
+    --------
+    as_matrix : The same as a sparse matrix.
+
+    Examples
+    --------
+    Undo a blur by least squares:
+
+    >>> import kernelfield as kf, numpy as np
+    >>> from scipy.sparse.linalg import lsqr
+    >>> image = np.arange(30.0).reshape(5, 6)
+    >>> blur = kf.as_operator([[0.25, 0.5, 0.25]], image.shape)
+    >>> np.allclose(lsqr(blur, blur @ image.ravel(), atol=1e-12, btol=1e-12)[0], image.ravel())
+    True
+    """
+    number = np.dtype(dtype)
+    if number not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise DtypeError(f"dtype: expected float64 or float32; received {number}")
+    request = check_request(
+        kernel,
+        image_shape,
+        mode=mode,
+        boundary=boundary,
+        cval=cval,
+        origin=origin,
+        padding=padding,
+        stride=stride,
+        dilation=dilation,
+        groups=groups,
+    )
+    return operator_of(request, number)
+
+
+def operator_of(request: Request, dtype: np.dtype[Any]) -> LinearOperator:
+    """Return the operator of a checked map."""
+    from scipy.sparse.linalg import LinearOperator
+
+    def forward(vectors: np.ndarray) -> np.ndarray:
+        images = _stacked(vectors, request.image_shape, dtype)
+        out = np.empty((len(images), *request.output_shape), dtype)
+        request.operation.forward(images, request.weights, out)
+        return out.reshape(len(images), -1).T.reshape(-1, *vectors.shape[1:])
+
+    def adjoint(vectors: np.ndarray) -> np.ndarray:
+        slopes = _stacked(vectors, request.output_shape, dtype)
+        # Of the image only the shape and dtype are asked.
+        image = np.empty((len(slopes), *request.image_shape), dtype)
+        found, _ = request.operation.backward(image, request.weights.astype(dtype), slopes, (True, False))
+        return np.asarray(found).reshape(len(slopes), -1).T.reshape(-1, *vectors.shape[1:])
+
+    return LinearOperator(
+        request.matrix_shape, matvec=forward, rmatvec=adjoint, matmat=forward, rmatmat=adjoint, dtype=dtype
+    )
+
+
+def _stacked(vectors: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Return the columns of `vectors`, or the one vector, as images in a row."""
+    columns = vectors.reshape(len(vectors), -1)
+    return np.ascontiguousarray(columns.T, dtype=dtype).reshape(-1, *shape)

@@ -1,0 +1,65 @@
+"""What every view of the operation as a matrix begins with: a kernel and the shape of an image, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kernelfield.arrays.select import adapter_of
+from kernelfield.checks import check_operation, weights_and_origin
+from kernelfield.errors import ArgumentError
+from kernelfield.operation import Operation
+
+
+@dataclass(frozen=True)
+class Request:
+    """A linear map from images of one shape to results of another."""
+
+    operation: Operation
+    weights: np.ndarray
+    image_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """Rows (elements of the result) and columns (pixels)."""
+        return math.prod(self.output_shape), math.prod(self.image_shape)
+
+
+def check_image_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape as a tuple of at least two positive integers."""
+    try:
+        shape = tuple(image_shape)
+    except TypeError:
+        shape = ()
+    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape)
+    if len(shape) < 2 or not whole:
+        raise ArgumentError(
+            f"image_shape: expected at least two positive integers (..., H, W); received {image_shape!r}; "
+            "give image.shape"
+        )
+    return tuple(int(n) for n in shape)
+
+
+def check_request(kernel: Any, image_shape: Sequence[int], *, cval: float = 0.0, **how: Any) -> Request:
+    """Return the checked map; `how` are the other arguments of `correlate` that say what is computed."""
+    shape = check_image_shape(image_shape)
+    adapter = adapter_of(kernel)
+    if adapter is not None:
+        if not adapter.is_concrete(kernel):
+            raise ArgumentError(
+                "kernel: expected numbers; received a tensor elsewhere or in a trace; copy it to the CPU"
+            )
+        kernel = adapter.to_numpy(kernel)
+    weights, own_origin = weights_and_origin(kernel)
+    operation = check_operation(shape, weights.shape, own_origin=own_origin, cval=cval, **how)
+    if operation.boundary == "constant" and operation.pads and operation.cval != 0:
+        raise ArgumentError(
+            f"cval: expected 0, with which the operation is linear; received {cval!r}; "
+            "add what correlate makes of an image of zeros with this cval to the product"
+        )
+    return Request(operation, weights, shape, operation.output_shape(shape, weights.shape))

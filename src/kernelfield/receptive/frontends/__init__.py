@@ -1,0 +1,1 @@
+"""Networks of every framework as graphs of index maps."""

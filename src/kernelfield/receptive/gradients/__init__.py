@@ -1,0 +1,1 @@
+"""What a change of an output is worth in changes of the image: one file a framework, `select` above them."""

@@ -1,0 +1,206 @@
+"""What the units of one layer see of the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from math import prod
+from operator import index
+
+import numpy as np
+
+from kernelfield.errors import ArgumentError
+from kernelfield.receptive.algebra import Span
+from kernelfield.receptive.graph import Graph, Node
+from kernelfield.receptive.relations import seen
+
+
+@dataclass(frozen=True, eq=False)
+class LayerField:
+    """What the units of one layer see.
+
+    Sizes, strides and paddings are those of Araujo, Norris and Sim (2019), "Computing Receptive Fields of
+    Convolutional Neural Networks", Distill 4(11), e21: of the field as if no border cut it. All have one entry for each
+    axis of the image.
+    """
+
+    node: Node = field(repr=False)
+    spans: tuple[Span, ...] = field(repr=False)
+    graph: Graph = field(repr=False)
+    bound: str = ""
+    """Why the field may be smaller than it says; empty where it is exact."""
+
+    @property
+    def name(self) -> str:
+        """The framework's name of the layer."""
+        return self.node.name
+
+    @property
+    def operation(self) -> str:
+        """What it does, in a word."""
+        return self.node.operation
+
+    @property
+    def detail(self) -> str:
+        """Its kernel, stride and so on."""
+        return self.node.detail
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extents of its grid: of the feature map, without channels."""
+        return self.node.shape
+
+    @property
+    def middle(self) -> tuple[int, ...]:
+        """The unit in the middle of the grid."""
+        return tuple(n // 2 for n in self.shape)
+
+    @cached_property
+    def size(self) -> tuple[int, ...]:
+        """Elements from the first to the last that a unit sees; of the widest, where units differ.
+
+        It may exceed the image: what lies outside is padding. Where everything is read, it ends with the image.
+        """
+        return tuple(self._size(axis) for axis in range(len(self.spans)))
+
+    def _size(self, axis: int) -> int:
+        span = self.spans[axis]
+        if span.forms is None or span.whole:
+            return len(self._ends(axis, self.middle))
+        return span.size(self.shape)
+
+    def _ends(self, axis: int, unit: tuple[int, ...]) -> range:
+        """Return what a unit sees along one axis as if no border cut it; of the image alone where it has no form."""
+        span, extent = self.spans[axis], self.graph.image.shape[axis]
+        if span.forms is None:
+            return self.region(*unit)[axis]
+        ends = span.at(unit)
+        if ends is None:
+            return range(0)
+        return range(max(0, ends[0]), min(extent, ends[1] + 1)) if span.whole else range(ends[0], ends[1] + 1)
+
+    @property
+    def stride(self) -> tuple[int | Fraction | None, ...]:
+        """How far the field moves from a unit to the next: 0 where it stays, None where that is not one number.
+
+        That is so where paths differ, and where one axis of the layer runs through several of the image (tokens).
+        """
+        found: list[int | Fraction | None] = []
+        for axis, span in enumerate(self.spans):
+            others = set().union(*(other.axes for a, other in enumerate(self.spans) if a != axis))
+            stride = None if span.axes & others else span.stride()
+            found.append(int(stride) if stride is not None and stride.denominator == 1 else stride)
+        return tuple(found)
+
+    @property
+    def offset(self) -> tuple[int | None, ...]:
+        """The first element that unit 0 sees; None where it sees none, or all."""
+        found: list[int | None] = []
+        for span in self.spans:
+            ends = None if span.whole else span.at((0,) * len(self.shape))
+            found.append(None if ends is None else ends[0])
+        return tuple(found)
+
+    @property
+    def padding(self) -> tuple[int | None, ...]:
+        """The effective padding: elements in front of the image that unit 0 sees."""
+        return tuple(None if first is None else -first for first in self.offset)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether all paths through the network agree in stride and in the middle of their fields.
+
+        Paths that read everything are left out. Where upsampling makes the middle depend on the place, its mean counts.
+        """
+        return all(span.aligned for span in self.spans)
+
+    @property
+    def whole(self) -> tuple[bool, ...]:
+        """Whether every unit reads all there is along an axis, however large the image: a global operation."""
+        return tuple(span.whole for span in self.spans)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the field has a closed form.
+
+        It has none where a chain of resizings repeats itself only after tens of thousands of units. Size and share are
+        then those of the middle unit, as cut by the image; regions and masks are exact all the same.
+        """
+        return all(span.forms is not None for span in self.spans)
+
+    @property
+    def larger(self) -> bool:
+        """Whether the field is larger than the image along some axis."""
+        return any(size > extent for size, extent in zip(self.size, self.graph.image.shape))
+
+    @property
+    def share(self) -> float:
+        """Part of the image inside the box of what the unit in the middle sees, 0 to 1."""
+        extents = self.graph.image.shape
+        ends = [self._ends(axis, self.middle) for axis in range(len(extents))]
+        return prod(max(0, min(r.stop, n) - max(r.start, 0)) for r, n in zip(ends, extents)) / prod(extents)
+
+    def region(self, *unit: int, clipped: bool = True) -> tuple[range, ...]:
+        """Return from where to where a unit sees, along each axis of the image.
+
+        Parameters
+        ----------
+        *unit : int
+            Index along each axis of `shape`.
+        clipped : bool
+            Whether to give the smallest box around what is read of the image, exactly; if not, what is seen as if the
+            image went on beyond its borders, which may start below 0.
+
+        Returns
+        -------
+        tuple of range
+            Empty ones where nothing is seen.
+
+        Examples
+        --------
+        ``rows, columns = field["conv3"].region(3, 3)``; the part itself is
+        ``image[rows.start : rows.stop, columns.start : columns.stop]``.
+        """
+        units = single(unit, self.shape, "unit", self.name)
+        if not clipped:
+            return tuple(self._ends(axis, tuple(map(index, unit))) for axis in range(len(self.spans)))
+        read = seen(self.graph, self.name, units)
+        found = []
+        for axis in range(read.ndim):
+            places = np.flatnonzero(read.any(axis=tuple(a for a in range(read.ndim) if a != axis)))
+            found.append(range(int(places[0]), int(places[-1]) + 1) if len(places) else range(0))
+        return tuple(found)
+
+    def mask(self, *unit: int) -> np.ndarray:
+        """Return the exact set of elements of the image that a unit sees, holes and all.
+
+        Parameters
+        ----------
+        *unit : int
+            Index along each axis of `shape`.
+
+        Returns
+        -------
+        array of bool
+            Of the image's extents.
+        """
+        return np.array(seen(self.graph, self.name, single(unit, self.shape, "unit", self.name)))
+
+    def __str__(self) -> str:
+        size = "×".join("all" if whole else str(n) for n, whole in zip(self.size, self.whole))
+        return f"{self.name}: {self.operation}, map {'×'.join(map(str, self.shape)) or '1'}, field {size}"
+
+
+def single(place: tuple[int, ...], shape: tuple[int, ...], argument: str, of: str) -> np.ndarray:
+    """Return the set of one place of a grid, checked."""
+    try:
+        indices = tuple(map(index, place))
+    except TypeError:
+        raise ArgumentError(f"{argument}: expected whole numbers; received {place}") from None
+    if len(indices) != len(shape) or not all(0 <= i < n for i, n in zip(indices, shape)):
+        extents = " × ".join(f"0…{n - 1}" for n in shape) or "no index at all: its grid has one place"
+        raise ArgumentError(f"{argument}: expected a place in the grid of {of}, {extents}; received {indices}")
+    chosen = np.zeros(shape, bool)
+    chosen[indices] = True
+    return chosen
