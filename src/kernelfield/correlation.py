@@ -169,7 +169,7 @@ def correlate(
         asked = {"out": out, "dtype": dtype, "precision": precision, "method": method}
         for name, value in asked.items():
             if value is not None:
-                raise ArgumentError(f"{name}: expected none with tensors of {adapter.name}; received {value!r}")
+                raise ArgumentError(f"{name}: expected none with tensors of {adapter.name}; leave it out")
         return _correlate_tensors(adapter, image, kernel, bias, how)
     pixels = check_image(image, "image")
     weights, own_origin = weights_and_origin(kernel)

@@ -82,12 +82,20 @@ class Operation:
         lead = math.prod(image[:-3])
         return not layer_plan.is_many_channels((lead, *image[-3:]), kernel, self.stride, self.dilation, self.groups)
 
-    def forward(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, method: str | None = None) -> None:
+    def forward(
+        self,
+        image: np.ndarray,
+        kernel: np.ndarray,
+        out: np.ndarray,
+        method: str | None = None,
+        bias: np.ndarray | None = None,
+    ) -> None:
         """Write the result into `out`, float32 or float64 and of the shape that `output_shape` gives.
 
-        `method` is one of `engine.plan.METHODS`, for kernels of two axes; by default the plan chooses.
+        `method` is one of `engine.plan.METHODS`, for kernels of two axes; by default the plan chooses. `bias` (C_out,)
+        is for weights of four axes.
         """
-        if self.plain and (kernel.ndim == 2 or kernel.shape[:2] == (1, 1)):
+        if self.plain and bias is None and (kernel.ndim == 2 or kernel.shape[:2] == (1, 1)):
             size = kernel.shape[-2:]
             ready = prepared(self, image.shape, size, image.dtype, out.dtype, engine())
             weights = kernel.reshape(size)
@@ -97,7 +105,7 @@ class Operation:
         result = out.reshape(pixels.shape[0], layer.shape[0], *out.shape[-2:])
         options = self.stride, self.dilation, self.groups
         for part, rows, columns in pieces(pixels, self.windows, self.boundary, self.cval):
-            layer_plan.forward(part, layer, result[:, :, rows, columns], *options)
+            layer_plan.forward(part, layer, result[:, :, rows, columns], *options, bias)
 
     def backward(
         self, image: np.ndarray, kernel: np.ndarray, gradient: np.ndarray, needs: tuple[bool, bool] = (True, True)

@@ -181,3 +181,22 @@ def test_bits_do_not_depend_on_the_number_of_threads():
         ).stdout
 
     assert bits("1") == bits("2") != ""
+
+
+def test_the_bias_is_added_last(engine):
+    rng = np.random.default_rng(0)
+    for filters, channels, groups, stride, dilation in (
+        (1, 1, 1, 1, 1),
+        (1, 1, 1, 1, 2),
+        (6, 4, 2, 2, 1),
+        (3, 3, 1, 1, 1),
+    ):
+        image = rng.normal(size=(2, channels, 40, 90)).astype("f4")
+        weights = rng.normal(size=(filters, channels // groups, 3, 3)).astype("f4")
+        bias = rng.normal(size=filters)
+        options = (stride, stride), (dilation, dilation), groups
+        shape = 2, filters, *((n - 2 * dilation - 1) // stride + 1 for n in image.shape[2:])
+        plain, out = np.empty(shape, "f4"), np.empty(shape, "f4")
+        plan.forward(image, weights, plain, *options)
+        plan.forward(image, weights, out, *options, bias)
+        assert (out == plain + bias.astype("f4")[:, None, None]).all()

@@ -32,7 +32,7 @@ def arguments(rows=40, columns=70, kh=3, kw=3, seed=0):
     weights = np.zeros((kh + 2 * direct._PAD, kw), np.float32)
     weights[direct._PAD : direct._PAD + kh] = rng.normal(size=(kh, kw))
     image = rng.normal(size=(2, rows, columns)).astype(np.float32)
-    return image, weights, 2, np.empty((2, rows - kh + 1, columns - kw + 1), np.float32)
+    return image, weights, 2, 0.25, np.empty((2, rows - kh + 1, columns - kw + 1), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -43,25 +43,25 @@ def by_halide():
 
 @given(st.integers(1, 40), st.integers(40, 90), st.integers(1, 6), st.integers(1, 6), st.integers(0, 3))
 def test_the_bits_are_those_of_halides_own_loader(by_halide, rows, columns, kh, kw, layout):
-    image, weights, strip, out = arguments(rows + kh, columns + kw, kh, kw)
+    image, weights, strip, bias, out = arguments(rows + kh, columns + kw, kh, kw)
     if layout == 1:
         image = np.repeat(image, 3, axis=1)[:, ::3]
     elif layout == 2:
         image = np.broadcast_to(image[:1], image.shape)
     elif layout == 3:
         image.flags.writeable = False
-    by_halide.run(image, weights, strip, out)
+    by_halide.run(image, weights, strip, bias, out)
     ours = np.full_like(out, np.nan)
-    pipeline().run(image, weights, strip, ours)
+    pipeline().run(image, weights, strip, bias, ours)
     assert ours.tobytes() == out.tobytes()
 
 
 def test_the_stride_of_a_single_element_can_be_anything():
-    image, weights, strip, out = arguments()
-    pipeline().run(image, weights, strip, out)
+    image, weights, strip, bias, out = arguments()
+    pipeline().run(image, weights, strip, bias, out)
     odd = np.lib.stride_tricks.as_strided(image[:1], strides=(2**40, *image.strides[1:]))
     one = np.empty_like(out[:1])
-    pipeline().run(odd, weights, strip, one)
+    pipeline().run(odd, weights, strip, bias, one)
     assert np.array_equal(one, out[:1])
 
 
@@ -72,10 +72,10 @@ def test_a_second_process_does_without_halide(tmp_path, monkeypatch):
     first, second = _objects.pipeline(direct._build, key), _objects.pipeline(direct._build, key)
     assert code_cache.counts == {"hits": before["hits"] + 1, "misses": before["misses"] + 1}
     assert first.width == second.width == 2 * _halide.lanes(F4)
-    image, weights, strip, out = arguments()
-    first.run(image, weights, strip, out)
+    image, weights, strip, bias, out = arguments()
+    first.run(image, weights, strip, bias, out)
     again = np.empty_like(out)
-    second.run(image, weights, strip, again)
+    second.run(image, weights, strip, bias, again)
     assert np.array_equal(out, again)
 
 
@@ -104,10 +104,10 @@ def test_code_for_another_processor_is_compiled_and_right(tmp_path, monkeypatch)
     monkeypatch.setenv("HL_JIT_TARGET", "x86-64-linux-sse41")
     narrow = _objects.pipeline(direct._build, (F4, F4))
     assert narrow.width == 8
-    image, weights, strip, out = arguments()
-    narrow.run(image, weights, strip, out)
+    image, weights, strip, bias, out = arguments()
+    narrow.run(image, weights, strip, bias, out)
     kernel = weights[direct._PAD : -direct._PAD]
-    expected = [scipy.signal.correlate2d(i.astype(float), kernel, "valid") for i in image]
+    expected = [scipy.signal.correlate2d(i.astype(float), kernel, "valid") + bias for i in image]
     assert np.allclose(out, expected, atol=1e-5)
     monkeypatch.setenv("HL_JIT_TARGET", "arm-64-linux")
     with pytest.raises(ArgumentError, match=r"HL_JIT_TARGET: expected .* received 'arm-64-linux' .*; unset it"):
@@ -125,12 +125,12 @@ def test_no_other_file_is_linked(at, value):
 
 
 def test_a_refusal_is_an_exception_with_halides_words():
-    image, weights, strip, out = arguments()
+    image, weights, strip, bias, out = arguments()
     with pytest.raises(KernelfieldError, match=r"image is accessed at 69, which is beyond the max .63. in dimension 0"):
-        pipeline().run(image[:, :, :64], weights, strip, out)
+        pipeline().run(image[:, :, :64], weights, strip, bias, out)
     with pytest.raises(KernelfieldError, match=r"image.stride.0 .2. == 1"):
-        pipeline().run(np.repeat(image, 2, axis=2)[:, :, ::2], weights, strip, out)
-    pipeline().run(image, weights, strip, out)
+        pipeline().run(np.repeat(image, 2, axis=2)[:, :, ::2], weights, strip, bias, out)
+    pipeline().run(image, weights, strip, bias, out)
     assert np.isfinite(out).all()
 
 
@@ -138,10 +138,10 @@ def test_each_thread_gets_its_own_refusal():
     wrong = []
 
     def call(columns):
-        image, weights, strip, out = arguments()
+        image, weights, strip, bias, out = arguments()
         for _ in range(50):
             try:
-                pipeline().run(image[:, :, :columns], weights, strip, out)
+                pipeline().run(image[:, :, :columns], weights, strip, bias, out)
             except KernelfieldError as error:
                 if f"({columns - 1}) in dimension 0" not in str(error):
                     wrong.append(str(error))
@@ -155,12 +155,12 @@ def test_each_thread_gets_its_own_refusal():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda i, w, s, o: (i.astype(np.float64), w, s, o), "expected float32; received float64"),
-        (lambda i, w, s, o: (i.astype(">f4"), w, s, o), "expected float32; received >f4"),
-        (lambda i, w, s, o: (i[0], w, s, o), r"expected 3 axes; received shape \(40, 70\)"),
-        (lambda i, w, s, o: (np.broadcast_to(i[:1, :1, :1], (1, 2**31, 1)), w, s, o), "fit 32 bits"),
-        (lambda i, w, s, o: (i, w, 2**31, o), "fit 32 bits"),
-        (lambda i, w, s, o: (i, w, s), "expected 4"),
+        (lambda i, w, s, b, o: (i.astype(np.float64), w, s, b, o), "expected float32; received float64"),
+        (lambda i, w, s, b, o: (i.astype(">f4"), w, s, b, o), "expected float32; received >f4"),
+        (lambda i, w, s, b, o: (i[0], w, s, b, o), r"expected 3 axes; received shape \(40, 70\)"),
+        (lambda i, w, s, b, o: (np.broadcast_to(i[:1, :1, :1], (1, 2**31, 1)), w, s, b, o), "fit 32 bits"),
+        (lambda i, w, s, b, o: (i, w, 2**31, b, o), "fit 32 bits"),
+        (lambda i, w, s, b, o: (i, w, s), "expected 5"),
     ],
 )
 def test_wrong_arguments_never_reach_the_code(change, message):
@@ -194,8 +194,8 @@ def test_what_halide_prints_goes_to_stderr(capsys):
 def test_the_interpreter_lock_is_free_during_the_work():
     """A thread that may wait an hour for the lock moves on, because a call gives it away; plain Python does not."""
     call = pipeline()
-    image, weights, strip, out = arguments(2000, 2000, 9, 9)
-    call.run(image, weights, strip, out)
+    image, weights, strip, bias, out = arguments(2000, 2000, 9, 9)
+    call.run(image, weights, strip, bias, out)
     steps, stop = [], threading.Event()
 
     def step():
@@ -213,7 +213,7 @@ def test_the_interpreter_lock_is_free_during_the_work():
             pass
         assert len(steps) == before
         for _ in range(100):
-            call.run(image, weights, strip, out)
+            call.run(image, weights, strip, bias, out)
             if len(steps) > before:
                 break
         assert len(steps) > before

@@ -172,7 +172,7 @@ def test_a_refusal_in_a_forked_child_is_an_exception():
         def child():
             pipeline = _halide.compiled(direct._build, image.dtype, image.dtype)
             try:
-                pipeline.run(image[None], np.zeros((9, 3), np.float32), 1, image[None])
+                pipeline.run(image[None], np.zeros((9, 3), np.float32), 1, 0.0, image[None])
             except KernelfieldError as error:
                 sys.exit("accessed" not in str(error))
 

@@ -59,7 +59,7 @@ def test_beside_the_layer_of_flax(case):
 def test_a_layer_that_is_not_traced_computes_with_the_engine(monkeypatch):
     count = []
     forward = Operation.forward
-    monkeypatch.setattr(Operation, "forward", lambda self, *arrays: (count.append(1), forward(self, *arrays))[1])
+    monkeypatch.setattr(Operation, "forward", lambda self, *a, **k: (count.append(1), forward(self, *a, **k))[1])
     layer, image = Conv2d(3, 3), numbers(1, 8, 9, 3)
     wanted = layer(image)
     assert len(count) == 1

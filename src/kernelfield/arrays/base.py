@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kernelfield import memory
+
 #: Dtypes of tensors that the engine computes in; every other one goes to the framework's own convolution.
 ENGINE_DTYPES = ("float32", "float64")
 
@@ -52,8 +54,15 @@ class Correlation(Protocol):
     def engine_is_better(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> bool:
         """Return whether the engine is faster than a framework's own convolution for these shapes."""
 
-    def forward(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
-        """Write the result."""
+    def forward(
+        self,
+        image: np.ndarray,
+        kernel: np.ndarray,
+        out: np.ndarray,
+        method: str | None = None,
+        bias: np.ndarray | None = None,
+    ) -> None:
+        """Write the result, plus a bias (C_out,) for weights of four axes."""
 
     def backward(
         self, image: np.ndarray, kernel: np.ndarray, gradient: np.ndarray, needs: tuple[bool, bool] = (True, True)
@@ -188,6 +197,12 @@ class Adapter(ABC):
         where, _ = self.route(operation, image, kernel, channels_last)
         if where != "engine":
             return self.native_with_bias(operation, image, kernel, bias, channels_last)
+        if (
+            bias is not None
+            and len(self.shape(bias)) == 1 < len(self.shape(kernel)) - 2
+            and not self.is_differentiated(image, kernel, bias)
+        ):
+            return self.from_numpy(self.run(operation, image, kernel, bias, channels_last), image)
         run = self.differentiable_channels_last if channels_last else self.differentiable
         return self._plus(run(operation, image, kernel), kernel, bias, channels_last)
 
@@ -204,9 +219,22 @@ class Adapter(ABC):
             return result + bias
         return result + self.reshape(bias, (-1, 1, 1))
 
-    def run(self, operation: Correlation, image: Any, kernel: Any) -> np.ndarray:
-        """Return what our engine makes of two concrete tensors, as an array."""
+    def is_differentiated(self, *tensors: Any) -> bool:
+        """Return whether somebody may ask for gradients of what is made of concrete tensors."""
+        return True
+
+    def run(
+        self, operation: Correlation, image: Any, kernel: Any, bias: Any = None, channels_last: bool = False
+    ) -> np.ndarray:
+        """Return what our engine makes of concrete tensors laid out as in `correlate`, as an array."""
         pixels, weights = self.to_numpy(image), self.to_numpy(kernel)
-        out = np.empty(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
-        operation.forward(pixels, weights, out)
+        added = None if bias is None else self.to_numpy(bias)
+        if not channels_last:
+            out = memory.empty(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
+            operation.forward(pixels, weights, out, bias=added)
+            return out
+        pixels, weights = pixels.transpose(0, 3, 1, 2), weights.transpose(3, 2, 0, 1)
+        n, filters, rows, columns = operation.output_shape(pixels.shape, weights.shape)
+        out = memory.empty((n, rows, columns, filters), pixels.dtype)
+        operation.forward(pixels, weights, out.transpose(0, 3, 1, 2), bias=added)
         return out

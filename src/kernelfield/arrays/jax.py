@@ -60,6 +60,9 @@ class JaxAdapter(Adapter):
     def flip(self, tensor: Any) -> Any:
         return jax.lax.rev(jnp.asarray(tensor), (tensor.ndim - 2, tensor.ndim - 1))
 
+    def is_differentiated(self, *tensors: Any) -> bool:
+        return any(isinstance(tensor, Tracer) or is_variable(tensor) for tensor in tensors)
+
     def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:
         return correlation.bind(image, kernel, operation=operation, channels_last=False)
 

@@ -100,6 +100,10 @@ class TensorFlowAdapter(Adapter):
                 return tf.identity(result)
         return result
 
+    def is_differentiated(self, *tensors: Any) -> bool:
+        """Return whether a tape watches one of them."""
+        return any(_is_watched(_value(tensor)) for tensor in tensors)
+
     def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:
         """Return the engine's result; its gradients are the engine's too, and can be differentiated again."""
         return self._differentiable(operation, image, kernel, False)
@@ -173,15 +177,7 @@ class TensorFlowAdapter(Adapter):
             yield float(loss), [kernel.value.numpy() for kernel in weights]
 
     def _forward(self, operation: Correlation, image: Any, kernel: Any, last: bool) -> Any:
-        pixels, weights = _planes(last, image, kernel)
-        shape = operation.output_shape(pixels.shape, weights.shape)
-        if not last:
-            out = memory.empty(shape, pixels.dtype)
-            operation.forward(pixels, weights, out)
-        else:
-            out = memory.empty((shape[0], *shape[2:], shape[1]), pixels.dtype)
-            operation.forward(pixels, weights, out.transpose(_TO_PLANES))
-        return self.from_numpy(out, image)
+        return self.from_numpy(self.run(operation, image, kernel, None, last), image)
 
     def _backward(
         self, operation: Correlation, image: Any, kernel: Any, slope: Any, needs: tuple[bool, bool], last: bool

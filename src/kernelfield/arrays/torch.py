@@ -73,6 +73,10 @@ class TorchAdapter(Adapter):
         """Return a tensor with the memory of `array`, or a copy on the device of `like`."""
         return torch.from_numpy(array).to(like.device)
 
+    def is_differentiated(self, *tensors: Any) -> bool:
+        """Return whether a gradient may be asked for, now or by compiled code."""
+        return torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(t.requires_grad for t in tensors))
+
     def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:
         """Return the result of our engine, with its gradients registered."""
         if torch.compiler.is_compiling():

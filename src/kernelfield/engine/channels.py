@@ -32,11 +32,12 @@ def forward(
     stride: tuple[int, int],
     dilation: tuple[int, int],
     groups: int,
+    bias: NDArray[Any] | None = None,
 ) -> None:
     """Write the cross-correlation of a layer of kernels.
 
     ``out[n, o, i, j] = sum over c, a, b of weights[o, c, a, b] * image[n, g + c, i * sh + a * dh, j * sw + b * dw]``,
-    where ``g`` is the first channel of the group of ``o``.
+    where ``g`` is the first channel of the group of ``o``; plus ``bias[o]``, added last.
 
     Parameters
     ----------
@@ -50,6 +51,8 @@ def forward(
         Of rows and of columns.
     groups : int
         Divides both numbers of channels.
+    bias : ndarray, shape (C_out,), optional
+        Cast to the type of `out`.
 
     Notes
     -----
@@ -61,15 +64,16 @@ def forward(
         image = _readable(image, 0)
         for first in range(min(dilation[0], out.shape[2])):
             rows = slice(first, None, dilation[0])
-            direct.correlate(image[:, 0, rows], weights[0, 0], out[:, 0, rows])
+            direct.correlate(image[:, 0, rows], weights[0, 0], out[:, 0, rows], 0.0 if bias is None else float(bias[0]))
         return
+    added = np.zeros(weights.shape[0], out.dtype) if bias is None else np.ascontiguousarray(bias, out.dtype)
     pipeline = _halide.compiled(_build, image.dtype, out.dtype, min(stride[1], 3))
     wide = max(out.shape[3], pipeline.width)
     image = _readable(image, (wide - 1) * stride[1] + (weights.shape[3] - 1) * dilation[1] + 1)
     result = out
     if wide > out.shape[3] or not _plain(out):
         result = np.empty((*out.shape[:3], wide), out.dtype)
-    _run(pipeline, image, weights, result, stride, dilation, groups)
+    _run(pipeline, image, weights, added, result, stride, dilation, groups)
     if result is not out:
         interleaved.copy(result[..., : out.shape[3]], out)
 
@@ -92,6 +96,7 @@ def _run(
     pipeline: _halide.Pipeline,
     image: NDArray[Any],
     weights: NDArray[Any],
+    bias: NDArray[Any],
     out: NDArray[Any],
     stride: tuple[int, int],
     dilation: tuple[int, int],
@@ -114,7 +119,10 @@ def _run(
         inputs = image[:, :, stride[0] * first :: dilation[0] if apart > 1 or common > 1 else 1]
         macs = ROWS * rows.shape[3] * weights.size // groups
         strip = _halide.items_per_task(-(-rows.shape[2] // ROWS), macs)
-        pipeline.run(_grouped(inputs, groups), packed, heights, stride[1], dilation[1], strip, _grouped(rows, groups))
+        pipeline.run(
+            _grouped(inputs, groups), packed, bias.reshape(groups, -1), heights, stride[1], dilation[1], strip,
+            _grouped(rows, groups),
+        )  # fmt: skip
 
 
 def _grouped(array: NDArray[Any], groups: int) -> NDArray[Any]:
@@ -135,6 +143,7 @@ def _build(image_type: np.dtype[Any], out_type: np.dtype[Any], column_stride: in
     tile, row, strip, block, column, task = hl.vars("tile row strip block column task")
     image = hl.ImageParam(_halide.halide_type(image_type), 5, "image")
     weights = hl.ImageParam(_halide.halide_type(out_type), 6, "weights")
+    bias = hl.ImageParam(_halide.halide_type(out_type), 2, "bias")
     heights = hl.ImageParam(hl.Int(32), 1, "heights")  # rows of the kernel in every phase
     sizes = [hl.Param(hl.Int(32), name) for name in ("column_stride", "column_dilation", "tiles_per_task")]
     any_stride, dilation, tiles_per_task = sizes
@@ -179,7 +188,7 @@ def _build(image_type: np.dtype[Any], out_type: np.dtype[Any], column_stride: in
     total[x, row, tile, o, g, n] += acc[x, row, over.x, over.y, tile, o, g, n]
 
     out = hl.Func("out")
-    out[x, y, o, g, n] = total[x, y % ROWS, y // ROWS, o, g, n]
+    out[x, y, o, g, n] = total[x, y % ROWS, y // ROWS, o, g, n] + bias[o, g]
 
     vector = _halide.lanes(out_type)
     width = VECTORS * vector
@@ -197,6 +206,6 @@ def _build(image_type: np.dtype[Any], out_type: np.dtype[Any], column_stride: in
         pixels.compute_at(total, over.x)
     for stage, d in stages:
         stage.reorder(x, *(d[i] for i in range(d.dimensions()))).vectorize(x, vector).unroll(x).unroll(d.x)
-    for array in (image, weights, out.output_buffer()):
+    for array in (image, weights, bias, out.output_buffer()):
         array.dim(0).set_stride(1)
-    return _halide.Definition(out, [image, weights, heights, *sizes], width)  # no output may be narrower
+    return _halide.Definition(out, [image, weights, bias, heights, *sizes], width)  # no output may be narrower

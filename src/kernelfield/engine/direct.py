@@ -26,8 +26,8 @@ _PAD = ROWS - 1  # rows around the weights that Halide's bounds include; no outp
 _COPY_BYTES = 1 << 22
 
 
-def correlate(image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any]) -> None:
-    """Write ``out[n, i, j] = sum over a, b of kernel[a, b] * image[n, i + a, j + b]``.
+def correlate(image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any], bias: float = 0.0) -> None:
+    """Write ``out[n, i, j] = sum over a, b of kernel[a, b] * image[n, i + a, j + b] + bias``.
 
     Parameters
     ----------
@@ -39,6 +39,8 @@ def correlate(image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any]) -> N
     out : ndarray, shape (N, H - kh + 1, W - kw + 1)
         ``float32`` or ``float64``, with unit stride on the last axis. Sums are accumulated in its type. It
         must not overlap `image`.
+    bias : float
+        Added last, in the type of `out`.
 
     Notes
     -----
@@ -51,19 +53,23 @@ def correlate(image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any]) -> N
     weights = np.zeros((kh + 2 * _PAD, kw), out.dtype)
     weights[_PAD : _PAD + kh] = kernel
     if out.shape[2] >= pipeline.width and _halide.addressable(image) and _halide.addressable(out):
-        _run(pipeline, image, weights, out)
+        _run(pipeline, image, weights, out, bias)
     else:
-        _run_on_copies(pipeline, image, weights, out)
+        _run_on_copies(pipeline, image, weights, out, bias)
 
 
-def _run(pipeline: _halide.Pipeline, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
+def _run(
+    pipeline: _halide.Pipeline, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any], bias: float
+) -> None:
     tiles = -(-out.shape[1] // ROWS)
     macs = ROWS * out.shape[2] * weights.size
     strip = _halide.items_per_task(tiles, macs)
-    pipeline.run(image, weights, strip, out)
+    pipeline.run(image, weights, strip, bias, out)
 
 
-def _run_on_copies(pipeline: _halide.Pipeline, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
+def _run_on_copies(
+    pipeline: _halide.Pipeline, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any], bias: float
+) -> None:
     """Run on blocks of the image copied to rows that are wide enough; the columns added reach no result."""
     kh, kw = weights.shape[0] - 2 * _PAD, weights.shape[1]
     wide = max(out.shape[2], pipeline.width)
@@ -72,7 +78,7 @@ def _run_on_copies(pipeline: _halide.Pipeline, image: NDArray[Any], weights: NDA
         padded = np.zeros((*part.shape[:2], wide + kw - 1), image.dtype)
         padded[:, :, : part.shape[2]] = part
         result = np.empty((part.shape[0], part.shape[1] - kh + 1, wide), out.dtype)
-        _run(pipeline, padded, weights, result)
+        _run(pipeline, padded, weights, result, bias)
         out[batch, rows] = result[:, :, : out.shape[2]]
 
 
@@ -95,6 +101,7 @@ def _build(image_type: np.dtype[Any], out_type: np.dtype[Any]) -> _halide.Defini
     weights = hl.ImageParam(_halide.halide_type(out_type), 2, "weights")
     tiles_per_task = hl.Param(hl.Int(32), "tiles_per_task")
     number = _halide.halide_type(out_type)
+    bias = hl.Param(number, "bias")
     kh = weights.dim(1).extent() - 2 * _PAD
     kw = weights.dim(0).extent()
     last_row = image.dim(1).extent() - 1
@@ -120,7 +127,7 @@ def _build(image_type: np.dtype[Any], out_type: np.dtype[Any]) -> _halide.Defini
         add(d.x, d.y, kh + r, d)
 
     out = hl.Func("out")
-    out[x, y, n] = acc[x, y % ROWS, y // ROWS, n]
+    out[x, y, n] = acc[x, y % ROWS, y // ROWS, n] + bias
 
     vector = _halide.lanes(out_type)
     width = VECTORS * vector
@@ -135,4 +142,4 @@ def _build(image_type: np.dtype[Any], out_type: np.dtype[Any]) -> _halide.Defini
         stage.reorder(x, *(d[i] for i in range(d.dimensions()))).vectorize(x, vector).unroll(x).unroll(d.x)
     for array in (image, weights, out.output_buffer()):
         array.dim(0).set_stride(1)
-    return _halide.Definition(out, [image, weights, tiles_per_task], width)  # no output may be narrower
+    return _halide.Definition(out, [image, weights, tiles_per_task, bias], width)  # no output may be narrower

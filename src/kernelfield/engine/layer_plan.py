@@ -145,12 +145,13 @@ def forward(
     stride: tuple[int, int],
     dilation: tuple[int, int],
     groups: int,
+    bias: np.ndarray | None = None,
 ) -> None:
     """Write the cross-correlation of a layer into `out`; `channels.forward` says what it is."""
     if out.size:
         plan = plan_layer("forward", image.shape, weights.shape, stride, dilation, groups)
         method = channels.forward if plan.method == "halide" else portable.forward
-        method(image, weights, out, stride, dilation, groups)
+        method(image, weights, out, stride, dilation, groups, bias)
 
 
 def weight_gradient(

@@ -82,6 +82,7 @@ def forward(
     stride: tuple[int, int],
     dilation: tuple[int, int],
     groups: int,
+    bias: np.ndarray | None = None,
 ) -> None:
     """Write the layer `channels.forward` defines into `out`: windows as columns of a matrix, times the weights."""
     rows_of_weights = weights.reshape(groups, weights.shape[0] // groups, -1).astype(out.dtype, copy=False)
@@ -90,6 +91,8 @@ def forward(
         into = out[n].reshape(groups, -1, *out.shape[2:])[g, :, rows]
         with np.errstate(invalid="ignore", over="ignore"):
             into[...] = _product(rows_of_weights[g], _columns(windows[n, g], rows, out.dtype)).reshape(into.shape)
+    if bias is not None:
+        out += bias.astype(out.dtype)[:, None, None]
 
 
 def weight_gradient(
