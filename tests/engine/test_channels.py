@@ -185,14 +185,14 @@ def test_bits_do_not_depend_on_the_number_of_threads():
 
 def test_the_bias_is_added_last(engine):
     rng = np.random.default_rng(0)
-    for filters, channels, groups, stride, dilation in (
+    for filters, inputs, groups, stride, dilation in (
         (1, 1, 1, 1, 1),
         (1, 1, 1, 1, 2),
         (6, 4, 2, 2, 1),
         (3, 3, 1, 1, 1),
     ):
-        image = rng.normal(size=(2, channels, 40, 90)).astype("f4")
-        weights = rng.normal(size=(filters, channels // groups, 3, 3)).astype("f4")
+        image = rng.normal(size=(2, inputs, 40, 90)).astype("f4")
+        weights = rng.normal(size=(filters, inputs // groups, 3, 3)).astype("f4")
         bias = rng.normal(size=filters)
         options = (stride, stride), (dilation, dilation), groups
         shape = 2, filters, *((n - 2 * dilation - 1) // stride + 1 for n in image.shape[2:])
