@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,13 @@ SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem != "pictures"
 def test_every_exercise_is_here():
     names = {path.stem for path in SCRIPTS}
     assert names == {"blur", "diagonal_edges", "edge_direction", "matrix_product", "minimum_size", "second_derivative"}
+
+
+def test_blobs_answer_most_at_the_radius_that_is_promised(tmp_path):
+    command = [sys.executable, str(FOLDER / "second_derivative.py"), str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found, promised = map(float, re.search(r"radius ([\d.]+), sqrt\(2\) sigma = ([\d.]+)", said).groups())
+    assert found == pytest.approx(promised, abs=0.05)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

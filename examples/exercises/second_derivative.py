@@ -46,12 +46,14 @@ for name, signal in (("constant", position * 0 + 1), ("ramp", position), ("step"
 # Of disks of all radii, the Laplacian of a Gaussian answers most to that of radius sqrt(2) sigma.
 sigma = 4.0
 radii = np.arange(3.0, 9.0, 0.02)
+log = kf.kernels.log(sigma)
 answers = []
 for radius in radii:
     disk = kf.kernels.disk(radius)
-    log = kf.kernels.log(sigma, size=disk.shape)
+    ring = (log.shape[0] - disk.shape[0]) // 2
     # Weights over the largest are 1 inside and the covered part of the pixels at the rim.
-    answers.append(-float((log.weights * disk.weights).sum() / disk.weights.max()))
+    covered = np.pad(disk.weights / disk.weights.max(), ring)
+    answers.append(-float((log.weights * covered).sum()))
 print(
     f"sigma {sigma}: strongest answer at radius {radii[np.argmax(answers)]:.2f}, sqrt(2) sigma = {2**0.5 * sigma:.2f}"
 )
