@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from kernelfield import coding, kernels, matrix, receptive
+    from kernelfield import coding, dropin, kernels, matrix, receptive
     from kernelfield.correlation import convolve, corr2d, correlate
     from kernelfield.engine.threads import set_threads, threads
     from kernelfield.kernels import Kernel
@@ -33,6 +33,7 @@ _HOMES = {
     "convolve": "kernelfield.correlation",
     "corr2d": "kernelfield.correlation",
     "correlate": "kernelfield.correlation",
+    "dropin": "",
     "im2col": "kernelfield.matrix",
     "kernels": "",
     "learn": "kernelfield.learning",
@@ -57,6 +58,7 @@ __all__ = [
     "convolve",
     "corr2d",
     "correlate",
+    "dropin",
     "im2col",
     "kernels",
     "learn",
