@@ -328,6 +328,43 @@ def code(
 
 
 @app.command
+def bench(
+    *,
+    quick: bool = False,
+    sizes: str | None = None,
+    kernels: str | None = None,
+    work: str | None = None,
+    json: bool = False,
+    plot: Path | None = None,
+    save: Path | None = None,
+) -> None:
+    """Time kernelfield beside every library installed that does the same: OpenCV, SciPy, PyTorch, TensorFlow, JAX.
+
+    All work alternately, on as many threads; results are compared before they are timed.
+
+    Parameters
+    ----------
+    quick
+        A smaller table, in less than a minute.
+    sizes
+        Sides of the images, as 2048,4096.
+    kernels
+        Sizes of the kernels, odd, as 3,7,15.
+    work
+        Some of dense, rank1, uint8, rgb, bank, small. All if not given.
+    json
+        Print the figures as JSON, and nothing else.
+    plot
+        Draw the figures: a .png, .svg or .pdf.
+    save
+        Also write the figures as JSON to this file.
+    """
+    from kernelfield.apps import bench as job
+
+    job.run(quick=quick, sizes=sizes, kernels=kernels, work=work, as_json=json, plot=plot, save=save)
+
+
+@app.command
 def doctor(*, json: bool = False) -> None:
     """Say what this installation runs on, and check that it computes what it should.
 

@@ -1,0 +1,133 @@
+"""The figures of ``kernelfield bench`` for a person at a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from kernelfield.apps.view import entry
+
+TITLES = {
+    "dense": "dense",
+    "rank1": "rank 1",
+    "uint8": "dense uint8",
+    "rgb": "RGB",
+    "bank": "16 kernels",
+    "small": "small",
+}
+OURS, COPY = "kernelfield", "copy"
+
+
+def title(figure: dict[str, Any]) -> str:
+    """Return what was done, in a few words.
+
+    Examples
+    --------
+    >>> title({"work": "rgb", "dtype": "uint8", "planned": False})
+    'RGB uint8'
+    """
+    if figure["work"] == "rgb":
+        return f"RGB {figure['dtype']}"
+    return TITLES[figure["work"]] + (", planned" if figure["planned"] else "")
+
+
+def side(image: list[int]) -> str:
+    """Return the size of an image.
+
+    Examples
+    --------
+    >>> side([2048, 2048]), side([3000, 4000, 3])
+    ('2048²', '3000×4000')
+    """
+    return f"{image[0]}²" if image[0] == image[1] else f"{image[0]}×{image[1]}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time with three digits.
+
+    Examples
+    --------
+    >>> duration(1.234e-5), duration(0.01234), duration(0.5)
+    ('12.3 µs', '12.3 ms', '500 ms')
+    """
+    number, unit = (seconds * 1e6, "µs") if seconds < 1e-3 else (seconds * 1e3, "ms")
+    return f"{number:.{2 if number < 10 else 1 if number < 100 else 0}f} {unit}"
+
+
+def best_peer(figure: dict[str, Any]) -> str | None:
+    """Return the name of the fastest library besides ours; None where none did it."""
+    ratios = {name: ratio for name, ratio in figure["ratios"].items() if name != COPY}
+    return min(ratios, key=ratios.__getitem__) if ratios else None
+
+
+def show(console: Console, record: dict[str, Any]) -> None:
+    """Print the table, and what it was measured on."""
+    figures = record["figures"]
+    peers = [name for name in record["threads"] if name != OURS]
+    peers = [name for name in peers if any(name in figure["ratios"] for figure in figures)]
+    rows = []
+    for figure in figures:
+        cells = [title(figure), side(figure["image"]), "{}×{}".format(*figure["kernel"])]
+        cells += [duration(figure["median_seconds"][name]) for name in (OURS, COPY)]
+        rows.append(cells + [_ratio(figure["ratios"].get(name)) for name in peers])
+    header = ["work", "image", "kernel", OURS, COPY, *peers]
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    console.print(Text(_line(header, widths), "cyan"), soft_wrap=True)
+    previous = None
+    for figure, row in zip(figures, rows):
+        group = figure["work"], figure["image"], figure["dtype"]
+        if previous not in (None, group):
+            console.print()
+        previous = group
+        console.print(_coloured(_line(row[:5], widths), figure, peers, widths[5:]), soft_wrap=True)
+    console.print()
+    for label, text in _facts(record).items():
+        console.print(entry(label, text, console.width, indent=11))
+
+
+def _coloured(start: str, figure: dict[str, Any], peers: list[str], widths: list[int]) -> Text:
+    """Return a line in which the best library is bold, and red where it is faster than ours."""
+    line = Text(start)
+    best = best_peer(figure)
+    for name, width in zip(peers, widths):
+        ratio = figure["ratios"].get(name)
+        style = "" if name != best or ratio is None else "bold green" if ratio >= 1 else "bold red"
+        line.append("  " + _ratio(ratio).rjust(width), style)
+    return line
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    return "  ".join(
+        cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(cells, widths))
+    )
+
+
+def _ratio(ratio: float | None) -> str:
+    if ratio is None:
+        return "-"
+    return f"{ratio:.{2 if ratio < 10 else 1 if ratio < 100 else 0}f}×"
+
+
+def _facts(record: dict[str, Any]) -> dict[str, str]:
+    """Return what goes with the figures."""
+    machine = record["machine"]
+    there = [f"{name} {version}" for name, version in machine["versions"].items() if version != "not installed"]
+    counts = record["threads"]
+    others = [f"{name}: {count}" for name, count in counts.items() if count != counts[OURS]]
+    facts = {
+        "figures": "medians of interleaved calls; a library's is its time over kernelfield's, above 1× it is slower; "
+        "copy is the image copied by as many threads; float32 unless it says uint8",
+        "processor": f"{machine['cpu']}, {machine['cores']} cores",
+        "threads": f"{counts[OURS]}" + (f"; {', '.join(others)}" if others else ""),
+        "versions": ", ".join(there) + f"; Python {machine['python']}",
+    }
+    slow = sorted({name for figure in record["figures"] for name in figure["left_out"]})
+    if slow:
+        facts["-"] = (
+            f"not timed there ({', '.join(slow)}): too slow, another result, or cannot do it; --json says which"
+        )
+    if record["left_out"]:
+        facts["left out"] = ", ".join(f"{name} ({why})" for name, why in record["left_out"].items())
+    return facts
