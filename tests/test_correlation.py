@@ -324,3 +324,36 @@ class TestPlan:
             kf.plan((5, 6), np.ones((3, 3)), dtype="int8")
         with pytest.raises(ArgumentError, match="kernel: expected two axes"):
             kf.plan((5, 6), np.ones((2, 3, 3)))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32"])
+@pytest.mark.parametrize("pixels", ["uint8", "int16", "uint16", "float32"])
+def test_results_in_integers_are_those_of_float64_rounded_once(engine, dtype, pixels):
+    rng = np.random.default_rng(0)
+    picture = image(pixels, (190, 210))
+    kernels = [
+        np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16,
+        np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]),
+        rng.integers(-9, 9, (5, 4)),
+        rng.integers(-9, 9, (5, 4)) / 256,
+        np.ones((3, 3)) / 9,
+        rng.normal(size=(4, 5)),
+    ]
+    limits = np.iinfo(dtype)
+    for kernel in kernels:
+        for boundary, cval in (("reflect", 0.0), ("constant", 3.0), ("constant", 2.5)):
+            how = dict(boundary=boundary, cval=cval)
+            wide = kf.correlate(picture.astype("f8"), kernel, method=None, **how)
+            expected = np.clip(np.rint(wide), limits.min, limits.max).astype(dtype)
+            got = kf.correlate(picture, kernel, dtype=dtype, **how)
+            assert got.dtype == dtype
+            # Sums of other weights may fall on the other side of a half.
+            assert (got != expected).mean() < (1e-4 if kernel is kernels[-1] or kernel is kernels[-2] else 1e-12)
+
+
+def test_nan_and_infinities_become_integers(engine):
+    picture = np.zeros((300, 200), "f4")
+    picture[0, :3] = np.nan, np.inf, -np.inf
+    got = kf.correlate(picture, [[1.0]], dtype="uint8")
+    assert got[0, :4].tolist() == [0, 255, 0, 0]
+    assert not got[1:].any()

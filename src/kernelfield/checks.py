@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from kernelfield.engine.low_rank import factors
 from kernelfield.errors import ArgumentError, DataError, DtypeError
 from kernelfield.geometry import Window, check_boundary, check_mode, check_origin
 from kernelfield.kernels import Kernel
@@ -206,3 +207,26 @@ def check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
         raise DtypeError(f"out: expected dtype {dtype}; received {out.dtype}; leave out dtype= or change out")
     if not out.flags.writeable:
         raise ArgumentError("out: expected a writeable array; received a read-only one")
+
+
+def whole_sums(
+    dtype: np.dtype, weights: np.ndarray, operation: Operation
+) -> tuple[np.ndarray, float, str | None] | None:
+    """Return whole weights, what they were multiplied by and a method, if float32 holds all sums with them exactly.
+
+    That is half the work of float64, for pictures of 8 and 16 bits and weights that are whole but for a power of two.
+    """
+    if dtype.kind == "f" or dtype.itemsize > 2 or weights.ndim != 2:
+        return None
+    limits = np.iinfo(dtype)
+    largest = max(-int(limits.min), int(limits.max))
+    if operation.boundary == "constant" and not (operation.cval.is_integer() and abs(operation.cval) <= largest):
+        return None
+    for one in (1.0, 2.0**8, 2.0**16):
+        scaled = weights * one
+        if not float(np.abs(scaled).sum()) * largest < 2**24:
+            return None
+        if (scaled == np.rint(scaled)).all():
+            # Factors of whole weights are whole for rank 1 only.
+            return scaled, one, None if factors(scaled, 1) else "direct"
+    return None

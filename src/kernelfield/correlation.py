@@ -23,7 +23,9 @@ from kernelfield.checks import (
     pair,
     result_dtype,
     weights_and_origin,
+    whole_sums,
 )
+from kernelfield.engine.rounding import rounded
 from kernelfield.errors import ArgumentError, DtypeError
 from kernelfield.geometry import check_mode, check_origin
 from kernelfield.kernels import Kernel
@@ -184,11 +186,17 @@ def correlate(
     if not _readable(pixels):
         pixels = np.ascontiguousarray(pixels)
     exact = check_precision(precision, method, weights.ndim == 2 and operation.plain)
-    work = _work_array(out, shape, np.dtype(np.float64) if exact or dtype_out.kind != "f" else dtype_out, pixels)
+    work_dtype, one = dtype_out, 1.0
+    if exact or dtype_out.kind != "f":
+        work_dtype = np.dtype(np.float64)
+        found = None if exact or method or added is not None else whole_sums(pixels.dtype, weights, operation)
+        if found is not None:
+            work_dtype, (weights, one, method) = np.dtype(np.float32), found
+    work = _work_array(out, shape, work_dtype, pixels)
     operation.forward(pixels, weights, work, "direct" if exact else method)
     if added is not None:
         work += added.astype(work.dtype)
-    result = _round_and_saturate(work, dtype_out) if dtype_out.kind != "f" else work.astype(dtype_out, copy=False)
+    result = rounded(work, dtype_out, 1 / one) if dtype_out.kind != "f" else work.astype(dtype_out, copy=False)
     if out is None:
         return result
     if not np.may_share_memory(result, out):
@@ -331,12 +339,3 @@ def _work_array(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype,
         if np.may_share_memory(flat, out):
             return out
     return np.empty(shape, dtype)
-
-
-def _round_and_saturate(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return `values` rounded to nearest (halves to even) and saturated to the range of the integer `dtype`."""
-    limits = np.iinfo(dtype)
-    np.rint(values, out=values)
-    np.clip(values, limits.min, limits.max, out=values)
-    np.nan_to_num(values, copy=False, nan=0.0)
-    return values.astype(dtype)
