@@ -181,17 +181,17 @@ class Prepared:
         chosen: tuple[str, str] | None = None,
     ) -> None:
         self._operation = operation
-        rows, columns = operation.output_shape(image_shape, kernel_shape)[-2:]
         self._batch = math.prod(image_shape[:-2]), *image_shape[-2:]
-        self._results = self._batch[0], rows, columns
+        self._results = self._batch[0], *operation.output_shape(image_shape, kernel_shape)[-2:]
         self.plan = planner.plan_by_shape(
             self._batch, kernel_shape, dtype, out_dtype, operation.windows, *(chosen or engine())
         )
         # Small images are extended by one gather; what lies outside constants cannot be gathered.
         self._reads = None
         if operation.pads and is_small(image_shape[-2:]) and operation.boundary != "constant":
-            index = operation.indices(image_shape)
-            self._reads = np.add.outer(index[0] * image_shape[-1], index[1])
+            rows, columns = operation.indices(image_shape)
+            if is_small((len(rows), len(columns))):
+                self._reads = np.add.outer(rows * image_shape[-1], columns)
 
     def __call__(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, plan: Plan) -> None:
         """Write the result as `plan` says, which is `plan` or an improvement of it."""
@@ -213,8 +213,8 @@ def _folded(gradient: np.ndarray, index: np.ndarray, before: int, n: int, axis: 
     return np.moveaxis(folded, 0, axis)
 
 
-#: What `Prepared` takes -> that, kept: the arguments are worth more than the memory.
-prepared = lru_cache(maxsize=512)(Prepared)
+#: What `Prepared` takes -> that, kept: at the most 128 gathers of 128² places, 16 MB.
+prepared = lru_cache(maxsize=128)(Prepared)
 
 
 def from_numbers(sizes: Sequence[int], boundary: str, cval: float) -> Operation:

@@ -61,14 +61,14 @@ class PlannedCorrelation:
         image : numpy.ndarray
             Of the shape and dtype planned for.
         kernel : array_like or Kernel, optional
-            Weights instead of those planned for: the method is chosen anew for them.
+            Weights instead of those planned for (`kernel`): all is planned anew for them.
 
         Raises
         ------
         ArgumentError, DtypeError
             For an image of another shape or dtype.
         """
-        if kernel is not None and not (kernel is self.kernel or np.array_equal(np.asarray(kernel), self.kernel)):
+        if kernel is not None and kernel is not self.kernel:
             return PlannedCorrelation(self.image_shape, kernel, self.dtype, self._asked, self._how)(image)
         if not isinstance(image, np.ndarray) or image.shape != self.image_shape:
             raise ArgumentError(

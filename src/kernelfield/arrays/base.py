@@ -197,11 +197,9 @@ class Adapter(ABC):
         where, _ = self.route(operation, image, kernel, channels_last)
         if where != "engine":
             return self.native_with_bias(operation, image, kernel, bias, channels_last)
-        if (
-            bias is not None
-            and len(self.shape(bias)) == 1 < len(self.shape(kernel)) - 2
-            and not self.is_differentiated(image, kernel, bias)
-        ):
+        size = self.shape(kernel)
+        filters = size[-1 if channels_last else 0] if len(size) == 4 else None
+        if bias is not None and self.shape(bias) == (filters,) and not self.is_differentiated(image, kernel, bias):
             return self.from_numpy(self.run(operation, image, kernel, bias, channels_last), image)
         run = self.differentiable_channels_last if channels_last else self.differentiable
         return self._plus(run(operation, image, kernel), kernel, bias, channels_last)

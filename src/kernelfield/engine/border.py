@@ -29,20 +29,8 @@ def correlate(
     cval: float,
 ) -> None:
     """Write the cross-correlation of `image` (N, H, W) over `windows` into `out` (N, OH, OW) by `method`."""
-    across, along = windows
-    height, width = image.shape[1:]
-    if not (across.before or across.after or along.before or along.after):
-        method(image, kernel, out)
-        return
-    top, bottom = across.interior(height)
-    left, right = along.interior(width)
-    if is_small((height, width)) or top == bottom or left == right:
-        method(extended(image, windows, boundary, cval), kernel, out)
-        return
-    method(image, kernel, out[:, top:bottom, left:right])
-    for across_frame, along_frame in frames(image.shape[1:], windows):
-        strip = extended(image, windows, boundary, cval, across_frame, along_frame)
-        method(strip, kernel, out[:, slice(*across_frame), slice(*along_frame)])
+    for part, rows, columns in pieces(image[:, None], windows, boundary, cval):
+        method(part[:, 0], kernel, out[:, rows, columns])
 
 
 def pieces(

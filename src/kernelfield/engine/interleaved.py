@@ -17,21 +17,18 @@ _SMALL = 1 << 14
 
 def copy(source: NDArray[Any], target: NDArray[Any]) -> None:
     """Write `source` into `target`, arrays (N, C, H, W) of one dtype, whichever of them is a view of (N, H, W, C)."""
-    pipeline_of = _split if _is_interleaved(source) and _is_planar(target) else None
-    if pipeline_of is None and _is_planar(source) and _is_interleaved(target):
-        pipeline_of = _merge
-    if pipeline_of is None or source.size < _SMALL or source.dtype != target.dtype:
+    splits = _is_interleaved(source) and _is_planar(target)
+    joins = _is_planar(source) and _is_interleaved(target)
+    if source.size < _SMALL or source.dtype != target.dtype or not (splits or joins):
         target[...] = source
         return
-    pipeline = _halide.compiled(pipeline_of, source.dtype, source.shape[1])
+    pipeline = _halide.compiled(_build, source.dtype, source.shape[1], splits)
     if source.shape[3] < pipeline.width:
         target[...] = source
         return
     rows = _halide.items_per_task(source.shape[2], source.shape[1] * source.shape[3])
-    if pipeline_of is _split:
-        pipeline.run(source.transpose(0, 2, 3, 1), rows, target)
-    else:
-        pipeline.run(source, rows, target.transpose(0, 2, 3, 1))
+    last = (0, 2, 3, 1)
+    pipeline.run(source.transpose(last) if splits else source, rows, target if splits else target.transpose(last))
 
 
 def _is_interleaved(array: NDArray[Any]) -> bool:
@@ -48,51 +45,26 @@ def _fits(array: NDArray[Any]) -> bool:
     return min(array.strides) >= 0 and array.dtype in _halide.INPUT_TYPES and _halide.addressable(array)
 
 
-def _split(dtype: np.dtype[Any], channels: int) -> _halide.Definition:
-    """Define the copy of interleaved channels to planes."""
+def _build(dtype: np.dtype[Any], channels: int, splits: bool) -> _halide.Definition:
+    """Define the copy of interleaved channels to planes, or of planes to interleaved channels."""
     import halide as hl
 
     x, y, c, n, strip, block, task = hl.vars("x y c n strip block task")
     source = hl.ImageParam(_halide.halide_type(dtype), 4, "source")
     rows = hl.Param(hl.Int(32), "rows")
     out = hl.Func("out")
-    out[x, y, c, n] = source[c, x, y, n]
-    source.dim(0).set_bounds(0, channels).set_stride(1)
-    source.dim(1).set_stride(channels)
-    target = out.output_buffer()
-    target.dim(0).set_stride(1)
-    target.dim(2).set_bounds(0, channels)
-    width = _scheduled(out, x, y, c, n, strip, block, task, rows, channels, dtype)
-    return _halide.Definition(out, [source, rows], width)
+    planes, together = (x, y, c, n), (c, x, y, n)
+    out[planes if splits else together] = source[together if splits else planes]
+    interleaved, planar = (source, out.output_buffer()) if splits else (out.output_buffer(), source)
+    interleaved.dim(0).set_bounds(0, channels).set_stride(1)
+    interleaved.dim(1).set_stride(channels)
+    planar.dim(0).set_stride(1)
+    planar.dim(2).set_bounds(0, channels)
 
-
-def _merge(dtype: np.dtype[Any], channels: int) -> _halide.Definition:
-    """Define the copy of planes to interleaved channels."""
-    import halide as hl
-
-    x, y, c, n, strip, block, task = hl.vars("x y c n strip block task")
-    source = hl.ImageParam(_halide.halide_type(dtype), 4, "source")
-    rows = hl.Param(hl.Int(32), "rows")
-    out = hl.Func("out")
-    out[c, x, y, n] = source[x, y, c, n]
-    source.dim(0).set_stride(1)
-    source.dim(2).set_bounds(0, channels)
-    target = out.output_buffer()
-    target.dim(0).set_bounds(0, channels).set_stride(1)
-    target.dim(1).set_stride(channels)
-    width = _scheduled(out, x, y, c, n, strip, block, task, rows, channels, dtype)
-    return _halide.Definition(out, [source, rows], width)
-
-
-def _scheduled(
-    out: Any, x: Any, y: Any, c: Any, n: Any, strip: Any, block: Any, task: Any, rows: Any, channels: int, dtype: Any
-) -> int:
-    """Let threads share rows, and each take all channels of a register of columns; return what fits it."""
-    import halide as hl
-
+    # Threads share rows; each takes all channels of a register of columns.
     width = _halide.lanes(dtype)
     out.split(y, strip, y, rows, hl.TailStrategy.GuardWithIf)
     out.split(x, block, x, width, hl.TailStrategy.ShiftInwards)
     out.reorder(c, x, block, y, strip, n).bound(c, 0, channels).unroll(c).vectorize(x)
     out.fuse(strip, n, task).parallel(task)
-    return width
+    return _halide.Definition(out, [source, rows], width)

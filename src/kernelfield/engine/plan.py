@@ -83,7 +83,9 @@ def plan(
 
 
 def improved(base: Plan, kernel: np.ndarray, method: str | None = None) -> Plan:
-    """Return the plan that `plan` gives for weights, from the one by `direct` for their shape."""
+    """Return the plan that `plan` gives for weights, from the one for their shape; ``"portable"`` has one method."""
+    if method is not None and method not in METHODS:
+        raise ArgumentError(f"method: expected one of {', '.join(METHODS)}; received {method!r}")
     if base.method == "portable":
         return base
     if method is not None:
@@ -103,8 +105,6 @@ def _asked(base: Plan, kernel: np.ndarray, method: str) -> Plan:
     """Return the plan for the method that was asked for, or raise."""
     if method == "direct":
         return base
-    if method not in METHODS:
-        raise ArgumentError(f"method: expected one of {', '.join(METHODS)}; received {method!r}")
     if not np.isfinite(kernel).all():
         raise ArgumentError(f"method: expected a finite kernel for {method!r}; received NaN or infinity; use 'direct'")
     found = factors(np.asarray(kernel, np.float64), min(base.kernel_shape)) if method == "separable" else None

@@ -58,8 +58,8 @@ def correlate(image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any]) -> N
             values = fft.rfft2(part.astype(out.dtype, copy=False), (rows, columns))
             values *= spectrum
             result = fft.irfft2(values, (rows, columns), overwrite_x=True)[: into.shape[0], : into.shape[1]]
-        # The first coefficient is the sum of the tile; a transform of anything not finite is nowhere finite.
-        if np.isfinite(values[0, 0]) and np.isfinite(result[0, 0]):
+        # Every result of a transform depends on the whole tile: where one is finite, no NaN or infinity was in it.
+        if np.isfinite(result[0, 0]):
             into[...] = result
         else:
             direct.correlate(part[None], kernel, into[None])

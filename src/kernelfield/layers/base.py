@@ -63,11 +63,6 @@ class Settings:
             raise ArgumentError(f"in_channels: expected a multiple of groups={self.groups}; received {in_channels}")
         return (self.out_channels, in_channels // self.groups, *self.kernel_size)
 
-    @property
-    def fan_in_per_channel(self) -> int:
-        """Weights that one input channel has in one output: kh * kw."""
-        return self.kernel_size[0] * self.kernel_size[1]
-
     def operation(self) -> Operation:
         """Return the cross-correlation that the layer computes."""
         return self._operation
