@@ -16,8 +16,8 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning")
 
 
-@pytest.fixture(params=["halide", "portable"])
+@pytest.fixture(params=["native", "halide", "portable"])
 def engine(request, monkeypatch):
-    """Run a test on the compiled engine and on the portable one."""
-    monkeypatch.setenv("KERNELFIELD_ENGINE", request.param)
+    """Run a test on our own machine code where the processor runs it, on Halide's, and on the portable engine."""
+    monkeypatch.setenv("KERNELFIELD_ENGINE", "" if request.param == "native" else request.param)
     return request.param

@@ -19,7 +19,7 @@ RANKS = [
     ("arrays",),
     ("engine", "kernels", "receptive", "images"),
     ("operation",),
-    ("checks",),
+    ("checks", "quick"),
     ("correlation", "matrix", "planned"),
     ("learning", "layers", "coding", "cluster", "dropin"),
     ("apps",),

@@ -25,11 +25,16 @@ from kernelfield.checks import (
     weights_and_origin,
     whole_sums,
 )
+from kernelfield.engine.choice import Engine, engine
 from kernelfield.engine.rounding import rounded
 from kernelfield.errors import ArgumentError, DtypeError
 from kernelfield.geometry import check_mode, check_origin
 from kernelfield.kernels import Kernel
-from kernelfield.operation import Operation
+from kernelfield.operation import Operation, is_interleaved, is_readable
+from kernelfield.quick import Quick, quick
+
+# Pixels of images that are not kept waiting.
+_SMALL = 1 << 16
 
 __all__ = ["convolve", "corr2d", "correlate"]
 
@@ -166,6 +171,11 @@ def correlate(
         dilation=dilation,
         groups=groups,
     )
+    chosen = engine()
+    if type(image) is type(kernel) is np.ndarray and all(value is None for value in (bias, out, precision, method)):
+        known = _quick(image, kernel, dtype, chosen, how)
+        if known is not None:
+            return known(image, kernel)
     adapter = adapter_of(image, kernel, bias)
     if adapter is not None:
         asked = {"out": out, "dtype": dtype, "precision": precision, "method": method}
@@ -183,20 +193,21 @@ def correlate(
     shape = operation.output_shape(pixels.shape, weights.shape)
     if out is not None:
         check_out(out, shape, dtype_out)
-    if not _readable(pixels):
-        pixels = np.ascontiguousarray(pixels)
     exact = check_precision(precision, method, weights.ndim == 2 and operation.plain)
-    work_dtype, one = dtype_out, 1.0
+    native = chosen.native
+    single = operation.is_single(weights.shape, native)
+    side_by_side = single and native and weights.ndim == 2 and is_interleaved(pixels)
+    sums, one = dtype_out, 1.0
     if exact or dtype_out.kind != "f":
-        work_dtype = np.dtype(np.float64)
+        sums, method = np.dtype(np.float64), "direct" if exact else method
         found = None if exact or method or added is not None else whole_sums(pixels.dtype, weights, operation)
         if found is not None:
-            work_dtype, (weights, one, method) = np.dtype(np.float32), found
-    work = _work_array(out, shape, work_dtype, pixels)
-    operation.forward(pixels, weights, work, "direct" if exact else method)
-    if added is not None:
-        work += added.astype(work.dtype)
-    result = rounded(work, dtype_out, 1 / one) if dtype_out.kind != "f" else work.astype(dtype_out, copy=False)
+            sums, (weights, one, method) = np.dtype(np.float32), found
+    work = _work_array(out, shape, dtype_out if single else sums, pixels, side_by_side)
+    operation.forward(pixels, weights, work, method, added, sums if single else None, 1 / one, chosen)
+    result = work
+    if not single:
+        result = rounded(work, dtype_out, 1 / one) if dtype_out.kind != "f" else work.astype(dtype_out, copy=False)
     if out is None:
         return result
     if not np.may_share_memory(result, out):
@@ -212,6 +223,35 @@ def _operation(
         return _known_operation(image, kernel, own_origin=own_origin, **how)
     except TypeError:  # a list cannot be remembered
         return check_operation(image, kernel, own_origin=own_origin, **how)
+
+
+def _quick(image: np.ndarray, kernel: np.ndarray, dtype: Any, chosen: Engine, how: dict[str, Any]) -> Quick | None:
+    """Return what applies kernels to small images at once; None for all else, wrong arguments among it."""
+    if not chosen.native or image.size > _SMALL or not (image.flags.c_contiguous and image.flags.aligned):
+        return None
+    try:
+        return _known_quick(image.shape, image.dtype, kernel.shape, kernel.dtype, dtype, chosen, **how)
+    except (TypeError, ArgumentError, DtypeError):
+        return None
+
+
+@lru_cache(maxsize=256, typed=True)
+def _known_quick(
+    image: tuple[int, ...],
+    pixels: np.dtype[Any],
+    kernel: tuple[int, ...],
+    weights: np.dtype[Any],
+    dtype: Any,
+    chosen: Engine,
+    **how: Any,
+) -> Quick | None:
+    if len(image) < 2 or len(kernel) != 2 or 0 in (*image, *kernel) or weights.kind not in "biuf":
+        return None
+    result = result_dtype(pixels, dtype, None)
+    if result.kind != "f" or not pixels.isnative:
+        return None
+    operation = check_operation(image, kernel, own_origin=(0, 0), **how)
+    return quick(operation, image, pixels, kernel, result, chosen)
 
 
 _known_operation = lru_cache(maxsize=512, typed=True)(check_operation)
@@ -317,25 +357,26 @@ def _tensor_dtype(adapter: Adapter, image: Any, kernel: Any) -> str:
 
 
 def _check_bias(bias: np.ndarray, kernel: tuple[int, ...]) -> np.ndarray:
-    """Return the bias so that it broadcasts over an image."""
+    """Return a bias for each output channel."""
     if bias.dtype.kind not in "biuf":
         raise DtypeError(f"bias: expected real numbers; received {bias.dtype}")
     if bias.shape not in ((), (1,)) and (len(kernel) == 2 or bias.shape != kernel[:1]):
         wanted = "a number" if len(kernel) == 2 else f"shape {kernel[:1]}"
         raise ArgumentError(f"bias: expected {wanted}; received shape {bias.shape}")
-    return bias.reshape(-1, 1, 1) if len(kernel) == 4 else bias.reshape(())
+    return np.broadcast_to(bias, kernel[:1] if len(kernel) == 4 else (1,))
 
 
-def _readable(array: np.ndarray) -> bool:
-    """Return whether the engine can read `array` (..., H, W) where it lies."""
-    inner = array.strides[-1] == array.itemsize or array.shape[-1] == 1
-    return inner and array.flags.aligned and all(s >= 0 and s % array.itemsize == 0 for s in array.strides)
-
-
-def _work_array(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype, image: np.ndarray) -> np.ndarray:
-    """Return the array that the engine writes: `out` itself where that is safe, else a new one."""
-    if out is not None and out.dtype == dtype and not np.may_share_memory(out, image) and _readable(out):
-        flat = out.reshape(-1, *out.shape[-2:]) if out.size else out
-        if np.may_share_memory(flat, out):
+def _work_array(
+    out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype, image: np.ndarray, interleaved: bool
+) -> np.ndarray:
+    """Return the array that the engine writes: `out` where that is safe, else a new one, laid out as the image."""
+    if out is not None and out.dtype == dtype and not np.may_share_memory(out, image):
+        if interleaved and is_interleaved(out):
             return out
+        if not interleaved and is_readable(out):
+            flat = out.reshape(-1, *out.shape[-2:]) if out.size else out
+            if np.may_share_memory(flat, out):
+                return out
+    if interleaved:
+        return np.moveaxis(np.empty((*shape[:-3], *shape[-2:], shape[-3]), dtype), -1, -3)
     return np.empty(shape, dtype)

@@ -99,13 +99,20 @@ def boundary_index(n: int, before: int, after: int, boundary: Boundary) -> np.nd
     >>> boundary_index(4, 1, 1, "constant").tolist()
     [-1, 0, 1, 2, 3, -1]
     """
-    position = np.arange(-before, n + after)
+    return positions_read(np.arange(-before, n + after), n, boundary)
+
+
+def positions_read(position: np.ndarray, n: int, boundary: Boundary) -> np.ndarray:
+    """Return the element of an axis of `n` that each position reads, as `boundary_index` does."""
     if boundary == "constant":
         return np.where((position < 0) | (position >= n), -1, position)
+    read: np.ndarray
     if boundary == "nearest":
-        return np.clip(position, 0, n - 1)
+        read = np.clip(position, 0, n - 1)
+        return read
     if boundary == "wrap":
-        return position % n
+        read = position % n
+        return read
     if boundary == "reflect":
         phase = position % (2 * n)
         return np.where(phase < n, phase, 2 * n - 1 - phase)

@@ -17,8 +17,9 @@ from kernelfield.arrays.base import register_operation
 from kernelfield.engine import interleaved, layer_plan
 from kernelfield.engine import plan as planner
 from kernelfield.engine.border import is_small, pieces
-from kernelfield.engine.choice import engine
+from kernelfield.engine.choice import Engine, engine
 from kernelfield.engine.plan import Plan
+from kernelfield.engine.rounding import Finish
 from kernelfield.geometry import Boundary, Window, boundary_index, check_boundary
 
 
@@ -82,6 +83,15 @@ class Operation:
         lead = math.prod(image[:-3])
         return not layer_plan.is_many_channels((lead, *image[-3:]), kernel, self.stride, self.dilation, self.groups)
 
+    def is_single(self, kernel: tuple[int, ...], native: bool) -> bool:
+        """Return whether a kernel, or a bank of kernels for one channel, is applied by a method of `engine.plan`.
+
+        Then results may be of any dtype, and their sums of another. `native` is what `engine.choice` says.
+        """
+        if not self.plain:
+            return False
+        return len(kernel) == 2 or (kernel[1] == self.groups == 1 and (native or kernel[0] == 1))
+
     def forward(
         self,
         image: np.ndarray,
@@ -89,17 +99,48 @@ class Operation:
         out: np.ndarray,
         method: str | None = None,
         bias: np.ndarray | None = None,
+        sums: np.dtype | None = None,
+        scale: float = 1.0,
+        chosen: Engine | None = None,
     ) -> None:
-        """Write the result into `out`, float32 or float64 and of the shape that `output_shape` gives.
+        """Write the result into `out`, of the shape that `output_shape` gives.
 
-        `method` is one of `engine.plan.METHODS`, for kernels of two axes; by default the plan chooses. `bias` (C_out,)
-        is for weights of four axes.
+        Parameters
+        ----------
+        image, out : ndarray
+            `out` is float32 or float64 where the kernel is not `is_single`. Where it has two axes, both may have
+            interleaved channels, as `is_interleaved` says.
+        method : str, optional
+            One of `engine.plan.METHODS`, for kernels of two axes; by default the plan chooses.
+        bias : ndarray, shape (C_out,), optional
+            One number for kernels of two axes.
+        sums : dtype, optional
+            In which sums are taken; by default that of `out`.
+        scale : float
+            A power of two, which integers are multiplied by before they are rounded.
+        chosen : Engine, optional
+            By default the one in use.
         """
-        if self.plain and bias is None and (kernel.ndim == 2 or kernel.shape[:2] == (1, 1)):
+        if not out.size:
+            return
+        chosen = chosen or engine()
+        if self.is_single(kernel.shape, chosen.native):
             size = kernel.shape[-2:]
-            ready = prepared(self, image.shape, size, image.dtype, out.dtype, engine())
-            weights = kernel.reshape(size)
-            ready(image, weights, out, planner.improved(ready.plan, weights, method))
+            side_by_side = kernel.ndim == 2 and is_interleaved(image) and is_interleaved(out)
+            if not (side_by_side or is_readable(out)):
+                result = np.empty(out.shape, out.dtype)
+                self.forward(image, kernel, result, method, bias, sums, scale, chosen)
+                _copy(result, out)
+                return
+            if not (side_by_side or is_readable(image)):
+                planes = np.empty(image.shape, image.dtype)
+                _copy(image, planes)
+                image = planes
+            taken = out.dtype if sums is None else sums
+            ready = prepared(self, image.shape, size, image.dtype, out.dtype, taken, chosen)
+            weights = kernel if kernel.ndim == 2 or kernel.shape[0] > 1 else kernel[0, 0]
+            better = planner.improved(ready.plan, weights, method) if weights.ndim == 2 else ready.plan
+            ready(image, weights, out, better, Finish(taken, bias, scale))
             return
         pixels, layer = self._four(image, kernel)
         result = out.reshape(pixels.shape[0], layer.shape[0], *out.shape[-2:])
@@ -163,7 +204,7 @@ class Operation:
 
 
 class Prepared:
-    """A cross-correlation with a kernel of two axes and no stride, ready for images of one shape and dtype.
+    """A cross-correlation without stride, ready for images of one shape and dtype and kernels of one size.
 
     Attributes
     ----------
@@ -178,14 +219,13 @@ class Prepared:
         kernel_shape: tuple[int, ...],
         dtype: np.dtype,
         out_dtype: np.dtype,
-        chosen: tuple[str, str] | None = None,
+        sums: np.dtype,
+        chosen: Engine,
     ) -> None:
         self._operation = operation
         self._batch = math.prod(image_shape[:-2]), *image_shape[-2:]
-        self._results = self._batch[0], *operation.output_shape(image_shape, kernel_shape)[-2:]
-        self.plan = planner.plan_by_shape(
-            self._batch, kernel_shape, dtype, out_dtype, operation.windows, *(chosen or engine())
-        )
+        self._outputs = operation.output_shape(image_shape, kernel_shape)[-2:]
+        self.plan = planner.plan_by_shape(self._batch, kernel_shape, dtype, out_dtype, sums, operation.windows, chosen)
         # Small images are extended by one gather; what lies outside constants cannot be gathered.
         self._reads = None
         if operation.pads and is_small(image_shape[-2:]) and operation.boundary != "constant":
@@ -193,15 +233,62 @@ class Prepared:
             if is_small((len(rows), len(columns))):
                 self._reads = np.add.outer(rows * image_shape[-1], columns)
 
-    def __call__(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, plan: Plan) -> None:
-        """Write the result as `plan` says, which is `plan` or an improvement of it."""
-        batch, results = image.reshape(self._batch), out.reshape(self._results)
+    def __call__(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, plan: Plan, finish: Finish) -> None:
+        """Write the result as `plan` says, which is `plan` or an improvement of it.
+
+        The kernel is (kh, kw), or (n, 1, kh, kw) for images (..., 1, H, W) and results (..., n, OH, OW).
+        """
+        if kernel.ndim == 2 and is_interleaved(image) and is_interleaved(out):
+            self._interleaved(image, kernel, out, plan, finish)
+            return
+        batch = image.reshape(self._batch)
+        results = out.reshape(self._batch[0], *kernel.shape[:-3], *self._outputs)
+        weights = kernel if kernel.ndim == 2 else kernel[:, 0]
         if self._reads is not None and batch.size:
             batch = batch.reshape(self._batch[0], -1).take(self._reads, axis=1)
-            planner.method_of(plan)(batch, kernel, results)
+            planner.method_of(plan, finish)(batch, weights, results)
         else:
-            operation = self._operation
-            planner.run(plan, batch, kernel, results, operation.windows, operation.boundary, operation.cval)
+            self._run(batch, weights, results, plan, finish)
+
+    def _interleaved(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, plan: Plan, finish: Finish) -> None:
+        """Do the same where channels lie side by side; methods that cannot take them so get one after the other."""
+        source, target = (a.reshape(-1, *a.shape[-3:]).transpose(0, 2, 3, 1) for a in (image, out))
+        if plan.native and plan.method != "spectral":
+            self._run(source, kernel, target, plan, finish)
+            return
+        for c in range(image.shape[-3]):
+            result = np.empty(target.shape[:3], out.dtype)
+            self._run(np.ascontiguousarray(source[..., c]), kernel, result, plan, finish)
+            target[..., c] = result
+
+    def _run(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, plan: Plan, finish: Finish) -> None:
+        operation = self._operation
+        planner.run(plan, image, kernel, out, operation.windows, operation.boundary, operation.cval, finish)
+
+
+def _copy(source: np.ndarray, target: np.ndarray) -> None:
+    """Copy arrays (..., H, W), by compiled code where channels lie side by side."""
+    if source.ndim == 3:
+        source, target = source[None], target[None]
+    if source.ndim == 4:
+        interleaved.copy(source, target)
+    else:
+        target[...] = source
+
+
+def is_readable(array: np.ndarray) -> bool:
+    """Return whether the engine can read, or write, an array (..., H, W) where it lies."""
+    inner = array.strides[-1] == array.itemsize or array.shape[-1] == 1
+    return bool(inner and array.flags.aligned and all(s >= 0 and s % array.itemsize == 0 for s in array.strides))
+
+
+def is_interleaved(array: np.ndarray) -> bool:
+    """Return whether an array (C, H, W) or (N, C, H, W) is a view of pictures with channels side by side."""
+    if array.ndim not in (3, 4) or array.shape[-3] == 1:
+        return False
+    channels, size, strides = array.shape[-3], array.itemsize, array.strides
+    side_by_side = strides[-3] == size and strides[-1] == channels * size
+    return side_by_side and array.flags.aligned and all(s >= 0 and s % size == 0 for s in strides)
 
 
 def _folded(gradient: np.ndarray, index: np.ndarray, before: int, n: int, axis: int) -> np.ndarray:

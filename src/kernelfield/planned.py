@@ -9,9 +9,12 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from kernelfield.checks import check_image, check_operation, check_precision, result_dtype, weights_and_origin
 from kernelfield.engine import plan as planner
+from kernelfield.engine.choice import engine
+from kernelfield.engine.rounding import Finish
 from kernelfield.errors import ArgumentError, DtypeError
 from kernelfield.kernels import Kernel
 from kernelfield.operation import Prepared
+from kernelfield.quick import quick
 
 
 class PlannedCorrelation:
@@ -45,12 +48,17 @@ class PlannedCorrelation:
         operation = check_operation(image_shape, weights.shape, own_origin=own_origin, **how)
         check_precision(None, method, operation.plain)
         self._how, self._asked = how, method
-        self._prepared = Prepared(operation, image_shape, weights.shape, dtype, result_dtype(dtype, None, None))
+        result = result_dtype(dtype, None, None)
+        self._prepared = Prepared(operation, image_shape, weights.shape, dtype, result, result, engine())
+        self._finish = Finish(result)
+        self._quick = None
+        if method in (None, "direct"):
+            self._quick = quick(operation, image_shape, dtype, weights.shape, result, engine(), weights)
         self._plan = planner.improved(self._prepared.plan, weights, method)
         self._shape = operation.output_shape(image_shape, weights.shape)
         weights.flags.writeable = False
         self.image_shape, self.kernel = image_shape, weights
-        self.dtype, self.output_dtype = dtype, result_dtype(dtype, None, None)
+        self.dtype, self.output_dtype = dtype, result
         self.method, self.reason, self.cost = self._plan.method, self._plan.reason, self._plan.cost
 
     def __call__(self, image: np.ndarray, kernel: ArrayLike | Kernel | None = None) -> np.ndarray:
@@ -76,9 +84,11 @@ class PlannedCorrelation:
             )
         if image.dtype != self.dtype:
             raise DtypeError(f"image: expected {self.dtype}; received {image.dtype}; convert it, or plan for that")
+        if self._quick is not None and image.flags.c_contiguous and image.flags.aligned:
+            return self._quick(image)
         out = np.empty(self._shape, self.output_dtype)
         pixels = image if image.flags.c_contiguous and image.flags.aligned else np.ascontiguousarray(image)
-        self._prepared(pixels, self.kernel, out, self._plan)
+        self._prepared(pixels, self.kernel, out, self._plan, self._finish)
         return out
 
     def __repr__(self) -> str:

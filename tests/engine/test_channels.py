@@ -139,7 +139,7 @@ def test_the_chooser_runs_what_it_plans(engine):
 def test_the_plan_is_printable_and_follows_shapes(engine):
     few = plan.plan_layer("forward", (1, 3, 1080, 1920), (3, 3, 5, 5), (1, 1), (1, 1), 1)
     many = plan.plan_layer("forward", (1, 64, 56, 56), (64, 64, 3, 3), (1, 1), (1, 1), 1)
-    assert few.method == engine
+    assert few.method == {"portable": "portable"}.get(engine, "halide")
     assert many.method == "portable"
     assert few.output_shape == (1, 3, 1076, 1916)
     assert few.cost == 3 * 1076 * 1916 * 75

@@ -146,7 +146,8 @@ EXPECTED = scipy.signal.correlate2d(np.arange(2000.0).reshape(40, 50), [[1, 2], 
 
 
 def start():
-    return subprocess.Popen([sys.executable, "-c", USE], stdout=subprocess.PIPE)
+    environment = {**os.environ, "KERNELFIELD_ENGINE": "halide"}
+    return subprocess.Popen([sys.executable, "-c", USE], stdout=subprocess.PIPE, env=environment)
 
 
 def result_of(process):

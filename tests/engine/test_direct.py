@@ -14,6 +14,15 @@ from kernelfield.engine.direct import correlate
 
 pytestmark = needs_halide
 
+
+@pytest.fixture(scope="module", params=["native", "halide"], autouse=True)
+def code(request):
+    """Run every test on our own machine code, where the processor runs it, and on Halide's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERNELFIELD_ENGINE", "" if request.param == "native" else "halide")
+        yield request.param
+
+
 PAIRS = [(i, o) for i in _halide.INPUT_TYPES for o in ("float32", "float64")]
 
 

@@ -19,6 +19,14 @@ from kernelfield.geometry import Window
 pytestmark = needs_halide
 
 
+@pytest.fixture(scope="module", params=["native", "halide"], autouse=True)
+def code(request):
+    """Run every test on our own machine code, where the processor runs it, and on Halide's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERNELFIELD_ENGINE", "" if request.param == "native" else "halide")
+        yield request.param
+
+
 def definition(image, kernel):
     """Return the sum over the kernel in float64, and the sum of the magnitudes of its terms."""
     kh, kw = kernel.shape
@@ -108,7 +116,6 @@ def chosen(shape, kernel, dtype="f4"):
 
 
 def test_the_plan_follows_rank_size_and_dtype(monkeypatch):
-    monkeypatch.delenv("KERNELFIELD_ENGINE", raising=False)
     rng = np.random.default_rng(0)
     dense = partial(rng.normal, size=(63, 63))
     assert chosen((2048, 2048), rng.normal(size=(7, 7))).method == "direct"
@@ -124,7 +131,6 @@ def test_the_plan_follows_rank_size_and_dtype(monkeypatch):
 
 
 def test_methods_that_cannot_be_had_are_refused(monkeypatch):
-    monkeypatch.delenv("KERNELFIELD_ENGINE", raising=False)
     image = np.zeros((1, 9, 9), "f4")
     with pytest.raises(ArgumentError, match="method: expected one of direct, separable, spectral; received 'fast'"):
         planned(image, np.ones((3, 3)), "fast")
@@ -153,7 +159,7 @@ for kernel, method in ((low_rank, "separable"), (rng.normal(size=(9, 8)), "spect
 
 def test_bits_do_not_depend_on_threads():
     def run(threads):
-        environment = {**os.environ, "KERNELFIELD_THREADS": threads, "KERNELFIELD_ENGINE": ""}
+        environment = {**os.environ, "KERNELFIELD_THREADS": threads}
         return subprocess.run(
             [sys.executable, "-c", _BITS], env=environment, capture_output=True, text=True, check=True
         )

@@ -40,7 +40,7 @@ def run(*, as_json: bool) -> None:
 
 def findings() -> dict[str, Any]:
     """Return what there is to know, in JSON's types; no framework is imported."""
-    engine, reason = choice.engine()
+    engine, reason, _ = choice.engine()
     count, by = threads.threads_and_why()
     check = _check()
     return {

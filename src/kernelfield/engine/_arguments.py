@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, KernelfieldError
 
 # NumPy's letter for a kind of numbers -> Halide's number for it.
 _KINDS = {"i": 0, "u": 1, "f": 2}
@@ -32,8 +32,20 @@ _pointer_at = ctypes.c_void_p.from_address
 # PyArray_DATA of NumPy's C interface, the first field of an array's own. Asking in Python costs a microsecond.
 _DATA = object.__basicsize__
 _probe = np.empty(1)
-if _pointer_at(id(_probe) + _DATA).value != _probe.__array_interface__["data"][0]:
-    raise ImportError("this build of Python or NumPy lays arrays out in another way; set KERNELFIELD_ENGINE=portable")
+_IS_THERE = _pointer_at(id(_probe) + _DATA).value == _probe.__array_interface__["data"][0]
+
+
+def check_layout() -> None:
+    """Raise where `address_of` does not find what it looks for."""
+    if not _IS_THERE:
+        raise KernelfieldError(
+            "engine: this build of Python or NumPy lays arrays out in another way; set KERNELFIELD_ENGINE=portable"
+        )
+
+
+def address_of(array: NDArray[Any]) -> int:
+    """Return where the first element of an array is."""
+    return _pointer_at(id(array) + _DATA).value or 0
 
 
 class Pipeline:
@@ -58,6 +70,7 @@ class Pipeline:
         width: int,
         error_of: Callable[[int, int], Exception],
     ) -> None:
+        check_layout()
         self.width = width
         self._function = _Function(address)
         self._arguments = [(np.dtype(name), axes) for name, axes in arguments]

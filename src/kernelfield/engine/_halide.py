@@ -107,6 +107,15 @@ def _load(build: Callable[..., Definition], key: tuple[Hashable, ...]) -> Pipeli
         raise KernelfieldError(f"engine: {error}; set KERNELFIELD_ENGINE=portable") from error
 
 
+def runtime() -> Any:
+    """Return the runtime that all compiled code of this process shares, from disk or compiled; on Linux only."""
+    with _lock:
+        _watch_forks()
+        from kernelfield.engine import _objects
+
+        return _objects.runtime()
+
+
 class _InProcess:
     """A pipeline compiled by Halide for this process alone, where `_objects` cannot link it."""
 

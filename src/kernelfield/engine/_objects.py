@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import kernelfield
-from kernelfield.engine import code_cache
+from kernelfield.engine import code_cache, processor
 from kernelfield.engine._arguments import Pipeline
 from kernelfield.engine._code import Code, system_function
 from kernelfield.engine._elf import Image, link
@@ -117,33 +117,17 @@ def _image(
 
 def _identity(parts: list[str], *modules: str) -> dict[str, Any] | None:
     """Return all that compiled code depends on; None where the processor cannot be told."""
-    processor = _processor()
-    if processor is None:
+    found = processor.identity()
+    if found is None:
         return None
     return {
         "pipeline": parts,
         "kernelfield": kernelfield.__version__,
         "source": _source_digest("code_cache", "_elf", "_halide", "_objects", *modules),
         "halide": _halide_version(),
-        "processor": processor,
+        "processor": found,  # other machines share a home folder
         "environment": {name: os.environ.get(name, "") for name in ("HL_JIT_TARGET", "HL_LLVM_ARGS")},
     }
-
-
-@cache
-def _processor() -> list[str] | None:
-    """Return make and features of the processor, as Linux lists them; other machines share a home folder."""
-    try:
-        descriptor = os.open("/proc/cpuinfo", os.O_RDONLY)
-        try:
-            text = os.read(descriptor, 1 << 14).decode(errors="replace")
-        finally:
-            os.close(descriptor)
-    except OSError:
-        return None
-    first = text.partition("\n\n")[0]
-    lines = [re.search(rf"^{name}\s*: (.*)$", first, re.M) for name in ("vendor_id", "cpu family", "model", "flags")]
-    return [line[1] for line in lines if line] if all(lines) else None
 
 
 @cache

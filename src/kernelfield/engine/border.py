@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from kernelfield.geometry import Boundary, Window, boundary_index
+from kernelfield.geometry import Boundary, Window, positions_read
 
 Method = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+Span = tuple[int, int]
 
 # Pixels.
 _SMALL = 128 * 128
+_REGISTER = 8
 
 
 def is_small(shape: tuple[int, ...]) -> bool:
@@ -28,9 +30,13 @@ def correlate(
     boundary: Boundary,
     cval: float,
 ) -> None:
-    """Write the cross-correlation of `image` (N, H, W) over `windows` into `out` (N, OH, OW) by `method`."""
-    for part, rows, columns in pieces(image[:, None], windows, boundary, cval):
-        method(part[:, 0], kernel, out[:, rows, columns])
+    """Write the cross-correlation over `windows` by `method`, which writes it where windows fit.
+
+    Images are (N, H, W), or (N, H, W, C) with interleaved channels; `out` is as `method` takes it: rows and columns are
+    axes 1 and 2 of it where the image has channels, else the last ones.
+    """
+    for part, rows, columns in _parts(image, windows, boundary, cval):
+        method(part, kernel, out[:, rows, columns] if image.ndim == 4 else out[..., rows, columns])
 
 
 def pieces(
@@ -40,12 +46,24 @@ def pieces(
 
     The interior is a view of the image; the frames around it are copies, as is the whole where it is small.
     """
-    shape = image.shape[2:]
+    if not any(w.before or w.after for w in windows):
+        rows, columns = (slice(0, w.output_size(n)) for w, n in zip(windows, image.shape[2:]))
+        yield image, rows, columns
+        return
+    planes = image.reshape(image.shape[0] * image.shape[1], *image.shape[2:])
+    for part, rows, columns in _parts(planes, windows, boundary, cval):
+        yield part.reshape(*image.shape[:2], *part.shape[1:]), rows, columns
+
+
+def _parts(
+    image: np.ndarray, windows: tuple[Window, Window], boundary: Boundary, cval: float
+) -> Iterator[tuple[np.ndarray, slice, slice]]:
+    """Do what `pieces` does for images whose rows and columns are axes 1 and 2."""
+    shape = image.shape[1:3]
     sizes = [(0, w.output_size(n)) for w, n in zip(windows, shape)]
     if not any(w.before or w.after for w in windows):
         yield image, slice(*sizes[0]), slice(*sizes[1])
         return
-    planes = image.reshape(image.shape[0] * image.shape[1], *shape)
     inside = [w.interior(n) for w, n in zip(windows, shape)]
     rectangles = frames(shape, windows)
     if is_small(shape):
@@ -53,23 +71,25 @@ def pieces(
     elif all(start < stop for start, stop in inside):
         # The first output of the interior reads from here on.
         rows, columns = (slice(i[0] * w.stride - w.before, None) for i, w in zip(inside, windows))
-        yield image[:, :, rows, columns], slice(*inside[0]), slice(*inside[1])
+        yield image[:, rows, columns], slice(*inside[0]), slice(*inside[1])
     for across, along in rectangles:
-        part = extended(planes, windows, boundary, cval, across, along)
-        yield part.reshape(*image.shape[:2], *part.shape[1:]), slice(*across), slice(*along)
+        yield extended(image, windows, boundary, cval, across, along), slice(*across), slice(*along)
 
 
-def frames(shape: tuple[int, ...], windows: tuple[Window, Window]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the rectangles (rows, columns) of outputs whose window leaves an image of `shape`, as start and stop."""
+def frames(shape: tuple[int, ...], windows: tuple[Window, Window]) -> list[tuple[Span, Span]]:
+    """Return rectangles (rows, columns), as start and stop, that hold all outputs whose window leaves an image."""
     rows, columns = (w.output_size(n) for w, n in zip(windows, shape))
     (top, bottom), (left, right) = (w.interior(n) for w, n in zip(windows, shape))
     if top == bottom or left == right:
         return [((0, rows), (0, columns))]
+    # Columns that a register of results covers at once are no more work than fewer: frames reach into the interior.
+    wide_left = min(columns, max(left, _REGISTER)) if left else 0
+    wide_right = max(0, min(right, columns - _REGISTER)) if right < columns else columns
     candidates = [
         ((0, top), (0, columns)),
         ((bottom, rows), (0, columns)),
-        ((top, bottom), (0, left)),
-        ((top, bottom), (right, columns)),
+        ((top, bottom), (0, wide_left)),
+        ((top, bottom), (wide_right, columns)),
     ]
     return [frame for frame in candidates if all(start < stop for start, stop in frame)]
 
@@ -79,29 +99,53 @@ def extended(
     windows: tuple[Window, Window],
     boundary: Boundary,
     cval: float,
-    rows: tuple[int, int] | None = None,
-    columns: tuple[int, int] | None = None,
+    rows: Span | None = None,
+    columns: Span | None = None,
 ) -> np.ndarray:
     """Return the part of the extended image that the outputs `rows` × `columns` read (all of them by default)."""
-    indices = []
-    for axis, (window, outputs) in enumerate(zip(windows, (rows, columns)), start=1):
-        index = boundary_index(image.shape[axis], window.before, window.after, boundary)
-        if outputs is not None:
-            index = index[outputs[0] * window.stride : (outputs[1] - 1) * window.stride + window.span]
-        indices.append(index)
-    if len(indices[0]) <= len(indices[1]):
-        part = image[:, indices[0]][:, :, indices[1]]
+    across, along = (
+        _read(n, window, boundary, outputs) for n, window, outputs in zip(image.shape[1:], windows, (rows, columns))
+    )
+    if isinstance(across, slice):
+        part = _columns(image[:, across], along)
+    elif isinstance(along, slice) or len(across) <= len(along):
+        part = image[:, across][:, :, along]
     else:
-        part = image[:, :, indices[1]][:, indices[0]]
+        part = image[:, :, along][:, across]
     if boundary == "constant":
-        if not _holds(part.dtype, cval):
+        if not holds(part.dtype, cval):
             part = part.astype(np.float64)
-        part[:, indices[0] < 0] = cval
-        part[:, :, indices[1] < 0] = cval
+        for index, place in ((across, (slice(None),)), (along, (slice(None), slice(None)))):
+            if not isinstance(index, slice):
+                part[(*place, index < 0)] = cval
     return np.ascontiguousarray(part)
 
 
-def _holds(dtype: np.dtype, value: float) -> bool:
+def _columns(image: np.ndarray, along: np.ndarray | slice) -> np.ndarray:
+    """Return columns of an image; those that lie together come to the cache together."""
+    if isinstance(along, slice):
+        return image[:, :, along]
+    inside = along[along >= 0]
+    if not inside.size or np.ptp(inside) >= 4 * len(along):
+        return image[:, :, along]
+    first, last = int(inside.min()), int(inside.max()) + 1
+    near = np.ascontiguousarray(image[:, :, first:last])
+    part: np.ndarray = near.take(np.maximum(along - first, 0), axis=2)
+    return part
+
+
+def _read(n: int, window: Window, boundary: Boundary, outputs: Span | None) -> np.ndarray | slice:
+    """Return the elements of an axis of `n` that outputs read; -1 for the constant."""
+    start, stop = -window.before, n + window.after
+    if outputs is not None:
+        start += outputs[0] * window.stride
+        stop = (outputs[1] - 1) * window.stride + window.span - window.before
+    if start >= 0 and stop <= n:
+        return slice(start, stop)
+    return positions_read(np.arange(start, stop), n, boundary)
+
+
+def holds(dtype: np.dtype, value: float) -> bool:
     """Return whether an image of `dtype` can hold `value` as it is."""
     if dtype.kind == "f":
         return True

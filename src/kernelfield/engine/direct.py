@@ -1,4 +1,6 @@
-"""Valid cross-correlation by sliding products.
+"""Valid cross-correlation by sliding products: our own machine code and, where that does not run, a Halide pipeline.
+
+Both give the same bits. This is the pipeline; `kernelfield.engine.x86.sliding` is the other.
 
 One pipeline serves every kernel shape: it is compiled once for a pair of types, and takes the extents of the
 kernel at run time. An output is ``acc = kernel[a, b] * image[i + a, j + b] + acc`` over the kernel in row-major
@@ -12,6 +14,7 @@ stays in registers. Each image row that it needs is loaded once for a kernel col
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.engine import _halide
+from kernelfield.engine.choice import engine
+from kernelfield.engine.x86.numbers import serves
+
+if sys.platform == "linux":
+    from kernelfield.engine.x86 import calls
 
 ROWS = 4
 VECTORS = 2
@@ -47,6 +55,9 @@ def correlate(image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any], bias
     NaN and infinities reach exactly the outputs whose window holds them.
     """
     if out.size == 0:
+        return
+    if engine().native and serves(image.dtype, out.dtype, out.dtype):
+        calls.sliding(image, kernel[None], out[:, None], out.dtype, np.array([bias]))
         return
     pipeline = _halide.compiled(_build, image.dtype, out.dtype)
     kh, kw = kernel.shape

@@ -73,7 +73,7 @@ def plan_layer(
     )
     output = (image_shape[0], weights_shape[0], rows, columns)
     cost = math.prod(output) * math.prod(weights_shape[1:])
-    method, reason = engine()
+    method, reason, _ = engine()
     if method == "direct":
         compiled, matrix = _nanoseconds(operation, image_shape, weights_shape, output, stride, dilation, groups)
         method = "halide" if compiled <= matrix else "portable"

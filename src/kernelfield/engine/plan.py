@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from kernelfield.engine import border, cost, direct, lags, portable, separable, spectral
-from kernelfield.engine.choice import engine
+from kernelfield.engine.choice import Engine, engine
 from kernelfield.engine.low_rank import Factors, factors
+from kernelfield.engine.rounding import Finish, finished
+from kernelfield.engine.x86.numbers import serves
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Boundary, Window
+
+if sys.platform == "linux":
+    from kernelfield.engine.x86 import calls
 
 #: What can be asked for.
 METHODS = ("direct", "separable", "spectral")
@@ -31,14 +38,16 @@ class Plan:
         The file of the engine that does the work: one of `METHODS`, or ``"portable"`` where nothing can be compiled.
     image_shape, kernel_shape, output_shape : tuple of int
         Shapes (N, H, W), (kh, kw) and (N, OH, OW).
-    dtype, output_dtype : str
-        Of the image and of the result.
+    dtype, output_dtype, sums : str
+        Dtypes of the image, of the result, and of the sums.
     cost : int
         Multiply-adds of the definition.
     milliseconds : float
         What a model of the time expects one thread to take, on the machine it was fitted to; nan for ``"portable"``.
     reason : str
         Why this method.
+    native : bool
+        Whether the machine code of `kernelfield.engine.x86` is in use, as far as it goes.
     factors : Factors or None
         For ``"separable"``.
     """
@@ -49,9 +58,11 @@ class Plan:
     output_shape: tuple[int, int, int]
     dtype: str
     output_dtype: str
+    sums: str
     cost: int
     milliseconds: float
     reason: str
+    native: bool = False
     factors: Factors | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
@@ -79,7 +90,8 @@ def plan(
         One of `METHODS`; by default the one that a model of the time finds fastest.
     """
     size = kernel.shape[0], kernel.shape[1]
-    return improved(plan_by_shape(image_shape, size, dtype, output_dtype, windows, *engine()), kernel, method)
+    base = plan_by_shape(image_shape, size, dtype, output_dtype, output_dtype, windows, engine())
+    return improved(base, kernel, method)
 
 
 def improved(base: Plan, kernel: np.ndarray, method: str | None = None) -> Plan:
@@ -92,7 +104,7 @@ def improved(base: Plan, kernel: np.ndarray, method: str | None = None) -> Plan:
         return _asked(base, kernel, method)
     if base.milliseconds < _WORTH_A_LOOK or min(base.kernel_shape) == 1:
         return base
-    most = cost.most_terms(base.output_shape, base.kernel_shape)
+    most = cost.most_terms(base.output_shape, base.kernel_shape, base.native)
     plans = [base]
     if most and (found := factors(np.asarray(kernel, np.float64), most)):
         plans.append(_with(base, "separable", f"rank {found.terms}", found))
@@ -112,11 +124,16 @@ def _asked(base: Plan, kernel: np.ndarray, method: str) -> Plan:
 
 
 def _with(base: Plan, method: str, reason: str, found: Factors | None = None) -> Plan:
-    itemsize = np.dtype(base.output_dtype).itemsize
     terms = found.terms if found else 0
-    time = cost.nanoseconds(method, base.output_shape, base.kernel_shape, itemsize, terms) / 1e6
+    time = _milliseconds(method, base.output_shape, base.kernel_shape, base.sums, terms, base.native)
     reason = f"{reason}, about {time:.2g} ms of one thread"
     return replace(base, method=method, reason=reason, milliseconds=time, factors=found)
+
+
+def _milliseconds(
+    method: str, output: tuple[int, int, int], kernel: tuple[int, int], sums: str, terms: int, native: bool
+) -> float:
+    return cost.nanoseconds(method, output, kernel, np.dtype(sums).itemsize, terms, native) / 1e6
 
 
 def plan_by_shape(
@@ -124,24 +141,66 @@ def plan_by_shape(
     kernel_shape: tuple[int, ...],
     dtype: np.dtype,
     output_dtype: np.dtype,
+    sums: np.dtype,
     windows: tuple[Window, Window],
-    method: str,
-    reason: str,
+    chosen: Engine,
 ) -> Plan:
     """Return the plan by an engine, for any weights of a shape."""
+    method, reason, native = chosen
     rows, columns = (w.output_size(n) for w, n in zip(windows, image_shape[1:]))
     output, size = (image_shape[0], rows, columns), (kernel_shape[0], kernel_shape[1])
     time = math.nan
     if method == "direct":
-        time = cost.nanoseconds(method, output, size, output_dtype.itemsize, 0) / 1e6
+        time = _milliseconds(method, output, size, sums.name, 0, native)
         reason = f"sliding products, about {time:.2g} ms of one thread"
-    return Plan(
-        method, image_shape, size, output, str(dtype), str(output_dtype), math.prod((*output, *size)), time, reason
+    macs = math.prod((*output, *size))
+    return Plan(method, image_shape, size, output, dtype.name, output_dtype.name, sums.name, macs, time, reason, native)
+
+
+def method_of(plan: Plan, finish: Finish | None = None) -> border.Method:
+    """Return what writes the finished cross-correlation where the window fits; by default it is stored as it is.
+
+    It takes images (N, H, W), a kernel (kh, kw) and `out` (N, OH, OW); for kernels (n, kh, kw) `out` is (N, n, OH, OW).
+    Images (N, H, W, C) have interleaved channels, and so has `out`.
+    """
+    return partial(_execute, plan, finish or Finish(np.dtype(plan.sums)))
+
+
+def _execute(plan: Plan, finish: Finish, image: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
+    if out.size == 0:
+        return
+    if plan.native and plan.method != "spectral" and serves(image.dtype, finish.sums, out.dtype):
+        step = 1
+        if image.ndim == 4:
+            step, image, out = image.shape[3], _lines(image), _lines(out)
+        if plan.factors is not None:
+            calls.passes(image, plan.factors, out, finish.sums, finish.bias, finish.scale, step)
+            return
+        one = kernel.ndim == 2
+        results = out[:, None] if one else out
+        calls.sliding(image, kernel[None] if one else kernel, results, finish.sums, finish.bias, finish.scale, step)
+    elif image.ndim == 4:
+        for c in range(image.shape[3]):
+            result = np.empty(out.shape[:3], out.dtype)
+            _execute(plan, finish, np.ascontiguousarray(image[..., c]), kernel, result)
+            out[..., c] = result
+    elif kernel.ndim == 3:
+        for o, weights in enumerate(kernel):
+            bias = None if finish.bias is None else finish.bias[o : o + 1]
+            _execute(plan, replace(finish, bias=bias), image, weights, out[:, o])
+    else:
+        finished(_method(plan), finish, image, kernel, out)
+
+
+def _lines(array: np.ndarray) -> np.ndarray:
+    """Return the view (N, H, W * C) of an array (N, H, W, C) with interleaved channels."""
+    shape, strides = array.shape, array.strides
+    return np.lib.stride_tricks.as_strided(
+        array, (*shape[:2], shape[2] * shape[3]), (*strides[:2], array.itemsize), subok=False
     )
 
 
-def method_of(plan: Plan) -> border.Method:
-    """Return what writes the cross-correlation of images (N, H, W) where the window fits."""
+def _method(plan: Plan) -> Any:
     if plan.method == "separable":
         assert plan.factors is not None
         return partial(separable.correlate, plan.factors)
@@ -156,9 +215,10 @@ def run(
     windows: tuple[Window, Window],
     boundary: Boundary,
     cval: float,
+    finish: Finish | None = None,
 ) -> None:
-    """Execute `plan`: write the cross-correlation of `image` (N, H, W) with `kernel` into `out`."""
-    border.correlate(method_of(plan), image, kernel, out, windows, boundary, cval)
+    """Execute `plan`: write the finished cross-correlation into `out`; `method_of` says what arrays may be."""
+    border.correlate(method_of(plan, finish), image, kernel, out, windows, boundary, cval)
 
 
 def lag_products(

@@ -1,7 +1,9 @@
-"""Floats to the integers of a picture: scaled, rounded to nearest (halves to even), saturated; NaN becomes 0."""
+"""What becomes of sums: a bias is added, they are scaled and stored; integers are rounded and saturated."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,15 +16,57 @@ from kernelfield.engine.choice import engine
 _COMPILED = ("uint8", "uint16", "int16")
 # Elements of a task, and of what is left to NumPy because it is too little.
 _CHUNK = 1 << 15
+# Of sums that wait to be stored, where a method cannot store them itself.
+_WAITING = 1 << 22
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What becomes of sums.
+
+    Attributes
+    ----------
+    sums : dtype
+        In which they are taken: float32 or float64.
+    bias : ndarray, shape (kernels,), optional
+        Added first.
+    scale : float
+        A power of two, which integers are then multiplied by.
+    """
+
+    sums: np.dtype[Any]
+    bias: NDArray[Any] | None = None
+    scale: float = 1.0
+
+
+def finished(
+    method: Callable[..., None], finish: Finish, image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any]
+) -> None:
+    """Write what becomes of the sums of `method` with a kernel (kh, kw), by strips where they are not stored as is."""
+    bias = None if finish.bias is None else finish.sums.type(finish.bias[0])
+    if out.dtype == finish.sums:
+        method(image, kernel, out)
+        if bias is not None:
+            out += bias
+        return
+    rows = max(1, _WAITING // max(1, out.shape[2] * finish.sums.itemsize))
+    for n in range(out.shape[0]):
+        for start in range(0, out.shape[1], rows):
+            into = out[n, start : start + rows]
+            sums = np.empty((1, *into.shape), finish.sums)
+            method(image[n : n + 1, start : start + len(into) + kernel.shape[0] - 1], kernel, sums)
+            if bias is not None:
+                sums += bias
+            into[...] = rounded(sums[0], out.dtype, finish.scale) if out.dtype.kind != "f" else sums[0]
 
 
 def rounded(values: NDArray[Any], dtype: np.dtype[Any], scale: float = 1.0) -> NDArray[Any]:
-    """Return ``values * scale`` as integers of `dtype`; `values` may be overwritten.
+    """Return ``values * scale`` as integers of `dtype`: to nearest, halves to even, saturated; NaN becomes 0.
 
     Parameters
     ----------
     values : ndarray
-        ``float32`` or ``float64``.
+        ``float32`` or ``float64``; may be overwritten.
     dtype : dtype
         An integer type of at most 32 bits.
     scale : float

@@ -7,13 +7,19 @@ depend on tiles, threads, the batch or the place in the image.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.engine import _halide, direct
+from kernelfield.engine.choice import engine
 from kernelfield.engine.low_rank import Factors
+from kernelfield.engine.x86.numbers import serves
+
+if sys.platform == "linux":
+    from kernelfield.engine.x86 import calls
 
 ROWS = 4
 VECTORS = 4
@@ -36,6 +42,9 @@ def correlate(factors: Factors, image: NDArray[Any], kernel: NDArray[Any], out: 
         ``float32`` or ``float64``, with unit stride on the last axis. It must not overlap `image`.
     """
     if out.size == 0:
+        return
+    if engine().native and serves(image.dtype, out.dtype, out.dtype):
+        calls.passes(image, factors, out, out.dtype)
         return
     pipeline = _halide.compiled(_build, image.dtype, out.dtype)
     if out.shape[2] < pipeline.width or not (_halide.addressable(image) and _halide.addressable(out)):

@@ -1,0 +1,277 @@
+"""Call the code of `sliding` and `passes`: arrays and numbers to the words that a task reads, and tasks to threads."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernelfield.engine import _halide
+from kernelfield.engine._arguments import address_of, check_layout
+from kernelfield.engine._code import Code, system_function
+from kernelfield.engine._elf import PAGE, Image
+from kernelfield.engine.low_rank import Factors
+from kernelfield.engine.x86.passes import Passes
+from kernelfield.engine.x86.sliding import Sliding
+from kernelfield.engine.x86.task import FIELDS, Shape
+
+_Task = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+_ParallelFor = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p
+)
+# Pixels of a narrow image that are copied at a time.
+_COPIED = 1 << 20
+_IMAGE, _OUT, _WEIGHTS, _SCRATCH = (FIELDS.index(name) for name in ("image", "out", "weights", "scratch"))
+
+
+def sliding(
+    image: NDArray[Any],
+    kernels: NDArray[Any],
+    out: NDArray[Any],
+    sums: np.dtype[Any],
+    bias: NDArray[Any] | None = None,
+    scale: float = 1.0,
+    step: int = 1,
+) -> None:
+    """Write the cross-correlations of images with kernels.
+
+    ``out[n, o, i, j] = (sum over a, b of kernels[o, a, b] * image[n, i + a, j + step * b] + bias[o]) * scale``.
+
+    Parameters
+    ----------
+    image : ndarray, shape (N, H, W)
+        Native, with unit stride on the last axis.
+    kernels : ndarray, shape (C_out, kh, kw)
+        Cast to `sums`.
+    out : ndarray, shape (N, C_out, OH, OW)
+        Native, with unit stride on the last axis; integers are rounded and saturated, NaN becomes 0. It must not
+        overlap `image`.
+    sums : dtype
+        float32 or float64.
+    bias : ndarray, shape (C_out,), optional
+        Cast to `sums`.
+    scale : float
+        For integers only.
+    step : int
+        Channels that are interleaved along the last axis of `image` and `out`.
+    """
+    if out.shape[3] < 32 // sums.itemsize:
+        for part, result, wide in _widened(image, out, kernels.shape[1:], 32 // sums.itemsize, step):
+            sliding(part, kernels, wide, sums, bias, scale, step)
+            result[...] = wide[..., : out.shape[3]]
+        return
+    count, kh, kw = kernels.shape
+    weights = np.empty((count, kh * kw + 1), sums)
+    weights[:, :-1] = kernels.reshape(count, -1)
+    weights[:, -1] = 0 if bias is None else bias
+    _call(Sliding, (kh, kw), 1, image.dtype, out.shape, out.dtype, sums, scale, step)(image, weights, out)
+
+
+def passes(
+    image: NDArray[Any],
+    factors: Factors,
+    out: NDArray[Any],
+    sums: np.dtype[Any],
+    bias: NDArray[Any] | None = None,
+    scale: float = 1.0,
+    step: int = 1,
+) -> None:
+    """Do what `sliding` does with the sum of the products of columns and rows; `out` is (N, OH, OW)."""
+    terms, kh = factors.columns.shape
+    kw = factors.rows.shape[1]
+    if out.shape[2] < 32 // sums.itemsize:
+        for part, result, wide in _widened(image, out[:, None], (kh, kw), 32 // sums.itemsize, step):
+            passes(part, factors, wide[:, 0], sums, bias, scale, step)
+            result[...] = wide[..., : out.shape[2]]
+        return
+    weights = np.empty((1, terms * (kh + kw) + 1), sums)
+    weights[0, -1] = 0 if bias is None else bias[0]
+    weights[0, : terms * kh] = factors.columns.reshape(-1)
+    weights[0, terms * kh : -1] = factors.rows.reshape(-1)
+    into = out[:, None]
+    _call(Passes, (kh, kw), terms, image.dtype, into.shape, out.dtype, sums, scale, step)(image, weights, into)
+
+
+def _widened(
+    image: NDArray[Any], out: NDArray[Any], kernel: tuple[int, ...], lanes: int, step: int
+) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """Yield blocks of an image copied to wider rows, where their results go, and arrays for results as wide."""
+    reach = (kernel[1] - 1) * step
+    rows = max(1, _COPIED // (lanes + reach))
+    for n in range(out.shape[0]):
+        for y in range(0, out.shape[2], rows):
+            result = out[n : n + 1, :, y : y + rows]
+            high = result.shape[2] + kernel[0] - 1
+            part = np.zeros((1, high, lanes + reach), image.dtype)
+            source = image[n : n + 1, y : y + high, : out.shape[3] + reach]
+            part[:, :, : source.shape[2]] = source
+            yield part, result, np.empty((*result.shape[:3], lanes), out.dtype)
+
+
+def _tile(out: tuple[int, ...], lanes: int) -> tuple[int, int]:
+    """Return rows and registers of a tile that fits a result and wastes little of the last tile of a row."""
+    best = min((1, 2, 3), key=lambda v: (v * lanes > out[3], -(-out[3] // (v * lanes)) * (v + 0.6)))
+    return min(4, out[2]), best
+
+
+class _Call:
+    """A correlation of images with results of one shape, ready for arrays.
+
+    Parameters
+    ----------
+    writer : type
+        `Sliding` or `Passes`.
+    kernel : (int, int)
+        Rows and columns.
+    terms : int
+        Products of columns and rows, for `Passes`.
+    image, out, sums : dtype
+    shape : tuple of int
+        Of the results (N, C_out, OH, OW).
+    scale, step
+        As `sliding` takes them.
+    """
+
+    def __init__(
+        self,
+        writer: Any,
+        kernel: tuple[int, int],
+        terms: int,
+        image: np.dtype[Any],
+        shape: tuple[int, ...],
+        out: np.dtype[Any],
+        sums: np.dtype[Any],
+        scale: float,
+        step: int,
+    ) -> None:
+        count, kernels, height, width = shape
+        rows, vectors = _tile(shape, 32 // sums.itemsize)
+        self._function = function = _function(
+            writer, Shape(kernel, step, image.name, sums.name, out.name, rows, vectors)
+        )
+        products = terms * sum(kernel) if writer is Passes else kernel[0] * kernel[1]
+        strip = rows * _halide.items_per_task(-(-height // rows), rows * width * products * kernels)
+        strips = -(-height // strip)
+        self._tasks = count * strips
+        self._scratch = terms * function.scratch
+        limits = np.iinfo(out) if out.kind != "f" else None
+        numbers = (scale, 0, 0) if limits is None else (scale, int(limits.min), int(limits.max))
+        words = np.zeros((3, 2), np.float32) if sums.itemsize == 4 else np.zeros((3, 1))
+        words[:, 0] = numbers
+        scale_word, low, high = words.view(np.int64).ravel().tolist()
+        known = {
+            "kernels": kernels, "terms": terms, "rows": height, "last_row": height - rows, "columns": width,
+            "last_column": width - function.width, "strips": strips, "strip_rows": strip,
+            "scratch_task": self._scratch, "scale": scale_word, "low": low, "high": high,
+        }  # fmt: skip
+        self._known = [known.get(name, 0) for name in FIELDS]
+        self._free: list[_Words] = []
+
+    def __call__(self, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
+        try:
+            words = self._free.pop()  # one step of the interpreter: safe between threads
+        except IndexError:
+            words = self.words()
+        scratch = np.empty(self._tasks * self._scratch + 64, np.uint8) if self._scratch else weights
+        words.set(image, weights, out, scratch)
+        self.run(words)
+        self._free.append(words)
+
+    def words(self) -> _Words:
+        """Return memory for what tasks are told."""
+        return _Words(self._known)
+
+    def run(self, words: _Words) -> None:
+        """Do what the words say."""
+        if self._tasks == 1:
+            self._function.task(None, 0, words.address)
+        else:
+            _parallel_for()(None, self._function.address, 0, self._tasks, words.address)
+
+
+_call = lru_cache(maxsize=512)(_Call)
+
+
+class Ready:
+    """What `sliding` does with one kernel, again and again on the same memory, but for the results.
+
+    Parameters
+    ----------
+    image : ndarray, shape (N, H, W)
+    weights : ndarray, shape (1, kh * kw + 1)
+        The kernel and a bias.
+    kernel : tuple of int
+        Its rows and columns.
+    shape : tuple of int
+        Of the results (N, 1, OH, OW); C-contiguous, of the dtype of the weights.
+    """
+
+    def __init__(
+        self, image: NDArray[Any], weights: NDArray[Any], kernel: tuple[int, ...], shape: tuple[int, ...]
+    ) -> None:
+        dtype = weights.dtype
+        self._call = _call(Sliding, (kernel[0], kernel[1]), 1, image.dtype, shape, dtype, dtype, 1.0, 1)
+        self._words = self._call.words()
+        self._words.set(image, weights, np.empty(shape, dtype), weights)
+        self._memory = image, weights
+
+    def __call__(self, out: NDArray[Any]) -> None:
+        """Write the results."""
+        self._words.set_out(out)
+        self._call.run(self._words)
+
+
+class _Words:
+    """What the tasks of a call are told; the next call uses the memory again."""
+
+    def __init__(self, known: list[int]) -> None:
+        self._memory = ctypes.create_string_buffer(8 * len(known))
+        self._words: Any = memoryview(self._memory).cast("B").cast("q")
+        self.address = ctypes.addressof(self._memory)
+        for i, value in enumerate(known):
+            self._words[i] = value
+        self._steps: tuple[Any, ...] = ()
+
+    def set(self, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any], scratch: NDArray[Any]) -> None:
+        """Write where the arrays are, and their steps if those are new."""
+        words = self._words
+        words[_IMAGE], words[_OUT], words[_WEIGHTS] = address_of(image), address_of(out), address_of(weights)
+        words[_SCRATCH] = address_of(scratch) + 63 & -64
+        steps = image.strides, out.strides
+        if steps != self._steps:
+            words[_IMAGE + 1], words[_IMAGE + 2] = image.strides[1], image.strides[0]
+            words[_OUT + 1], words[_OUT + 2], words[_OUT + 3] = out.strides[2], out.strides[0], out.strides[1]
+            words[_WEIGHTS + 1] = weights.strides[0]
+            self._steps = steps
+
+    def set_out(self, out: NDArray[Any]) -> None:
+        """Write where the results go, laid out as before."""
+        self._words[_OUT] = address_of(out)
+
+
+class _Function:
+    """Code in memory."""
+
+    def __init__(self, written: Sliding | Passes) -> None:
+        check_layout()
+        size = -(-len(written.code) // PAGE) * PAGE
+        content = written.code + bytes(size - len(written.code))
+        self._code = Code(Image(content, (size, 0, 0), (), {}, {"task": 0}), system_function)
+        self.address = self._code.address("task")
+        self.task = _Task(self.address)
+        self.width, self.scratch = written.width, written.scratch
+
+
+@lru_cache(maxsize=512)
+def _function(writer: type[Sliding] | type[Passes], shape: Shape) -> _Function:
+    return _Function(writer(shape))
+
+
+@cache
+def _parallel_for() -> Any:
+    """Return the function of Halide's runtime that hands tasks to its threads."""
+    return _ParallelFor(_halide.runtime().address("halide_do_par_for"))

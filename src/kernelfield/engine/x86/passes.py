@@ -1,0 +1,210 @@
+"""Code that correlates images with a sum of products of a column and a row of weights, in two passes.
+
+A tile of rows is first correlated down into rows that stay in the cache, chunk by chunk of columns, and then along.
+Sums go over the weights in their order, one fused multiply-add a step, as in `kernelfield.engine.separable`.
+"""
+
+from __future__ import annotations
+
+from kernelfield.engine.x86.assembler import RAX, RCX, RDX, RSI, Memory
+from kernelfield.engine.x86.numbers import SIZES
+from kernelfield.engine.x86.task import (
+    BLOCK,
+    COUNT,
+    IMAGE,
+    IMAGE_STEP,
+    LINE,
+    OUT,
+    OUT_STEP,
+    RESULTS,
+    SPARE,
+    TAP,
+    TIMES,
+    WEIGHTS,
+    Shape,
+    Task,
+    X,
+)  # fmt: skip
+
+# Columns of a chunk: rows of so many, and of a tile, stay in the first-level cache.
+_CHUNK = 512
+# Weights of a row from which on every number that was loaded is used for several sums.
+_LONG = 12
+# Weights of a row that are written out one after another, and what a loop takes at a time of longer ones.
+_WRITTEN_OUT, _AT_A_TIME = 40, 8
+# Words on the stack: the results of the line, the chunk, its end, and the columns that the second pass reads.
+_OUT_LINE, _FIRST, _LAST, _READ, _MIDDLE = SPARE[:5]
+_MID = RSI
+
+
+class Passes(Task):
+    """The code for a shape. Weights are all columns, then all rows, then a bias."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._reach = (shape.kernel[1] - 1) * shape.step
+        # Bytes of a row between the passes, no multiple of a page.
+        self._pitch = -(-(_CHUNK + self._reach) * SIZES[shape.sums] // 64) * 64 + 64
+        self.scratch = shape.rows * self._pitch
+        super().__init__(shape)
+
+    def begin(self, index: int) -> None:
+        """Find the scratch memory of the task."""
+        asm = self.asm
+        asm.move(RCX, index)
+        asm.multiply(RCX, self.field("scratch_task"))
+        asm.compute("add", RCX, self.field("scratch"))
+        asm.store(_MIDDLE, RCX)
+
+    def tiles(self) -> None:
+        """Write the loop over chunks of a line of tiles."""
+        asm = self.asm
+        asm.move(LINE, RAX)
+        asm.multiply(LINE, IMAGE_STEP)
+        asm.compute("add", LINE, IMAGE)
+        asm.multiply(RAX, OUT_STEP)
+        asm.compute("add", RAX, RESULTS)
+        asm.store(_OUT_LINE, RAX)
+        asm.zero(RAX)
+        chunks = asm.here()
+        asm.store(_FIRST, RAX)
+        self.at_most(RAX, "last_column")
+        # From here on X is where the chunk begins.
+        asm.move(X, RAX)
+        asm.load(RCX, _FIRST)
+        asm.compute_number("add", RCX, _CHUNK)
+        self.at_most(RCX, "columns")
+        asm.compute("sub", RCX, X)
+        asm.store(_LAST, RCX)
+        asm.compute_number("add", RCX, self._reach)
+        asm.store(_READ, RCX)
+        self._down()
+        self._along()
+        asm.load(RAX, _FIRST)
+        asm.compute_number("add", RAX, _CHUNK)
+        asm.compute("cmp", RAX, self.field("columns"))
+        asm.jump(chunks, "less")
+
+    def _blocks(self, end: Memory) -> int:
+        """Begin a loop over blocks of columns up to `end`; RDX is where one begins, and is pushed. Return its top."""
+        asm = self.asm
+        asm.zero(RDX)
+        top = asm.here()
+        fits = asm.label()
+        asm.push(RDX)
+        asm.load(RAX, _below(end))
+        asm.compute_number("sub", RAX, self.width)
+        asm.compute("cmp", RDX, RAX)
+        asm.jump(fits, "less")
+        asm.move(RDX, RAX)
+        asm.bind(fits)
+        return top
+
+    def _next(self, top: int, end: Memory) -> None:
+        """End the loop that `_blocks` began."""
+        asm = self.asm
+        asm.pop(RDX)
+        asm.compute_number("add", RDX, self.width)
+        asm.compute("cmp", RDX, end)
+        asm.jump(top, "less")
+
+    def _down(self) -> None:
+        """Write the first pass over a chunk, for every term."""
+        asm, numbers, shape = self.asm, self.numbers, self.shape
+        asm.load(WEIGHTS, self.field("weights"))
+        asm.load(_MID, _MIDDLE)
+        asm.load(COUNT, self.field("terms"))
+        terms = asm.here()
+        asm.push(COUNT)
+        end = _below(_READ)
+        top = self._blocks(end)
+        asm.address(RAX, Memory(X, 0, RDX))
+        asm.address(BLOCK, Memory(LINE, 0, RAX, numbers.image_size))
+        self.products(1)
+        asm.address(RAX, Memory(_MID, 0, RDX, numbers.size))
+        for y, line in enumerate(self.sums):
+            for v, register in enumerate(line):
+                place = Memory(RAX, y * self._pitch + 32 * v)
+                asm.vector("vmovups_to", register, 0, place)
+        self._next(top, end)
+        asm.compute_number("add", WEIGHTS, shape.kernel[0] * numbers.size)
+        asm.compute_number("add", _MID, self.scratch)
+        asm.pop(COUNT)
+        asm.compute_number("sub", COUNT, 1)
+        asm.jump(terms, "not equal")
+
+    def _along(self) -> None:
+        """Write the second pass over a chunk. WEIGHTS is at the rows of weights."""
+        asm, numbers, shape = self.asm, self.numbers, self.shape
+        kw = shape.kernel[1]
+        top = self._blocks(_LAST)
+        asm.load(_MID, _below(_MIDDLE))
+        asm.address(_MID, Memory(_MID, 0, RDX, numbers.size))
+        asm.address(RAX, Memory(X, 0, RDX))
+        asm.load(OUT, _below(_OUT_LINE))
+        asm.address(OUT, Memory(OUT, 0, RAX, numbers.out_size))
+        self.no_sums()
+        asm.move(TAP, WEIGHTS)
+        asm.load(RAX, self.field("terms"))
+        terms = asm.here()
+        if kw > _LONG and shape.step == 1:
+            self._sharing(kw)
+        else:
+            self._plainly(kw)
+        asm.compute_number("add", _MID, self.scratch)
+        asm.compute_number("sub", RAX, 1)
+        asm.jump(terms, "not equal")
+        self.store(Memory(TAP))
+        self._next(top, _LAST)
+
+    def _plainly(self, kw: int) -> None:
+        """Write sums along rows, weight by weight."""
+        asm, numbers = self.asm, self.numbers
+        for b in range(kw):
+            numbers.broadcast(self.weight, Memory(TAP, b * numbers.size))
+            for y, line in enumerate(self.sums):
+                for v, register in enumerate(line):
+                    place = Memory(_MID, y * self._pitch + 32 * v + b * self.shape.step * numbers.size)
+                    numbers.multiply_add(register, self.weight, place)
+        asm.compute_number("add", TAP, kw * numbers.size)
+
+    def _sharing(self, kw: int) -> None:
+        """Write sums along rows, place by place: what was loaded there has a weight for each register of a row."""
+        asm, size = self.asm, self.numbers.size
+        first = self.numbers.lanes * (self.shape.vectors - 1)
+        loops = (kw - first) // _AT_A_TIME if kw > _WRITTEN_OUT else 0
+        moved = loops * _AT_A_TIME
+        for o in range(first):
+            self._place(o, kw)
+        if loops:
+            asm.number(TIMES, loops)
+            loop = asm.here()
+            for o in range(first, first + _AT_A_TIME):
+                self._place(o, kw)
+            for register in (TAP, _MID):
+                asm.compute_number("add", register, _AT_A_TIME * size)
+            asm.compute_number("sub", TIMES, 1)
+            asm.jump(loop, "not equal")
+        # The registers have moved on: places and weights are counted from where they are now.
+        for o in range(first, kw + first - moved):
+            self._place(o, kw - moved)
+        asm.compute_number("add", TAP, (kw - moved) * size)
+        if moved:
+            asm.compute_number("sub", _MID, moved * size)
+
+    def _place(self, o: int, kw: int) -> None:
+        """Write what the numbers `o` elements behind the first give to all sums."""
+        numbers = self.numbers
+        weights = {}
+        for v, register in enumerate(self.pixels):
+            if 0 <= o - numbers.lanes * v < kw:
+                weights[v] = register
+                numbers.broadcast(register, Memory(TAP, (o - numbers.lanes * v) * numbers.size))
+        for y, line in enumerate(self.sums):
+            self.asm.vector("vmovups", self.weight, 0, Memory(_MID, y * self._pitch + o * numbers.size))
+            for v, register in weights.items():
+                numbers.multiply_add(line[v], register, self.weight)
+
+
+def _below(place: Memory) -> Memory:
+    """Return where a word on the stack is after one more was pushed."""
+    return place._replace(offset=place.offset + 8)

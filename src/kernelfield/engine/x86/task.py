@@ -1,0 +1,248 @@
+"""What the code of `sliding` and `passes` shares: a task, the words that it is told, and a tile of sums in registers.
+
+A task is a strip of rows of one image, cut into tiles. The last tile of a row or of an image is moved inwards: some
+outputs are computed twice, with the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from kernelfield.engine.x86.assembler import (
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15,
+    RAX,
+    RBP,
+    RBX,
+    RCX,
+    RDI,
+    RDX,
+    RSI,
+    RSP,
+    Assembler,
+    Memory,
+)  # fmt: skip
+from kernelfield.engine.x86.numbers import Numbers
+
+#: What a task is told, in words of 64 bits: addresses, steps in bytes, sizes in elements, numbers.
+FIELDS = (
+    "image", "image_step", "image_batch", "out", "out_step", "out_batch", "out_kernel", "weights", "weights_kernel",
+    "kernels", "terms", "rows", "last_row", "columns", "last_column", "strips", "strip_rows", "scratch",
+    "scratch_task", "scale", "low", "high",
+)  # fmt: skip
+_AT = {name: 8 * i for i, name in enumerate(FIELDS)}
+
+# General registers: a tile and a row in the image, a tile of outputs, weights, and what steps they take.
+BLOCK, ROW, OUT, WEIGHTS, TAP = RDI, RAX, R10, R9, RCX
+IMAGE_STEP, OUT_STEP = R8, R11
+X, Y, END, TASK, LINE, TIMES, OUT_LINE, COUNT = RBX, R12, R13, R14, R15, RBP, RSI, RDX
+_SAVED = (RBX, RBP, R12, R13, R14, R15)
+# Words on the stack: where the image of the task and its results begin, and what `passes` keeps.
+IMAGE, RESULTS, *SPARE = (Memory(RSP, 8 * i) for i in range(9))
+
+# Columns of a kernel that are written out one after another, and columns of wider kernels that a loop takes at a time.
+_WRITTEN_OUT, _AT_A_TIME = 24, 8
+# Rows of a kernel that meet all rows of a tile: so many are written out, more are looped over.
+_FEW = 2
+
+
+class Shape(NamedTuple):
+    """What code is written for.
+
+    Attributes
+    ----------
+    kernel : (int, int)
+        Rows and columns.
+    step : int
+        Elements of the image from one column of the kernel to the next: the number of channels where they are
+        interleaved.
+    image, sums, out : str
+        Names of dtypes: of the image, of the sums (float32 or float64) and of the results.
+    rows, vectors : int
+        Of a tile.
+    """
+
+    kernel: tuple[int, int]
+    step: int
+    image: str
+    sums: str
+    out: str
+    rows: int
+    vectors: int
+
+
+class Task:
+    """The beginning of the code for a shape; a subclass writes what becomes of a line of tiles.
+
+    Attributes
+    ----------
+    code : bytes
+        The function ``int task(context, index, fields)``.
+    scratch : int
+        Bytes of memory that a task needs for each term.
+    """
+
+    scratch = 0
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.asm = Assembler()
+        self.numbers = Numbers(self.asm, shape.image, shape.sums, shape.out)
+        self.width = shape.vectors * self.numbers.lanes
+        # Vector registers: sums, then pixels; the last holds weights.
+        self.sums = [[y * shape.vectors + v for v in range(shape.vectors)] for y in range(shape.rows)]
+        used = shape.rows * shape.vectors
+        self.pixels = list(range(used, used + shape.vectors))
+        self.weight = 15
+        self._write()
+        self.code = self.asm.finished()
+
+    def tiles(self) -> None:
+        """Write what is done for a line of tiles; its row is in RAX."""
+        raise AssertionError("a subclass says it")
+
+    def _write(self) -> None:
+        asm = self.asm
+        for register in _SAVED:
+            asm.push(register)
+        asm.compute_number("sub", RSP, 8 * (len(SPARE) + 2))
+        asm.move(TASK, RDX)
+        asm.move_half(RAX, RSI)
+        self.begin(RAX)
+        asm.divide(self.field("strips"))  # the image in RAX, the strip in RDX
+        asm.load(Y, self.field("strip_rows"))
+        asm.move(END, Y)
+        asm.multiply(Y, RDX)
+        asm.compute("add", END, Y)
+        self.at_most(END, "rows")
+        for name, place in (("image", IMAGE), ("out", RESULTS)):
+            asm.load(RCX, self.field(f"{name}_batch"))
+            asm.multiply(RCX, RAX)
+            asm.compute("add", RCX, self.field(name))
+            asm.store(place, RCX)
+        asm.load(IMAGE_STEP, self.field("image_step"))
+        asm.load(OUT_STEP, self.field("out_step"))
+        loop, test = asm.label(), asm.label()
+        asm.jump(test)
+        asm.bind(loop)
+        asm.move(RAX, Y)
+        self.at_most(RAX, "last_row")
+        self.tiles()
+        asm.compute_number("add", Y, self.shape.rows)
+        asm.bind(test)
+        asm.compute("cmp", Y, END)
+        asm.jump(loop, "less")
+        asm.compute_number("add", RSP, 8 * (len(SPARE) + 2))
+        for register in reversed(_SAVED):
+            asm.pop(register)
+        asm.zero(RAX)
+        asm.clear_upper()
+        asm.give_back()
+
+    def begin(self, index: int) -> None:
+        """Write what comes first; the number of the task is in a register that must keep it."""
+
+    def field(self, name: str) -> Memory:
+        """Return where a word of the task is."""
+        return Memory(TASK, _AT[name])
+
+    def at_most(self, register: int, field: str) -> None:
+        """Write ``register = min(register, field)``."""
+        small = self.asm.label()
+        self.asm.compute("cmp", register, self.field(field))
+        self.asm.jump(small, "less")
+        self.asm.load(register, self.field(field))
+        self.asm.bind(small)
+
+    def no_sums(self) -> None:
+        """Make all sums of the tile 0."""
+        for register in (r for line in self.sums for r in line):
+            self.asm.vector("vxorps", register, register, register)
+
+    def products(self, columns: int) -> None:
+        """Write the sums of the tile at BLOCK over all rows and so many columns of the kernel, weights at WEIGHTS.
+
+        Each row of the image that the tile needs is loaded once for a column of the kernel, and feeds every output row
+        ``y`` with ``0 <= r - y < kh``.
+        """
+        asm, rows, kh = self.asm, self.shape.rows, self.shape.kernel[0]
+        self.no_sums()
+        asm.move(ROW, BLOCK)
+        asm.move(TAP, WEIGHTS)
+        full = max(0, kh - rows + 1)
+        r = 0
+        while r < kh + rows - 1:
+            fed = range(max(0, r - kh + 1), min(rows - 1, r) + 1)
+            if full > _FEW and r == rows - 1:
+                asm.number(TIMES, full)
+                loop = asm.here()
+                self._row(fed, columns)
+                asm.compute_number("sub", TIMES, 1)
+                asm.jump(loop, "not equal")
+                r += full
+            else:
+                self._row(fed, columns)
+                r += 1
+
+    def _row(self, fed: Iterable[int], columns: int) -> None:
+        """Write what a row of the image gives to the output rows `fed`, and go to the next."""
+        asm, numbers = self.asm, self.numbers
+        many = columns > _WRITTEN_OUT
+        across, rest = self.shape.step * numbers.image_size, columns
+        if many:
+            rest = columns % _AT_A_TIME
+            asm.push(ROW)
+            asm.push(TIMES)
+            asm.number(TIMES, columns // _AT_A_TIME)
+            loop = asm.here()
+            for b in range(_AT_A_TIME):
+                self._column(fed, columns, b * across, b * numbers.size)
+            asm.compute_number("add", TAP, _AT_A_TIME * numbers.size)
+            asm.compute_number("add", ROW, _AT_A_TIME * across)
+            asm.compute_number("sub", TIMES, 1)
+            asm.jump(loop, "not equal")
+        for b in range(rest):
+            self._column(fed, columns, b * across, b * numbers.size)
+        if rest:
+            asm.compute_number("add", TAP, rest * numbers.size)
+        if many:
+            asm.pop(TIMES)
+            asm.pop(ROW)
+        asm.compute("add", ROW, IMAGE_STEP)
+
+    def _column(self, fed: Iterable[int], columns: int, pixel: int, weight: int) -> None:
+        """Write the products of one column of the kernel with one row of the image."""
+        numbers = self.numbers
+        for v, register in enumerate(self.pixels):
+            numbers.load(register, Memory(ROW, pixel + v * numbers.lanes * numbers.image_size))
+        for y in fed:
+            numbers.broadcast(self.weight, Memory(TAP, weight - y * columns * numbers.size))
+            for register, pixels in zip(self.sums[y], self.pixels):
+                numbers.multiply_add(register, self.weight, pixels)
+
+    def store(self, bias: Memory) -> None:
+        """Write the results of the tile to OUT, which comes to stand below it."""
+        numbers = self.numbers
+        registers = [r for line in self.sums for r in line]
+        numbers.broadcast(self.weight, bias)
+        for register in registers:
+            numbers.add(register, register, self.weight)
+        spare = self.pixels[0]
+        if numbers.rounds:
+            for name, limit in (("scale", numbers.scale), ("high", numbers.least), ("low", numbers.greatest)):
+                numbers.broadcast(self.weight, self.field(name))
+                for register in registers:
+                    limit(register, register, self.weight)
+                    if name == "scale":
+                        numbers.without_nan(register, spare)
+        for line in self.sums:
+            for v, register in enumerate(line):
+                numbers.store(Memory(OUT, v * numbers.lanes * numbers.out_size), register, spare)
+            self.asm.compute("add", OUT, OUT_STEP)
