@@ -209,3 +209,43 @@ def test_many_threads_and_shapes_while_memory_is_collected():
     for worker in workers:
         worker.join()
     assert not wrong
+
+
+PADDED = {"constant": "constant", "nearest": "edge", "reflect": "symmetric", "mirror": "reflect", "wrap": "wrap"}
+
+
+@given(st.data())
+def test_borders_of_planes_and_of_channels_side_by_side(data):
+    draw = data.draw
+    dtype = draw(st.sampled_from(["uint8", "int16", "float32", "float64"]))
+    out_type = draw(st.sampled_from(["uint8", "int16", "float32", "float64"]))
+    boundary, mode = draw(st.sampled_from(sorted(PADDED))), draw(st.sampled_from(["same", "full"]))
+    channels, interleaved = draw(st.integers(1, 4)), draw(st.booleans())
+    high, wide = draw(st.integers(1, 20)), draw(st.integers(1, 150))
+    kh, kw = draw(st.integers(1, 12)), draw(st.integers(1, 12) | st.sampled_from([25, 40]))
+    cval = draw(st.sampled_from([0.0, 7.0, 2.5]))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    image = numbers(rng, dtype, (high, wide, channels))
+    planes = image.transpose(2, 0, 1) if interleaved else np.ascontiguousarray(image.transpose(2, 0, 1))
+    kernel = np.rint(rng.normal(scale=2, size=(kh, kw)))
+    result = kf.correlate(planes, kernel, mode=mode, boundary=boundary, cval=cval, dtype=out_type)
+    before = (kh // 2, kw // 2) if mode == "same" else (kh - 1, kw - 1)
+    pads = [(0, 0), *((b, n - 1 - b if mode == "same" else b) for b, n in zip(before, kernel.shape))]
+    options = {"constant_values": cval} if boundary == "constant" else {}
+    padded = np.pad(planes.astype(np.float64), pads, PADDED[boundary], **options)
+    total, size = definition(padded, kernel[None], np.zeros(1), 1)
+    error = (kernel.size + 2) * np.finfo("f4" if out_type == "float32" else "f8").eps * size[:, 0]
+    low, high = stored(total[:, 0] - error, out_type), stored(total[:, 0] + error, out_type)
+    assert ((low <= result) & (result <= high)).all()
+    if interleaved and channels > 1 and dtype != "float64":
+        assert result.transpose(1, 2, 0).flags.c_contiguous or result.shape[-1] == 1
+
+
+@pytest.mark.parametrize("boundary", sorted(PADDED))
+def test_one_call_for_all_of_an_image_gives_the_bits_of_pieces(boundary, monkeypatch):
+    rng = np.random.default_rng(0)
+    image, kernel = rng.normal(size=(300, 401)).astype("f4"), rng.normal(size=(6, 31))
+    whole = kf.correlate(image, kernel, boundary=boundary, cval=0.3, mode="full", method="direct")
+    monkeypatch.setenv("KERNELFIELD_ENGINE", "halide")
+    pieces = kf.correlate(image, kernel, boundary=boundary, cval=0.3, mode="full", method="direct")
+    np.testing.assert_array_equal(whole, pieces)

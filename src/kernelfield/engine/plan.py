@@ -14,6 +14,7 @@ from kernelfield.engine import border, cost, direct, lags, portable, separable, 
 from kernelfield.engine.choice import Engine, engine
 from kernelfield.engine.low_rank import Factors, factors
 from kernelfield.engine.rounding import Finish, finished
+from kernelfield.engine.x86.ends import Border
 from kernelfield.engine.x86.numbers import serves
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Boundary, Window
@@ -169,16 +170,12 @@ def method_of(plan: Plan, finish: Finish | None = None) -> border.Method:
 def _execute(plan: Plan, finish: Finish, image: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
     if out.size == 0:
         return
-    if plan.native and plan.method != "spectral" and serves(image.dtype, finish.sums, out.dtype):
-        step = 1
-        if image.ndim == 4:
-            step, image, out = image.shape[3], _lines(image), _lines(out)
-        if plan.factors is not None:
+    if _is_native(plan, finish, image, out):
+        if plan.factors is None:
+            _sliding(finish, image, kernel, out)
+        else:
+            step, image, out = _lines(image, out)
             calls.passes(image, plan.factors, out, finish.sums, finish.bias, finish.scale, step)
-            return
-        one = kernel.ndim == 2
-        results = out[:, None] if one else out
-        calls.sliding(image, kernel[None] if one else kernel, results, finish.sums, finish.bias, finish.scale, step)
     elif image.ndim == 4:
         for c in range(image.shape[3]):
             result = np.empty(out.shape[:3], out.dtype)
@@ -192,12 +189,35 @@ def _execute(plan: Plan, finish: Finish, image: np.ndarray, kernel: np.ndarray, 
         finished(_method(plan), finish, image, kernel, out)
 
 
-def _lines(array: np.ndarray) -> np.ndarray:
-    """Return the view (N, H, W * C) of an array (N, H, W, C) with interleaved channels."""
-    shape, strides = array.shape, array.strides
-    return np.lib.stride_tricks.as_strided(
-        array, (*shape[:2], shape[2] * shape[3]), (*strides[:2], array.itemsize), subok=False
+def _is_native(plan: Plan, finish: Finish, image: np.ndarray, out: np.ndarray) -> bool:
+    return plan.native and plan.method != "spectral" and serves(image.dtype, finish.sums, out.dtype)
+
+
+def _sliding(
+    finish: Finish,
+    image: np.ndarray,
+    kernel: np.ndarray,
+    out: np.ndarray,
+    around: Border | None = None,
+) -> bool:
+    """Run our own code, on an extended image where it is said what is around it; return whether it could."""
+    step, image, out = _lines(image, out)
+    kernels, results = (kernel[None], out[:, None]) if kernel.ndim == 2 else (kernel, out)
+    return calls.sliding(image, kernels, results, finish.sums, finish.bias, finish.scale, step, around)
+
+
+def _lines(*arrays: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return the number of interleaved channels, and image and result with rows of all of them."""
+    image, out = arrays
+    if image.ndim < 4:
+        return 1, image, out
+    lines = (
+        np.lib.stride_tricks.as_strided(
+            a, (*a.shape[:2], a.shape[2] * a.shape[3]), (*a.strides[:2], a.itemsize), subok=False
+        )
+        for a in arrays
     )
+    return image.shape[3], *lines
 
 
 def _method(plan: Plan) -> Any:
@@ -218,7 +238,30 @@ def run(
     finish: Finish | None = None,
 ) -> None:
     """Execute `plan`: write the finished cross-correlation into `out`; `method_of` says what arrays may be."""
-    border.correlate(method_of(plan, finish), image, kernel, out, windows, boundary, cval)
+    finish = finish or Finish(np.dtype(plan.sums))
+    if not _runs_whole(plan, finish, image, kernel, out, windows, boundary, cval):
+        border.correlate(method_of(plan, finish), image, kernel, out, windows, boundary, cval)
+
+
+def _runs_whole(
+    plan: Plan,
+    finish: Finish,
+    image: np.ndarray,
+    kernel: np.ndarray,
+    out: np.ndarray,
+    windows: tuple[Window, Window],
+    boundary: Boundary,
+    cval: float,
+) -> bool:
+    """Run our own code on an extended image, borders and all; return whether it could."""
+    if not out.size or plan.factors is not None or not any(w.before or w.after for w in windows):
+        return False
+    if not (_is_native(plan, finish, image, out) and border.holds(image.dtype, cval)):
+        return False
+    around = Border((windows[0].before, windows[1].before), boundary, cval)
+    if boundary != "constant":
+        return _sliding(finish, image, kernel, out, around)
+    return all(_sliding(finish, image[n : n + 1], kernel, out[n : n + 1], around) for n in range(len(image)))
 
 
 def lag_products(

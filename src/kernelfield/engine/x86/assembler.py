@@ -70,7 +70,6 @@ _VECTOR = {
     "vxorps": _Vector(_NONE, _0F, 0x57),
     # Stores: the register is the source.
     "vmovd_to": _Vector(_66, _0F, 0x7E),
-    "vmovntps_to": _Vector(_NONE, _0F, 0x2B),
     "vmovq_to": _Vector(_66, _0F, 0xD6),
     "vmovups_to": _Vector(_NONE, _0F, 0x11),
 }
@@ -191,9 +190,22 @@ class Assembler:
         """Leave the upper halves of the vector registers clean (``vzeroupper``)."""
         self.code += b"\xc5\xf8\x77"
 
-    def finish_stores(self) -> None:
-        """Wait until all stores past the caches are seen (``sfence``)."""
-        self.code += b"\x0f\xae\xf8"
+    def call(self, label: int) -> None:
+        """Call what is at a label."""
+        self.code += b"\xe8"
+        self._jumps.append((len(self.code), label))
+        self.code += bytes(4)
+
+    def move_element(self, size: int, register: int, source: Memory, target: Memory) -> None:
+        """Copy 1, 2, 4 or 8 bytes by way of one of the first four registers."""
+        for opcode, place in ((0x8A, source), (0x88, target)):
+            wide = size == 8
+            rex = 0x40 | wide << 3 | ((place.by or 0) >> 3) << 1 | place.base >> 3
+            self.code += (b"\x66" if size == 2 else b"") + bytes((rex, opcode | (size > 1))) + _place(register, place)
+
+    def load_signed_half(self, register: int, source: Memory) -> None:
+        """Load 32 bits and extend their sign."""
+        self._general(0x63, register, source)
 
     def give_back(self) -> None:
         """Return from the function."""

@@ -15,9 +15,11 @@ from kernelfield.engine._arguments import address_of, check_layout
 from kernelfield.engine._code import Code, system_function
 from kernelfield.engine._elf import PAGE, Image
 from kernelfield.engine.low_rank import Factors
+from kernelfield.engine.x86.ends import Border, Ends, ends
 from kernelfield.engine.x86.passes import Passes
 from kernelfield.engine.x86.sliding import Sliding
 from kernelfield.engine.x86.task import FIELDS, Shape
+from kernelfield.geometry import positions_read
 
 _Task = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 _ParallelFor = ctypes.CFUNCTYPE(
@@ -25,7 +27,9 @@ _ParallelFor = ctypes.CFUNCTYPE(
 )
 # Pixels of a narrow image that are copied at a time.
 _COPIED = 1 << 20
-_IMAGE, _OUT, _WEIGHTS, _SCRATCH = (FIELDS.index(name) for name in ("image", "out", "weights", "scratch"))
+_IMAGE, _TABLE, _OUT, _WEIGHTS, _SCRATCH = (
+    FIELDS.index(name) for name in ("image", "table", "out", "weights", "scratch")
+)
 
 
 def sliding(
@@ -36,7 +40,8 @@ def sliding(
     bias: NDArray[Any] | None = None,
     scale: float = 1.0,
     step: int = 1,
-) -> None:
+    border: Border | None = None,
+) -> bool:
     """Write the cross-correlations of images with kernels.
 
     ``out[n, o, i, j] = (sum over a, b of kernels[o, a, b] * image[n, i + a, j + step * b] + bias[o]) * scale``.
@@ -58,17 +63,29 @@ def sliding(
         For integers only.
     step : int
         Channels that are interleaved along the last axis of `image` and `out`.
+    border : Border, optional
+        The image is extended so.
+
+    Returns
+    -------
+    bool
+        False if nothing was done, because the image is too small for that border.
     """
-    if out.shape[3] < 32 // sums.itemsize:
+    if border is None and out.shape[3] < 32 // sums.itemsize:
         for part, result, wide in _widened(image, out, kernels.shape[1:], 32 // sums.itemsize, step):
             sliding(part, kernels, wide, sums, bias, scale, step)
             result[...] = wide[..., : out.shape[3]]
-        return
+        return True
     count, kh, kw = kernels.shape
+    size = image.shape[1], image.shape[2]
+    call = _call(Sliding, (kh, kw), 0, size, image.dtype, out.shape, out.dtype, sums, scale, step, border)
+    if call is None or (border is not None and border.boundary == "constant" and len(image) > 1):
+        return False
     weights = np.empty((count, kh * kw + 1), sums)
     weights[:, :-1] = kernels.reshape(count, -1)
     weights[:, -1] = 0 if bias is None else bias
-    _call(Sliding, (kh, kw), 1, image.dtype, out.shape, out.dtype, sums, scale, step)(image, weights, out)
+    call(image, weights, out)
+    return True
 
 
 def passes(
@@ -93,7 +110,10 @@ def passes(
     weights[0, : terms * kh] = factors.columns.reshape(-1)
     weights[0, terms * kh : -1] = factors.rows.reshape(-1)
     into = out[:, None]
-    _call(Passes, (kh, kw), terms, image.dtype, into.shape, out.dtype, sums, scale, step)(image, weights, into)
+    size = image.shape[1], image.shape[2]
+    call = _call(Passes, (kh, kw), terms, size, image.dtype, into.shape, out.dtype, sums, scale, step, None)
+    assert call is not None
+    call(image, weights, into)
 
 
 def _widened(
@@ -123,50 +143,54 @@ class _Call:
 
     Parameters
     ----------
-    writer : type
-        `Sliding` or `Passes`.
-    kernel : (int, int)
-        Rows and columns.
+    function : _Function
+        Written for these.
+    size : (int, int)
+        Of images.
+    shape : tuple of int
+        Of results (N, C_out, OH, OW).
     terms : int
         Products of columns and rows, for `Passes`.
-    image, out, sums : dtype
-    shape : tuple of int
-        Of the results (N, C_out, OH, OW).
-    scale, step
-        As `sliding` takes them.
+    scale : float
+        As `sliding` takes it.
+    border : Border
+    ends : Ends
+        What happens where rows end.
     """
 
     def __init__(
         self,
-        writer: Any,
-        kernel: tuple[int, int],
-        terms: int,
-        image: np.dtype[Any],
+        function: _Function,
+        size: tuple[int, int],
         shape: tuple[int, ...],
-        out: np.dtype[Any],
-        sums: np.dtype[Any],
+        terms: int,
         scale: float,
-        step: int,
+        border: Border,
+        ends: Ends,
     ) -> None:
         count, kernels, height, width = shape
-        rows, vectors = _tile(shape, 32 // sums.itemsize)
-        self._function = function = _function(
-            writer, Shape(kernel, step, image.name, sums.name, out.name, rows, vectors)
-        )
-        products = terms * sum(kernel) if writer is Passes else kernel[0] * kernel[1]
+        written = function.shape
+        rows, (kh, kw) = written.rows, written.kernel
+        self._function, self._size, self._border = function, size, border
+        self._dtype = np.dtype(written.image)
+        products = kh * kw if terms == 0 else terms * (kh + kw)
         strip = rows * _halide.items_per_task(-(-height // rows), rows * width * products * kernels)
-        strips = -(-height // strip)
-        self._tasks = count * strips
-        self._scratch = terms * function.scratch
-        limits = np.iinfo(out) if out.kind != "f" else None
+        self._tasks = count * -(-height // strip)
+        self._scratch = max(terms, 1) * function.scratch
+        positions = np.arange(-border.before[0], height + kh - 1 - border.before[0])
+        self._reads = positions_read(positions, size[0], border.boundary)
+        self._shift = border.before[1] * written.step * self._dtype.itemsize
+        limits = np.iinfo(written.out) if "int" in written.out else None
         numbers = (scale, 0, 0) if limits is None else (scale, int(limits.min), int(limits.max))
-        words = np.zeros((3, 2), np.float32) if sums.itemsize == 4 else np.zeros((3, 1))
+        words = np.zeros((3, 2), np.float32) if written.sums == "float32" else np.zeros((3, 1))
         words[:, 0] = numbers
         scale_word, low, high = words.view(np.int64).ravel().tolist()
+        self._pairs = ends.pairs
         known = {
-            "kernels": kernels, "terms": terms, "rows": height, "last_row": height - rows, "columns": width,
-            "last_column": width - function.width, "strips": strips, "strip_rows": strip,
-            "scratch_task": self._scratch, "scale": scale_word, "low": low, "high": high,
+            "kernels": kernels, "terms": terms, "rows": height, "last_row": height - rows, "width": width,
+            "first": ends.first, "columns": ends.last, "last_column": ends.last - function.width,
+            "strips": -(-height // strip), "strip_rows": strip, "scratch_task": self._scratch,
+            "scale": scale_word, "low": low, "high": high, "pairs": address_of(self._pairs), **ends.fields,
         }  # fmt: skip
         self._known = [known.get(name, 0) for name in FIELDS]
         self._free: list[_Words] = []
@@ -176,14 +200,18 @@ class _Call:
             words = self._free.pop()  # one step of the interpreter: safe between threads
         except IndexError:
             words = self.words()
-        scratch = np.empty(self._tasks * self._scratch + 64, np.uint8) if self._scratch else weights
+        scratch = weights
+        if self._scratch:
+            scratch = np.empty(self._tasks * self._scratch + 64, np.uint8)
+            if self._function.shape.edge and self._border.boundary == "constant":
+                scratch[: scratch.size & -8].view(self._dtype)[...] = self._border.cval
         words.set(image, weights, out, scratch)
         self.run(words)
         self._free.append(words)
 
     def words(self) -> _Words:
         """Return memory for what tasks are told."""
-        return _Words(self._known)
+        return _Words(self._known, self._reads, self._shift, self._size[1], self._border)
 
     def run(self, words: _Words) -> None:
         """Do what the words say."""
@@ -193,7 +221,29 @@ class _Call:
             _parallel_for()(None, self._function.address, 0, self._tasks, words.address)
 
 
-_call = lru_cache(maxsize=512)(_Call)
+@lru_cache(maxsize=512)
+def _call(
+    writer: Any,
+    kernel: tuple[int, int],
+    terms: int,
+    size: tuple[int, int],
+    image: np.dtype[Any],
+    shape: tuple[int, ...],
+    out: np.dtype[Any],
+    sums: np.dtype[Any],
+    scale: float,
+    step: int,
+    border: Border | None,
+) -> _Call | None:
+    """Return the call for these; None where rows are too short for the border."""
+    rows, vectors = _tile(shape, 32 // sums.itemsize)
+    width = vectors * 32 // sums.itemsize
+    around = border or Border()
+    found = ends(size[1], shape[3], width, (kernel[1] - 1) * step, step, image.itemsize, around)
+    if found is None:
+        return None
+    function = _function(writer, Shape(kernel, step, image.name, sums.name, out.name, rows, vectors, found.edge))
+    return _Call(function, size, shape, terms, scale, around, found)
 
 
 class Ready:
@@ -213,9 +263,11 @@ class Ready:
     def __init__(
         self, image: NDArray[Any], weights: NDArray[Any], kernel: tuple[int, ...], shape: tuple[int, ...]
     ) -> None:
-        dtype = weights.dtype
-        self._call = _call(Sliding, (kernel[0], kernel[1]), 1, image.dtype, shape, dtype, dtype, 1.0, 1)
-        self._words = self._call.words()
+        dtype, size = weights.dtype, (image.shape[1], image.shape[2])
+        call = _call(Sliding, (kernel[0], kernel[1]), 0, size, image.dtype, shape, dtype, dtype, 1.0, 1, None)
+        assert call is not None
+        self._call = call
+        self._words = call.words()
         self._words.set(image, weights, np.empty(shape, dtype), weights)
         self._memory = image, weights
 
@@ -228,25 +280,37 @@ class Ready:
 class _Words:
     """What the tasks of a call are told; the next call uses the memory again."""
 
-    def __init__(self, known: list[int]) -> None:
+    def __init__(self, known: list[int], reads: NDArray[Any], shift: int, columns: int, border: Border) -> None:
         self._memory = ctypes.create_string_buffer(8 * len(known))
         self._words: Any = memoryview(self._memory).cast("B").cast("q")
         self.address = ctypes.addressof(self._memory)
         for i, value in enumerate(known):
             self._words[i] = value
+        self._reads, self._shift, self._columns, self._cval = reads, shift, columns, border.cval
+        self._outside = reads < 0
+        self._constant = bool(self._outside.any())
+        self._line: NDArray[Any] | None = None
+        self._table = np.zeros(len(reads), np.int64)
+        self._words[_TABLE] = address_of(self._table)
         self._steps: tuple[Any, ...] = ()
 
     def set(self, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any], scratch: NDArray[Any]) -> None:
         """Write where the arrays are, and their steps if those are new."""
-        words = self._words
-        words[_IMAGE], words[_OUT], words[_WEIGHTS] = address_of(image), address_of(out), address_of(weights)
+        words, address = self._words, address_of(image)
+        words[_IMAGE] = address - self._shift
+        words[_OUT], words[_WEIGHTS] = address_of(out), address_of(weights)
         words[_SCRATCH] = address_of(scratch) + 63 & -64
         steps = image.strides, out.strides
         if steps != self._steps:
-            words[_IMAGE + 1], words[_IMAGE + 2] = image.strides[1], image.strides[0]
+            np.multiply(self._reads, image.strides[1], out=self._table)
+            words[_IMAGE + 1] = image.strides[0]
             words[_OUT + 1], words[_OUT + 2], words[_OUT + 3] = out.strides[2], out.strides[0], out.strides[1]
             words[_WEIGHTS + 1] = weights.strides[0]
             self._steps = steps
+        if self._constant:
+            if self._line is None:
+                self._line = np.full(self._columns, self._cval, image.dtype)
+            self._table[self._outside] = address_of(self._line) - address
 
     def set_out(self, out: NDArray[Any]) -> None:
         """Write where the results go, laid out as before."""
@@ -260,6 +324,7 @@ class _Function:
         check_layout()
         size = -(-len(written.code) // PAGE) * PAGE
         content = written.code + bytes(size - len(written.code))
+        self.shape = written.shape
         self._code = Code(Image(content, (size, 0, 0), (), {}, {"task": 0}), system_function)
         self.address = self._code.address("task")
         self.task = _Task(self.address)

@@ -7,21 +7,19 @@ Sums go over the weights in their order, one fused multiply-add a step, as in `k
 from __future__ import annotations
 
 from kernelfield.engine.x86.assembler import RAX, RCX, RDX, RSI, Memory
-from kernelfield.engine.x86.numbers import SIZES
 from kernelfield.engine.x86.task import (
     BLOCK,
     COUNT,
     IMAGE,
-    IMAGE_STEP,
     LINE,
     OUT,
     OUT_STEP,
     RESULTS,
     SPARE,
+    TABLE,
     TAP,
     TIMES,
     WEIGHTS,
-    Shape,
     Task,
     X,
 )  # fmt: skip
@@ -40,12 +38,12 @@ _MID = RSI
 class Passes(Task):
     """The code for a shape. Weights are all columns, then all rows, then a bias."""
 
-    def __init__(self, shape: Shape) -> None:
-        self._reach = (shape.kernel[1] - 1) * shape.step
-        # Bytes of a row between the passes, no multiple of a page.
-        self._pitch = -(-(_CHUNK + self._reach) * SIZES[shape.sums] // 64) * 64 + 64
-        self.scratch = shape.rows * self._pitch
-        super().__init__(shape)
+    def prepare(self) -> None:
+        """Say how much scratch memory a task needs: a tile of rows between the passes."""
+        self._reach = (self.shape.kernel[1] - 1) * self.shape.step
+        # No multiple of a page.
+        self._pitch = -(-(_CHUNK + self._reach) * self.numbers.size // 64) * 64 + 64
+        self.scratch = self.shape.rows * self._pitch
 
     def begin(self, index: int) -> None:
         """Find the scratch memory of the task."""
@@ -58,9 +56,6 @@ class Passes(Task):
     def tiles(self) -> None:
         """Write the loop over chunks of a line of tiles."""
         asm = self.asm
-        asm.move(LINE, RAX)
-        asm.multiply(LINE, IMAGE_STEP)
-        asm.compute("add", LINE, IMAGE)
         asm.multiply(RAX, OUT_STEP)
         asm.compute("add", RAX, RESULTS)
         asm.store(_OUT_LINE, RAX)
@@ -118,7 +113,9 @@ class Passes(Task):
         end = _below(_READ)
         top = self._blocks(end)
         asm.address(RAX, Memory(X, 0, RDX))
-        asm.address(BLOCK, Memory(LINE, 0, RAX, numbers.image_size))
+        asm.load(BLOCK, _below(_below(IMAGE)))
+        asm.address(BLOCK, Memory(BLOCK, 0, RAX, numbers.image_size))
+        asm.move(TABLE, LINE)
         self.products(1)
         asm.address(RAX, Memory(_MID, 0, RDX, numbers.size))
         for y, line in enumerate(self.sums):

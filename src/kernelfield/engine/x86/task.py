@@ -31,17 +31,20 @@ from kernelfield.engine.x86.assembler import (
 )  # fmt: skip
 from kernelfield.engine.x86.numbers import Numbers
 
-#: What a task is told, in words of 64 bits: addresses, steps in bytes, sizes in elements, numbers.
+#: What a task is told, in words of 64 bits: addresses, steps in bytes, sizes in elements, numbers. `table` has a word
+#: for each row of the extended image: how far from the image the row lies that is read there. From column `first` to
+#: `columns` tiles read the image itself; what `sliding` does beside it needs the rest.
 FIELDS = (
-    "image", "image_step", "image_batch", "out", "out_step", "out_batch", "out_kernel", "weights", "weights_kernel",
-    "kernels", "terms", "rows", "last_row", "columns", "last_column", "strips", "strip_rows", "scratch",
-    "scratch_task", "scale", "low", "high",
+    "image", "image_batch", "table", "out", "out_step", "out_batch", "out_kernel", "weights", "weights_kernel",
+    "kernels", "terms", "rows", "last_row", "first", "columns", "last_column", "width", "strips", "strip_rows",
+    "scratch", "scratch_task", "scale", "low", "high", "pairs",
+    "left_from", "left_to", "left_bytes", "left_pairs", "right_from", "right_to", "right_bytes", "right_pairs",
 )  # fmt: skip
 _AT = {name: 8 * i for i, name in enumerate(FIELDS)}
 
-# General registers: a tile and a row in the image, a tile of outputs, weights, and what steps they take.
-BLOCK, ROW, OUT, WEIGHTS, TAP = RDI, RAX, R10, R9, RCX
-IMAGE_STEP, OUT_STEP = R8, R11
+# General registers: how far a tile is from where rows begin, a row, where rows are told, a tile of outputs, the step of
+# its rows, weights.
+BLOCK, ROW, TABLE, OUT, OUT_STEP, WEIGHTS, TAP = RDI, RAX, R8, R10, R11, R9, RCX
 X, Y, END, TASK, LINE, TIMES, OUT_LINE, COUNT = RBX, R12, R13, R14, R15, RBP, RSI, RDX
 _SAVED = (RBX, RBP, R12, R13, R14, R15)
 # Words on the stack: where the image of the task and its results begin, and what `passes` keeps.
@@ -67,6 +70,8 @@ class Shape(NamedTuple):
         Names of dtypes: of the image, of the sums (float32 or float64) and of the results.
     rows, vectors : int
         Of a tile.
+    edge : int
+        Tiles at each end of a row that read beyond it, at the most.
     """
 
     kernel: tuple[int, int]
@@ -76,6 +81,7 @@ class Shape(NamedTuple):
     out: str
     rows: int
     vectors: int
+    edge: int = 0
 
 
 class Task:
@@ -101,6 +107,7 @@ class Task:
         used = shape.rows * shape.vectors
         self.pixels = list(range(used, used + shape.vectors))
         self.weight = 15
+        self.prepare()
         self._write()
         self.code = self.asm.finished()
 
@@ -127,13 +134,14 @@ class Task:
             asm.multiply(RCX, RAX)
             asm.compute("add", RCX, self.field(name))
             asm.store(place, RCX)
-        asm.load(IMAGE_STEP, self.field("image_step"))
         asm.load(OUT_STEP, self.field("out_step"))
         loop, test = asm.label(), asm.label()
         asm.jump(test)
         asm.bind(loop)
         asm.move(RAX, Y)
         self.at_most(RAX, "last_row")
+        asm.load(LINE, self.field("table"))
+        asm.address(LINE, Memory(LINE, 0, RAX, 8))
         self.tiles()
         asm.compute_number("add", Y, self.shape.rows)
         asm.bind(test)
@@ -145,6 +153,9 @@ class Task:
         asm.zero(RAX)
         asm.clear_upper()
         asm.give_back()
+
+    def prepare(self) -> None:
+        """Say how much scratch memory a task needs."""
 
     def begin(self, index: int) -> None:
         """Write what comes first; the number of the task is in a register that must keep it."""
@@ -169,12 +180,11 @@ class Task:
     def products(self, columns: int) -> None:
         """Write the sums of the tile at BLOCK over all rows and so many columns of the kernel, weights at WEIGHTS.
 
-        Each row of the image that the tile needs is loaded once for a column of the kernel, and feeds every output row
-        ``y`` with ``0 <= r - y < kh``.
+        TABLE is at the first row, and goes on. Each row of the image that the tile needs is loaded once for a column of
+        the kernel, and feeds every output row ``y`` with ``0 <= r - y < kh``.
         """
         asm, rows, kh = self.asm, self.shape.rows, self.shape.kernel[0]
         self.no_sums()
-        asm.move(ROW, BLOCK)
         asm.move(TAP, WEIGHTS)
         full = max(0, kh - rows + 1)
         r = 0
@@ -194,11 +204,13 @@ class Task:
     def _row(self, fed: Iterable[int], columns: int) -> None:
         """Write what a row of the image gives to the output rows `fed`, and go to the next."""
         asm, numbers = self.asm, self.numbers
+        asm.load(ROW, Memory(TABLE))
+        asm.compute("add", ROW, BLOCK)
+        asm.compute_number("add", TABLE, 8)
         many = columns > _WRITTEN_OUT
         across, rest = self.shape.step * numbers.image_size, columns
         if many:
             rest = columns % _AT_A_TIME
-            asm.push(ROW)
             asm.push(TIMES)
             asm.number(TIMES, columns // _AT_A_TIME)
             loop = asm.here()
@@ -214,8 +226,6 @@ class Task:
             asm.compute_number("add", TAP, rest * numbers.size)
         if many:
             asm.pop(TIMES)
-            asm.pop(ROW)
-        asm.compute("add", ROW, IMAGE_STEP)
 
     def _column(self, fed: Iterable[int], columns: int, pixel: int, weight: int) -> None:
         """Write the products of one column of the kernel with one row of the image."""
