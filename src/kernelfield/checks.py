@@ -222,11 +222,19 @@ def whole_sums(
     largest = max(-int(limits.min), int(limits.max))
     if operation.boundary == "constant" and not (operation.cval.is_integer() and abs(operation.cval) <= largest):
         return None
-    for one in (1.0, 2.0**8, 2.0**16):
-        scaled = weights * one
-        if not float(np.abs(scaled).sum()) * largest < 2**24:
-            return None
-        if (scaled == np.rint(scaled)).all():
-            # Factors of whole weights are whole for rank 1 only.
-            return scaled, one, None if factors(scaled, 1) else "direct"
-    return None
+    one = _whole_multiple(weights)
+    if not float(np.abs(weights).sum()) * one * largest < 2**24:
+        return None
+    # Factors of whole weights are whole for rank 1 only.
+    scaled = weights * one
+    return scaled, one, None if factors(scaled, 1) else "direct"
+
+
+def _whole_multiple(weights: np.ndarray) -> float:
+    """Return the least power of two, from 1, that makes weights whole; nan where they are not finite."""
+    if not np.isfinite(weights).all():
+        return float("nan")
+    fraction, exponent = np.frexp(weights)
+    digits = (fraction * 2.0**53).astype(np.int64)
+    places = 53 - exponent - np.log2(np.maximum(digits & -digits, 1))
+    return float(2.0 ** max(0.0, float(places[digits != 0].max(initial=0.0))))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from kernelfield import memory
 from kernelfield.arrays.base import Adapter
 from kernelfield.arrays.select import adapter_of
 from kernelfield.checks import (
@@ -378,5 +379,5 @@ def _work_array(
             if np.may_share_memory(flat, out):
                 return out
     if interleaved:
-        return np.moveaxis(np.empty((*shape[:-3], *shape[-2:], shape[-3]), dtype), -1, -3)
-    return np.empty(shape, dtype)
+        return np.moveaxis(memory.empty((*shape[:-3], *shape[-2:], shape[-3]), dtype), -1, -3)
+    return memory.empty(shape, dtype)

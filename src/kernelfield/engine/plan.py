@@ -28,6 +28,9 @@ METHODS = ("direct", "separable", "spectral")
 # A kernel that takes one thread less than this with `direct`, in ms, is not looked at: that would take as long.
 _WORTH_A_LOOK = 0.08
 
+# Weights from which a kernel may be worth transforms.
+_LARGE = 200
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -109,7 +112,7 @@ def improved(base: Plan, kernel: np.ndarray, method: str | None = None) -> Plan:
     plans = [base]
     if most and (found := factors(np.asarray(kernel, np.float64), most)):
         plans.append(_with(base, "separable", f"rank {found.terms}", found))
-    if "float" in base.dtype and np.isfinite(kernel).all():
+    if "float" in base.dtype and math.prod(base.kernel_shape) >= _LARGE and np.isfinite(kernel).all():
         plans.append(_with(base, "spectral", "a large kernel"))
     return min(plans, key=lambda one: one.milliseconds)
 
@@ -239,7 +242,11 @@ def run(
 ) -> None:
     """Execute `plan`: write the finished cross-correlation into `out`; `method_of` says what arrays may be."""
     finish = finish or Finish(np.dtype(plan.sums))
-    if not _runs_whole(plan, finish, image, kernel, out, windows, boundary, cval):
+    if plan.method == "spectral" and out.dtype == finish.sums and image.ndim == 3 == out.ndim:
+        before = windows[0].before, windows[1].before
+        whole = partial(spectral.correlate, before=before, boundary=boundary, cval=cval)
+        finished(whole, finish, image, kernel, out)
+    elif not _runs_whole(plan, finish, image, kernel, out, windows, boundary, cval):
         border.correlate(method_of(plan, finish), image, kernel, out, windows, boundary, cval)
 
 

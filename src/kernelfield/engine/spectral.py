@@ -1,4 +1,4 @@
-"""Valid cross-correlation with large kernels by the fast Fourier transform: overlap-save, one tile a thread.
+"""Cross-correlation with large kernels by the fast Fourier transform: overlap-save, one tile a thread.
 
 A tile of the image is transformed, multiplied by the conjugate spectrum of the kernel, and transformed back; where the
 kernel did not wrap around, that is the result. Tiles lie on a grid that depends on the shapes alone, so the bits depend
@@ -16,14 +16,33 @@ from numpy.typing import NDArray
 
 from kernelfield.engine import direct
 from kernelfield.engine.threads import threads
+from kernelfield.geometry import Boundary, positions_read
 
-#: Sizes of a tile, and what a pixel of it costs there and back in float32, in ns of one of two threads, as measured.
-TILES = {128: 9.0, 192: 9.0, 256: 7.0, 320: 7.0, 384: 7.3, 512: 11.0, 768: 13.0, 1024: 15.0}
-_LARGE = 18.0
+#: Pixels of a tile, and ns that one costs there and back in float32 on one of two threads (AMD EPYC, Zen 3, AVX2).
+#: Between them it is interpolated.
+TILES = {
+    1 << 14: 19.0,
+    36864: 12.2,
+    65536: 11.4,
+    1 << 17: 11.0,
+    1 << 18: 12.0,
+    409600: 15.8,
+    589824: 20.0,
+    1 << 20: 20.5,
+}
+# Sides of tiles: others gain nothing.
+_SHORTEST, _LONGEST = 100, 1100
 
 
-def correlate(image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any]) -> None:
-    """Write ``out[n, i, j] = sum over a, b of kernel[a, b] * image[n, i + a, j + b]``.
+def correlate(
+    image: NDArray[Any],
+    kernel: NDArray[Any],
+    out: NDArray[Any],
+    before: tuple[int, int] = (0, 0),
+    boundary: Boundary = "constant",
+    cval: float = 0.0,
+) -> None:
+    """Write ``out[n, i, j] = sum over a, b of kernel[a, b] * image[n, i + a - before[0], j + b - before[1]]``.
 
     Parameters
     ----------
@@ -31,38 +50,57 @@ def correlate(image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any]) -> N
         Of any type of real numbers.
     kernel : ndarray, shape (kh, kw)
         Weights, finite.
-    out : ndarray, shape (N, H - kh + 1, W - kw + 1)
+    out : ndarray, shape (N, OH, OW)
         ``float32`` or ``float64``; transforms are taken in its type. It must not overlap `image`.
+    before : tuple of int
+        Rows and columns in front of the image that are read.
+    boundary : str
+        What lies outside, before and behind.
+    cval : float
+        For ``"constant"``.
 
     Notes
     -----
     Tiles that hold NaN or infinities, or where a transform overflows, are left to `direct`: a transform would spread
     them over the whole tile.
 
-    An error is at most about ``u * log2(T**2) * norm(tile) * norm(kernel)``, with ``u`` the unit roundoff, ``T`` the
-    side of a tile and Euclidean norms (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., theorem
+    An error is at most about ``u * (log2(T**2) + 1) * norm(tile) * norm(kernel)``, with ``u`` the unit roundoff, ``T``
+    the side of a tile and Euclidean norms (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., theorem
     24.2): it follows the largest values of the tile, not those under the kernel.
     """
     from scipy import fft
 
     kh, kw = kernel.shape
-    rows, columns = tile_shape(out.shape[1:], (kh, kw))
-    spectrum = np.conj(fft.rfft2(kernel.astype(out.dtype), (rows, columns)))
+    shape = rows, columns = tile_shape(out.shape[1:], (kh, kw))
+    spectrum = _spectrum(kernel.astype(out.dtype).tobytes(), (kh, kw), out.dtype, shape)
     high, wide = rows - kh + 1, columns - kw + 1
+
+    def extended(n: int, y: int, x: int, height: int, width: int) -> NDArray[Any]:
+        first = y - before[0], x - before[1]
+        size = height + kh - 1, width + kw - 1
+        if min(first) >= 0 and all(f + s <= m for f, s, m in zip(first, size, image.shape[1:])):
+            return image[n, first[0] : first[0] + size[0], first[1] : first[1] + size[1]]
+        across, along = (
+            positions_read(np.arange(f, f + s), m, boundary) for f, s, m in zip(first, size, image.shape[1:])
+        )
+        part: NDArray[Any] = image[n][np.maximum(across, 0)][:, np.maximum(along, 0)].astype(out.dtype, copy=False)
+        part[across < 0] = cval
+        part[:, along < 0] = cval
+        return part
 
     def tile(place: tuple[int, int, int]) -> None:
         n, y, x = place
         into = out[n, y : y + high, x : x + wide]
-        part = image[n, y : y + into.shape[0] + kh - 1, x : x + into.shape[1] + kw - 1]
+        part = extended(n, y, x, *into.shape)
         with np.errstate(over="ignore", invalid="ignore"):
-            values = fft.rfft2(part.astype(out.dtype, copy=False), (rows, columns))
+            values = fft.rfft2(part.astype(out.dtype, copy=False), shape)
             values *= spectrum
-            result = fft.irfft2(values, (rows, columns), overwrite_x=True)[: into.shape[0], : into.shape[1]]
+            result = fft.irfft2(values, shape, overwrite_x=True)[: into.shape[0], : into.shape[1]]
         # Every result of a transform depends on the whole tile: where one is finite, no NaN or infinity was in it.
         if np.isfinite(result[0, 0]):
             into[...] = result
         else:
-            direct.correlate(part[None], kernel, into[None])
+            direct.correlate(np.ascontiguousarray(part)[None], kernel, into[None])
 
     places = [
         (n, y, x)
@@ -79,25 +117,45 @@ def correlate(image: NDArray[Any], kernel: NDArray[Any], out: NDArray[Any]) -> N
         list(pool.map(tile, places))
 
 
+@lru_cache(maxsize=8)
+def _spectrum(weights: bytes, kernel: tuple[int, int], dtype: np.dtype[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Return the conjugate spectrum of a kernel, padded to a shape."""
+    from scipy import fft
+
+    spectrum: NDArray[Any] = fft.rfft2(np.frombuffer(weights, dtype).reshape(kernel), shape)
+    np.conj(spectrum, out=spectrum)
+    return spectrum
+
+
 def nanoseconds(outputs: tuple[int, int], kernel: tuple[int, int]) -> float:
     """Return what one thread is expected to take for that many outputs in float32."""
     return _cheapest(outputs, kernel)[0]
 
 
-def tile_shape(outputs: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
+def tile_shape(outputs: tuple[int, ...], kernel: tuple[int, int]) -> tuple[int, int]:
     """Return the rows and columns of a tile that cost least for that many outputs and such a kernel."""
-    return _cheapest(outputs, kernel)[1]
+    return _cheapest((outputs[0], outputs[1]), kernel)[1]
 
 
 @lru_cache(maxsize=256)
 def _cheapest(outputs: tuple[int, int], kernel: tuple[int, int]) -> tuple[float, tuple[int, int]]:
-    def cost(shape: tuple[int, int]) -> float:
-        count = 1
-        for n, size, k in zip(outputs, shape, kernel):
-            count *= -(-n // (size - k + 1))
-        return count * shape[0] * shape[1] * (TILES.get(shape[0], _LARGE) + TILES.get(shape[1], _LARGE)) / 2
+    sides = [np.array(_sides(n, k)) for n, k in zip(outputs, kernel)]
+    pixels = np.multiply.outer(sides[0][:, 0], sides[1][:, 0])
+    tiles = np.multiply.outer(sides[0][:, 1], sides[1][:, 1])
+    costs = tiles * pixels * np.interp(np.log(pixels), np.log(list(TILES)), list(TILES.values()))
+    row, column = np.unravel_index(costs.argmin(), costs.shape)
+    return float(costs.min()), (int(sides[0][row, 0]), int(sides[1][column, 0]))
 
-    # A tile that just holds a large kernel is nearly all overlap.
-    sizes = [[t for t in TILES if t > k] or [1 << (2 * k).bit_length()] for k in kernel]
-    shapes = [(rows, columns) for rows in sizes[0] for columns in sizes[1]]
-    return min((cost(shape), shape) for shape in shapes)
+
+def _sides(outputs: int, kernel: int) -> list[tuple[int, int]]:
+    """Return sides of tiles that have fast transforms, and how many tiles of such a side there are."""
+    from scipy import fft
+
+    sides: dict[int, int] = {}
+    for count in range(1, outputs + 1):
+        side = fft.next_fast_len(-(-outputs // count) + kernel - 1, real=True)
+        if side <= max(_LONGEST, 2 * kernel):
+            sides.setdefault(side, count)
+            if side < 1.2 * kernel or side < _SHORTEST:
+                break
+    return list(sides.items())
