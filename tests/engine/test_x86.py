@@ -231,8 +231,7 @@ def test_borders_of_planes_and_of_channels_side_by_side(data):
     result = kf.correlate(planes, kernel, mode=mode, boundary=boundary, cval=cval, dtype=out_type)
     before = (kh // 2, kw // 2) if mode == "same" else (kh - 1, kw - 1)
     pads = [(0, 0), *((b, n - 1 - b if mode == "same" else b) for b, n in zip(before, kernel.shape))]
-    options = {"constant_values": cval} if boundary == "constant" else {}
-    padded = np.pad(planes.astype(np.float64), pads, PADDED[boundary], **options)
+    padded = np.pad(planes.astype(np.float64), pads, PADDED[boundary], **constant(boundary, cval))
     total, size = definition(padded, kernel[None], np.zeros(1), 1)
     error = (kernel.size + 2) * np.finfo("f4" if out_type == "float32" else "f8").eps * size[:, 0]
     low, high = stored(total[:, 0] - error, out_type), stored(total[:, 0] + error, out_type)
@@ -241,11 +240,20 @@ def test_borders_of_planes_and_of_channels_side_by_side(data):
         assert result.transpose(1, 2, 0).flags.c_contiguous or result.shape[-1] == 1
 
 
+def constant(boundary, cval):
+    return {"constant_values": cval} if boundary == "constant" else {}
+
+
 @pytest.mark.parametrize("boundary", sorted(PADDED))
 def test_one_call_for_all_of_an_image_gives_the_bits_of_pieces(boundary, monkeypatch):
     rng = np.random.default_rng(0)
     image, kernel = rng.normal(size=(300, 401)).astype("f4"), rng.normal(size=(6, 31))
     whole = kf.correlate(image, kernel, boundary=boundary, cval=0.3, mode="full", method="direct")
+    low_rank = kernel[:, :1] @ kernel[:1]
+    passes = [kf.correlate(image, low_rank, boundary=boundary, cval=c, method="separable") for c in (0.0, 0.3)]
+    padded = [np.pad(image, ((3, 2), (15, 15)), PADDED[boundary], **constant(boundary, c)) for c in (0.0, 0.3)]
+    for found, extended in zip(passes, padded):
+        np.testing.assert_array_equal(found, kf.correlate(extended, low_rank, mode="valid", method="separable"))
     monkeypatch.setenv("KERNELFIELD_ENGINE", "halide")
     pieces = kf.correlate(image, kernel, boundary=boundary, cval=0.3, mode="full", method="direct")
     np.testing.assert_array_equal(whole, pieces)

@@ -174,11 +174,7 @@ def _execute(plan: Plan, finish: Finish, image: np.ndarray, kernel: np.ndarray, 
     if out.size == 0:
         return
     if _is_native(plan, finish, image, out):
-        if plan.factors is None:
-            _sliding(finish, image, kernel, out)
-        else:
-            step, image, out = _lines(image, out)
-            calls.passes(image, plan.factors, out, finish.sums, finish.bias, finish.scale, step)
+        _native(plan, finish, image, kernel, out)
     elif image.ndim == 4:
         for c in range(image.shape[3]):
             result = np.empty(out.shape[:3], out.dtype)
@@ -196,7 +192,8 @@ def _is_native(plan: Plan, finish: Finish, image: np.ndarray, out: np.ndarray) -
     return plan.native and plan.method != "spectral" and serves(image.dtype, finish.sums, out.dtype)
 
 
-def _sliding(
+def _native(
+    plan: Plan,
     finish: Finish,
     image: np.ndarray,
     kernel: np.ndarray,
@@ -205,6 +202,8 @@ def _sliding(
 ) -> bool:
     """Run our own code, on an extended image where it is said what is around it; return whether it could."""
     step, image, out = _lines(image, out)
+    if plan.factors is not None:
+        return calls.passes(image, plan.factors, out, finish.sums, finish.bias, finish.scale, step, around)
     kernels, results = (kernel[None], out[:, None]) if kernel.ndim == 2 else (kernel, out)
     return calls.sliding(image, kernels, results, finish.sums, finish.bias, finish.scale, step, around)
 
@@ -261,14 +260,14 @@ def _runs_whole(
     cval: float,
 ) -> bool:
     """Run our own code on an extended image, borders and all; return whether it could."""
-    if not out.size or plan.factors is not None or not any(w.before or w.after for w in windows):
+    if not out.size or not any(w.before or w.after for w in windows):
         return False
     if not (_is_native(plan, finish, image, out) and border.holds(image.dtype, cval)):
         return False
     around = Border((windows[0].before, windows[1].before), boundary, cval)
     if boundary != "constant":
-        return _sliding(finish, image, kernel, out, around)
-    return all(_sliding(finish, image[n : n + 1], kernel, out[n : n + 1], around) for n in range(len(image)))
+        return _native(plan, finish, image, kernel, out, around)
+    return all(_native(plan, finish, image[n : n + 1], kernel, out[n : n + 1], around) for n in range(len(image)))
 
 
 def lag_products(

@@ -15,7 +15,7 @@ from kernelfield.engine._arguments import address_of, check_layout
 from kernelfield.engine._code import Code, system_function
 from kernelfield.engine._elf import PAGE, Image
 from kernelfield.engine.low_rank import Factors
-from kernelfield.engine.x86.ends import Border, Ends, ends
+from kernelfield.engine.x86.ends import Border, Ends, chunks, tiles
 from kernelfield.engine.x86.passes import Passes
 from kernelfield.engine.x86.sliding import Sliding
 from kernelfield.engine.x86.task import FIELDS, Shape
@@ -96,24 +96,27 @@ def passes(
     bias: NDArray[Any] | None = None,
     scale: float = 1.0,
     step: int = 1,
-) -> None:
+    border: Border | None = None,
+) -> bool:
     """Do what `sliding` does with the sum of the products of columns and rows; `out` is (N, OH, OW)."""
     terms, kh = factors.columns.shape
     kw = factors.rows.shape[1]
-    if out.shape[2] < 32 // sums.itemsize:
+    if border is None and out.shape[2] < 32 // sums.itemsize:
         for part, result, wide in _widened(image, out[:, None], (kh, kw), 32 // sums.itemsize, step):
             passes(part, factors, wide[:, 0], sums, bias, scale, step)
             result[...] = wide[..., : out.shape[2]]
-        return
+        return True
+    into = out[:, None]
+    size = image.shape[1], image.shape[2]
+    call = _call(Passes, (kh, kw), terms, size, image.dtype, into.shape, out.dtype, sums, scale, step, border)
+    if call is None or (border is not None and border.boundary == "constant" and (len(image) > 1 or border.cval)):
+        return False
     weights = np.empty((1, terms * (kh + kw) + 1), sums)
     weights[0, -1] = 0 if bias is None else bias[0]
     weights[0, : terms * kh] = factors.columns.reshape(-1)
     weights[0, terms * kh : -1] = factors.rows.reshape(-1)
-    into = out[:, None]
-    size = image.shape[1], image.shape[2]
-    call = _call(Passes, (kh, kw), terms, size, image.dtype, into.shape, out.dtype, sums, scale, step, None)
-    assert call is not None
     call(image, weights, into)
+    return True
 
 
 def _widened(
@@ -185,12 +188,11 @@ class _Call:
         words = np.zeros((3, 2), np.float32) if written.sums == "float32" else np.zeros((3, 1))
         words[:, 0] = numbers
         scale_word, low, high = words.view(np.int64).ravel().tolist()
-        self._pairs = ends.pairs
+        self._memory = ends.memory
         known = {
-            "kernels": kernels, "terms": terms, "rows": height, "last_row": height - rows, "width": width,
-            "first": ends.first, "columns": ends.last, "last_column": ends.last - function.width,
+            "kernels": kernels, "terms": terms, "rows": height, "last_row": height - rows,
             "strips": -(-height // strip), "strip_rows": strip, "scratch_task": self._scratch,
-            "scale": scale_word, "low": low, "high": high, "pairs": address_of(self._pairs), **ends.fields,
+            "scale": scale_word, "low": low, "high": high, **ends.fields,
         }  # fmt: skip
         self._known = [known.get(name, 0) for name in FIELDS]
         self._free: list[_Words] = []
@@ -202,8 +204,8 @@ class _Call:
             words = self.words()
         scratch = weights
         if self._scratch:
-            scratch = np.empty(self._tasks * self._scratch + 64, np.uint8)
-            if self._function.shape.edge and self._border.boundary == "constant":
+            scratch = np.zeros(self._tasks * self._scratch + 64, np.uint8)
+            if self._border.cval:
                 scratch[: scratch.size & -8].view(self._dtype)[...] = self._border.cval
         words.set(image, weights, out, scratch)
         self.run(words)
@@ -237,12 +239,16 @@ def _call(
 ) -> _Call | None:
     """Return the call for these; None where rows are too short for the border."""
     rows, vectors = _tile(shape, 32 // sums.itemsize)
-    width = vectors * 32 // sums.itemsize
     around = border or Border()
-    found = ends(size[1], shape[3], width, (kernel[1] - 1) * step, step, image.itemsize, around)
+    row = size[1], shape[3], vectors * 32 // sums.itemsize, (kernel[1] - 1) * step, step
+    plain = Shape(kernel, step, image.name, sums.name, out.name, rows, vectors)
+    if writer is Passes:
+        found = chunks(*row, sums.itemsize, around, _function(Passes, plain).zero)
+    else:
+        found = tiles(*row, image.itemsize, around)
     if found is None:
         return None
-    function = _function(writer, Shape(kernel, step, image.name, sums.name, out.name, rows, vectors, found.edge))
+    function = _function(writer, plain._replace(edge=found.edge))
     return _Call(function, size, shape, terms, scale, around, found)
 
 
@@ -328,7 +334,8 @@ class _Function:
         self._code = Code(Image(content, (size, 0, 0), (), {}, {"task": 0}), system_function)
         self.address = self._code.address("task")
         self.task = _Task(self.address)
-        self.width, self.scratch = written.width, written.scratch
+        self.scratch = written.scratch
+        self.zero = written.zero if isinstance(written, Passes) else 0
 
 
 @lru_cache(maxsize=512)

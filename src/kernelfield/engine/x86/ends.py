@@ -1,4 +1,4 @@
-"""Where rows end: which tiles read columns beyond the image, and where what they read is to be found."""
+"""Where rows end: what of a row is beyond the image, and where that is to be found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kernelfield.engine._arguments import address_of
 from kernelfield.geometry import Boundary, positions_read
+
+#: Columns of a chunk of `passes`: rows of so many, and of a tile, stay in the first-level cache.
+CHUNK = 512
 
 _AT_ONCE = 32  # bytes that `sliding` copies at once, where a tile has so many
 
@@ -30,30 +34,25 @@ class Border(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """Tiles at the ends of rows.
+    """What happens at the ends of rows.
 
     Attributes
     ----------
     edge : int
-        How many there are at one end, at the most.
-    first, last : int
-        Between these columns of results tiles read the image itself.
-    pairs : ndarray of int32, shape (n, 2)
-        Bytes from where a row begins to an element, and from where a row of scratch memory begins to its copy; first
-        those of the left end.
+        Tiles at one end that read beyond the image, at the most; only whether there are any, for `passes`.
     fields : dict
-        Words of a task about the ends.
+        Words of a task.
+    memory : tuple of ndarray
+        What those point to.
     """
 
     edge: int
-    first: int
-    last: int
-    pairs: NDArray[Any]
     fields: dict[str, int]
+    memory: tuple[NDArray[Any], ...] = ()
 
 
-def ends(columns: int, results: int, width: int, reach: int, step: int, itemsize: int, border: Border) -> Ends | None:
-    """Return what happens at the ends of rows; None where they are too short for tiles between.
+def tiles(columns: int, results: int, width: int, reach: int, step: int, itemsize: int, border: Border) -> Ends | None:
+    """Return what `sliding` does at the ends of rows; None where they are too short for tiles between.
 
     Parameters
     ----------
@@ -66,29 +65,79 @@ def ends(columns: int, results: int, width: int, reach: int, step: int, itemsize
     itemsize : int
         Bytes of an element of the image.
     """
+    if results < width:
+        return None
     before = border.before[1] * step
     after = results + reach - before - columns
     left, right = -(-before // width), -(-max(after, 0) // width)
     first, last = left * width, results - right * width
-    nothing = np.zeros((0, 2), np.int32)
+    known = {"first": first, "columns": last, "last_column": last - width, "width": results}
     if not (left or right):
-        return Ends(0, 0, results, nothing, {})
+        return Ends(0, known)
     least = _AT_ONCE if width * itemsize >= _AT_ONCE else 8
-    inside = [first + reach - before if left else 0, columns + before - last if right else 0]
-    if last - first < width or any(0 < n * itemsize < least or n > columns for n in inside):
+    inside = [n for n, there in ((first + reach - before, left), (columns + before - last, right)) if there]
+    if last - first < width or any(n * itemsize < least or n > columns for n in inside):
         return None
-    if (left and inside[0] <= 0) or (right and inside[1] <= 0):
-        return None
-    outside = [np.arange(-before if left else 0, 0), np.arange(columns, columns + after if right else columns)]
     pairs = []
-    for position, start in zip(outside, (-before, last - before)):
-        read = positions_read(position // step, columns // step, border.boundary)
-        source = read * step + position % step
-        kept = read >= 0
-        pairs.append((np.stack([source[kept] + before, position[kept] - start], axis=1) * itemsize).astype(np.int32))
-    fields = {
-        "left_from": before * itemsize, "left_to": before * itemsize, "left_bytes": inside[0] * itemsize,
-        "left_pairs": len(pairs[0]), "right_from": last * itemsize, "right_to": 0,
-        "right_bytes": inside[1] * itemsize, "right_pairs": len(pairs[1]),
+    for outside, start in (
+        (np.arange(-before, 0), -before),
+        (np.arange(columns, columns + max(after, 0)), last - before),
+    ):
+        source = _elements(outside, columns, step, border.boundary)
+        kept = source >= 0
+        pairs.append((np.stack([source[kept] + before, outside[kept] - start], axis=1) * itemsize).astype(np.int32))
+    listed = np.ascontiguousarray(np.concatenate(pairs))
+    known |= {
+        "left_from": before * itemsize, "left_to": before * itemsize, "left_pairs": len(pairs[0]),
+        "left_bytes": (first + reach - before) * itemsize if left else 0,
+        "right_from": last * itemsize, "right_to": 0, "right_pairs": len(pairs[1]),
+        "right_bytes": (columns + before - last) * itemsize if right else 0, "pairs": address_of(listed),
     }  # fmt: skip
-    return Ends(max(left, right), first, last, np.ascontiguousarray(np.concatenate(pairs)), fields)
+    return Ends(max(left, right), known, (listed,))
+
+
+def chunks(
+    columns: int, results: int, width: int, reach: int, step: int, itemsize: int, border: Border, zero: int
+) -> Ends | None:
+    """Return what `passes` does for each chunk of a row; None where a chunk is too short, or needs another.
+
+    Parameters
+    ----------
+    columns, results, width, reach, step, border
+        As `tiles` takes them.
+    itemsize : int
+        Bytes of a sum.
+    zero : int
+        Where a row between the passes has a 0, in bytes from its first element.
+    """
+    if results < width:
+        return None
+    before = border.before[1] * step
+    records, listed = [], [np.zeros((0, 2), np.int32)]
+    for begin in range(0, results, CHUNK):
+        start = min(begin, results - width)
+        read = min(begin + CHUNK, results) - start + reach
+        place = start - before + np.arange(read)
+        inside = (place >= 0) & (place < columns)
+        low, high = int(inside.argmax()), int(inside.argmax() + inside.sum())
+        if high - low < width:
+            return None
+        source = _elements(place[~inside], columns, step, border.boundary) - (start - before)
+        if border.boundary == "constant":
+            source = np.full(len(source), zero // itemsize)
+        elif ((source < low) | (source >= high)).any():
+            return None
+        records.append((low, high, sum(map(len, listed)), len(source)))
+        listed.append((np.stack([source, np.flatnonzero(~inside)], axis=1) * itemsize).astype(np.int32))
+    pairs = np.ascontiguousarray(np.concatenate(listed))
+    table = np.array(records, np.int64)
+    table[:, 2] = address_of(pairs) + 8 * table[:, 2]
+    known = {"columns": results, "last_column": results - width, "chunks": address_of(table)}
+    return Ends(int(len(pairs) > 0), known, (table, pairs))
+
+
+def _elements(places: NDArray[Any], columns: int, step: int, boundary: Boundary) -> NDArray[Any]:
+    """Return the elements of a row of so many that places read; negative ones for the constant."""
+    read = positions_read(places // step, columns // step, boundary)
+    elements: NDArray[Any] = read * step + places % step
+    return np.where(read < 0, -(1 << 40), elements)

@@ -7,6 +7,7 @@ Sums go over the weights in their order, one fused multiply-add a step, as in `k
 from __future__ import annotations
 
 from kernelfield.engine.x86.assembler import RAX, RCX, RDX, RSI, Memory
+from kernelfield.engine.x86.ends import CHUNK
 from kernelfield.engine.x86.task import (
     BLOCK,
     COUNT,
@@ -24,14 +25,14 @@ from kernelfield.engine.x86.task import (
     X,
 )  # fmt: skip
 
-# Columns of a chunk: rows of so many, and of a tile, stay in the first-level cache.
-_CHUNK = 512
 # Weights of a row from which on every number that was loaded is used for several sums.
 _LONG = 12
 # Weights of a row that are written out one after another, and what a loop takes at a time of longer ones.
 _WRITTEN_OUT, _AT_A_TIME = 40, 8
-# Words on the stack: the results of the line, the chunk, its end, and the columns that the second pass reads.
-_OUT_LINE, _FIRST, _LAST, _READ, _MIDDLE = SPARE[:5]
+# Words on the stack: the results of the line, the chunk, its results, where the rows between the passes are, what is
+# said of the chunk, and which columns of it the first pass writes.
+_OUT_LINE, _FIRST, _LAST, _MIDDLE, _RECORD, _LOW, _HIGH = SPARE[:7]
+_ZERO = 32  # bytes before the next row between the passes: a 0
 _MID = RSI
 
 
@@ -42,8 +43,9 @@ class Passes(Task):
         """Say how much scratch memory a task needs: a tile of rows between the passes."""
         self._reach = (self.shape.kernel[1] - 1) * self.shape.step
         # No multiple of a page.
-        self._pitch = -(-(_CHUNK + self._reach) * self.numbers.size // 64) * 64 + 64
+        self._pitch = -(-(CHUNK + self._reach) * self.numbers.size // 64) * 64 + 64
         self.scratch = self.shape.rows * self._pitch
+        self.zero = self._pitch - _ZERO
 
     def begin(self, index: int) -> None:
         """Find the scratch memory of the task."""
@@ -59,6 +61,8 @@ class Passes(Task):
         asm.multiply(RAX, OUT_STEP)
         asm.compute("add", RAX, RESULTS)
         asm.store(_OUT_LINE, RAX)
+        asm.load(RAX, self.field("chunks"))
+        asm.store(_RECORD, RAX)
         asm.zero(RAX)
         chunks = asm.here()
         asm.store(_FIRST, RAX)
@@ -66,23 +70,27 @@ class Passes(Task):
         # From here on X is where the chunk begins.
         asm.move(X, RAX)
         asm.load(RCX, _FIRST)
-        asm.compute_number("add", RCX, _CHUNK)
+        asm.compute_number("add", RCX, CHUNK)
         self.at_most(RCX, "columns")
         asm.compute("sub", RCX, X)
         asm.store(_LAST, RCX)
-        asm.compute_number("add", RCX, self._reach)
-        asm.store(_READ, RCX)
+        asm.load(RDX, _RECORD)
+        for at, place in ((0, _LOW), (8, _HIGH)):
+            asm.load(RCX, Memory(RDX, at))
+            asm.store(place, RCX)
         self._down()
         self._along()
+        asm.load(RAX, _RECORD)
+        asm.compute_number("add", RAX, 32)
+        asm.store(_RECORD, RAX)
         asm.load(RAX, _FIRST)
-        asm.compute_number("add", RAX, _CHUNK)
+        asm.compute_number("add", RAX, CHUNK)
         asm.compute("cmp", RAX, self.field("columns"))
         asm.jump(chunks, "less")
 
     def _blocks(self, end: Memory) -> int:
-        """Begin a loop over blocks of columns up to `end`; RDX is where one begins, and is pushed. Return its top."""
+        """Begin a loop over blocks of columns from RDX to `end`; RDX, where one begins, is pushed. Return its top."""
         asm = self.asm
-        asm.zero(RDX)
         top = asm.here()
         fits = asm.label()
         asm.push(RDX)
@@ -110,7 +118,8 @@ class Passes(Task):
         asm.load(COUNT, self.field("terms"))
         terms = asm.here()
         asm.push(COUNT)
-        end = _below(_READ)
+        end = _below(_HIGH)
+        asm.load(RDX, _below(_LOW))
         top = self._blocks(end)
         asm.address(RAX, Memory(X, 0, RDX))
         asm.load(BLOCK, _below(_below(IMAGE)))
@@ -123,16 +132,39 @@ class Passes(Task):
                 place = Memory(RAX, y * self._pitch + 32 * v)
                 asm.vector("vmovups_to", register, 0, place)
         self._next(top, end)
+        if shape.edge:
+            self._fill()
         asm.compute_number("add", WEIGHTS, shape.kernel[0] * numbers.size)
         asm.compute_number("add", _MID, self.scratch)
         asm.pop(COUNT)
         asm.compute_number("sub", COUNT, 1)
         asm.jump(terms, "not equal")
 
+    def _fill(self) -> None:
+        """Write the copies of single numbers between the passes to where the image does not reach."""
+        asm = self.asm
+        asm.load(TABLE, _below(_RECORD))
+        asm.load(COUNT, Memory(TABLE, 24))
+        asm.load(TABLE, Memory(TABLE, 16))
+        loop, done = asm.label(), asm.label()
+        asm.bind(loop)
+        asm.compute_number("cmp", COUNT, 0)
+        asm.jump(done, "equal")
+        asm.load_signed_half(RAX, Memory(TABLE))
+        asm.load_signed_half(TIMES, Memory(TABLE, 4))
+        for y in range(self.shape.rows):
+            row = y * self._pitch
+            asm.move_element(self.numbers.size, RCX, Memory(_MID, row, RAX), Memory(_MID, row, TIMES))
+        asm.compute_number("add", TABLE, 8)
+        asm.compute_number("sub", COUNT, 1)
+        asm.jump(loop)
+        asm.bind(done)
+
     def _along(self) -> None:
         """Write the second pass over a chunk. WEIGHTS is at the rows of weights."""
         asm, numbers, shape = self.asm, self.numbers, self.shape
         kw = shape.kernel[1]
+        asm.zero(RDX)
         top = self._blocks(_LAST)
         asm.load(_MID, _below(_MIDDLE))
         asm.address(_MID, Memory(_MID, 0, RDX, numbers.size))

@@ -37,7 +37,7 @@ from kernelfield.engine.x86.numbers import Numbers
 FIELDS = (
     "image", "image_batch", "table", "out", "out_step", "out_batch", "out_kernel", "weights", "weights_kernel",
     "kernels", "terms", "rows", "last_row", "first", "columns", "last_column", "width", "strips", "strip_rows",
-    "scratch", "scratch_task", "scale", "low", "high", "pairs",
+    "chunks", "scratch", "scratch_task", "scale", "low", "high", "pairs",
     "left_from", "left_to", "left_bytes", "left_pairs", "right_from", "right_to", "right_bytes", "right_pairs",
 )  # fmt: skip
 _AT = {name: 8 * i for i, name in enumerate(FIELDS)}
