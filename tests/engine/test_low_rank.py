@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelfield.engine.low_rank import factors
+from kernelfield.engine.low_rank import SINGLE, factors
 
 WHOLE = st.integers(-9, 9)
 
@@ -33,6 +33,17 @@ def test_small_weights_count():
     kernel[0, 0] += 1e-12
     assert factors(kernel, 1) is None
     assert factors(kernel, 2).terms == 2
+    wings = np.zeros((5, 5))
+    wings[2, 2], wings[0, 4] = 1.0, 1e-30
+    assert factors(wings, 1, SINGLE) is None
+
+
+def test_weights_rounded_to_float32_count_as_what_they_were():
+    rng = np.random.default_rng(0)
+    kernel = np.outer(rng.normal(size=9), rng.normal(size=7)).astype(np.float32).astype(np.float64)
+    assert factors(kernel, 2) is None
+    found = factors(kernel, 1, SINGLE)
+    assert (np.abs(np.outer(found.columns[0], found.rows[0]) - kernel) <= 2.0**-22 * np.abs(kernel)).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -337,6 +337,7 @@ def bench(
     json: bool = False,
     plot: Path | None = None,
     save: Path | None = None,
+    tune: bool = False,
 ) -> None:
     """Time kernelfield beside every library installed that does the same: OpenCV, SciPy, PyTorch, TensorFlow, JAX.
 
@@ -358,7 +359,14 @@ def bench(
         Draw the figures: a .png, .svg or .pdf.
     save
         Also write the figures as JSON to this file.
+    tune
+        Measure what each method costs on this machine instead, and choose by that from now on. Results stay the same.
     """
+    if tune:
+        from kernelfield.apps import tune as tuner
+
+        tuner.run(as_json=json, others=quick or any(v is not None for v in (sizes, kernels, work, plot, save)))
+        return
     from kernelfield.apps import bench as job
 
     job.run(quick=quick, sizes=sizes, kernels=kernels, work=work, as_json=json, plot=plot, save=save)

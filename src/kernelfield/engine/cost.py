@@ -1,17 +1,9 @@
-"""Models of the time each method takes one thread, fitted to measurements (python -m benchmarks.methods)."""
+"""Models of the time each method takes one thread, by the figures of `tuning` (python -m benchmarks.methods)."""
 
 from __future__ import annotations
 
-from kernelfield.engine import spectral
+from kernelfield.engine import spectral, tuning
 
-# ns for one float32 output, and for each multiply-add of it: of Halide on an AMD EPYC (Zen 4, AVX-512), and of the code
-# of our own on another (Zen 3, AVX2).
-_COSTS = {
-    ("direct", False): (0.45, 0.0175),
-    ("separable", False): (0.70, 0.0367),
-    ("direct", True): (0.35, 0.0218),
-    ("separable", True): (0.75, 0.0440),
-}
 # ns of a call.
 _FIXED = {"direct": 5e3, "separable": 8e3, "spectral": 3e5}
 
@@ -40,7 +32,8 @@ def nanoseconds(
     if method == "spectral":
         one_thread = count * spectral.nanoseconds((rows, columns), kernel)
     else:
-        fixed, each = _COSTS[method, native]
+        figures = tuning.current(native)
+        fixed, each = figures.direct if method == "direct" else figures.separable
         macs = kernel[0] * kernel[1] if method == "direct" else terms * (kernel[0] + kernel[1])
         one_thread = count * rows * columns * (fixed + each * macs)
     return _FIXED[method] + one_thread * itemsize / 4

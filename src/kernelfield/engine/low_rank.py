@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 Weights = NDArray[np.float64]
 
-# What is left of a kernel after its outer products are taken off, as a fraction of its largest weight: rounding.
-_ROUNDING = 8 * float(np.finfo(np.float64).eps)
+#: What may be left of a weight after the outer products are taken off, as a fraction of what they are there: rounding
+#: of float64, and of weights that were rounded to float32, which is less than what float32 sums lose. Where all
+#: products are 0 nothing may be left: no small weight is dropped.
+ROUNDING, SINGLE = 8 * 2.0**-52, 2.0**-22
 
 
 class Factors(NamedTuple):
@@ -26,7 +28,7 @@ class Factors(NamedTuple):
         return len(self.rows)
 
 
-def factors(kernel: NDArray[np.float64], most: int) -> Factors | None:
+def factors(kernel: NDArray[np.float64], most: int, tolerance: float = ROUNDING) -> Factors | None:
     """Return the outer products that add up to a kernel, to rounding, if `most` of them do.
 
     Elimination with complete pivoting: each step takes off the cross of the largest element that is left. Kernels of
@@ -38,6 +40,8 @@ def factors(kernel: NDArray[np.float64], most: int) -> Factors | None:
         Finite weights.
     most : int
         Give up after so many.
+    tolerance : float
+        `ROUNDING`, or `SINGLE` for sums in float32.
 
     Examples
     --------
@@ -47,23 +51,28 @@ def factors(kernel: NDArray[np.float64], most: int) -> Factors | None:
     >>> factors(np.eye(5), 2) is None
     True
     """
-    return _factors(kernel.tobytes(), kernel.shape, most)
+    return _factors(kernel.tobytes(), kernel.shape, most, tolerance)
 
 
 @lru_cache(maxsize=64)
-def _factors(content: bytes, shape: tuple[int, int], most: int) -> Factors | None:
+def _factors(content: bytes, shape: tuple[int, int], most: int, tolerance: float) -> Factors | None:
     rest = np.frombuffer(content, np.float64).reshape(shape).copy()
     peak = np.abs(rest).max()
     if not np.isfinite(peak):
         return None
     columns, rows = [], []
+    taken = np.zeros(shape)
     for _ in range(most):
         pivot = np.unravel_index(np.abs(rest).argmax(), shape)
         column, row = _cross(rest, int(pivot[0]), int(pivot[1]))
         columns.append(column)
         rows.append(row)
-        rest -= np.multiply.outer(column, row)
-        if np.abs(rest).max() <= _ROUNDING * peak:
+        product = np.multiply.outer(column, row)
+        rest -= product
+        taken += np.abs(product)
+        # What cancels between products is known to the rounding of the largest only.
+        least = ROUNDING * peak if len(rows) > 1 else 0.0
+        if (np.abs(rest) <= np.where(taken > 0, np.maximum(tolerance * taken, least), 0.0)).all():
             return Factors(np.array(columns), np.array(rows))
     return None
 

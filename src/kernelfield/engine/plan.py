@@ -12,7 +12,7 @@ import numpy as np
 
 from kernelfield.engine import border, cost, direct, lags, portable, separable, spectral
 from kernelfield.engine.choice import Engine, engine
-from kernelfield.engine.low_rank import Factors, factors
+from kernelfield.engine.low_rank import ROUNDING, SINGLE, Factors, factors
 from kernelfield.engine.rounding import Finish, finished
 from kernelfield.engine.x86.ends import Border
 from kernelfield.engine.x86.numbers import serves
@@ -110,7 +110,7 @@ def improved(base: Plan, kernel: np.ndarray, method: str | None = None) -> Plan:
         return base
     most = cost.most_terms(base.output_shape, base.kernel_shape, base.native)
     plans = [base]
-    if most and (found := factors(np.asarray(kernel, np.float64), most)):
+    if most and (found := factors(np.asarray(kernel, np.float64), most, _tolerance(base))):
         plans.append(_with(base, "separable", f"rank {found.terms}", found))
     if "float" in base.dtype and math.prod(base.kernel_shape) >= _LARGE and np.isfinite(kernel).all():
         plans.append(_with(base, "spectral", "a large kernel"))
@@ -123,8 +123,14 @@ def _asked(base: Plan, kernel: np.ndarray, method: str) -> Plan:
         return base
     if not np.isfinite(kernel).all():
         raise ArgumentError(f"method: expected a finite kernel for {method!r}; received NaN or infinity; use 'direct'")
-    found = factors(np.asarray(kernel, np.float64), min(base.kernel_shape)) if method == "separable" else None
+    found = None
+    if method == "separable":
+        found = factors(np.asarray(kernel, np.float64), min(base.kernel_shape), _tolerance(base))
     return _with(base, method, "asked for", found)
+
+
+def _tolerance(base: Plan) -> float:
+    return SINGLE if base.sums == "float32" and "float" in base.output_dtype else ROUNDING
 
 
 def _with(base: Plan, method: str, reason: str, found: Factors | None = None) -> Plan:

@@ -14,22 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.engine import direct
+from kernelfield.engine import direct, tuning
 from kernelfield.engine.threads import threads
 from kernelfield.geometry import Boundary, positions_read
 
-#: Pixels of a tile, and ns that one costs there and back in float32 on one of two threads (AMD EPYC, Zen 3, AVX2).
-#: Between them it is interpolated.
-TILES = {
-    1 << 14: 19.0,
-    36864: 12.2,
-    65536: 11.4,
-    1 << 17: 11.0,
-    1 << 18: 12.0,
-    409600: 15.8,
-    589824: 20.0,
-    1 << 20: 20.5,
-}
 # Sides of tiles: others gain nothing.
 _SHORTEST, _LONGEST = 100, 1100
 
@@ -68,8 +56,6 @@ def correlate(
     the side of a tile and Euclidean norms (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., theorem
     24.2): it follows the largest values of the tile, not those under the kernel.
     """
-    from scipy import fft
-
     kh, kw = kernel.shape
     shape = rows, columns = tile_shape(out.shape[1:], (kh, kw))
     spectrum = _spectrum(kernel.astype(out.dtype).tobytes(), (kh, kw), out.dtype, shape)
@@ -92,10 +78,7 @@ def correlate(
         n, y, x = place
         into = out[n, y : y + high, x : x + wide]
         part = extended(n, y, x, *into.shape)
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = fft.rfft2(part.astype(out.dtype, copy=False), shape)
-            values *= spectrum
-            result = fft.irfft2(values, shape, overwrite_x=True)[: into.shape[0], : into.shape[1]]
+        result = circular(part.astype(out.dtype, copy=False), spectrum, shape)[: into.shape[0], : into.shape[1]]
         # Every result of a transform depends on the whole tile: where one is finite, no NaN or infinity was in it.
         if np.isfinite(result[0, 0]):
             into[...] = result
@@ -115,6 +98,17 @@ def correlate(
         return
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(tile, places))
+
+
+def circular(tile: NDArray[Any], spectrum: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Return the circular cross-correlation of a tile, filled up with zeros, by a conjugate spectrum."""
+    from scipy import fft
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = fft.rfft2(tile, shape)
+        values *= spectrum
+        result: NDArray[Any] = fft.irfft2(values, shape, overwrite_x=True)
+    return result
 
 
 @lru_cache(maxsize=8)
@@ -142,9 +136,13 @@ def _cheapest(outputs: tuple[int, int], kernel: tuple[int, int]) -> tuple[float,
     sides = [np.array(_sides(n, k)) for n, k in zip(outputs, kernel)]
     pixels = np.multiply.outer(sides[0][:, 0], sides[1][:, 0])
     tiles = np.multiply.outer(sides[0][:, 1], sides[1][:, 1])
-    costs = tiles * pixels * np.interp(np.log(pixels), np.log(list(TILES)), list(TILES.values()))
+    known = tuning.current().spectral
+    costs = tiles * pixels * np.interp(np.log(pixels), np.log(list(known)), list(known.values()))
     row, column = np.unravel_index(costs.argmin(), costs.shape)
     return float(costs.min()), (int(sides[0][row, 0]), int(sides[1][column, 0]))
+
+
+tuning.on_change(_cheapest.cache_clear)
 
 
 def _sides(outputs: int, kernel: int) -> list[tuple[int, int]]:

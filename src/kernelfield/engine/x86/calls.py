@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.engine import _halide
+from kernelfield.engine import _halide, tuning
 from kernelfield.engine._arguments import address_of, check_layout
 from kernelfield.engine._code import Code, system_function
 from kernelfield.engine._elf import PAGE, Image
@@ -135,10 +135,13 @@ def _widened(
             yield part, result, np.empty((*result.shape[:3], lanes), out.dtype)
 
 
-def _tile(out: tuple[int, ...], lanes: int) -> tuple[int, int]:
-    """Return rows and registers of a tile that fits a result and wastes little of the last tile of a row."""
-    best = min((1, 2, 3), key=lambda v: (v * lanes > out[3], -(-out[3] // (v * lanes)) * (v + 0.6)))
-    return min(4, out[2]), best
+def _tile(out: tuple[int, ...], lanes: int, kernel: tuple[int, int]) -> tuple[int, int]:
+    """Return rows and registers of a tile that suits a kernel and wastes little of the last tile of a row."""
+    rows, most = tuning.current(True).tile(kernel[0])
+    fitting = [v for v in range(1, most + 1) if v * lanes <= out[3]]
+    # A tile of fewer registers is loaded with as many weights: it costs more than its share.
+    best = min(fitting, default=1, key=lambda v: -(-out[3] // (v * lanes)) * (v + 0.6))
+    return min(rows, out[2]), best
 
 
 class _Call:
@@ -238,7 +241,7 @@ def _call(
     border: Border | None,
 ) -> _Call | None:
     """Return the call for these; None where rows are too short for the border."""
-    rows, vectors = _tile(shape, 32 // sums.itemsize)
+    rows, vectors = _tile(shape, 32 // sums.itemsize, kernel)
     around = border or Border()
     row = size[1], shape[3], vectors * 32 // sums.itemsize, (kernel[1] - 1) * step, step
     plain = Shape(kernel, step, image.name, sums.name, out.name, rows, vectors)
@@ -250,6 +253,9 @@ def _call(
         return None
     function = _function(writer, plain._replace(edge=found.edge))
     return _Call(function, size, shape, terms, scale, around, found)
+
+
+tuning.on_change(_call.cache_clear)
 
 
 class Ready:

@@ -1,0 +1,148 @@
+"""``kernelfield bench --tune``: what each method costs on this machine, measured and kept for the plans to go by."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from kernelfield.apps.bench_timing import interleaved
+from kernelfield.apps.console import output, status
+from kernelfield.apps.messages import UsageError, note
+from kernelfield.engine import direct, separable, spectral, threads, tuning
+from kernelfield.engine.choice import ENVIRONMENT_VARIABLE, engine
+from kernelfield.engine.low_rank import factors
+
+_SIDE = 1024
+_DIRECT, _SEPARABLE = (3, 5, 9, 15), (3, 9, 31, 63)
+# Kernels that tiles are chosen for: up to the next size they serve.
+_ROWS = (1, 3, 5, 7, 11)
+_ROUNDS = 15
+
+
+def run(*, as_json: bool, others: bool) -> None:
+    """Measure, keep the figures, and say what they are."""
+    if others:
+        raise UsageError("--tune: expected nothing else but --json; received other options.")
+    method, _, native = engine()
+    if method == "portable":
+        raise UsageError(
+            f"--tune: expected the compiled engine; received the portable one, which has one method "
+            f"(see {ENVIRONMENT_VARIABLE})."
+        )
+    before = tuning.current(native)
+    found = measure(native)
+    path = tuning.save(found, native)
+    if path is None:
+        note("the figures are not kept: there is no cache folder that can be written; kernelfield doctor says why")
+    record = {"written": None if path is None else str(path), "native": native, **asdict(found)}
+    if as_json:
+        sys.stdout.write(json.dumps(record) + "\n")
+    else:
+        _show(before, found, path)
+
+
+def measure(native: bool) -> tuning.Tuning:
+    """Return the figures of this machine."""
+    rng = np.random.default_rng(0)
+    image = rng.random((1, _SIDE, _SIDE), dtype=np.float32)
+    start = tuning.current(native)
+    tiles = {1: tuning.TILES[0]}
+    if native:
+        with status("tiles"):
+            tiles = _tiles(start, image)
+    tuning.use(replace(start, tiles=tiles), native)
+    try:
+        with status("sliding products"):
+            costs = _fitted({k: _call(image, rng.normal(size=(k, k))) for k in _DIRECT}, lambda k: k * k)
+        with status("passes"):
+            low = {k: np.outer(*rng.normal(size=(2, k))) for k in _SEPARABLE}
+            apart = _fitted({k: _call(image, kernel, separately=True) for k, kernel in low.items()}, lambda k: 2 * k)
+        with status("transforms"):
+            transforms = _transforms(rng, sorted(start.spectral))
+    finally:
+        tuning.use(start, native)
+    return tuning.Tuning(costs, apart, transforms, tiles)
+
+
+def _call(image: np.ndarray, kernel: np.ndarray, separately: bool = False) -> Callable[[], object]:
+    out = np.empty((1, *(n - k + 1 for n, k in zip(image.shape[1:], kernel.shape))), np.float32)
+    if not separately:
+        return partial(direct.correlate, image, kernel, out)
+    found = factors(kernel, 1)
+    assert found is not None
+    return partial(separable.correlate, found, image, kernel, out)
+
+
+def _fitted(calls: dict[int, Callable[[], object]], products: Callable[[int], int]) -> tuple[float, float]:
+    """Return ns of one thread for an output and for a multiply-add of it: relative errors are the least."""
+    named = {str(k): call for k, call in calls.items()}
+    times = interleaved(named, _ROUNDS, shortest=2e-3)
+    each = np.array([threads.threads() * 1e9 * times[str(k)] / (_SIDE - k + 1) ** 2 for k in calls])
+    terms = np.array([[1.0, products(k)] for k in calls]) / each[:, None]
+    fixed, slope = np.linalg.lstsq(terms, np.ones(len(each)), rcond=None)[0].tolist()
+    return round(max(fixed, 0.0), 4), round(max(slope, 1e-4), 5)
+
+
+def _tiles(start: tuning.Tuning, image: np.ndarray) -> dict[int, tuple[int, int]]:
+    """Return the fastest tile for kernels of some numbers of rows."""
+    rng = np.random.default_rng(1)
+    best: dict[int, tuple[int, int]] = {}
+    for k in _ROWS:
+        call = _call(image, rng.normal(size=(k, max(k, 3))))
+
+        def with_tile(tile: tuple[int, int], call: Callable[[], object] = call) -> None:
+            # In a row of calls, which the first does not count in, the tile changes once.
+            if tuning.current(True).tiles != {1: tile}:
+                tuning.use(replace(start, tiles={1: tile}), True)
+            call()
+
+        times = interleaved({str(tile): partial(with_tile, tile) for tile in tuning.TILES}, 2 * _ROUNDS, shortest=2e-3)
+        fastest = min(tuning.TILES, key=lambda tile: times[str(tile)])
+        # What is not clearly faster is not worth another tile.
+        usual = tuning.TILES[0]
+        best[k] = fastest if times[str(fastest)] < 0.97 * times[str(usual)] else usual
+    return best
+
+
+def _transforms(rng: np.random.Generator, sizes: list[int]) -> dict[int, float]:
+    """Return ns of one thread for a pixel of tiles of so many, there and back."""
+    count = threads.threads()
+    calls: dict[str, Callable[[], object]] = {}
+    pixels = {}
+    with ThreadPoolExecutor(count) as pool:
+        for size in sizes:
+            side = 1 << (size.bit_length() // 2)
+            shape = (size // side, side)
+            spectrum = np.conj(np.fft.rfft2(rng.random((9, 9)), shape)).astype(np.complex64)
+            tile = rng.random(shape, dtype=np.float32)
+            together = [partial(spectral.circular, tile, spectrum, shape)] * count
+            calls[str(size)] = partial(lambda jobs: list(pool.map(lambda job: job(), jobs)), together)
+            pixels[str(size)] = shape[0] * shape[1]
+        times = interleaved(calls, _ROUNDS, shortest=2e-3)
+    return {int(size): round(1e9 * times[size] / pixels[size], 2) for size in times}
+
+
+def _show(before: tuning.Tuning, found: tuning.Tuning, path: Any) -> None:
+    """Print the figures for a person."""
+    console = output()
+    rows = [
+        ("direct", f"{found.direct[0]:.3g} + {found.direct[1]:.3g} × weights", before.direct),
+        ("separable", f"{found.separable[0]:.3g} + {found.separable[1]:.3g} × (rows + columns)", before.separable),
+        (
+            "spectral",
+            f"{min(found.spectral.values()):.3g} to {max(found.spectral.values()):.3g} a pixel of a tile",
+            None,
+        ),
+    ]
+    for name, text, old in rows:
+        console.print(f"{name:10} {text} ns" + (f" (before: {old[0]:.3g}, {old[1]:.3g})" if old else ""))
+    console.print("tiles      " + ", ".join(f"{r}×{v} from {n} rows" for n, (r, v) in found.tiles.items()))
+    if path is not None:
+        console.print(f"kept in {path}; delete the file to go back")
