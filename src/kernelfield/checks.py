@@ -211,23 +211,25 @@ def check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 def whole_sums(
     dtype: np.dtype, weights: np.ndarray, operation: Operation
-) -> tuple[np.ndarray, float, str | None] | None:
-    """Return whole weights, what they were multiplied by and a method, if float32 holds all sums with them exactly.
+) -> tuple[np.dtype, np.ndarray, float, str | None] | None:
+    """Return a dtype that holds all sums exactly, whole weights, what they were multiplied by and a method.
 
-    That is half the work of float64, for pictures of 8 and 16 bits and weights that are whole but for a power of two.
+    None unless pixels are integers and weights whole but for a power of two. Then sums are whole in any order; float32,
+    which is half the work, holds them below 2**24, float64 below 2**53.
     """
-    if dtype.kind == "f" or dtype.itemsize > 2 or weights.ndim != 2:
+    if dtype.kind == "f" or weights.ndim != 2:
         return None
     limits = np.iinfo(dtype)
     largest = max(-int(limits.min), int(limits.max))
     if operation.boundary == "constant" and not (operation.cval.is_integer() and abs(operation.cval) <= largest):
         return None
     one = _whole_multiple(weights)
-    if not float(np.abs(weights).sum()) * one * largest < 2**24:
+    bound = float(np.abs(weights).sum()) * one * largest
+    if not bound < 2**53:
         return None
     # Factors of whole weights are whole for rank 1 only.
     scaled = weights * one
-    return scaled, one, None if factors(scaled, 1) else "direct"
+    return _FLOAT32 if bound < 2**24 else _FLOAT64, scaled, one, None if factors(scaled, 1) else "direct"
 
 
 def _whole_multiple(weights: np.ndarray) -> float:

@@ -203,7 +203,7 @@ def correlate(
         sums, method = np.dtype(np.float64), "direct" if exact else method
         found = None if exact or method or added is not None else whole_sums(pixels.dtype, weights, operation)
         if found is not None:
-            sums, (weights, one, method) = np.dtype(np.float32), found
+            sums, weights, one, method = found
     work = _work_array(out, shape, dtype_out if single else sums, pixels, side_by_side)
     operation.forward(pixels, weights, work, method, added, sums if single else None, 1 / one, chosen)
     result = work

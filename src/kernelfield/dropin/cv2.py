@@ -39,6 +39,7 @@ from kernelfield.dropin.opencv_rules import (
     number,
     origin_of,
     pair,
+    rounded_sums,
     stored,
     sums,
     weights_of,
@@ -288,4 +289,6 @@ def _applied(
     boundary_of(border)
     origin_of(anchor, kernel.shape)
     check_dst(dst, image, dtype)
+    if dtype.kind != "f" and added == 0 and scale == 1:
+        return rounded_sums(image, kernel, anchor, border, dtype, dst)
     return stored(sums(image, kernel, anchor, border, dtype), image, dtype, dst, added, scale)

@@ -104,7 +104,7 @@ def weights_of(name: str, kernel: Any) -> NDArray[np.float64]:
 def sums(image: Array, kernel: NDArray[np.float64], anchor: Any, border: Any, dtype: np.dtype[Any]) -> Array:
     """Return the cross-correlation for each channel, planes first: in float32 where it is enough for `dtype`."""
     origin, boundary = origin_of(anchor, kernel.shape), boundary_of(border)
-    planes = np.ascontiguousarray(np.moveaxis(image, -1, 0)) if image.ndim == 3 else image
+    planes = _planes(image)
     work = np.dtype(np.float32 if dtype == np.float32 and image.dtype != np.float64 else np.float64)
     one, method = 1.0, None
     if image.dtype.kind != "f" and (found := whole_weights(kernel)):
@@ -118,6 +118,22 @@ def sums(image: Array, kernel: NDArray[np.float64], anchor: Any, border: Any, dt
     if one != 1:
         values /= one
     return np.asarray(values)
+
+
+def rounded_sums(
+    image: Array, kernel: NDArray[np.float64], anchor: Any, border: Any, dtype: np.dtype[Any], dst: Any
+) -> Array:
+    """Return the cross-correlation in an integer `dtype`, as `stored` makes it of `sums`, but on the way."""
+    origin, boundary = origin_of(anchor, kernel.shape), boundary_of(border)
+    out = None if dst is None else _planes(dst.reshape(image.shape))
+    result = correlate(_planes(image), kernel, boundary=boundary, origin=origin, dtype=dtype, out=out)
+    if dst is not None:
+        return np.asarray(dst)
+    return np.ascontiguousarray(np.moveaxis(result, 0, -1) if image.ndim == 3 else result)
+
+
+def _planes(image: Array) -> Array:
+    return np.moveaxis(image, -1, 0) if image.ndim == 3 else image
 
 
 def stored(values: Array, image: Array, dtype: np.dtype[Any], dst: Any, add: float = 0.0, scale: float = 1.0) -> Array:
