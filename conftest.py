@@ -15,6 +15,7 @@ collect_ignore_glob = [
         f"src/kernelfield/*/{name}*.py",
         f"src/kernelfield/*/*/{name}*.py",
         f"tests/*/test_{name}.py",
+        f"tests/conformance/test_{name}_samples.py",
         f"tests/receptive/gradients/test_{name}.py",
         *(["tests/receptive/test_keras.py"] if name == "tensorflow" else []),
         *(f"tests/receptive/test_{test}.py" for test in WITH_TORCH if name == "torch"),

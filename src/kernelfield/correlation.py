@@ -172,9 +172,8 @@ def correlate(
         dilation=dilation,
         groups=groups,
     )
-    chosen = engine()
     if type(image) is type(kernel) is np.ndarray and all(value is None for value in (bias, out, precision, method)):
-        known = _quick(image, kernel, dtype, chosen, how)
+        known = _quick(image, kernel, dtype, how)
         if known is not None:
             return known(image, kernel)
     adapter = adapter_of(image, kernel, bias)
@@ -195,6 +194,8 @@ def correlate(
     if out is not None:
         check_out(out, shape, dtype_out)
     exact = check_precision(precision, method, weights.ndim == 2 and operation.plain)
+    # Not before: compilers of frameworks trace what comes first.
+    chosen = engine()
     native = chosen.native
     single = operation.is_single(weights.shape, native)
     side_by_side = single and native and weights.ndim == 2 and is_interleaved(pixels)
@@ -226,9 +227,12 @@ def _operation(
         return check_operation(image, kernel, own_origin=own_origin, **how)
 
 
-def _quick(image: np.ndarray, kernel: np.ndarray, dtype: Any, chosen: Engine, how: dict[str, Any]) -> Quick | None:
+def _quick(image: np.ndarray, kernel: np.ndarray, dtype: Any, how: dict[str, Any]) -> Quick | None:
     """Return what applies kernels to small images at once; None for all else, wrong arguments among it."""
-    if not chosen.native or image.size > _SMALL or not (image.flags.c_contiguous and image.flags.aligned):
+    if image.size > _SMALL or not (image.flags.c_contiguous and image.flags.aligned):
+        return None
+    chosen = engine()
+    if not chosen.native:
         return None
     try:
         return _known_quick(image.shape, image.dtype, kernel.shape, kernel.dtype, dtype, chosen, **how)
@@ -332,6 +336,10 @@ def _correlate_tensors(adapter: Adapter, image: Any, kernel: Any, bias: Any, how
         shapes = [(*shapes[0][:-2], 1, *shapes[0][-2:]), (shapes[1][0], 1, *shapes[1][1:])]
     # Not from memory: compilers trace this, and do not look through what remembers.
     operation = check_operation(*shapes, own_origin=own_origin, **how)
+    for value, name in ((image, "image"), (kernel, "kernel"), (bias, "bias")):
+        held = adapter.dtype(value) if adapter.recognises(value) else str(getattr(value, "dtype", ""))
+        if held.startswith("complex") or isinstance(value, complex):
+            raise DtypeError(f"{name}: expected real numbers; received {held or 'complex'}; take its parts apart")
     dtype = _tensor_dtype(adapter, image, kernel)
     like = image if adapter.recognises(image) else kernel if adapter.recognises(kernel) else bias
     pixels, weights = adapter.tensor(image, dtype, like), adapter.tensor(kernel, dtype, like)
@@ -347,14 +355,11 @@ def _correlate_tensors(adapter: Adapter, image: Any, kernel: Any, bias: Any, how
 
 def _tensor_dtype(adapter: Adapter, image: Any, kernel: Any) -> str:
     """Return the dtype in which tensors are computed: the image's, or the kernel's where the image holds integers."""
-    for value, name in ((image, "image"), (kernel, "kernel")):
-        if adapter.recognises(value):
-            dtype = adapter.dtype(value)
-            if dtype.startswith("complex"):
-                raise DtypeError(f"{name}: expected real numbers; received {dtype}; take its parts apart")
-            if "float" in dtype:
-                return dtype
-    return "float32"
+    found = "float32"
+    for value in (kernel, image):
+        if adapter.recognises(value) and "float" in adapter.dtype(value):
+            found = adapter.dtype(value)
+    return found
 
 
 def _check_bias(bias: np.ndarray, kernel: tuple[int, ...]) -> np.ndarray:

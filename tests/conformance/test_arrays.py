@@ -463,3 +463,15 @@ def test_adam_takes_steps_of_its_rate_and_arrives(framework):
     np.testing.assert_allclose(found[0][1][0], [[0.05, -0.05]], rtol=framework.adam_tolerance)
     np.testing.assert_allclose(found[-1][1][0], [[1, -1]], atol=0.02)
     assert found[-1][0] < 1e-2 * found[0][0]
+
+
+@pytest.mark.parametrize("name", ["image", "kernel", "bias"])
+def test_complex_numbers_are_refused_and_not_cut(framework, name):
+    values = {"image": np.ones((4, 5), "f4"), "kernel": np.ones((2, 2), "f4"), "bias": np.ones(1, "f4")}
+    tensors = {key: framework.tensor(value) for key, value in values.items()}
+    wrong = [values[name].astype("c8")]
+    if framework.name != "mxnet":  # which has no complex tensors
+        wrong.append(framework.tensor(wrong[0]))
+    for value in wrong:
+        with pytest.raises(DtypeError, match=f"{name}: expected (real numbers|integers or floats).*complex64"):
+            kf.correlate(**{**tensors, name: value})
