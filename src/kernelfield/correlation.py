@@ -172,7 +172,8 @@ def correlate(
         dilation=dilation,
         groups=groups,
     )
-    if type(image) is type(kernel) is np.ndarray and all(value is None for value in (bias, out, precision, method)):
+    plain = bias is None and out is None and precision is None and (method is None or method == "direct")
+    if plain and type(image) is type(kernel) is np.ndarray:
         known = _quick(image, kernel, dtype, how)
         if known is not None:
             return known(image, kernel)

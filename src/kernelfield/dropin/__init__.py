@@ -1,8 +1,11 @@
-"""Signatures that people already call, on kernelfield's engine: `ndimage` for scipy.ndimage, `cv2` for OpenCV.
+"""Signatures that people already call, on kernelfield's engine.
+
+`ndimage` stands for scipy.ndimage, `signal` for scipy.signal, `cv2` for OpenCV.
 
 Change the import and leave the calls as they are::
 
     from kernelfield.dropin import ndimage  # from scipy import ndimage
+    from kernelfield.dropin import signal  # from scipy import signal
     from kernelfield.dropin import cv2  # import cv2, where it is used for its linear filters
 """
 
@@ -12,9 +15,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kernelfield.dropin import cv2, ndimage
+    from kernelfield.dropin import cv2, ndimage, signal
 
-__all__ = ["cv2", "ndimage"]
+__all__ = ["cv2", "ndimage", "signal"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,9 @@
-"""Calls that the engine does not cover are handed to scipy.ndimage, so that results and errors are SciPy's."""
+"""Calls that the engine does not cover are handed to SciPy, so that results and errors are SciPy's."""
 
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -20,17 +21,15 @@ class Handed(Exception):
     """The call belongs to SciPy; raised before anything is written."""
 
 
-def drop_in(function: Function) -> Function:
-    """Let scipy.ndimage's function of the same name answer where `function` raises `Handed`."""
+def drop_in(function: Function, module: str = "scipy.ndimage") -> Function:
+    """Let the function of the same name in a module of SciPy answer where `function` raises `Handed`."""
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except Handed:
-            import scipy.ndimage
-
-            return getattr(scipy.ndimage, function.__name__)(*args, **kwargs)
+            return getattr(importlib.import_module(module), function.__name__)(*args, **kwargs)
 
     return call  # type: ignore[return-value]
 

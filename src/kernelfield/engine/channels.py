@@ -12,6 +12,7 @@ its bits do not depend on tiles, threads, the batch or the place in the image.
 
 from __future__ import annotations
 
+import sys
 from math import gcd
 from typing import Any
 
@@ -19,6 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.engine import _halide, direct, interleaved
+from kernelfield.engine.choice import engine
+from kernelfield.engine.x86.numbers import serves
+
+if sys.platform == "linux":
+    from kernelfield.engine.x86 import calls
 
 ROWS = 3
 VECTORS = 4
@@ -59,6 +65,13 @@ def forward(
     NaN and infinities reach exactly the outputs whose window holds them.
     """
     if out.size == 0:
+        return
+    one = image.shape[1] == groups == 1 and stride == (1, 1)
+    if one and engine().native and serves(image.dtype, out.dtype, out.dtype) and _plain(out):
+        image = _readable(image, 0)
+        for first in range(min(dilation[0], out.shape[2])):
+            rows = slice(first, None, dilation[0])
+            calls.sliding(image[:, 0, rows], weights[:, 0], out[:, :, rows], out.dtype, bias, step=dilation[1])
         return
     if image.shape[1] == weights.shape[0] == 1 and stride == (1, 1) and dilation[1] == 1 and _plain(out):
         image = _readable(image, 0)

@@ -110,8 +110,8 @@ def _nanoseconds(
         copied = math.prod(image_shape) if stride[1] > 1 else 0
         compiled = 40e3 * phases + cost * (0.02 + 0.15 * phases / taps) * waste + 1.5 * copied
         return compiled, blocks + cost * (0.015 + 1.2 / filters)
-    if image_shape[1] == weights_shape[0] == 1 and stride == (1, 1):
-        return 0.03 * cost, blocks + 0.4 * cost
+    if image_shape[1] == groups == 1 and stride == (1, 1) and (filters == 1 or engine().native):
+        return 0.03 * cost, blocks + 0.4 * cost / filters
     slower = {1: 1.0, 2: 1.7}.get(stride[1], 10.0)
     compiled = 40e3 * dilation[0] + cost * (0.02 + 0.15 / taps) * slower * _waste(output_shape[3])
     return compiled, blocks + cost * (0.018 + (0.4 if stride[1] == 1 else 0.7) / filters)
