@@ -9,14 +9,20 @@ TOOLS := .venv-test
 MXNET := .venv-mxnet
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-mxnet check bench clean
+.PHONY: demo test test-mxnet test-avx2 check bench clean
 
 demo: $(VENV)/installed
 	@echo "examples/README.md says where the pair comes from."
 	$(VENV)/bin/kernelfield learn examples/before.png examples/after.png
 
-test: $(TOOLS)/installed test-mxnet
+test: $(TOOLS)/installed test-mxnet test-avx2
 	$(TOOLS)/bin/python -m pytest
+
+# Halide's code for processors without AVX-512, whatever this one has.
+test-avx2: $(TOOLS)/installed
+	HL_JIT_TARGET=x86-64-linux-avx-avx2-f16c-fma-sse41 $(TOOLS)/bin/python -m pytest --quiet \
+		tests/engine/test_direct.py tests/engine/test_methods.py tests/engine/test_channels.py \
+		tests/engine/test_gradients.py tests/engine/test_lags.py tests/engine/test_interleaved.py
 
 # MXNet 1.9.1 needs NumPy 1.23: the core is tested with it too.
 test-mxnet: $(MXNET)/installed

@@ -211,6 +211,23 @@ def test_many_threads_and_shapes_while_memory_is_collected():
     assert not wrong
 
 
+def test_code_that_is_not_remembered_gives_its_memory_back():
+    def count():
+        with open("/proc/self/maps", encoding="utf-8") as maps:
+            return sum(1 for _ in maps)
+
+    image = np.ones((1, 60, 60), np.float32)
+
+    def apply(sizes):
+        for kh, kw in sizes:
+            calls.sliding(image, np.ones((1, kh, kw)), np.empty((1, 1, 61 - kh, 61 - kw), "f4"), np.dtype("f4"))
+
+    apply((kh, kw) for kh in range(1, 25) for kw in range(1, 25))
+    before = count()
+    apply((kh, kw) for kh in range(25, 50) for kw in range(1, 50))
+    assert count() < before + 100
+
+
 PADDED = {"constant": "constant", "nearest": "edge", "reflect": "symmetric", "mirror": "reflect", "wrap": "wrap"}
 
 

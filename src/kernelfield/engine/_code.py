@@ -1,6 +1,7 @@
 """Machine code in memory: linked images from `_elf`, brought to addresses of their own and made executable.
 
-Pages are writable or executable, never both at once, and are never given back: threads may still stand in the code.
+Pages are writable or executable, never both at once. They are given back only where it is asked for: threads may still
+stand in the code.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _map = ctypes.CFUNCTYPE(
 _protect = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, use_errno=True)(
     ("mprotect", _libc)
 )
+_unmap = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, use_errno=True)(("munmap", _libc))
 
 
 class Code:
@@ -59,11 +61,16 @@ class Code:
                 raise OSError(ctypes.get_errno(), "the system does not let memory be executed")
         self._data = base + code + constants, bytes(content[code + constants :])
         self._base: int = base
+        self._size = len(content)
         self._exports = image.exports
 
     def address(self, name: str) -> int:
         """Return the address of a function."""
         return self._base + self._exports[name]
+
+    def give_back(self) -> None:
+        """Give the memory back to the system: no thread may stand in the code, or come to it again."""
+        _unmap(self._base, self._size)
 
     def reset_data(self) -> None:
         """Make all variables what they were when the code was loaded."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from typing import Any
 
@@ -342,6 +343,12 @@ class _Function:
         self.task = _Task(self.address)
         self.scratch = written.scratch
         self.zero = written.zero if isinstance(written, Passes) else 0
+
+    def __del__(self, ends: Callable[[], bool] = sys.is_finalizing) -> None:
+        # Whoever runs the code holds this object meanwhile. Sizes without end must not fill the memory.
+        code = getattr(self, "_code", None)
+        if code is not None and not ends():
+            code.give_back()
 
 
 @lru_cache(maxsize=512)
