@@ -13,7 +13,6 @@ Span = tuple[int, int]
 
 # Pixels.
 _SMALL = 128 * 128
-_REGISTER = 8
 
 
 def is_small(shape: tuple[int, ...]) -> bool:
@@ -77,19 +76,16 @@ def _parts(
 
 
 def frames(shape: tuple[int, ...], windows: tuple[Window, Window]) -> list[tuple[Span, Span]]:
-    """Return rectangles (rows, columns), as start and stop, that hold all outputs whose window leaves an image."""
+    """Return the rectangles (rows, columns) of outputs whose window leaves an image of `shape`, as start and stop."""
     rows, columns = (w.output_size(n) for w, n in zip(windows, shape))
     (top, bottom), (left, right) = (w.interior(n) for w, n in zip(windows, shape))
     if top == bottom or left == right:
         return [((0, rows), (0, columns))]
-    # Columns that a register of results covers at once are no more work than fewer: frames reach into the interior.
-    wide_left = min(columns, max(left, _REGISTER)) if left else 0
-    wide_right = max(0, min(right, columns - _REGISTER)) if right < columns else columns
     candidates = [
         ((0, top), (0, columns)),
         ((bottom, rows), (0, columns)),
-        ((top, bottom), (0, wide_left)),
-        ((top, bottom), (wide_right, columns)),
+        ((top, bottom), (0, left)),
+        ((top, bottom), (right, columns)),
     ]
     return [frame for frame in candidates if all(start < stop for start, stop in frame)]
 
