@@ -37,11 +37,14 @@ check: $(TOOLS)/installed
 	$(TOOLS)/bin/python -m pytest --quiet tests/test_imports.py
 
 bench: $(TOOLS)/installed
+	$(TOOLS)/bin/kernelfield bench --save benchmarks/results/bench.json
+	$(TOOLS)/bin/python -m benchmarks.peak
 	$(TOOLS)/bin/python -m benchmarks.apply
 	$(TOOLS)/bin/python -m benchmarks.methods
 	$(TOOLS)/bin/python -m benchmarks.learn
 	$(TOOLS)/bin/python -m benchmarks.startup
 	$(TOOLS)/bin/python -m benchmarks.frameworks
+	$(TOOLS)/bin/python -m benchmarks.layers
 	$(TOOLS)/bin/python -m benchmarks.receptive
 
 $(VENV)/installed: pyproject.toml constraints.txt
