@@ -17,7 +17,7 @@ from kernelfield.engine._code import Code, system_function
 from kernelfield.engine._elf import PAGE, Image
 from kernelfield.engine.choice import engine
 from kernelfield.engine.x86.assembler import RAX, RCX, Assembler
-from kernelfield.engine.x86.calls import _parallel_for
+from kernelfield.engine.x86.function import parallel_for
 
 SIZES = (1024, 2048)
 KERNELS = (3, 5, 7, 9, 11, 15, 21, 31)
@@ -29,7 +29,7 @@ def main() -> None:
         raise SystemExit("benchmarks.peak: expected x86-64 Linux with AVX2 and FMA; there is no code of our own here")
     count = threads.threads()
     loop = Code(Image(_loop(), (PAGE, 0, 0), (), {}, {"task": 0}), system_function)
-    peak = partial(_parallel_for(), None, loop.address("task"), 0, 4 * count, 0)
+    peak = partial(parallel_for(), None, loop.address("task"), 0, 4 * count, 0)
     flops_of_peak = 2 * _LANES * _REGISTERS * _TURNS * 4 * count
     rng = np.random.default_rng(0)
     rows, figures = [], []

@@ -211,6 +211,20 @@ def test_many_threads_and_shapes_while_memory_is_collected():
     assert not wrong
 
 
+def test_one_thread_is_this_one(monkeypatch):
+    image, kernel = np.ones((900, 900), np.float32), np.ones((5, 5))
+    expected = kf.correlate(image, kernel)
+    shared = []
+    monkeypatch.setattr(calls, "parallel_for", lambda: lambda *_: shared.append(1))
+    kf.correlate(image, kernel)
+    kf.set_threads(1)
+    try:
+        np.testing.assert_array_equal(kf.correlate(image, kernel), expected)
+    finally:
+        kf.set_threads(None)
+    assert shared == [1]
+
+
 def test_code_that_is_not_remembered_gives_its_memory_back():
     def count():
         with open("/proc/self/maps", encoding="utf-8") as maps:

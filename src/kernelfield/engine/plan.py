@@ -268,6 +268,7 @@ def _runs_whole(
     """Run our own code on an extended image, borders and all; return whether it could."""
     if not out.size or not any(w.before or w.after for w in windows):
         return False
+    cval = cval if boundary == "constant" else 0.0
     if not (_is_native(plan, finish, image, out) and border.holds(image.dtype, cval)):
         return False
     around = Border((windows[0].before, windows[1].before), boundary, cval)

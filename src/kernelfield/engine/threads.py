@@ -48,7 +48,8 @@ def threads() -> int:
 def set_threads(n: int | None) -> None:
     """Let compiled code run on `n` threads, the calling one included, from the next call on, in the whole process.
 
-    Results do not depend on it.
+    Results do not depend on it. Threads that have been started are not ended: fewer than there are already, but for 1
+    where the code is our own, may stay at work. Set it before the first call.
 
     Parameters
     ----------
@@ -66,6 +67,11 @@ def set_threads(n: int | None) -> None:
     _wish = n
     for listener in _listeners:
         listener(threads())
+
+
+def asked() -> int | None:
+    """Return what `set_threads` was given."""
+    return _wish
 
 
 def threads_and_why() -> tuple[int, str]:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import ctypes
-import sys
-from collections.abc import Callable, Iterator
-from functools import cache, lru_cache
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.engine import _halide, tuning
-from kernelfield.engine._arguments import address_of, check_layout
-from kernelfield.engine._code import Code, system_function
-from kernelfield.engine._elf import PAGE, Image
+from kernelfield.engine import _halide, threads, tuning
+from kernelfield.engine._arguments import address_of
 from kernelfield.engine.low_rank import Factors
 from kernelfield.engine.x86.ends import Border, Ends, chunks, tiles
+from kernelfield.engine.x86.function import Function, function, parallel_for
 from kernelfield.engine.x86.passes import Passes
 from kernelfield.engine.x86.sliding import Sliding
 from kernelfield.engine.x86.task import FIELDS, Shape
 from kernelfield.geometry import positions_read
 
-_Task = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-_ParallelFor = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p
-)
 # Pixels of a narrow image that are copied at a time.
 _COPIED = 1 << 20
 _IMAGE, _TABLE, _OUT, _WEIGHTS, _SCRATCH = (
@@ -150,7 +144,7 @@ class _Call:
 
     Parameters
     ----------
-    function : _Function
+    function : Function
         Written for these.
     size : (int, int)
         Of images.
@@ -167,7 +161,7 @@ class _Call:
 
     def __init__(
         self,
-        function: _Function,
+        function: Function,
         size: tuple[int, int],
         shape: tuple[int, ...],
         terms: int,
@@ -221,10 +215,11 @@ class _Call:
 
     def run(self, words: _Words) -> None:
         """Do what the words say."""
-        if self._tasks == 1:
-            self._function.task(None, 0, words.address)
+        if self._tasks == 1 or threads.asked() == 1:
+            for index in range(self._tasks):
+                self._function.task(None, index, words.address)
         else:
-            _parallel_for()(None, self._function.address, 0, self._tasks, words.address)
+            parallel_for()(None, self._function.address, 0, self._tasks, words.address)
 
 
 @lru_cache(maxsize=512)
@@ -247,13 +242,13 @@ def _call(
     row = size[1], shape[3], vectors * 32 // sums.itemsize, (kernel[1] - 1) * step, step
     plain = Shape(kernel, step, image.name, sums.name, out.name, rows, vectors)
     if writer is Passes:
-        found = chunks(*row, sums.itemsize, around, _function(Passes, plain).zero)
+        found = chunks(*row, sums.itemsize, around, function(Passes, plain).zero)
     else:
         found = tiles(*row, image.itemsize, around)
     if found is None:
         return None
-    function = _function(writer, plain._replace(edge=found.edge))
-    return _Call(function, size, shape, terms, scale, around, found)
+    code = function(writer, plain._replace(edge=found.edge))
+    return _Call(code, size, shape, terms, scale, around, found)
 
 
 tuning.on_change(_call.cache_clear)
@@ -328,35 +323,3 @@ class _Words:
     def set_out(self, out: NDArray[Any]) -> None:
         """Write where the results go, laid out as before."""
         self._words[_OUT] = address_of(out)
-
-
-class _Function:
-    """Code in memory."""
-
-    def __init__(self, written: Sliding | Passes) -> None:
-        check_layout()
-        size = -(-len(written.code) // PAGE) * PAGE
-        content = written.code + bytes(size - len(written.code))
-        self.shape = written.shape
-        self._code = Code(Image(content, (size, 0, 0), (), {}, {"task": 0}), system_function)
-        self.address = self._code.address("task")
-        self.task = _Task(self.address)
-        self.scratch = written.scratch
-        self.zero = written.zero if isinstance(written, Passes) else 0
-
-    def __del__(self, ends: Callable[[], bool] = sys.is_finalizing) -> None:
-        # Whoever runs the code holds this object meanwhile. Sizes without end must not fill the memory.
-        code = getattr(self, "_code", None)
-        if code is not None and not ends():
-            code.give_back()
-
-
-@lru_cache(maxsize=512)
-def _function(writer: type[Sliding] | type[Passes], shape: Shape) -> _Function:
-    return _Function(writer(shape))
-
-
-@cache
-def _parallel_for() -> Any:
-    """Return the function of Halide's runtime that hands tasks to its threads."""
-    return _ParallelFor(_halide.runtime().address("halide_do_par_for"))

@@ -13,6 +13,7 @@ from kernelfield.geometry import Boundary, positions_read
 #: Columns of a chunk of `passes`: rows of so many, and of a tile, stay in the first-level cache.
 CHUNK = 512
 
+_FAR = 1 << 31  # bytes: pairs are of 32 bits
 _AT_ONCE = 32  # bytes that `sliding` copies at once, where a tile has so many
 
 
@@ -65,7 +66,7 @@ def tiles(columns: int, results: int, width: int, reach: int, step: int, itemsiz
     itemsize : int
         Bytes of an element of the image.
     """
-    if results < width:
+    if results < width or columns * itemsize >= _FAR:
         return None
     before = border.before[1] * step
     after = results + reach - before - columns
