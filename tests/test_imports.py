@@ -20,6 +20,7 @@ RANKS = [
     ("engine", "kernels", "receptive", "images"),
     ("operation",),
     ("checks", "quick"),
+    ("tensors",),
     ("correlation", "matrix", "planned"),
     ("learning", "layers", "coding", "cluster", "dropin"),
     ("apps",),

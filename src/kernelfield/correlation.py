@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from kernelfield import memory
-from kernelfield.arrays.base import Adapter
 from kernelfield.arrays.select import adapter_of
 from kernelfield.checks import (
     check_image,
-    check_kernel,
     check_kernel_shape,
     check_operation,
     check_out,
@@ -30,9 +28,9 @@ from kernelfield.engine.choice import Engine, engine
 from kernelfield.engine.rounding import rounded
 from kernelfield.errors import ArgumentError, DtypeError
 from kernelfield.geometry import check_mode, check_origin
-from kernelfield.kernels import Kernel
 from kernelfield.operation import Operation, is_interleaved, is_readable
 from kernelfield.quick import Quick, quick
+from kernelfield.tensors import correlate_tensors
 
 # Pixels of images that are not kept waiting.
 _SMALL = 1 << 16
@@ -183,7 +181,7 @@ def correlate(
         for name, value in asked.items():
             if value is not None:
                 raise ArgumentError(f"{name}: expected none with tensors of {adapter.name}; leave it out")
-        return _correlate_tensors(adapter, image, kernel, bias, how)
+        return correlate_tensors(adapter, image, kernel, bias, how)
     pixels = check_image(image, "image")
     weights, own_origin = weights_and_origin(kernel)
     if weights.ndim == 3:
@@ -318,49 +316,6 @@ def convolve(
         checked = [check_origin(o, n, axis) for o, n, axis in zip(wish, size[-2:], ("rows", "columns"))]
         origin = (-checked[0] - (size[-2] % 2 == 0), -checked[1] - (size[-1] % 2 == 0))
     return correlate(image, flipped, mode=mode, origin=origin, **options)
-
-
-def _correlate_tensors(adapter: Adapter, image: Any, kernel: Any, bias: Any, how: dict[str, Any]) -> Any:
-    """Return the result on tensors of one framework; what is not a tensor yet becomes one."""
-    own_origin = (0, 0)
-    if isinstance(kernel, Kernel):
-        kernel, own_origin = weights_and_origin(kernel)
-    shapes = []
-    for value, check in ((image, check_image), (kernel, check_kernel)):
-        name = "image" if check is check_image else "kernel"
-        shapes.append(adapter.shape(value) if adapter.recognises(value) else check(value, name).shape)
-    if len(shapes[0]) < 2 or 0 in shapes[0][-2:]:
-        raise ArgumentError(f"image: expected at least one pixel (..., H, W); received shape {shapes[0]}")
-    check_kernel_shape(shapes[1], "kernel")
-    is_bank = len(shapes[1]) == 3
-    if is_bank:
-        shapes = [(*shapes[0][:-2], 1, *shapes[0][-2:]), (shapes[1][0], 1, *shapes[1][1:])]
-    # Not from memory: compilers trace this, and do not look through what remembers.
-    operation = check_operation(*shapes, own_origin=own_origin, **how)
-    for value, name in ((image, "image"), (kernel, "kernel"), (bias, "bias")):
-        held = adapter.dtype(value) if adapter.recognises(value) else str(getattr(value, "dtype", ""))
-        if held.startswith("complex") or isinstance(value, complex):
-            raise DtypeError(f"{name}: expected real numbers; received {held or 'complex'}; take its parts apart")
-    dtype = _tensor_dtype(adapter, image, kernel)
-    like = image if adapter.recognises(image) else kernel if adapter.recognises(kernel) else bias
-    pixels, weights = adapter.tensor(image, dtype, like), adapter.tensor(kernel, dtype, like)
-    if is_bank:
-        pixels, weights = (adapter.reshape(t, shape) for t, shape in zip((pixels, weights), shapes))
-    if bias is not None:
-        bias = adapter.tensor(bias, dtype, like)
-        wanted = shapes[1][:1] if len(shapes[1]) == 4 else (1,)
-        if adapter.shape(bias) not in ((), (1,), wanted):
-            raise ArgumentError(f"bias: expected a number or shape {wanted}; received shape {adapter.shape(bias)}")
-    return adapter.correlate(operation, pixels, weights, bias)
-
-
-def _tensor_dtype(adapter: Adapter, image: Any, kernel: Any) -> str:
-    """Return the dtype in which tensors are computed: the image's, or the kernel's where the image holds integers."""
-    found = "float32"
-    for value in (kernel, image):
-        if adapter.recognises(value) and "float" in adapter.dtype(value):
-            found = adapter.dtype(value)
-    return found
 
 
 def _check_bias(bias: np.ndarray, kernel: tuple[int, ...]) -> np.ndarray:
