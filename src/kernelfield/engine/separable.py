@@ -1,8 +1,8 @@
 """Valid cross-correlation with kernels of low rank: a sum of products of a column and a row, in fused passes.
 
 A tile of output rows is first correlated down, with every column of weights, into rows that stay in the cache, and then
-along. Each pass is as `direct` is: sums in the order of the weights, one fused multiply-add a step, so the bits do not
-depend on tiles, threads, the batch or the place in the image.
+along: by our own machine code (`kernelfield.engine.x86.passes`) and, where that does not run, by this Halide pipeline.
+The order in which Halide's code adds terms is the compiler's; the bits do not depend on threads or the batch.
 """
 
 from __future__ import annotations
