@@ -104,7 +104,8 @@ def correlate(
     ----------
     image : array_like or tensor, shape (..., H, W)
         Integers or floats, any strides, any byte order. 64-bit integers must not exceed 2**53 in magnitude. Tensors of
-        PyTorch, TensorFlow, JAX and MXNet give tensors back, differentiable.
+        PyTorch, TensorFlow, JAX and MXNet give tensors back, differentiable. A photograph (H, W, 3) goes in as
+        ``photograph.transpose(2, 0, 1)``: it is read where it lies, and the result is laid out alike.
     kernel : array_like, tensor or Kernel, shape (kh, kw), (n, kh, kw) or (C_out, C_in/groups, kh, kw)
         The weights; real and finite or not. A `Kernel` brings its own anchor. Three axes are a bank of kernels, each
         applied to the image: the result is ``(..., n, OH, OW)``. With four axes the image is ``(..., C_in, H, W)`` and
@@ -239,7 +240,7 @@ def _quick(image: np.ndarray, kernel: np.ndarray, dtype: Any, how: dict[str, Any
         return None
 
 
-@lru_cache(maxsize=256, typed=True)
+@lru_cache(maxsize=64, typed=True)
 def _known_quick(
     image: tuple[int, ...],
     pixels: np.dtype[Any],

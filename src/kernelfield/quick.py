@@ -23,6 +23,8 @@ if sys.platform == "linux":
 # Multiply-adds up to which `direct` takes a tenth of a millisecond: other methods are not looked at.
 _FEW = 1 << 21
 _LEAST_COLUMNS = 8
+# Places of extended images whose gather is kept.
+_KEPT = 1 << 15
 
 
 def quick(
@@ -49,7 +51,7 @@ def quick(
     extended = [n + w.before + w.after for n, w in zip(image_shape[-2:], operation.windows)]
     if not (outputs[-1] >= _LEAST_COLUMNS and is_small((extended[0], extended[1])) and holds(dtype, operation.cval)):
         return None
-    if not 0 < math.prod((*outputs, *kernel_shape)) <= _FEW:
+    if not 0 < math.prod((*outputs, *kernel_shape)) <= _FEW or math.prod((*image_shape[:-2], *extended)) > _KEPT:
         return None
     return Quick(operation, image_shape, dtype, kernel_shape, out_dtype, kernel)
 
@@ -68,10 +70,12 @@ class Quick:
     ) -> None:
         self._shape, self._dtype = operation.output_shape(image_shape, kernel_shape), out_dtype
         rows, columns = operation.indices(image_shape)
-        planes = np.arange(math.prod(image_shape[:-2]))[:, None, None] * (image_shape[-2] * image_shape[-1])
-        reads = planes + np.add.outer(rows * image_shape[-1], columns)
-        self._extended = np.full(reads.shape, operation.cval, dtype)
-        self._gathered = reads if operation.boundary != "constant" else None
+        count = math.prod(image_shape[:-2])
+        self._extended = np.full((count, len(rows), len(columns)), operation.cval, dtype)
+        self._gathered = None
+        if operation.pads and operation.boundary != "constant":
+            planes = np.arange(count)[:, None, None] * (image_shape[-2] * image_shape[-1])
+            self._gathered = planes + np.add.outer(rows * image_shape[-1], columns)
         top, left = (w.before for w in operation.windows)
         self._inside = slice(top, top + image_shape[-2]), slice(left, left + image_shape[-1])
         self._kernel = np.zeros(kernel_shape, out_dtype) if kernel is None else kernel
@@ -82,7 +86,7 @@ class Quick:
         try:
             state = self._free.pop()  # one step of the interpreter: safe between threads
         except IndexError:
-            state = self._state()
+            state = _State(self._extended, self._inside, self._kernel, self._shape, self._dtype)
         if kernel is not None:
             state.kernel[...] = kernel
         if self._gathered is not None:
@@ -93,9 +97,6 @@ class Quick:
         state.run(out)
         self._free.append(state)
         return out
-
-    def _state(self) -> _State:
-        return _State(self._extended, self._inside, self._kernel, self._shape, self._dtype)
 
 
 class _State:

@@ -73,8 +73,8 @@ _VECTOR = {
     "vmovq_to": _Vector(_66, _0F, 0xD6),
     "vmovups_to": _Vector(_NONE, _0F, 0x11),
 }
-_CONDITIONS = {"below": 2, "above or equal": 3, "equal": 4, "not equal": 5, "less": 12, "greater or equal": 13}
-_ARITHMETIC = {"add": 0, "and": 4, "sub": 5, "cmp": 7}
+_CONDITIONS = {"equal": 4, "not equal": 5, "less": 12, "greater or equal": 13}
+_ARITHMETIC = {"add": 0, "sub": 5, "cmp": 7}
 
 
 class Assembler:
@@ -151,7 +151,7 @@ class Assembler:
         self._general(0x8D, register, source)
 
     def compute(self, name: str, register: int, operand: Operand) -> None:
-        """Write ``register = register name operand`` (add, and, sub); cmp only compares."""
+        """Write ``register = register name operand`` (add, sub); cmp only compares."""
         self._general(8 * _ARITHMETIC[name] + 3, register, operand)
 
     def compute_number(self, name: str, register: int, number: int) -> None:

@@ -23,6 +23,7 @@ from kernelfield.engine.x86.task import (
     WEIGHTS,
     Task,
     X,
+    below,
 )  # fmt: skip
 
 # Weights of a row from which on every number that was loaded is used for several sums.
@@ -94,7 +95,7 @@ class Passes(Task):
         top = asm.here()
         fits = asm.label()
         asm.push(RDX)
-        asm.load(RAX, _below(end))
+        asm.load(RAX, below(end))
         asm.compute_number("sub", RAX, self.width)
         asm.compute("cmp", RDX, RAX)
         asm.jump(fits, "less")
@@ -118,11 +119,11 @@ class Passes(Task):
         asm.load(COUNT, self.field("terms"))
         terms = asm.here()
         asm.push(COUNT)
-        end = _below(_HIGH)
-        asm.load(RDX, _below(_LOW))
+        end = below(_HIGH)
+        asm.load(RDX, below(_LOW))
         top = self._blocks(end)
         asm.address(RAX, Memory(X, 0, RDX))
-        asm.load(BLOCK, _below(_below(IMAGE)))
+        asm.load(BLOCK, below(below(IMAGE)))
         asm.address(BLOCK, Memory(BLOCK, 0, RAX, numbers.image_size))
         asm.move(TABLE, LINE)
         self.products(1)
@@ -143,7 +144,7 @@ class Passes(Task):
     def _fill(self) -> None:
         """Write the copies of single numbers between the passes to where the image does not reach."""
         asm = self.asm
-        asm.load(TABLE, _below(_RECORD))
+        asm.load(TABLE, below(_RECORD))
         asm.load(COUNT, Memory(TABLE, 24))
         asm.load(TABLE, Memory(TABLE, 16))
         loop, done = asm.label(), asm.label()
@@ -166,10 +167,10 @@ class Passes(Task):
         kw = shape.kernel[1]
         asm.zero(RDX)
         top = self._blocks(_LAST)
-        asm.load(_MID, _below(_MIDDLE))
+        asm.load(_MID, below(_MIDDLE))
         asm.address(_MID, Memory(_MID, 0, RDX, numbers.size))
         asm.address(RAX, Memory(X, 0, RDX))
-        asm.load(OUT, _below(_OUT_LINE))
+        asm.load(OUT, below(_OUT_LINE))
         asm.address(OUT, Memory(OUT, 0, RAX, numbers.out_size))
         self.no_sums()
         asm.move(TAP, WEIGHTS)
@@ -232,8 +233,3 @@ class Passes(Task):
             self.asm.vector("vmovups", self.weight, 0, Memory(_MID, y * self._pitch + o * numbers.size))
             for v, register in weights.items():
                 numbers.multiply_add(line[v], register, self.weight)
-
-
-def _below(place: Memory) -> Memory:
-    """Return where a word on the stack is after one more was pushed."""
-    return place._replace(offset=place.offset + 8)

@@ -10,7 +10,7 @@ outside one by one from a list of pairs, whence and whither.
 
 from __future__ import annotations
 
-from kernelfield.engine.x86.assembler import RAX, RCX, RDI, RDX, RSI, RSP, Memory
+from kernelfield.engine.x86.assembler import RAX, RCX, RDI, RDX, RSI, Memory
 from kernelfield.engine.x86.task import (
     BLOCK,
     COUNT,
@@ -26,6 +26,7 @@ from kernelfield.engine.x86.task import (
     Shape,
     Task,
     X,
+    below,
 )  # fmt: skip
 
 # Words on the stack: tables of the rows at both ends, and how many kernels are left.
@@ -136,11 +137,11 @@ class Sliding(Task):
         asm.load(RAX, self.field(f"{side}_bytes"))
         asm.compute_number("cmp", RAX, 0)
         asm.jump(nothing, "equal")
-        asm.load(TABLE, table._replace(offset=table.offset + 8))
+        asm.load(TABLE, below(table))
         asm.zero(X)
         rows = asm.here()
         asm.load(RSI, Memory(LINE, 0, X, 8))
-        asm.compute("add", RSI, Memory(RSP, IMAGE.offset + 8))
+        asm.compute("add", RSI, below(IMAGE))
         asm.load(RDI, Memory(TABLE, 0, X, 8))
         asm.push(RDI)
         asm.push(RSI)

@@ -6,6 +6,7 @@ outputs are computed twice, with the same bits.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -56,6 +57,11 @@ _WRITTEN_OUT, _AT_A_TIME = 24, 8
 _FEW = 2
 
 
+def below(place: Memory) -> Memory:
+    """Return where a word on the stack is after one more was pushed."""
+    return place._replace(offset=place.offset + 8)
+
+
 class Shape(NamedTuple):
     """What code is written for.
 
@@ -84,7 +90,7 @@ class Shape(NamedTuple):
     edge: int = 0
 
 
-class Task:
+class Task(ABC):
     """The beginning of the code for a shape; a subclass writes what becomes of a line of tiles.
 
     Attributes
@@ -111,9 +117,9 @@ class Task:
         self._write()
         self.code = self.asm.finished()
 
+    @abstractmethod
     def tiles(self) -> None:
         """Write what is done for a line of tiles; its row is in RAX."""
-        raise AssertionError("a subclass says it")
 
     def _write(self) -> None:
         asm = self.asm
@@ -154,9 +160,11 @@ class Task:
         asm.clear_upper()
         asm.give_back()
 
+    @abstractmethod
     def prepare(self) -> None:
         """Say how much scratch memory a task needs."""
 
+    @abstractmethod
     def begin(self, index: int) -> None:
         """Write what comes first; the number of the task is in a register that must keep it."""
 
