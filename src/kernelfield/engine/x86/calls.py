@@ -15,6 +15,7 @@ from kernelfield.engine._arguments import address_of
 from kernelfield.engine.low_rank import Factors
 from kernelfield.engine.x86.ends import Border, Ends, chunks, tiles
 from kernelfield.engine.x86.function import Function, function, parallel_for
+from kernelfield.engine.x86.passes import TILE as PASSES
 from kernelfield.engine.x86.passes import Passes
 from kernelfield.engine.x86.sliding import Sliding
 from kernelfield.engine.x86.task import FIELDS, Shape
@@ -130,9 +131,9 @@ def _widened(
             yield part, result, np.empty((*result.shape[:3], lanes), out.dtype)
 
 
-def _tile(out: tuple[int, ...], lanes: int, kernel: tuple[int, int]) -> tuple[int, int]:
+def _tile(writer: Any, out: tuple[int, ...], lanes: int, kernel: tuple[int, int]) -> tuple[int, int]:
     """Return rows and registers of a tile that suits a kernel and wastes little of the last tile of a row."""
-    rows, most = tuning.current(True).tile(kernel[0])
+    rows, most = PASSES if writer is Passes else tuning.current(True).tile(kernel[0])
     fitting = [v for v in range(1, most + 1) if v * lanes <= out[3]]
     # A tile of fewer registers is loaded with as many weights: it costs more than its share.
     best = min(fitting, default=1, key=lambda v: -(-out[3] // (v * lanes)) * (v + 0.6))
@@ -237,7 +238,7 @@ def _call(
     border: Border | None,
 ) -> _Call | None:
     """Return the call for these; None where rows are too short for the border."""
-    rows, vectors = _tile(shape, 32 // sums.itemsize, kernel)
+    rows, vectors = _tile(writer, shape, 32 // sums.itemsize, kernel)
     around = border or Border()
     row = size[1], shape[3], vectors * 32 // sums.itemsize, (kernel[1] - 1) * step, step
     plain = Shape(kernel, step, image.name, sums.name, out.name, rows, vectors)

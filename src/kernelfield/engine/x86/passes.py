@@ -26,6 +26,9 @@ from kernelfield.engine.x86.task import (
     below,
 )  # fmt: skip
 
+#: Rows and registers of a tile.
+TILE = (4, 3)
+
 # Weights of a row from which on every number that was loaded is used for several sums.
 _LONG = 12
 # Weights of a row that are written out one after another, and what a loop takes at a time of longer ones.
@@ -42,6 +45,8 @@ class Passes(Task):
 
     def prepare(self) -> None:
         """Say how much scratch memory a task needs: a tile of rows between the passes."""
+        used = self.shape.rows * self.shape.vectors
+        self._weights = range(used, used + self.shape.vectors)
         self._reach = (self.shape.kernel[1] - 1) * self.shape.step
         # No multiple of a page.
         self._pitch = -(-(CHUNK + self._reach) * self.numbers.size // 64) * 64 + 64
@@ -190,11 +195,11 @@ class Passes(Task):
         """Write sums along rows, weight by weight."""
         asm, numbers = self.asm, self.numbers
         for b in range(kw):
-            numbers.broadcast(self.weight, Memory(TAP, b * numbers.size))
+            numbers.broadcast(self.other, Memory(TAP, b * numbers.size))
             for y, line in enumerate(self.sums):
                 for v, register in enumerate(line):
                     place = Memory(_MID, y * self._pitch + 32 * v + b * self.shape.step * numbers.size)
-                    numbers.multiply_add(register, self.weight, place)
+                    numbers.multiply_add(register, self.other, place)
         asm.compute_number("add", TAP, kw * numbers.size)
 
     def _sharing(self, kw: int) -> None:
@@ -225,11 +230,11 @@ class Passes(Task):
         """Write what the numbers `o` elements behind the first give to all sums."""
         numbers = self.numbers
         weights = {}
-        for v, register in enumerate(self.pixels):
+        for v, register in enumerate(self._weights):
             if 0 <= o - numbers.lanes * v < kw:
                 weights[v] = register
                 numbers.broadcast(register, Memory(TAP, (o - numbers.lanes * v) * numbers.size))
         for y, line in enumerate(self.sums):
-            self.asm.vector("vmovups", self.weight, 0, Memory(_MID, y * self._pitch + o * numbers.size))
+            self.asm.vector("vmovups", self.other, 0, Memory(_MID, y * self._pitch + o * numbers.size))
             for v, register in weights.items():
-                numbers.multiply_add(line[v], register, self.weight)
+                numbers.multiply_add(line[v], register, self.other)

@@ -108,11 +108,12 @@ class Task(ABC):
         self.asm = Assembler()
         self.numbers = Numbers(self.asm, shape.image, shape.sums, shape.out)
         self.width = shape.vectors * self.numbers.lanes
-        # Vector registers: sums, then pixels; the last holds weights.
+        # Vector registers: sums, then what is held while it meets one number after the other in the last: the pixels of
+        # a row of the tile, or the weights of a column of it, whichever are fewer.
         self.sums = [[y * shape.vectors + v for v in range(shape.vectors)] for y in range(shape.rows)]
         used = shape.rows * shape.vectors
-        self.pixels = list(range(used, used + shape.vectors))
-        self.weight = 15
+        self.held = list(range(used, used + min(shape.rows, shape.vectors)))
+        self.other = 15
         self.prepare()
         self._write()
         self.code = self.asm.finished()
@@ -237,27 +238,35 @@ class Task(ABC):
 
     def _column(self, fed: Iterable[int], columns: int, pixel: int, weight: int) -> None:
         """Write the products of one column of the kernel with one row of the image."""
-        numbers = self.numbers
-        for v, register in enumerate(self.pixels):
-            numbers.load(register, Memory(ROW, pixel + v * numbers.lanes * numbers.image_size))
+        numbers, shape = self.numbers, self.shape
+        if shape.rows >= shape.vectors:
+            for v, register in enumerate(self.held):
+                numbers.load(register, Memory(ROW, pixel + v * numbers.lanes * numbers.image_size))
+            for y in fed:
+                numbers.broadcast(self.other, Memory(TAP, weight - y * columns * numbers.size))
+                for register, pixels in zip(self.sums[y], self.held):
+                    numbers.multiply_add(register, self.other, pixels)
+            return
         for y in fed:
-            numbers.broadcast(self.weight, Memory(TAP, weight - y * columns * numbers.size))
-            for register, pixels in zip(self.sums[y], self.pixels):
-                numbers.multiply_add(register, self.weight, pixels)
+            numbers.broadcast(self.held[y], Memory(TAP, weight - y * columns * numbers.size))
+        for v in range(shape.vectors):
+            numbers.load(self.other, Memory(ROW, pixel + v * numbers.lanes * numbers.image_size))
+            for y in fed:
+                numbers.multiply_add(self.sums[y][v], self.held[y], self.other)
 
     def store(self, bias: Memory) -> None:
         """Write the results of the tile to OUT, which comes to stand below it."""
         numbers = self.numbers
         registers = [r for line in self.sums for r in line]
-        numbers.broadcast(self.weight, bias)
+        numbers.broadcast(self.other, bias)
         for register in registers:
-            numbers.add(register, register, self.weight)
-        spare = self.pixels[0]
+            numbers.add(register, register, self.other)
+        spare = self.held[0]
         if numbers.rounds:
             for name, limit in (("scale", numbers.scale), ("high", numbers.least), ("low", numbers.greatest)):
-                numbers.broadcast(self.weight, self.field(name))
+                numbers.broadcast(self.other, self.field(name))
                 for register in registers:
-                    limit(register, register, self.weight)
+                    limit(register, register, self.other)
                     if name == "scale":
                         numbers.without_nan(register, spare)
         for line in self.sums:
