@@ -21,3 +21,11 @@ def engine(request, monkeypatch):
     """Run a test on our own machine code where the processor runs it, on Halide's, and on the portable engine."""
     monkeypatch.setenv("KERNELFIELD_ENGINE", "" if request.param == "native" else request.param)
     return request.param
+
+
+@pytest.fixture(scope="module", params=["", "halide", "portable"], ids=["native", "halide", "portable"])
+def engine_name(request):
+    """Every engine, for all examples of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERNELFIELD_ENGINE", request.param)
+        yield request.param

@@ -76,11 +76,3 @@ def test_everything_at_once(engine_name, data):
 def test_images_without_pixels_are_refused(shape):
     with pytest.raises(ArgumentError, match="image: expected at least one pixel"):
         kf.correlate(np.zeros(shape), np.ones((3, 3)))
-
-
-@pytest.fixture(scope="module", params=["", "halide", "portable"], ids=["native", "halide", "portable"])
-def engine_name(request):
-    """Every engine, for all examples of a test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERNELFIELD_ENGINE", request.param)
-        yield request.param

@@ -19,7 +19,7 @@ RANKS = [
     ("arrays",),
     ("engine", "kernels", "receptive", "images"),
     ("operation",),
-    ("checks", "quick"),
+    ("checks", "quick", "recent"),
     ("tensors",),
     ("correlation", "matrix", "planned"),
     ("learning", "layers", "coding", "cluster", "dropin"),

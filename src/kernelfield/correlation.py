@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from kernelfield import memory
+from kernelfield import recent
 from kernelfield.arrays.select import adapter_of
 from kernelfield.checks import (
     check_image,
@@ -27,7 +27,7 @@ from kernelfield.checks import (
 from kernelfield.engine.choice import Engine, engine
 from kernelfield.engine.rounding import rounded
 from kernelfield.errors import ArgumentError, DtypeError
-from kernelfield.geometry import check_mode, check_origin
+from kernelfield.geometry import check_mode, check_origin, is_exact
 from kernelfield.operation import Operation, is_interleaved, is_readable
 from kernelfield.quick import Quick, quick
 from kernelfield.tensors import correlate_tensors
@@ -176,6 +176,10 @@ def correlate(
         known = _quick(image, kernel, dtype, how)
         if known is not None:
             return known(image, kernel)
+    key = None if bias is not None else recent.key_of(image, kernel, out, (dtype, precision, method), how)
+    repeat = None if key is None else recent.known(key)
+    if repeat is not None and not (out is not None and np.may_share_memory(out, image)):
+        return repeat(image, out)
     adapter = adapter_of(image, kernel, bias)
     if adapter is not None:
         asked = {"out": out, "dtype": dtype, "precision": precision, "method": method}
@@ -206,7 +210,9 @@ def correlate(
         if found is not None:
             sums, weights, one, method = found
     work = _work_array(out, shape, dtype_out if single else sums, pixels, side_by_side)
-    operation.forward(pixels, weights, work, method, added, sums if single else None, 1 / one, chosen)
+    again = operation.forward(pixels, weights, work, method, added, sums if single else None, 1 / one, chosen)
+    if key is not None and again is not None and pixels is image and (out is None or work is out):
+        recent.keep(key, recent.Repeat(again, shape, dtype_out, side_by_side))
     result = work
     if not single:
         result = rounded(work, dtype_out, 1 / one) if dtype_out.kind != "f" else work.astype(dtype_out, copy=False)
@@ -222,9 +228,16 @@ def _operation(
 ) -> Operation:
     """Return what `check_operation` does, from memory where the same was asked before: small images wait for it."""
     try:
-        return _known_operation(image, kernel, own_origin=own_origin, **how)
+        if _is_exact(how):
+            return _known_operation(image, kernel, own_origin=own_origin, **how)
     except TypeError:  # a list cannot be remembered
-        return check_operation(image, kernel, own_origin=own_origin, **how)
+        pass
+    return check_operation(image, kernel, own_origin=own_origin, **how)
+
+
+def _is_exact(how: dict[str, Any]) -> bool:
+    """Return whether (True, False) cannot be taken for (1, 0)."""
+    return all(is_exact(how[name]) for name in ("origin", "padding", "stride", "dilation"))
 
 
 def _quick(image: np.ndarray, kernel: np.ndarray, dtype: Any, how: dict[str, Any]) -> Quick | None:
@@ -232,7 +245,7 @@ def _quick(image: np.ndarray, kernel: np.ndarray, dtype: Any, how: dict[str, Any
     if image.size > _SMALL or not (image.flags.c_contiguous and image.flags.aligned):
         return None
     chosen = engine()
-    if not chosen.native:
+    if not (chosen.native and _is_exact(how)):
         return None
     try:
         return _known_quick(image.shape, image.dtype, kernel.shape, kernel.dtype, dtype, chosen, **how)
@@ -340,6 +353,4 @@ def _work_array(
             flat = out.reshape(-1, *out.shape[-2:]) if out.size else out
             if np.may_share_memory(flat, out):
                 return out
-    if interleaved:
-        return np.moveaxis(memory.empty((*shape[:-3], *shape[-2:], shape[-3]), dtype), -1, -3)
-    return memory.empty(shape, dtype)
+    return recent.results(shape, dtype, interleaved)

@@ -144,3 +144,10 @@ def check_origin(origin: int, size: int, axis: str) -> int:
             f"origin: expected {low} to {high} along the {axis} of a kernel of {size}; received {origin}"
         )
     return origin
+
+
+def is_exact(value: object) -> bool:
+    """Return whether a value is an integer, None or a tuple of such: equal ones mean the same; True is no integer."""
+    if type(value) is tuple:
+        return all(map(is_exact, value))
+    return value is None or type(value) is int

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from kernelfield.engine import interleaved, layer_plan
 from kernelfield.engine import plan as planner
 from kernelfield.engine.border import is_small, pieces
 from kernelfield.engine.choice import Engine, engine
-from kernelfield.engine.plan import Plan
+from kernelfield.engine.plan import Again, Plan
 from kernelfield.engine.rounding import Finish
 from kernelfield.geometry import Boundary, Window, boundary_index, check_boundary
 
@@ -102,8 +102,11 @@ class Operation:
         sums: np.dtype | None = None,
         scale: float = 1.0,
         chosen: Engine | None = None,
-    ) -> None:
+    ) -> Again | None:
         """Write the result into `out`, of the shape that `output_shape` gives.
+
+        Return what does the same with the same kernel, and nothing left to decide, for images and results of the same
+        shapes, dtypes and strides; it keeps kernel and bias. None where there is no such thing.
 
         Parameters
         ----------
@@ -122,7 +125,7 @@ class Operation:
             By default the one in use.
         """
         if not out.size:
-            return
+            return None
         chosen = chosen or engine()
         if self.is_single(kernel.shape, chosen.native):
             size = kernel.shape[-2:]
@@ -131,8 +134,9 @@ class Operation:
                 result = np.empty(out.shape, out.dtype)
                 self.forward(image, kernel, result, method, bias, sums, scale, chosen)
                 _copy(result, out)
-                return
-            if not (side_by_side or is_readable(image)):
+                return None
+            copied = not (side_by_side or is_readable(image))
+            if copied:
                 planes = np.empty(image.shape, image.dtype)
                 _copy(image, planes)
                 image = planes
@@ -140,13 +144,17 @@ class Operation:
             ready = prepared(self, image.shape, size, image.dtype, out.dtype, taken, chosen)
             weights = kernel if kernel.ndim == 2 or kernel.shape[0] > 1 else kernel[0, 0]
             better = planner.improved(ready.plan, weights, method) if weights.ndim == 2 else ready.plan
-            ready(image, weights, out, better, Finish(taken, bias, scale))
-            return
+            finish = Finish(taken, bias, scale)
+            again = ready(image, out, weights, better, finish)
+            if copied:
+                return None
+            return again or partial(ready, kernel=weights, plan=better, finish=finish)
         pixels, layer = self._four(image, kernel)
         result = out.reshape(pixels.shape[0], layer.shape[0], *out.shape[-2:])
         options = self.stride, self.dilation, self.groups
         for part, rows, columns in pieces(pixels, self.windows, self.boundary, self.cval):
             layer_plan.forward(part, layer, result[:, :, rows, columns], *options, bias)
+        return None
 
     def backward(
         self, image: np.ndarray, kernel: np.ndarray, gradient: np.ndarray, needs: tuple[bool, bool] = (True, True)
@@ -233,37 +241,41 @@ class Prepared:
             if is_small((len(rows), len(columns))):
                 self._reads = np.add.outer(rows * image_shape[-1], columns)
 
-    def __call__(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, plan: Plan, finish: Finish) -> None:
-        """Write the result as `plan` says, which is `plan` or an improvement of it.
+    def __call__(
+        self, image: np.ndarray, out: np.ndarray, kernel: np.ndarray, plan: Plan, finish: Finish
+    ) -> Again | None:
+        """Write the result as `plan` says, which is `plan` or an improvement of it; return what `plan.run` does.
 
         The kernel is (kh, kw), or (n, 1, kh, kw) for images (..., 1, H, W) and results (..., n, OH, OW).
         """
         if kernel.ndim == 2 and is_interleaved(image) and is_interleaved(out):
-            self._interleaved(image, kernel, out, plan, finish)
-            return
+            return self._interleaved(image, kernel, out, plan, finish)
         batch = image.reshape(self._batch)
         results = out.reshape(self._batch[0], *kernel.shape[:-3], *self._outputs)
         weights = kernel if kernel.ndim == 2 else kernel[:, 0]
         if self._reads is not None and batch.size:
             batch = batch.reshape(self._batch[0], -1).take(self._reads, axis=1)
             planner.method_of(plan, finish)(batch, weights, results)
-        else:
-            self._run(batch, weights, results, plan, finish)
+            return None
+        again = self._run(batch, weights, results, plan, finish)
+        return again if np.may_share_memory(batch, image) and np.may_share_memory(results, out) else None
 
-    def _interleaved(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, plan: Plan, finish: Finish) -> None:
+    def _interleaved(
+        self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, plan: Plan, finish: Finish
+    ) -> Again | None:
         """Do the same where channels lie side by side; methods that cannot take them so get one after the other."""
         source, target = (a.reshape(-1, *a.shape[-3:]).transpose(0, 2, 3, 1) for a in (image, out))
         if plan.native and plan.method != "spectral":
-            self._run(source, kernel, target, plan, finish)
-            return
+            return self._run(source, kernel, target, plan, finish)
         for c in range(image.shape[-3]):
             result = np.empty(target.shape[:3], out.dtype)
             self._run(np.ascontiguousarray(source[..., c]), kernel, result, plan, finish)
             target[..., c] = result
+        return None
 
-    def _run(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, plan: Plan, finish: Finish) -> None:
+    def _run(self, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, plan: Plan, finish: Finish) -> Again | None:
         operation = self._operation
-        planner.run(plan, image, kernel, out, operation.windows, operation.boundary, operation.cval, finish)
+        return planner.run(plan, image, kernel, out, operation.windows, operation.boundary, operation.cval, finish)
 
 
 def _copy(source: np.ndarray, target: np.ndarray) -> None:

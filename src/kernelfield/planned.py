@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from kernelfield import memory
 from kernelfield.checks import check_image, check_operation, check_precision, result_dtype, weights_and_origin
 from kernelfield.engine import plan as planner
 from kernelfield.engine.choice import engine
@@ -52,6 +53,7 @@ class PlannedCorrelation:
         self._prepared = Prepared(operation, image_shape, weights.shape, dtype, result, result, engine())
         self._finish = Finish(result)
         self._quick = None
+        self._again: planner.Again | None = None
         if method in (None, "direct"):
             self._quick = quick(operation, image_shape, dtype, weights.shape, result, engine(), weights)
         self._plan = planner.improved(self._prepared.plan, weights, method)
@@ -86,9 +88,12 @@ class PlannedCorrelation:
             raise DtypeError(f"image: expected {self.dtype}; received {image.dtype}; convert it, or plan for that")
         if self._quick is not None and image.flags.c_contiguous and image.flags.aligned:
             return self._quick(image)
-        out = np.empty(self._shape, self.output_dtype)
-        pixels = image if image.flags.c_contiguous and image.flags.aligned else np.ascontiguousarray(image)
-        self._prepared(pixels, self.kernel, out, self._plan, self._finish)
+        out = memory.empty(self._shape, self.output_dtype)
+        pixels = image if image.flags.c_contiguous and image.flags.aligned else np.array(image, order="C")
+        if self._again is not None:
+            self._again(pixels, out)
+        else:
+            self._again = self._prepared(pixels, out, self.kernel, self._plan, self._finish)
         return out
 
     def __repr__(self) -> str:

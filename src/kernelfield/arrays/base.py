@@ -61,7 +61,7 @@ class Correlation(Protocol):
         out: np.ndarray,
         method: str | None = None,
         bias: np.ndarray | None = None,
-    ) -> None:
+    ) -> object:
         """Write the result, plus a bias (C_out,) for weights of four axes."""
 
     def backward(

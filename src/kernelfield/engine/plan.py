@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -21,6 +22,9 @@ from kernelfield.geometry import Boundary, Window
 
 if sys.platform == "linux":
     from kernelfield.engine.x86 import calls
+
+#: Does what was done, with another image and other results of the same dtypes, laid out alike.
+Again = Callable[[np.ndarray, np.ndarray], object]
 
 #: What can be asked for.
 METHODS = ("direct", "separable", "spectral")
@@ -205,8 +209,11 @@ def _native(
     kernel: np.ndarray,
     out: np.ndarray,
     around: Border | None = None,
-) -> bool:
-    """Run our own code, on an extended image where it is said what is around it; return whether it could."""
+) -> Again | bool:
+    """Run our own code, on an extended image where it is said what is around it.
+
+    Return what does it again, True where nothing does, and False if it could not.
+    """
     step, image, out = _lines(image, out)
     if plan.factors is not None:
         return calls.passes(image, plan.factors, out, finish.sums, finish.bias, finish.scale, step, around)
@@ -244,15 +251,21 @@ def run(
     boundary: Boundary,
     cval: float,
     finish: Finish | None = None,
-) -> None:
-    """Execute `plan`: write the finished cross-correlation into `out`; `method_of` says what arrays may be."""
+) -> Again | None:
+    """Execute `plan`: write the finished cross-correlation into `out`; `method_of` says what arrays may be.
+
+    Return what does the same at once for arrays laid out alike, where there is such a thing.
+    """
     finish = finish or Finish(np.dtype(plan.sums))
     if plan.method == "spectral" and out.dtype == finish.sums and image.ndim == 3 == out.ndim:
         before = windows[0].before, windows[1].before
         whole = partial(spectral.correlate, before=before, boundary=boundary, cval=cval)
         finished(whole, finish, image, kernel, out)
-    elif not _runs_whole(plan, finish, image, kernel, out, windows, boundary, cval):
+        return None
+    done = _runs_whole(plan, finish, image, kernel, out, windows, boundary, cval)
+    if not done:
         border.correlate(method_of(plan, finish), image, kernel, out, windows, boundary, cval)
+    return None if isinstance(done, bool) else done
 
 
 def _runs_whole(
@@ -264,15 +277,15 @@ def _runs_whole(
     windows: tuple[Window, Window],
     boundary: Boundary,
     cval: float,
-) -> bool:
-    """Run our own code on an extended image, borders and all; return whether it could."""
-    if not out.size or not any(w.before or w.after for w in windows):
-        return False
+) -> Again | bool:
+    """Do what `_native` does for an image extended by its borders, if there are any."""
     cval = cval if boundary == "constant" else 0.0
-    if not (_is_native(plan, finish, image, out) and border.holds(image.dtype, cval)):
+    if not (out.size and _is_native(plan, finish, image, out) and border.holds(image.dtype, cval)):
         return False
+    if not any(w.before or w.after for w in windows):
+        return _native(plan, finish, image, kernel, out)
     around = Border((windows[0].before, windows[1].before), boundary, cval)
-    if boundary != "constant":
+    if boundary != "constant" or len(image) == 1:
         return _native(plan, finish, image, kernel, out, around)
     return all(_native(plan, finish, image[n : n + 1], kernel, out[n : n + 1], around) for n in range(len(image)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -19,13 +18,13 @@ from kernelfield.engine.x86.passes import TILE as PASSES
 from kernelfield.engine.x86.passes import Passes
 from kernelfield.engine.x86.sliding import Sliding
 from kernelfield.engine.x86.task import FIELDS, Shape
+from kernelfield.engine.x86.words import ALIGNED, Words
 from kernelfield.geometry import positions_read
 
+# Bytes of scratch memory that are kept for the next call.
+_KEPT = 1 << 20
 # Pixels of a narrow image that are copied at a time.
 _COPIED = 1 << 20
-_IMAGE, _TABLE, _OUT, _WEIGHTS, _SCRATCH = (
-    FIELDS.index(name) for name in ("image", "table", "out", "weights", "scratch")
-)
 
 
 def sliding(
@@ -37,7 +36,7 @@ def sliding(
     scale: float = 1.0,
     step: int = 1,
     border: Border | None = None,
-) -> bool:
+) -> Bound | bool:
     """Write the cross-correlations of images with kernels.
 
     ``out[n, o, i, j] = (sum over a, b of kernels[o, a, b] * image[n, i + a, j + step * b] + bias[o]) * scale``.
@@ -64,8 +63,9 @@ def sliding(
 
     Returns
     -------
-    bool
-        False if nothing was done, because the image is too small for that border.
+    Bound or bool
+        What does the same again; True if there is no such thing. False if nothing was done, because the image is too
+        small for that border.
     """
     if border is None and out.shape[3] < 32 // sums.itemsize:
         for part, result, wide in _widened(image, out, kernels.shape[1:], 32 // sums.itemsize, step):
@@ -80,8 +80,7 @@ def sliding(
     weights = np.empty((count, kh * kw + 1), sums)
     weights[:, :-1] = kernels.reshape(count, -1)
     weights[:, -1] = 0 if bias is None else bias
-    call(image, weights, out)
-    return True
+    return call(image, weights, out)
 
 
 def passes(
@@ -93,7 +92,7 @@ def passes(
     scale: float = 1.0,
     step: int = 1,
     border: Border | None = None,
-) -> bool:
+) -> Bound | bool:
     """Do what `sliding` does with the sum of the products of columns and rows; `out` is (N, OH, OW)."""
     terms, kh = factors.columns.shape
     kw = factors.rows.shape[1]
@@ -111,8 +110,7 @@ def passes(
     weights[0, -1] = 0 if bias is None else bias[0]
     weights[0, : terms * kh] = factors.columns.reshape(-1)
     weights[0, terms * kh : -1] = factors.rows.reshape(-1)
-    call(image, weights, into)
-    return True
+    return call(image, weights, into)
 
 
 def _widened(
@@ -194,27 +192,34 @@ class _Call:
             "scale": scale_word, "low": low, "high": high, **ends.fields,
         }  # fmt: skip
         self._known = [known.get(name, 0) for name in FIELDS]
-        self._free: list[_Words] = []
+        self._free: list[Words] = []
 
-    def __call__(self, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
+    def __call__(self, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> Bound:
+        """Do it, and return what does it again with arrays laid out alike."""
         try:
             words = self._free.pop()  # one step of the interpreter: safe between threads
         except IndexError:
             words = self.words()
-        scratch = weights
-        if self._scratch:
-            scratch = np.zeros(self._tasks * self._scratch + 64, np.uint8)
-            if self._border.cval:
-                scratch[: scratch.size & -8].view(self._dtype)[...] = self._border.cval
+        scratch = self.scratch(weights)
         words.set(image, weights, out, scratch)
         self.run(words)
         self._free.append(words)
+        return Bound(self, image, weights, out)
 
-    def words(self) -> _Words:
+    def scratch(self, instead: NDArray[Any]) -> NDArray[Any]:
+        """Return memory for tasks to work in; `instead` where they need none."""
+        if not self._scratch:
+            return instead
+        scratch = np.zeros(self._tasks * self._scratch + ALIGNED, np.uint8)
+        if self._border.cval:
+            scratch[: scratch.size & -8].view(self._dtype)[...] = self._border.cval
+        return scratch
+
+    def words(self) -> Words:
         """Return memory for what tasks are told."""
-        return _Words(self._known, self._reads, self._shift, self._size[1], self._border)
+        return Words(self._known, self._reads, self._shift, self._size[1], self._border, self._dtype)
 
-    def run(self, words: _Words) -> None:
+    def run(self, words: Words) -> None:
         """Do what the words say."""
         if self._tasks == 1 or threads.asked() == 1:
             for index in range(self._tasks):
@@ -255,6 +260,35 @@ def _call(
 tuning.on_change(_call.cache_clear)
 
 
+class Bound:
+    """What `sliding` or `passes` has done, ready to be done again.
+
+    Parameters
+    ----------
+    call : _Call
+    image, weights, out : ndarray
+        Only the weights are kept, in the layout that the call takes them in. Of the others the layout counts: later
+        ones must have the same dtype and strides, and as many elements.
+    """
+
+    def __init__(self, call: _Call, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
+        self._call, self._weights = call, weights
+        self._steps = image.strides, out.strides
+        self._free: list[tuple[Words, NDArray[Any]]] = []
+
+    def __call__(self, image: NDArray[Any], out: NDArray[Any]) -> None:
+        """Write the results; views with other axes of what was given at first are the same here."""
+        try:
+            words, scratch = self._free.pop()
+        except IndexError:
+            words, scratch = self._call.words(), self._call.scratch(self._weights)
+            words.settle(*self._steps, self._weights)
+        words.aim(address_of(image), address_of(out), scratch)
+        self._call.run(words)
+        if scratch.nbytes <= _KEPT:
+            self._free.append((words, scratch))
+
+
 class Ready:
     """What `sliding` does with one kernel, again and again on the same memory, but for the results.
 
@@ -284,43 +318,3 @@ class Ready:
         """Write the results."""
         self._words.set_out(out)
         self._call.run(self._words)
-
-
-class _Words:
-    """What the tasks of a call are told; the next call uses the memory again."""
-
-    def __init__(self, known: list[int], reads: NDArray[Any], shift: int, columns: int, border: Border) -> None:
-        self._memory = ctypes.create_string_buffer(8 * len(known))
-        self._words: Any = memoryview(self._memory).cast("B").cast("q")
-        self.address = ctypes.addressof(self._memory)
-        for i, value in enumerate(known):
-            self._words[i] = value
-        self._reads, self._shift, self._columns, self._cval = reads, shift, columns, border.cval
-        self._outside = reads < 0
-        self._constant = bool(self._outside.any())
-        self._line: NDArray[Any] | None = None
-        self._table = np.zeros(len(reads), np.int64)
-        self._words[_TABLE] = address_of(self._table)
-        self._steps: tuple[Any, ...] = ()
-
-    def set(self, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any], scratch: NDArray[Any]) -> None:
-        """Write where the arrays are, and their steps if those are new."""
-        words, address = self._words, address_of(image)
-        words[_IMAGE] = address - self._shift
-        words[_OUT], words[_WEIGHTS] = address_of(out), address_of(weights)
-        words[_SCRATCH] = address_of(scratch) + 63 & -64
-        steps = image.strides, out.strides
-        if steps != self._steps:
-            np.multiply(self._reads, image.strides[1], out=self._table)
-            words[_IMAGE + 1] = image.strides[0]
-            words[_OUT + 1], words[_OUT + 2], words[_OUT + 3] = out.strides[2], out.strides[0], out.strides[1]
-            words[_WEIGHTS + 1] = weights.strides[0]
-            self._steps = steps
-        if self._constant:
-            if self._line is None:
-                self._line = np.full(self._columns, self._cval, image.dtype)
-            self._table[self._outside] = address_of(self._line) - address
-
-    def set_out(self, out: NDArray[Any]) -> None:
-        """Write where the results go, laid out as before."""
-        self._words[_OUT] = address_of(out)
