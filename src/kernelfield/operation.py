@@ -253,11 +253,16 @@ class Prepared:
         batch = image.reshape(self._batch)
         results = out.reshape(self._batch[0], *kernel.shape[:-3], *self._outputs)
         weights = kernel if kernel.ndim == 2 else kernel[:, 0]
+        operation = self._operation
+        around = operation.windows, operation.boundary, operation.cval
         if self._reads is not None and batch.size:
+            whole = planner.runs_whole(plan, finish, batch, weights, results, *around)
+            if whole:
+                return None if isinstance(whole, bool) else whole
             batch = batch.reshape(self._batch[0], -1).take(self._reads, axis=1)
             planner.method_of(plan, finish)(batch, weights, results)
             return None
-        again = self._run(batch, weights, results, plan, finish)
+        again = planner.run(plan, batch, weights, results, *around, finish)
         return again if np.may_share_memory(batch, image) and np.may_share_memory(results, out) else None
 
     def _interleaved(

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from kernelfield.engine.border import holds, is_small
 from kernelfield.engine.choice import Engine
+from kernelfield.engine.x86.ends import Border
 from kernelfield.engine.x86.numbers import serves
 from kernelfield.operation import Operation
 
 if sys.platform == "linux":
-    from kernelfield.engine.x86.calls import Ready
+    from kernelfield.engine.x86.calls import Ready, ready
 
 # Multiply-adds up to which `direct` takes a tenth of a millisecond: other methods are not looked at.
 _FEW = 1 << 21
@@ -53,7 +55,7 @@ def quick(
         return None
     if not 0 < math.prod((*outputs, *kernel_shape)) <= _FEW or math.prod((*image_shape[:-2], *extended)) > _KEPT:
         return None
-    return Quick(operation, image_shape, dtype, kernel_shape, out_dtype, kernel)
+    return Quick(operation, image_shape, dtype, (kernel_shape[0], kernel_shape[1]), out_dtype, kernel)
 
 
 class Quick:
@@ -64,55 +66,74 @@ class Quick:
         operation: Operation,
         image_shape: tuple[int, ...],
         dtype: np.dtype[Any],
-        kernel_shape: tuple[int, ...],
+        kernel_shape: tuple[int, int],
         out_dtype: np.dtype[Any],
         kernel: np.ndarray | None,
     ) -> None:
         self._shape, self._dtype = operation.output_shape(image_shape, kernel_shape), out_dtype
+        self._kernel = kernel
+        count, size = math.prod(image_shape[:-2]), (image_shape[-2], image_shape[-1])
+        shape = (count, 1, *self._shape[-2:])
+        top, left = (w.before for w in operation.windows)
+        cval = operation.cval if operation.boundary == "constant" else 0.0
+        border = Border((top, left), operation.boundary, cval) if operation.pads else None
+        self._ready = partial(ready, size, dtype, kernel_shape, shape, out_dtype, border)
+        self._extended = None
+        if self._ready() is None:
+            # Rows too short for tiles between their ends: images are extended first.
+            self._extended = _Extended(operation, image_shape, dtype)
+            self._ready = partial(ready, self._extended.size, dtype, kernel_shape, shape, out_dtype, None)
+        self._free: list[tuple[Ready, np.ndarray | None]] = []
+
+    def __call__(self, image: np.ndarray, kernel: np.ndarray | None = None) -> np.ndarray:
+        """Return the cross-correlation with a kernel, or with the only one."""
+        try:
+            run, extended = self._free.pop()  # one step of the interpreter: safe between threads
+        except IndexError:
+            run, extended = self._new()
+        if kernel is not None:
+            run.kernel[...] = kernel
+        out = np.empty(self._shape, self._dtype)
+        if self._extended is not None and extended is not None:
+            self._extended.fill(extended, image)
+            run(extended, out)
+        else:
+            run(image, out)
+        self._free.append((run, extended))
+        return out
+
+    def _new(self) -> tuple[Ready, np.ndarray | None]:
+        """Return memory for a call, which later ones use again."""
+        run = self._ready()
+        assert run is not None
+        if self._kernel is not None:
+            run.kernel[...] = self._kernel
+        return run, None if self._extended is None else self._extended.empty()
+
+
+class _Extended:
+    """Extends images of one shape by what lies outside."""
+
+    def __init__(self, operation: Operation, image_shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         rows, columns = operation.indices(image_shape)
         count = math.prod(image_shape[:-2])
-        self._extended = np.full((count, len(rows), len(columns)), operation.cval, dtype)
+        self.size = len(rows), len(columns)
+        self._empty = np.full((count, *self.size), operation.cval, dtype)
         self._gathered = None
         if operation.pads and operation.boundary != "constant":
             planes = np.arange(count)[:, None, None] * (image_shape[-2] * image_shape[-1])
             self._gathered = planes + np.add.outer(rows * image_shape[-1], columns)
         top, left = (w.before for w in operation.windows)
-        self._inside = slice(top, top + image_shape[-2]), slice(left, left + image_shape[-1])
-        self._kernel = np.zeros(kernel_shape, out_dtype) if kernel is None else kernel
-        self._free: list[_State] = []
+        self._inside = np.s_[:, top : top + image_shape[-2], left : left + image_shape[-1]]
 
-    def __call__(self, image: np.ndarray, kernel: np.ndarray | None = None) -> np.ndarray:
-        """Return the cross-correlation with a kernel, or with the only one."""
-        try:
-            state = self._free.pop()  # one step of the interpreter: safe between threads
-        except IndexError:
-            state = _State(self._extended, self._inside, self._kernel, self._shape, self._dtype)
-        if kernel is not None:
-            state.kernel[...] = kernel
+    def empty(self) -> np.ndarray:
+        """Return memory for an extended image."""
+        return self._empty.copy()
+
+    def fill(self, extended: np.ndarray, image: np.ndarray) -> None:
+        """Write the pixels of an image, inside and out."""
         if self._gathered is not None:
-            image.take(self._gathered, None, state.extended, "clip")
+            image.take(self._gathered, None, extended, "clip")
         else:
-            state.inside[...] = image.reshape(state.inside.shape)
-        out = np.empty(self._shape, self._dtype)
-        state.run(out)
-        self._free.append(state)
-        return out
-
-
-class _State:
-    """Memory of one call, which the next one uses again."""
-
-    def __init__(
-        self,
-        extended: np.ndarray,
-        inside: tuple[slice, slice],
-        kernel: np.ndarray,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-    ) -> None:
-        self.extended = extended.copy()
-        self.inside = self.extended[:, inside[0], inside[1]]
-        weights = np.zeros((1, kernel.size + 1), dtype)
-        self.kernel = weights[0, :-1].reshape(kernel.shape)
-        self.kernel[...] = kernel
-        self.run = Ready(self.extended, weights, kernel.shape, (len(extended), 1, *shape[-2:]))
+            inside = extended[self._inside]
+            inside[...] = image.reshape(inside.shape)

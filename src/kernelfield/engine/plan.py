@@ -210,10 +210,7 @@ def _native(
     out: np.ndarray,
     around: Border | None = None,
 ) -> Again | bool:
-    """Run our own code, on an extended image where it is said what is around it.
-
-    Return what does it again, True where nothing does, and False if it could not.
-    """
+    """Do what `runs_whole` does, on an extended image where it is said what is around it."""
     step, image, out = _lines(image, out)
     if plan.factors is not None:
         return calls.passes(image, plan.factors, out, finish.sums, finish.bias, finish.scale, step, around)
@@ -262,13 +259,13 @@ def run(
         whole = partial(spectral.correlate, before=before, boundary=boundary, cval=cval)
         finished(whole, finish, image, kernel, out)
         return None
-    done = _runs_whole(plan, finish, image, kernel, out, windows, boundary, cval)
+    done = runs_whole(plan, finish, image, kernel, out, windows, boundary, cval)
     if not done:
         border.correlate(method_of(plan, finish), image, kernel, out, windows, boundary, cval)
     return None if isinstance(done, bool) else done
 
 
-def _runs_whole(
+def runs_whole(
     plan: Plan,
     finish: Finish,
     image: np.ndarray,
@@ -278,7 +275,10 @@ def _runs_whole(
     boundary: Boundary,
     cval: float,
 ) -> Again | bool:
-    """Do what `_native` does for an image extended by its borders, if there are any."""
+    """Do what `run` does in one go, by our own code on an image extended by its borders, if there are any.
+
+    Return what does it again, True where nothing does, and False if it could not.
+    """
     cval = cval if boundary == "constant" else 0.0
     if not (out.size and _is_native(plan, finish, image, out) and border.holds(image.dtype, cval)):
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -243,18 +244,19 @@ def _call(
     border: Border | None,
 ) -> _Call | None:
     """Return the call for these; None where rows are too short for the border."""
-    rows, vectors = _tile(writer, shape, 32 // sums.itemsize, kernel)
+    rows, most = _tile(writer, shape, 32 // sums.itemsize, kernel)
     around = border or Border()
-    row = size[1], shape[3], vectors * 32 // sums.itemsize, (kernel[1] - 1) * step, step
-    plain = Shape(kernel, step, image.name, sums.name, out.name, rows, vectors)
-    if writer is Passes:
-        found = chunks(*row, sums.itemsize, around, function(Passes, plain).zero)
-    else:
-        found = tiles(*row, image.itemsize, around)
-    if found is None:
-        return None
-    code = function(writer, plain._replace(edge=found.edge))
-    return _Call(code, size, shape, terms, scale, around, found)
+    for vectors in range(most, 0, -1):
+        row = size[1], shape[3], vectors * 32 // sums.itemsize, (kernel[1] - 1) * step, step
+        written = Shape(kernel, step, image.name, sums.name, out.name, rows, vectors)
+        if writer is Passes:
+            found = chunks(*row, sums.itemsize, around, function(Passes, written).zero)
+        else:
+            found = tiles(*row, image.itemsize, around)
+        if found is not None:
+            code = function(writer, written._replace(edge=found.edge))
+            return _Call(code, size, shape, terms, scale, around, found)
+    return None
 
 
 tuning.on_change(_call.cache_clear)
@@ -289,32 +291,56 @@ class Bound:
             self._free.append((words, scratch))
 
 
-class Ready:
-    """What `sliding` does with one kernel, again and again on the same memory, but for the results.
+def ready(
+    size: tuple[int, int],
+    image: np.dtype[Any],
+    kernel: tuple[int, int],
+    shape: tuple[int, ...],
+    out: np.dtype[Any],
+    border: Border | None,
+) -> Ready | None:
+    """Return what does the work of `sliding` with other kernels again and again; None where that cannot be.
 
     Parameters
     ----------
-    image : ndarray, shape (N, H, W)
-    weights : ndarray, shape (1, kh * kw + 1)
-        The kernel and a bias.
-    kernel : tuple of int
-        Its rows and columns.
+    size : (int, int)
+        Of images (N, H, W), C-contiguous.
+    image, out : dtype
+        Of images, and of results and sums.
+    kernel : (int, int)
+        Rows and columns of it.
     shape : tuple of int
-        Of the results (N, 1, OH, OW); C-contiguous, of the dtype of the weights.
+        Of results (N, 1, OH, OW), C-contiguous.
+    border : Border, optional
     """
+    if border is not None and border.boundary == "constant" and shape[0] > 1:
+        return None
+    call = _call(Sliding, kernel, 0, size, image, shape, out, out, 1.0, 1, border)
+    return None if call is None else Ready(call, size, image, kernel, shape, out)
+
+
+class Ready:
+    """Memory of one call of `sliding` after the other, with a kernel that may change."""
 
     def __init__(
-        self, image: NDArray[Any], weights: NDArray[Any], kernel: tuple[int, ...], shape: tuple[int, ...]
+        self,
+        call: _Call,
+        size: tuple[int, int],
+        image: np.dtype[Any],
+        kernel: tuple[int, int],
+        shape: tuple[int, ...],
+        out: np.dtype[Any],
     ) -> None:
-        dtype, size = weights.dtype, (image.shape[1], image.shape[2])
-        call = _call(Sliding, (kernel[0], kernel[1]), 0, size, image.dtype, shape, dtype, dtype, 1.0, 1, None)
-        assert call is not None
-        self._call = call
-        self._words = call.words()
-        self._words.set(image, weights, np.empty(shape, dtype), weights)
-        self._memory = image, weights
+        self._call, self._words = call, call.words()
+        self._weights = np.zeros((1, math.prod(kernel) + 1), out)
+        self._scratch = call.scratch(self._weights)
+        #: The kernel, to be written.
+        self.kernel = self._weights[0, :-1].reshape(kernel)
+        row, line = size[1] * image.itemsize, shape[3] * out.itemsize
+        plane = line * shape[2]
+        self._words.settle((size[0] * row, row, image.itemsize), (plane, plane, line, out.itemsize), self._weights)
 
-    def __call__(self, out: NDArray[Any]) -> None:
+    def __call__(self, image: NDArray[Any], out: NDArray[Any]) -> None:
         """Write the results."""
-        self._words.set_out(out)
+        self._words.aim(address_of(image), address_of(out), self._scratch)
         self._call.run(self._words)

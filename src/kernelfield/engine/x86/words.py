@@ -91,7 +91,3 @@ class Words:
             if self._line is None:
                 self._line = np.full(self._columns, self._cval, self._dtype)
             self._table[self._outside] = address_of(self._line) - image
-
-    def set_out(self, out: NDArray[Any]) -> None:
-        """Write where the results go, laid out as before."""
-        self._words[_OUT] = address_of(out)
