@@ -5,6 +5,7 @@ The arguments are checked here, once, and the work is handed to the engine, or t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +33,8 @@ from kernelfield.operation import Operation, is_interleaved, is_readable
 from kernelfield.quick import Quick, quick
 from kernelfield.tensors import correlate_tensors
 
+# What says where windows lie.
+_WINDOWS = ("mode", "boundary", "cval", "origin", "padding", "stride", "dilation", "groups")
 # Pixels of images that are not kept waiting.
 _SMALL = 1 << 16
 
@@ -161,25 +164,16 @@ def correlate(
     >>> kf.correlate([[0.0, 0.0, 1.0, 1.0]], [[1.0, -1.0]], mode="valid")
     array([[ 0., -1.,  0.]])
     """
-    how = dict(
-        mode=mode,
-        boundary=boundary,
-        cval=cval,
-        origin=origin,
-        padding=padding,
-        stride=stride,
-        dilation=dilation,
-        groups=groups,
-    )
-    plain = bias is None and out is None and precision is None and (method is None or method == "direct")
-    if plain and type(image) is type(kernel) is np.ndarray:
-        known = _quick(image, kernel, dtype, how)
+    windows = mode, boundary, cval, origin, padding, stride, dilation, groups
+    if bias is None and out is None and precision is None and (method is None or method == "direct"):
+        known = _quick(image, kernel, dtype, windows)
         if known is not None:
             return known(image, kernel)
-    key = None if bias is not None else recent.key_of(image, kernel, out, (dtype, precision, method), how)
+    key = None if bias is not None else recent.key_of(image, kernel, out, (dtype, precision, method), windows)
     repeat = None if key is None else recent.known(key)
     if repeat is not None and not (out is not None and np.may_share_memory(out, image)):
         return repeat(image, out)
+    how = dict(zip(_WINDOWS, windows))
     adapter = adapter_of(image, kernel, bias)
     if adapter is not None:
         asked = {"out": out, "dtype": dtype, "precision": precision, "method": method}
@@ -228,27 +222,30 @@ def _operation(
 ) -> Operation:
     """Return what `check_operation` does, from memory where the same was asked before: small images wait for it."""
     try:
-        if _is_exact(how):
+        if _is_exact(how.values()):
             return _known_operation(image, kernel, own_origin=own_origin, **how)
     except TypeError:  # a list cannot be remembered
         pass
     return check_operation(image, kernel, own_origin=own_origin, **how)
 
 
-def _is_exact(how: dict[str, Any]) -> bool:
-    """Return whether (True, False) cannot be taken for (1, 0)."""
-    return all(is_exact(how[name]) for name in ("origin", "padding", "stride", "dilation"))
+def _is_exact(windows: Iterable[Any]) -> bool:
+    """Return whether no tuple is taken for another that is equal: (True, False) for (1, 0)."""
+    for value in windows:
+        if type(value) is tuple and not is_exact(value):
+            return False
+    return True
 
 
-def _quick(image: np.ndarray, kernel: np.ndarray, dtype: Any, how: dict[str, Any]) -> Quick | None:
+def _quick(image: Any, kernel: Any, dtype: Any, windows: tuple[Any, ...]) -> Quick | None:
     """Return what applies kernels to small images at once; None for all else, wrong arguments among it."""
-    if image.size > _SMALL or not (image.flags.c_contiguous and image.flags.aligned):
+    if not (type(image) is type(kernel) is np.ndarray) or image.size > _SMALL:
         return None
-    chosen = engine()
-    if not (chosen.native and _is_exact(how)):
+    flags, chosen = image.flags, engine()
+    if not (flags.c_contiguous and flags.aligned and chosen.native and _is_exact(windows)):
         return None
     try:
-        return _known_quick(image.shape, image.dtype, kernel.shape, kernel.dtype, dtype, chosen, **how)
+        return _known_quick(image.shape, image.dtype, kernel.shape, kernel.dtype, dtype, chosen, *windows)
     except (TypeError, ArgumentError, DtypeError):
         return None
 
@@ -261,14 +258,14 @@ def _known_quick(
     weights: np.dtype[Any],
     dtype: Any,
     chosen: Engine,
-    **how: Any,
+    *windows: Any,
 ) -> Quick | None:
     if len(image) < 2 or len(kernel) != 2 or 0 in (*image, *kernel) or weights.kind not in "biuf":
         return None
     result = result_dtype(pixels, dtype, None)
     if result.kind != "f" or not pixels.isnative:
         return None
-    operation = check_operation(image, kernel, own_origin=(0, 0), **how)
+    operation = check_operation(image, kernel, own_origin=(0, 0), **dict(zip(_WINDOWS, windows)))
     return quick(operation, image, pixels, kernel, result, chosen)
 
 

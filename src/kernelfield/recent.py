@@ -62,12 +62,12 @@ def results(shape: tuple[int, ...], dtype: np.dtype[Any], interleaved: bool) -> 
     return memory.empty(shape, dtype)
 
 
-def key_of(image: Any, kernel: Any, out: Any, asked: tuple[Any, ...], how: dict[str, Any]) -> Hashable | None:
+def key_of(image: Any, kernel: Any, out: Any, asked: tuple[Any, ...], windows: tuple[Any, ...]) -> Hashable | None:
     """Return all that a correlation depends on but pixels; None where that may be more than is looked at here."""
     if type(image) is not np.ndarray:
         return None
     weights, anchor = (kernel.weights, kernel.anchor) if type(kernel) is Kernel else (kernel, None)
-    if type(weights) is not np.ndarray or weights.nbytes > _LARGEST or not _is_plain(**how):
+    if type(weights) is not np.ndarray or weights.nbytes > _LARGEST or not _is_plain(*windows):
         return None
     lies = None
     if out is not None:
@@ -75,7 +75,7 @@ def key_of(image: Any, kernel: Any, out: Any, asked: tuple[Any, ...], how: dict[
             return None
         lies = out.shape, out.strides, out.dtype, out.flags.writeable, out.flags.aligned
     pixels = image.shape, image.strides, image.dtype, image.flags.aligned
-    key = (*pixels, weights.shape, weights.dtype, weights.tobytes(), anchor, lies, engine(), *asked, *how.values())
+    key = (*pixels, weights.shape, weights.dtype, weights.tobytes(), anchor, lies, engine(), *asked, *windows)
     try:
         hash(key)
     except TypeError:  # wrong arguments, or lists

@@ -179,13 +179,13 @@ def test_it_is_left_alone_where_it_is_not_wanted_or_does_not_run(monkeypatch):
     monkeypatch.setenv("HL_JIT_TARGET", "x86-64-linux-sse41")
     assert not choice.engine().native
     monkeypatch.delenv("HL_JIT_TARGET")
-    choice._runs_native.cache_clear()
+    choice._usual.cache_clear()
     try:
         monkeypatch.setattr(processor, "features", lambda: frozenset({"avx", "fma"}))
         assert not choice.engine().native
     finally:
         monkeypatch.undo()
-        choice._runs_native.cache_clear()
+        choice._usual.cache_clear()
 
 
 def test_many_threads_and_shapes_while_memory_is_collected():

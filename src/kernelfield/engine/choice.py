@@ -40,7 +40,22 @@ class Engine(NamedTuple):
 
 def engine() -> Engine:
     """Return the engine in use."""
-    wish = _variable(ENVIRONMENT_VARIABLE)
+    wish, target = _variable(ENVIRONMENT_VARIABLE), _variable("HL_JIT_TARGET")
+    return _usual() if wish == target == "" else _asked(wish)
+
+
+@cache
+def _usual() -> Engine:
+    """Return the engine where nobody asked for one."""
+    if _runs_native():
+        return Engine("direct", "code of our own for AVX2 and FMA, Halide for the rest", True)
+    if halide_is_installed():
+        return Engine("direct", "Halide")
+    return Engine("portable", "halide is not installed")
+
+
+def _asked(wish: str) -> Engine:
+    """Return the engine that was asked for; Halide's target says that code of our own is not."""
     if wish not in ("", "portable", "halide"):
         raise ArgumentError(
             f"{ENVIRONMENT_VARIABLE}: expected portable, halide or nothing; received {wish!r}; unset it"
@@ -48,9 +63,7 @@ def engine() -> Engine:
     if wish == "portable":
         return Engine("portable", f"{ENVIRONMENT_VARIABLE}=portable")
     if halide_is_installed():
-        if wish or _variable("HL_JIT_TARGET") or not _runs_native():
-            return Engine("direct", "Halide")
-        return Engine("direct", "code of our own for AVX2 and FMA, Halide for the rest", True)
+        return Engine("direct", "Halide")
     if wish == "halide":
         raise ArgumentError(f"{ENVIRONMENT_VARIABLE}=halide: the package halide is not installed; unset it")
     return Engine("portable", "halide is not installed")
@@ -73,7 +86,6 @@ def _encoded(name: str) -> Any:
     return os.environ.encodekey(name)
 
 
-@cache
 def _runs_native() -> bool:
     wide = sys.platform == "linux" and sys.maxsize > 2**32
     return wide and halide_is_installed() and {"avx2", "fma"} <= processor.features()
