@@ -26,7 +26,7 @@ test-avx2: $(TOOLS)/installed
 
 # MXNet 1.9.1 needs NumPy 1.23: the core is tested with it too.
 test-mxnet: $(MXNET)/installed
-	KERNELFIELD_FRAMEWORKS=mxnet $(MXNET)/bin/python -m pytest tests/test_correlation.py tests/test_geometry.py \
+	KERNELFIELD_FRAMEWORKS=mxnet $(MXNET)/bin/python -m pytest tests/test_correlation.py tests/test_geometry.py tests/test_recent.py \
 		tests/engine tests/learning/test_statistics.py tests/learning/test_descent.py tests/conformance \
 		tests/arrays/test_mxnet.py tests/layers/test_mxnet.py tests/receptive/test_mxnet.py tests/receptive/gradients/test_mxnet.py --ignore tests/conformance/test_onnx.py
 

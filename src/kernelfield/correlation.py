@@ -231,10 +231,7 @@ def _operation(
 
 def _is_exact(windows: Iterable[Any]) -> bool:
     """Return whether no tuple is taken for another that is equal: (True, False) for (1, 0)."""
-    for value in windows:
-        if type(value) is tuple and not is_exact(value):
-            return False
-    return True
+    return not any(type(value) is tuple and not is_exact(value) for value in windows)
 
 
 def _quick(image: Any, kernel: Any, dtype: Any, windows: tuple[Any, ...]) -> Quick | None:

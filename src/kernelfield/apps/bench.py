@@ -137,7 +137,7 @@ def _figure(case: Case, peers: list[Peer], rates: dict[str, float], effort: Effo
             left_out[peer.name] = _why("failed", failure)
             note(f"{case.work}, {case.k} × {case.k}: {peer.name} is left out, {left_out[peer.name]}")
             continue
-        if not difference <= task.tolerance:
+        if not difference <= peer.tolerance(task):
             left_out[peer.name] = f"its result differs by {difference:.3g}"
             note(f"{case.work}, {case.k} × {case.k}: {peer.name} is left out, {left_out[peer.name]}")
             continue

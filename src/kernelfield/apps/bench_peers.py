@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -36,6 +37,8 @@ class Peer(ABC):
     packages: ClassVar[tuple[str, ...]]
     #: Pixels outside the image are its mirror; else they are 0, and results are compared inside only.
     mirrors: ClassVar[bool] = False
+    #: How many times the tolerance of a task results of integers may be off: what it computes with is coarser.
+    coarse: ClassVar[float] = 1.0
     #: Time does not grow with the kernel, by FFT.
     spectral: ClassVar[bool] = False
     #: The one to beat: timed however long it takes.
@@ -49,6 +52,10 @@ class Peer(ABC):
     @abstractmethod
     def candidate(self, task: Task) -> Candidate | None:
         """Return how the task is done; None where this library cannot do it."""
+
+    def tolerance(self, task: Task) -> float:
+        """Return how far its results may be from ours."""
+        return task.tolerance * (self.coarse if task.image.dtype.kind == "u" else 1.0)
 
     @classmethod
     def installed(cls) -> bool:
@@ -125,6 +132,42 @@ class _OverlapAdd(Peer):
                 return [self.oaconvolve(image, one, mode="same", axes=(0, 1)) for one in kernels]
 
         return Candidate(call, lambda planes: np.stack(planes).reshape(task.out.shape))
+
+
+class _Vips(Peer):
+    name, module, packages, coarse = "libvips", "pyvips", ("pyvips",), 8.0
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        loaded = self.module in sys.modules
+        os.environ.setdefault("VIPS_CONCURRENCY", str(threads))
+        self.vips: Any = _load(self.module)
+        self.vips.cache_set_max(0)  # or it returns what it did before
+        self.works_on = "its own choice" if loaded else int(os.environ["VIPS_CONCURRENCY"])
+
+    def candidate(self, task: Task) -> Candidate:
+        image, vips = task.image, self.vips
+        height, width, *bands = image.shape
+        kind, precision = ("uchar", "integer") if image.dtype.kind == "u" else ("float", "float")
+        source = vips.Image.new_from_memory(image.data, width, height, bands[0] if bands else 1, kind)
+        kernels = task.kernel if task.kernel.ndim == 3 else task.kernel[None]
+        filters = [[vips.Image.new_from_list(one.tolist())] for one in kernels]
+        if task.case.work == "rank1":
+            filters = [[vips.Image.new_from_list(part.tolist()) for part in (task.column[:, None], task.row[None])]]
+
+        def call() -> list[Any]:
+            results = []
+            for masks in filters:
+                result = source
+                for mask in masks:
+                    result = result.conv(mask, precision=precision)
+                results.append(result.write_to_memory())
+            return results
+
+        def array(results: list[Any]) -> np.ndarray:
+            return np.stack([np.frombuffer(one, image.dtype) for one in results]).reshape(task.out.shape)
+
+        return Candidate(call, array)
 
 
 class _Framework(Peer):
@@ -209,7 +252,7 @@ class _Jax(_Framework):
         return Candidate(lambda: run(x, w).block_until_ready(), np.asarray)
 
 
-PEERS: tuple[type[Peer], ...] = (_OpenCV, _NdImage, _OverlapAdd, _Torch, _TensorFlow, _Jax)
+PEERS: tuple[type[Peer], ...] = (_OpenCV, _NdImage, _OverlapAdd, _Vips, _Torch, _TensorFlow, _Jax)
 
 
 def _load(name: str) -> Any:

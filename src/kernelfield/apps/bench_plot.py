@@ -20,6 +20,7 @@ _COLOURS = {
     "OpenCV": "#D55E00",
     "ndimage": "#56B4E9",
     "oaconvolve": "#009E73",
+    "libvips": "#F0E442",
     "PyTorch": "#CC79A7",
     "TensorFlow": "#E69F00",
     "JAX": "#0072B2",

@@ -339,7 +339,7 @@ def bench(
     save: Path | None = None,
     tune: bool = False,
 ) -> None:
-    """Time kernelfield beside every library installed that does the same: OpenCV, SciPy, PyTorch, TensorFlow, JAX.
+    """Time kernelfield beside what is installed of OpenCV, SciPy, libvips, PyTorch, TensorFlow and JAX.
 
     All work alternately, on as many threads; results are compared before they are timed.
 
