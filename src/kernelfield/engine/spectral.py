@@ -105,9 +105,12 @@ def circular(tile: NDArray[Any], spectrum: NDArray[Any], shape: tuple[int, int])
     from scipy import fft
 
     with np.errstate(over="ignore", invalid="ignore"):
-        values = fft.rfft2(tile, shape)
+        # Axis by axis in place: irfft2 takes memory in between, which a thread gets anew from the system each time.
+        values = fft.rfft(tile, shape[1])
+        values = fft.fft(values, shape[0], axis=0, overwrite_x=True)
         values *= spectrum
-        result: NDArray[Any] = fft.irfft2(values, shape, overwrite_x=True)
+        values = fft.ifft(values, axis=0, overwrite_x=True)
+        result: NDArray[Any] = fft.irfft(values, shape[1], overwrite_x=True)
     return result
 
 
