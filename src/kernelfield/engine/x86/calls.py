@@ -173,6 +173,7 @@ class _Call:
         written = function.shape
         rows, (kh, kw) = written.rows, written.kernel
         self._function, self._size, self._border = function, size, border
+        self._task = function.task
         self._dtype = np.dtype(written.image)
         products = kh * kw if terms == 0 else terms * (kh + kw)
         strip = rows * _halide.items_per_task(-(-height // rows), rows * width * products * kernels)
@@ -202,7 +203,8 @@ class _Call:
         except IndexError:
             words = self.words()
         scratch = self.scratch(weights)
-        words.set(image, weights, out, scratch)
+        words.set(image, weights, out)
+        words.lend(scratch)
         self.run(words)
         self._free.append(words)
         return Bound(self, image, weights, out)
@@ -222,9 +224,11 @@ class _Call:
 
     def run(self, words: Words) -> None:
         """Do what the words say."""
-        if self._tasks == 1 or threads.asked() == 1:
+        if self._tasks == 1:
+            self._task(None, 0, words.address)
+        elif threads.asked() == 1:
             for index in range(self._tasks):
-                self._function.task(None, index, words.address)
+                self._task(None, index, words.address)
         else:
             parallel_for()(None, self._function.address, 0, self._tasks, words.address)
 
@@ -285,7 +289,8 @@ class Bound:
         except IndexError:
             words, scratch = self._call.words(), self._call.scratch(self._weights)
             words.settle(*self._steps, self._weights)
-        words.aim(address_of(image), address_of(out), scratch)
+            words.lend(scratch)
+        words.aim(address_of(image), address_of(out))
         self._call.run(words)
         if scratch.nbytes <= _KEPT:
             self._free.append((words, scratch))
@@ -339,8 +344,9 @@ class Ready:
         row, line = size[1] * image.itemsize, shape[3] * out.itemsize
         plane = line * shape[2]
         self._words.settle((size[0] * row, row, image.itemsize), (plane, plane, line, out.itemsize), self._weights)
+        self._words.lend(self._scratch)
 
     def __call__(self, image: NDArray[Any], out: NDArray[Any]) -> None:
         """Write the results."""
-        self._words.aim(address_of(image), address_of(out), self._scratch)
+        self._words.aim(address_of(image), address_of(out))
         self._call.run(self._words)

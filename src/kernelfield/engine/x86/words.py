@@ -66,12 +66,12 @@ class Words:
         self._words[_TABLE] = address_of(self._table)
         self._steps: tuple[Any, ...] = ()
 
-    def set(self, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any], scratch: NDArray[Any]) -> None:
+    def set(self, image: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
         """Write where the arrays are, and their steps if those are new."""
         if (image.strides, out.strides) != self._steps:
             self.settle(image.strides, out.strides, weights)
         self._words[_WEIGHTS] = address_of(weights)
-        self.aim(address_of(image), address_of(out), scratch)
+        self.aim(address_of(image), address_of(out))
 
     def settle(self, image: tuple[int, ...], out: tuple[int, ...], weights: NDArray[Any]) -> None:
         """Write the strides of images and results, and where the weights are."""
@@ -82,11 +82,14 @@ class Words:
         words[_WEIGHTS], words[_WEIGHTS + 1] = address_of(weights), weights.strides[0]
         self._steps = image, out
 
-    def aim(self, image: int, out: int, scratch: NDArray[Any]) -> None:
-        """Write where the pixels are, the results and the scratch memory."""
+    def lend(self, scratch: NDArray[Any]) -> None:
+        """Write where the scratch memory is, which whoever lends it holds."""
+        self._words[_SCRATCH] = address_of(scratch) + ALIGNED - 1 & -ALIGNED
+
+    def aim(self, image: int, out: int) -> None:
+        """Write where the pixels are, and the results."""
         words = self._words
         words[_IMAGE], words[_OUT] = image - self._shift, out
-        words[_SCRATCH] = address_of(scratch) + ALIGNED - 1 & -ALIGNED
         if self._constant:
             if self._line is None:
                 self._line = np.full(self._columns, self._cval, self._dtype)
