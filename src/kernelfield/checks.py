@@ -210,12 +210,12 @@ def check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 
 def whole_sums(
-    dtype: np.dtype, weights: np.ndarray, operation: Operation
+    dtype: np.dtype, weights: np.ndarray, operation: Operation, more: float = 0.0
 ) -> tuple[np.dtype, np.ndarray, float, str | None] | None:
     """Return a dtype that holds all sums exactly, whole weights, what they were multiplied by and a method.
 
     None unless pixels are integers and weights whole but for a power of two. Then sums are whole in any order; float32,
-    which is half the work, holds them below 2**24, float64 below 2**53.
+    which is half the work, holds them below 2**24, float64 below 2**53. `more` will be added to sums.
     """
     if dtype.kind == "f" or weights.ndim != 2:
         return None
@@ -224,7 +224,7 @@ def whole_sums(
     if operation.boundary == "constant" and not (operation.cval.is_integer() and abs(operation.cval) <= largest):
         return None
     one = _whole_multiple(weights)
-    bound = float(np.abs(weights).sum()) * one * largest
+    bound = (float(np.abs(weights).sum()) * largest + more) * one
     if not bound < 2**53:
         return None
     # Factors of whole weights are whole for rank 1 only.

@@ -169,15 +169,55 @@ def correlate(
         known = _quick(image, kernel, dtype, windows)
         if known is not None:
             return known(image, kernel)
-    key = None if bias is not None else recent.key_of(image, kernel, out, (dtype, precision, method), windows)
+    return _correlate(image, kernel, bias, out, (dtype, precision, method), windows)
+
+
+def correlate_to_integers(
+    image: np.ndarray,
+    kernel: np.ndarray,
+    dtype: np.dtype[Any],
+    *,
+    boundary: str,
+    origin: tuple[int, int],
+    out: np.ndarray | None = None,
+    scale: float = 1.0,
+    up: bool = False,
+) -> np.ndarray:
+    """Return ``correlate(image, kernel) * scale`` in integers of `dtype`, as other libraries round it.
+
+    Parameters
+    ----------
+    scale : float
+        A power of two, or a number that brings no sum to a half: that would be rounded either way.
+    up : bool
+        Round halves up, not to even; not with a scale.
+    """
+    windows = "same", boundary, 0.0, origin, None, 1, 1, 1
+    result: np.ndarray = _correlate(image, kernel, None, out, (dtype, None, None), windows, scale, up)
+    return result
+
+
+def _correlate(
+    image: Any,
+    kernel: Any,
+    bias: Any,
+    out: np.ndarray | None,
+    asked: tuple[Any, ...],
+    windows: tuple[Any, ...],
+    scale: float = 1.0,
+    up: bool = False,
+) -> Any:
+    """Do what `correlate` says, and what `correlate_to_integers` says."""
+    dtype, precision, method = asked
+    key = None if bias is not None else recent.key_of(image, kernel, out, (*asked, scale, up), windows)
     repeat = None if key is None else recent.known(key)
     if repeat is not None and not (out is not None and np.may_share_memory(out, image)):
         return repeat(image, out)
     how = dict(zip(_WINDOWS, windows))
     adapter = adapter_of(image, kernel, bias)
     if adapter is not None:
-        asked = {"out": out, "dtype": dtype, "precision": precision, "method": method}
-        for name, value in asked.items():
+        given = {"out": out, "dtype": dtype, "precision": precision, "method": method}
+        for name, value in given.items():
             if value is not None:
                 raise ArgumentError(f"{name}: expected none with tensors of {adapter.name}; leave it out")
         return correlate_tensors(adapter, image, kernel, bias, how)
@@ -200,16 +240,18 @@ def correlate(
     sums, one = dtype_out, 1.0
     if exact or dtype_out.kind != "f":
         sums, method = np.dtype(np.float64), "direct" if exact else method
-        found = None if exact or method or added is not None else whole_sums(pixels.dtype, weights, operation)
+        found = None if exact or method or added is not None else whole_sums(pixels.dtype, weights, operation, up / 2)
         if found is not None:
             sums, weights, one, method = found
+    if up:
+        added = np.array([one / 2])
     work = _work_array(out, shape, dtype_out if single else sums, pixels, side_by_side)
-    again = operation.forward(pixels, weights, work, method, added, sums if single else None, 1 / one, chosen)
+    again = operation.forward(pixels, weights, work, method, added, sums if single else None, scale / one, chosen, up)
     if key is not None and again is not None and pixels is image and (out is None or work is out):
         recent.keep(key, recent.Repeat(again, shape, dtype_out, side_by_side))
     result = work
     if not single:
-        result = rounded(work, dtype_out, 1 / one) if dtype_out.kind != "f" else work.astype(dtype_out, copy=False)
+        result = rounded(work, dtype_out, scale / one, up) if dtype_out.kind != "f" else work.astype(dtype_out, copy=False)
     if out is None:
         return result
     if not np.may_share_memory(result, out):

@@ -102,6 +102,7 @@ class Operation:
         sums: np.dtype | None = None,
         scale: float = 1.0,
         chosen: Engine | None = None,
+        down: bool = False,
     ) -> Again | None:
         """Write the result into `out`, of the shape that `output_shape` gives.
 
@@ -120,9 +121,11 @@ class Operation:
         sums : dtype, optional
             In which sums are taken; by default that of `out`.
         scale : float
-            A power of two, which integers are multiplied by before they are rounded.
+            What integers are multiplied by before they are rounded, as `Finish` says.
         chosen : Engine, optional
             By default the one in use.
+        down : bool
+            Integers are rounded down, not to nearest.
         """
         if not out.size:
             return None
@@ -132,7 +135,7 @@ class Operation:
             side_by_side = kernel.ndim == 2 and is_interleaved(image) and is_interleaved(out)
             if not (side_by_side or is_readable(out)):
                 result = np.empty(out.shape, out.dtype)
-                self.forward(image, kernel, result, method, bias, sums, scale, chosen)
+                self.forward(image, kernel, result, method, bias, sums, scale, chosen, down)
                 _copy(result, out)
                 return None
             copied = not (side_by_side or is_readable(image))
@@ -144,7 +147,7 @@ class Operation:
             ready = prepared(self, image.shape, size, image.dtype, out.dtype, taken, chosen)
             weights = kernel if kernel.ndim == 2 or kernel.shape[0] > 1 else kernel[0, 0]
             better = planner.improved(ready.plan, weights, method) if weights.ndim == 2 else ready.plan
-            finish = Finish(taken, bias, scale)
+            finish = Finish(taken, bias, scale, down)
             again = ready(image, out, weights, better, finish)
             if copied:
                 return None

@@ -34,6 +34,7 @@ from kernelfield.dropin.opencv_rules import (
     Array,
     boundary_of,
     check_dst,
+    divides_well,
     dtype_of,
     image_of,
     number,
@@ -159,14 +160,11 @@ def GaussianBlur(
     image = image_of(src)
     width, height = pair("ksize", ksize)
     sigma_x, sigma_y = number("sigmaX", sigmaX), number("sigmaY", sigmaY)
-    across = gaussian(height, sigma_y if sigma_y > 0 else sigma_x, image.dtype)
-    kernel = np.outer(across, gaussian(width, sigma_x, image.dtype))
+    kernel = gaussian(height, width, sigma_y if sigma_y > 0 else sigma_x, sigma_x, image.dtype)
     check_dst(dst, image, image.dtype)
-    values = sums(image, kernel, (-1, -1), borderType, image.dtype)
-    if image.dtype.kind == "u":
-        values += 0.5
-        np.floor(values, out=values)
-    return stored(values, image, image.dtype, dst)
+    if image.dtype.kind != "f":
+        return rounded_sums(image, kernel, (-1, -1), borderType, image.dtype, dst, up=image.dtype.kind == "u")
+    return stored(sums(image, kernel, (-1, -1), borderType, image.dtype), image, image.dtype, dst)
 
 
 def Sobel(
@@ -189,8 +187,9 @@ def Sobel(
     >>> Sobel(np.array([[0, 1, 3, 6]], np.float32), -1, 2, 0, ksize=3)
     array([[  8.,   4.,   4., -24.]], dtype=float32)
     """
-    x, y = sobel(whole("dx", dx), whole("dy", dy), whole("ksize", ksize))
-    kernel = np.outer(y, x) * number("scale", scale)
+    kernel = sobel(whole("dx", dx), whole("dy", dy), whole("ksize", ksize))
+    if number("scale", scale) != 1:
+        kernel = kernel * scale
     return _applied(src, ddepth, kernel, dst, (-1, -1), delta, borderType)
 
 
@@ -230,7 +229,9 @@ def Laplacian(
     >>> Laplacian(np.array([[0, 0, 9, 0, 0]], np.int16), -1)
     array([[  0,   9, -18,   9,   0]], dtype=int16)
     """
-    kernel = laplacian(whole("ksize", ksize)) * number("scale", scale)
+    kernel = laplacian(whole("ksize", ksize))
+    if number("scale", scale) != 1:
+        kernel = kernel * scale
     return _applied(src, ddepth, kernel, dst, (-1, -1), delta, borderType)
 
 
@@ -268,8 +269,8 @@ def boxFilter(
     width, height = pair("ksize", ksize)
     if min(width, height) < 1:
         raise ArgumentError(f"ksize: expected a width and a height from 1; received {ksize!r}")
-    scale = 1.0 / (width * height) if normalize else 1.0
-    return _applied(src, ddepth, np.ones((height, width)), dst, anchor, 0.0, borderType, scale)
+    area = width * height if normalize else 1
+    return _applied(src, ddepth, np.ones((height, width)), dst, anchor, 0.0, borderType, area)
 
 
 def _applied(
@@ -280,15 +281,17 @@ def _applied(
     anchor: Any,
     delta: float,
     border: int,
-    scale: float = 1.0,
+    divisor: int = 1,
 ) -> Array:
-    """Return the cross-correlation, scaled and moved, in the dtype asked for."""
+    """Return the cross-correlation, divided and moved, in the dtype asked for."""
     image = image_of(src)
     dtype = dtype_of(ddepth, image)
     added = number("delta", delta)
     boundary_of(border)
     origin_of(anchor, kernel.shape)
     check_dst(dst, image, dtype)
-    if dtype.kind != "f" and added == 0 and scale == 1:
-        return rounded_sums(image, kernel, anchor, border, dtype, dst)
-    return stored(sums(image, kernel, anchor, border, dtype), image, dtype, dst, added, scale)
+    if dtype.kind != "f" and added == 0 and (divisor == 1 or divides_well(image.dtype, divisor)):
+        return rounded_sums(image, kernel, anchor, border, dtype, dst, 1 / divisor)
+    if image.dtype.kind == "f" and divisor != 1:
+        kernel, divisor = kernel / divisor, 1
+    return stored(sums(image, kernel, anchor, border, dtype), image, dtype, dst, added, 1 / divisor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,15 @@ _SMALL_GAUSSIANS = {
 }
 
 
-def gaussian(size: int, sigma: float, dtype: np.dtype[np.generic]) -> Line:
+@lru_cache(maxsize=64)
+def gaussian(
+    rows: int, columns: int, sigma_rows: float, sigma_columns: float, dtype: np.dtype[np.generic]
+) -> NDArray[np.float64]:
+    """Return the weights of `gaussian_line` across and along, read-only."""
+    return _kept(np.outer(gaussian_line(rows, sigma_rows, dtype), gaussian_line(columns, sigma_columns, dtype)))
+
+
+def gaussian_line(size: int, sigma: float, dtype: np.dtype[np.generic]) -> Line:
     """Return Gaussian weights; in binary fixed point, of as many bits as a pixel has, for unsigned images.
 
     Parameters
@@ -50,8 +60,15 @@ def difference(order: int, size: int) -> Line:
     return line
 
 
-def sobel(dx: int, dy: int, size: int) -> tuple[Line, Line]:
-    """Return Sobel's weights along x and y; Scharr's for size -1 (OpenCV, `getDerivKernels`)."""
+@lru_cache(maxsize=64)
+def sobel(dx: int, dy: int, size: int) -> NDArray[np.float64]:
+    """Return Sobel's weights, or Scharr's for size -1 (OpenCV, `getDerivKernels`), read-only."""
+    x, y = _sobel_lines(dx, dy, size)
+    return _kept(np.outer(y, x))
+
+
+def _sobel_lines(dx: int, dy: int, size: int) -> tuple[Line, Line]:
+    """Return the weights along x and y."""
     if size == -1:
         if (dx, dy) not in ((1, 0), (0, 1)):
             raise ArgumentError(f"dx, dy: expected 1 and 0, or 0 and 1, for Scharr; received {dx} and {dy}")
@@ -64,8 +81,13 @@ def sobel(dx: int, dy: int, size: int) -> tuple[Line, Line]:
     return difference(dx, size), difference(dy, size)
 
 
+@lru_cache(maxsize=64)
 def laplacian(size: int) -> NDArray[np.float64]:
     """Return the Laplacian: second differences for sizes 1 and 3, the sum of Sobel's second derivatives above."""
+    return _kept(_laplacian(size))
+
+
+def _laplacian(size: int) -> NDArray[np.float64]:
     if size < 1 or size % 2 == 0 or size > 31:
         raise ArgumentError(f"ksize: expected an odd number from 1 to 31; received {size}")
     if size == 1:
@@ -74,3 +96,9 @@ def laplacian(size: int) -> NDArray[np.float64]:
         return np.array([[2.0, 0.0, 2.0], [0.0, -8.0, 0.0], [2.0, 0.0, 2.0]])
     second, smooth = difference(2, size), difference(0, size)
     return np.outer(second, smooth) + np.outer(smooth, second)
+
+
+def _kept(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights that nobody can change."""
+    weights.flags.writeable = False
+    return weights

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.correlation import correlate
+from kernelfield.correlation import correlate, correlate_to_integers
 from kernelfield.dropin.exactness import method_of, whole_weights
 from kernelfield.errors import ArgumentError, DtypeError
 
@@ -121,15 +121,40 @@ def sums(image: Array, kernel: NDArray[np.float64], anchor: Any, border: Any, dt
 
 
 def rounded_sums(
-    image: Array, kernel: NDArray[np.float64], anchor: Any, border: Any, dtype: np.dtype[Any], dst: Any
+    image: Array,
+    kernel: NDArray[np.float64],
+    anchor: Any,
+    border: Any,
+    dtype: np.dtype[Any],
+    dst: Any,
+    scale: float = 1.0,
+    up: bool = False,
 ) -> Array:
-    """Return the cross-correlation in an integer `dtype`, as `stored` makes it of `sums`, but on the way."""
-    origin, boundary = origin_of(anchor, kernel.shape), boundary_of(border)
+    """Return the cross-correlation in an integer `dtype`, as `stored` makes it of `sums`, but on the way.
+
+    A scale, and halves rounded up, are what `correlate_to_integers` takes them for.
+    """
+    boundary, origin = boundary_of(border), origin_of(anchor, kernel.shape)
     out = None if dst is None else _planes(dst.reshape(image.shape))
-    result = correlate(_planes(image), kernel, boundary=boundary, origin=origin, dtype=dtype, out=out)
+    result = correlate_to_integers(
+        _planes(image), kernel, dtype, boundary=boundary, origin=origin, out=out, scale=scale, up=up
+    )
     if dst is not None:
         return np.asarray(dst)
     return np.ascontiguousarray(np.moveaxis(result, 0, -1) if image.ndim == 3 else result)
+
+
+def divides_well(dtype: np.dtype[Any], divisor: int) -> bool:
+    """Return whether sums of so many pixels, times the inverse of their number, are rounded as their quotients are.
+
+    Powers of two divide exactly. For odd numbers no quotient is a half; the nearest is ``1 / (2 * divisor)`` away, and
+    float32 errs by less below 2**22 / divisor. From 2**24 on sums are taken in float64.
+    """
+    if dtype.kind == "f" or divisor & (divisor - 1) == 0:
+        return dtype.kind != "f"
+    limits = np.iinfo(dtype)
+    largest = max(-int(limits.min), int(limits.max)) * divisor
+    return divisor % 2 == 1 and not 2**22 <= largest < 2**24
 
 
 def _planes(image: Array) -> Array:

@@ -212,10 +212,11 @@ def _native(
 ) -> Again | bool:
     """Do what `runs_whole` does, on an extended image where it is said what is around it."""
     step, image, out = _lines(image, out)
+    rest = finish.sums, finish.bias, finish.scale, step, around, finish.down
     if plan.factors is not None:
-        return calls.passes(image, plan.factors, out, finish.sums, finish.bias, finish.scale, step, around)
+        return calls.passes(image, plan.factors, out, *rest)
     kernels, results = (kernel[None], out[:, None]) if kernel.ndim == 2 else (kernel, out)
-    return calls.sliding(image, kernels, results, finish.sums, finish.bias, finish.scale, step, around)
+    return calls.sliding(image, kernels, results, *rest)
 
 
 def _lines(*arrays: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:

@@ -31,12 +31,15 @@ class Finish:
     bias : ndarray, shape (kernels,), optional
         Added first.
     scale : float
-        A power of two, which integers are then multiplied by.
+        What integers are then multiplied by: a power of two, or what cannot bring sums to a half.
+    down : bool
+        Integers are then rounded down, not to nearest.
     """
 
     sums: np.dtype[Any]
     bias: NDArray[Any] | None = None
     scale: float = 1.0
+    down: bool = False
 
 
 def finished(
@@ -57,10 +60,10 @@ def finished(
             method(image[n : n + 1, start : start + len(into) + kernel.shape[0] - 1], kernel, sums)
             if bias is not None:
                 sums += bias
-            into[...] = rounded(sums[0], out.dtype, finish.scale) if out.dtype.kind != "f" else sums[0]
+            into[...] = rounded(sums[0], out.dtype, finish.scale, finish.down) if out.dtype.kind != "f" else sums[0]
 
 
-def rounded(values: NDArray[Any], dtype: np.dtype[Any], scale: float = 1.0) -> NDArray[Any]:
+def rounded(values: NDArray[Any], dtype: np.dtype[Any], scale: float = 1.0, down: bool = False) -> NDArray[Any]:
     """Return ``values * scale`` as integers of `dtype`: to nearest, halves to even, saturated; NaN becomes 0.
 
     Parameters
@@ -71,21 +74,23 @@ def rounded(values: NDArray[Any], dtype: np.dtype[Any], scale: float = 1.0) -> N
         An integer type of at most 32 bits.
     scale : float
         A power of two, so that nothing is rounded twice.
+    down : bool
+        Round down instead.
     """
-    compiled = engine()[0] == "direct" and dtype.name in _COMPILED and values.flags.c_contiguous
+    compiled = not down and engine()[0] == "direct" and dtype.name in _COMPILED and values.flags.c_contiguous
     if not compiled or not _CHUNK <= values.size < 2**31:
-        return _by_numpy(values, dtype, scale)
+        return _by_numpy(values, dtype, scale, np.floor if down else np.rint)
     out = np.empty(values.shape, dtype)
     _halide.compiled(_build, values.dtype, dtype).run(values.reshape(-1), scale, out.reshape(-1))
     return out
 
 
-def _by_numpy(values: NDArray[Any], dtype: np.dtype[Any], scale: float) -> NDArray[Any]:
+def _by_numpy(values: NDArray[Any], dtype: np.dtype[Any], scale: float, whole: Any) -> NDArray[Any]:
     limits = np.iinfo(dtype)
     if scale != 1:
         values *= scale
     values = values.astype(np.float64, copy=False)  # float32 does not hold the limits of int32
-    np.rint(values, out=values)
+    whole(values, out=values)
     np.clip(values, limits.min, limits.max, out=values)
     np.nan_to_num(values, copy=False, nan=0.0)
     return values.astype(dtype)

@@ -37,6 +37,7 @@ def sliding(
     scale: float = 1.0,
     step: int = 1,
     border: Border | None = None,
+    down: bool = False,
 ) -> Bound | bool:
     """Write the cross-correlations of images with kernels.
 
@@ -61,6 +62,8 @@ def sliding(
         Channels that are interleaved along the last axis of `image` and `out`.
     border : Border, optional
         The image is extended so.
+    down : bool
+        Integers are rounded down, not to nearest.
 
     Returns
     -------
@@ -70,12 +73,12 @@ def sliding(
     """
     if border is None and out.shape[3] < 32 // sums.itemsize:
         for part, result, wide in _widened(image, out, kernels.shape[1:], 32 // sums.itemsize, step):
-            sliding(part, kernels, wide, sums, bias, scale, step)
+            sliding(part, kernels, wide, sums, bias, scale, step, down=down)
             result[...] = wide[..., : out.shape[3]]
         return True
     count, kh, kw = kernels.shape
     size = image.shape[1], image.shape[2]
-    call = _call(Sliding, (kh, kw), 0, size, image.dtype, out.shape, out.dtype, sums, scale, step, border)
+    call = _call(Sliding, (kh, kw), 0, size, image.dtype, out.shape, out.dtype, sums, scale, step, border, down)
     if call is None or (border is not None and border.boundary == "constant" and len(image) > 1):
         return False
     weights = np.empty((count, kh * kw + 1), sums)
@@ -93,18 +96,19 @@ def passes(
     scale: float = 1.0,
     step: int = 1,
     border: Border | None = None,
+    down: bool = False,
 ) -> Bound | bool:
     """Do what `sliding` does with the sum of the products of columns and rows; `out` is (N, OH, OW)."""
     terms, kh = factors.columns.shape
     kw = factors.rows.shape[1]
     if border is None and out.shape[2] < 32 // sums.itemsize:
         for part, result, wide in _widened(image, out[:, None], (kh, kw), 32 // sums.itemsize, step):
-            passes(part, factors, wide[:, 0], sums, bias, scale, step)
+            passes(part, factors, wide[:, 0], sums, bias, scale, step, down=down)
             result[...] = wide[..., : out.shape[2]]
         return True
     into = out[:, None]
     size = image.shape[1], image.shape[2]
-    call = _call(Passes, (kh, kw), terms, size, image.dtype, into.shape, out.dtype, sums, scale, step, border)
+    call = _call(Passes, (kh, kw), terms, size, image.dtype, into.shape, out.dtype, sums, scale, step, border, down)
     if call is None or (border is not None and border.boundary == "constant" and (len(image) > 1 or border.cval)):
         return False
     weights = np.empty((1, terms * (kh + kw) + 1), sums)
@@ -246,13 +250,14 @@ def _call(
     scale: float,
     step: int,
     border: Border | None,
+    down: bool,
 ) -> _Call | None:
     """Return the call for these; None where rows are too short for the border."""
     rows, most = _tile(writer, shape, 32 // sums.itemsize, kernel)
     around = border or Border()
     for vectors in range(most, 0, -1):
         row = size[1], shape[3], vectors * 32 // sums.itemsize, (kernel[1] - 1) * step, step
-        written = Shape(kernel, step, image.name, sums.name, out.name, rows, vectors)
+        written = Shape(kernel, step, image.name, sums.name, out.name, rows, vectors, down=down)
         if writer is Passes:
             found = chunks(*row, sums.itemsize, around, function(Passes, written).zero)
         else:
@@ -320,7 +325,7 @@ def ready(
     """
     if border is not None and border.boundary == "constant" and shape[0] > 1:
         return None
-    call = _call(Sliding, kernel, 0, size, image, shape, out, out, 1.0, 1, border)
+    call = _call(Sliding, kernel, 0, size, image, shape, out, out, 1.0, 1, border, False)
     return None if call is None else Ready(call, size, image, kernel, shape, out)
 
 

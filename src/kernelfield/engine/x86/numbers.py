@@ -28,6 +28,7 @@ def serves(image: np.dtype[Any], sums: np.dtype[Any], out: np.dtype[Any]) -> boo
 SIZES = {"uint8": 1, "uint16": 2, "int16": 2, "int32": 4, "float32": 4, "float64": 8}
 _WIDENED = {"uint8": "vpmovzxbd", "uint16": "vpmovzxwd", "int16": "vpmovsxwd"}
 _ORDERED = 7  # vcmpps: neither is NaN
+_DOWN = 9  # vroundps: to the next lower integer, without a word about precision
 
 
 class Numbers:
@@ -89,6 +90,10 @@ class Numbers:
         """Make NaN 0."""
         self._asm.vector(f"vcmpp{self._suffix}", spare, register, register, _ORDERED)
         self._asm.vector("vandps", register, register, spare)
+
+    def down(self, register: int) -> None:
+        """Round down."""
+        self._asm.vector(f"vroundp{self._suffix}", register, 0, register, _DOWN)
 
     def store(self, target: Memory, register: int, spare: int) -> None:
         """Store results; integers are rounded to nearest, halves to even, and must be within the type's limits."""

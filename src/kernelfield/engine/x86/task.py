@@ -78,6 +78,8 @@ class Shape(NamedTuple):
         Of a tile.
     edge : int
         Tiles at each end of a row that read beyond it, at the most.
+    down : bool
+        Integer results are rounded down, not to nearest.
     """
 
     kernel: tuple[int, int]
@@ -88,6 +90,7 @@ class Shape(NamedTuple):
     rows: int
     vectors: int
     edge: int = 0
+    down: bool = False
 
 
 class Task(ABC):
@@ -269,6 +272,8 @@ class Task(ABC):
                     limit(register, register, self.other)
                     if name == "scale":
                         numbers.without_nan(register, spare)
+                        if self.shape.down:
+                            numbers.down(register)
         for line in self.sums:
             for v, register in enumerate(line):
                 numbers.store(Memory(OUT, v * numbers.lanes * numbers.out_size), register, spare)
