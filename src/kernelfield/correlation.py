@@ -251,7 +251,9 @@ def _correlate(
         recent.keep(key, recent.Repeat(again, shape, dtype_out, side_by_side))
     result = work
     if not single:
-        result = rounded(work, dtype_out, scale / one, up) if dtype_out.kind != "f" else work.astype(dtype_out, copy=False)
+        result = (
+            rounded(work, dtype_out, scale / one, up) if dtype_out.kind != "f" else work.astype(dtype_out, copy=False)
+        )
     if out is None:
         return result
     if not np.may_share_memory(result, out):

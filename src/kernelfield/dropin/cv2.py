@@ -32,18 +32,17 @@ from kernelfield.dropin.opencv_kernels import gaussian, laplacian, sobel
 from kernelfield.dropin.opencv_rules import (
     ISOLATED,
     Array,
-    boundary_of,
     check_dst,
     divides_well,
     dtype_of,
     image_of,
     number,
-    origin_of,
     pair,
     rounded_sums,
     stored,
     sums,
     weights_of,
+    where_of,
     whole,
 )
 from kernelfield.errors import ArgumentError
@@ -162,9 +161,10 @@ def GaussianBlur(
     sigma_x, sigma_y = number("sigmaX", sigmaX), number("sigmaY", sigmaY)
     kernel = gaussian(height, width, sigma_y if sigma_y > 0 else sigma_x, sigma_x, image.dtype)
     check_dst(dst, image, image.dtype)
+    where = where_of(borderType, kernel.shape)
     if image.dtype.kind != "f":
-        return rounded_sums(image, kernel, (-1, -1), borderType, image.dtype, dst, up=image.dtype.kind == "u")
-    return stored(sums(image, kernel, (-1, -1), borderType, image.dtype), image, image.dtype, dst)
+        return rounded_sums(image, kernel, where, image.dtype, dst, up=image.dtype.kind == "u")
+    return stored(sums(image, kernel, where, image.dtype), image, image.dtype, dst)
 
 
 def Sobel(
@@ -287,11 +287,10 @@ def _applied(
     image = image_of(src)
     dtype = dtype_of(ddepth, image)
     added = number("delta", delta)
-    boundary_of(border)
-    origin_of(anchor, kernel.shape)
+    where = where_of(border, kernel.shape, anchor)
     check_dst(dst, image, dtype)
     if dtype.kind != "f" and added == 0 and (divisor == 1 or divides_well(image.dtype, divisor)):
-        return rounded_sums(image, kernel, anchor, border, dtype, dst, 1 / divisor)
+        return rounded_sums(image, kernel, where, dtype, dst, 1 / divisor)
     if image.dtype.kind == "f" and divisor != 1:
         kernel, divisor = kernel / divisor, 1
-    return stored(sums(image, kernel, anchor, border, dtype), image, dtype, dst, added, 1 / divisor)
+    return stored(sums(image, kernel, where, dtype), image, dtype, dst, added, 1 / divisor)

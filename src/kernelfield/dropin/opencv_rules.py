@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ Array = NDArray[Any]
 ISOLATED = 16
 _BOUNDARIES = {0: "constant", 1: "nearest", 2: "reflect", 3: "wrap", 4: "mirror"}
 _DEPTHS = {0: "uint8", 2: "uint16", 3: "int16", 5: "float32", 6: "float64"}
+_DTYPES = frozenset(map(np.dtype, _DEPTHS.values()))
 
 
 def image_of(src: Any) -> Array:
@@ -25,8 +26,8 @@ def image_of(src: Any) -> Array:
         raise DtypeError(f"src: expected a NumPy array; received {type(src).__name__}; use numpy.asarray")
     if src.ndim not in (2, 3) or 0 in src.shape:
         raise ArgumentError(f"src: expected shape (H, W) or (H, W, C), not empty; received {src.shape}")
-    dtype = src.dtype.newbyteorder("=")
-    if dtype.name not in _DEPTHS.values():
+    dtype = src.dtype if src.dtype.isnative else src.dtype.newbyteorder("=")
+    if dtype not in _DTYPES:
         raise DtypeError(f"src: expected one of {', '.join(_DEPTHS.values())}; received {src.dtype}; convert it")
     # OpenCV takes one channel for none.
     image = src[..., 0] if src.ndim == 3 and src.shape[2] == 1 else src
@@ -67,13 +68,15 @@ def origin_of(anchor: Any, shape: tuple[int, ...]) -> tuple[int, int]:
 
 def pair(name: str, value: Any) -> tuple[int, int]:
     """Return two integers: x and y, or width and height."""
-    if not isinstance(value, (Sequence, np.ndarray)) or len(value) != 2:
+    if not isinstance(value, (tuple, Sequence, np.ndarray)) or len(value) != 2:
         raise ArgumentError(f"{name}: expected two integers (x, y); received {value!r}")
     return whole(name, value[0]), whole(name, value[1])
 
 
 def whole(name: str, value: Any) -> int:
     """Return an integer."""
+    if type(value) is int:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise ArgumentError(f"{name}: expected an integer; received {value!r}")
     return int(value)
@@ -101,9 +104,20 @@ def weights_of(name: str, kernel: Any) -> NDArray[np.float64]:
     return weights.astype(np.float64)
 
 
-def sums(image: Array, kernel: NDArray[np.float64], anchor: Any, border: Any, dtype: np.dtype[Any]) -> Array:
+class Where(NamedTuple):
+    """How a kernel lies over an image, and what is outside."""
+
+    boundary: str
+    origin: tuple[int, int]
+
+
+def where_of(border: Any, shape: tuple[int, ...], anchor: Any = (-1, -1)) -> Where:
+    """Return what a border type and an anchor say for a kernel of that shape."""
+    return Where(boundary_of(border), origin_of(anchor, shape))
+
+
+def sums(image: Array, kernel: NDArray[np.float64], where: Where, dtype: np.dtype[Any]) -> Array:
     """Return the cross-correlation for each channel, planes first: in float32 where it is enough for `dtype`."""
-    origin, boundary = origin_of(anchor, kernel.shape), boundary_of(border)
     planes = _planes(image)
     work = np.dtype(np.float32 if dtype == np.float32 and image.dtype != np.float64 else np.float64)
     one, method = 1.0, None
@@ -114,7 +128,7 @@ def sums(image: Array, kernel: NDArray[np.float64], anchor: Any, border: Any, dt
             kernel, one = found
             method = method_of(kernel)
             work = np.dtype(np.float32 if bound < 2**24 else np.float64)
-    values = correlate(planes, kernel, boundary=boundary, origin=origin, dtype=work, method=method)
+    values = correlate(planes, kernel, boundary=where.boundary, origin=where.origin, dtype=work, method=method)
     if one != 1:
         values /= one
     return np.asarray(values)
@@ -123,8 +137,7 @@ def sums(image: Array, kernel: NDArray[np.float64], anchor: Any, border: Any, dt
 def rounded_sums(
     image: Array,
     kernel: NDArray[np.float64],
-    anchor: Any,
-    border: Any,
+    where: Where,
     dtype: np.dtype[Any],
     dst: Any,
     scale: float = 1.0,
@@ -134,11 +147,8 @@ def rounded_sums(
 
     A scale, and halves rounded up, are what `correlate_to_integers` takes them for.
     """
-    boundary, origin = boundary_of(border), origin_of(anchor, kernel.shape)
     out = None if dst is None else _planes(dst.reshape(image.shape))
-    result = correlate_to_integers(
-        _planes(image), kernel, dtype, boundary=boundary, origin=origin, out=out, scale=scale, up=up
-    )
+    result = correlate_to_integers(_planes(image), kernel, dtype, **where._asdict(), out=out, scale=scale, up=up)
     if dst is not None:
         return np.asarray(dst)
     return np.ascontiguousarray(np.moveaxis(result, 0, -1) if image.ndim == 3 else result)
