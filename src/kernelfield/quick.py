@@ -20,7 +20,8 @@ from kernelfield.engine.x86.numbers import serves
 from kernelfield.operation import Operation
 
 if sys.platform == "linux":
-    from kernelfield.engine.x86.calls import Ready, ready
+    from kernelfield.engine.x86.call import Ready
+    from kernelfield.engine.x86.calls import ready
 
 # Multiply-adds up to which `direct` takes a tenth of a millisecond: other methods are not looked at.
 _FEW = 1 << 21

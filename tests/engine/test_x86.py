@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 if choice.engine().native:
-    from kernelfield.engine.x86 import calls
+    from kernelfield.engine.x86 import call, calls
     from kernelfield.engine.x86.numbers import LOADED, STORED
 
     TYPES = [(i, s, o) for s in LOADED for i in LOADED[s] for o in (s, *STORED[s])]
@@ -215,7 +215,7 @@ def test_one_thread_is_this_one(monkeypatch):
     image, kernel = np.ones((900, 900), np.float32), np.ones((5, 5))
     expected = kf.correlate(image, kernel)
     shared = []
-    monkeypatch.setattr(calls, "parallel_for", lambda: lambda *_: shared.append(1))
+    monkeypatch.setattr(call, "parallel_for", lambda: lambda *_: shared.append(1))
     kf.correlate(image, kernel)
     kf.set_threads(1)
     try:

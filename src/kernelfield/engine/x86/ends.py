@@ -97,6 +97,47 @@ def tiles(columns: int, results: int, width: int, reach: int, step: int, itemsiz
     return Ends(max(left, right), known, (listed,))
 
 
+def rows(
+    columns: int,
+    results: int,
+    width: int,
+    reach: int,
+    step: int,
+    itemsizes: tuple[int, int],
+    border: Border,
+    least: int,
+) -> Ends | None:
+    """Return what `converted` does with a row; None where it has fewer elements than are converted at a time.
+
+    Parameters
+    ----------
+    columns, results, width, reach, step, border
+        As `tiles` takes them.
+    itemsizes : (int, int)
+        Bytes of an element of the image, and of a sum.
+    least : int
+        Elements that are converted at a time.
+    """
+    before = border.before[1] * step
+    after = results + reach - before - columns
+    needed = min(columns, columns + after)
+    outside = np.concatenate([np.arange(-before, 0), np.arange(columns, columns + max(after, 0))])
+    source = _elements(outside, columns, step, border.boundary)
+    if source.max(initial=-1) >= needed:
+        needed = columns
+    if results < width or needed < least or (before + needed + max(after, 0)) * itemsizes[1] >= _FAR:
+        return None
+    kept = source >= 0
+    listed = np.ascontiguousarray(np.stack([source[kept], outside[kept]], axis=1) * itemsizes[1], dtype=np.int32)
+    pitch = -(-(before + max(needed, results + reach - before)) * itemsizes[1] // 64) * 64 + 64
+    known = {
+        "columns": results, "last_column": results - width, "pitch": pitch + 64 * (pitch % 4096 == 0),
+        "row_from": before * itemsizes[0], "row_to": before * itemsizes[1], "row_last": needed - least,
+        "row_columns": needed, "row_pairs": len(listed), "pairs": address_of(listed),
+    }  # fmt: skip
+    return Ends(0, known, (listed,))
+
+
 def chunks(
     columns: int, results: int, width: int, reach: int, step: int, itemsize: int, border: Border, zero: int
 ) -> Ends | None:

@@ -12,6 +12,7 @@ from kernelfield.engine import _halide
 from kernelfield.engine._arguments import check_layout
 from kernelfield.engine._code import Code, system_function
 from kernelfield.engine._elf import PAGE, Image
+from kernelfield.engine.x86.converted import Converted
 from kernelfield.engine.x86.passes import Passes
 from kernelfield.engine.x86.sliding import Sliding
 from kernelfield.engine.x86.task import Shape
@@ -34,6 +35,7 @@ class Function:
         self.address = self._code.address("task")
         self.task = _Task(self.address)
         self.scratch = written.scratch
+        self.table = written.table if isinstance(written, Converted) else 0
         self.zero = written.zero if isinstance(written, Passes) else 0
 
     def __del__(self, ends: Callable[[], bool] = sys.is_finalizing) -> None:

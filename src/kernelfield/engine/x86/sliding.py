@@ -73,9 +73,7 @@ class Sliding(Task):
         asm.multiply(RAX, OUT_STEP)
         asm.compute("add", RAX, RESULTS)
         asm.push(RAX)
-        if self.shape.edge:
-            for side in _TABLES:
-                self._copy(side)
+        self.rows()
         asm.pop(OUT_LINE)
         asm.load(WEIGHTS, self.field("weights"))
         asm.load(COUNT, self.field("kernels"))
@@ -88,10 +86,8 @@ class Sliding(Task):
         columns = asm.here()
         asm.move(RAX, X)
         self.at_most(RAX, "last_column")
-        asm.load(BLOCK, IMAGE)
-        asm.address(BLOCK, Memory(BLOCK, 0, RAX, self.numbers.image_size))
         asm.address(OUT, Memory(OUT_LINE, 0, RAX, self.numbers.out_size))
-        asm.move(TABLE, LINE)
+        self.aim()
         asm.call(tile)
         asm.compute_number("add", X, self.width)
         asm.compute("cmp", X, self.field("columns"))
@@ -111,6 +107,18 @@ class Sliding(Task):
         self.store(Memory(WEIGHTS, kh * kw * self.numbers.size))
         asm.give_back()
         asm.bind(after)
+
+    def rows(self) -> None:
+        """Write what is done to the rows of a line before its tiles. One word more is on the stack."""
+        if self.shape.edge:
+            for side in _TABLES:
+                self._copy(side)
+
+    def aim(self) -> None:
+        """Write where the tile at the column in RAX reads."""
+        self.asm.load(BLOCK, IMAGE)
+        self.asm.address(BLOCK, Memory(BLOCK, 0, RAX, self.numbers.image_size))
+        self.asm.move(TABLE, LINE)
 
     def _ends(self, side: str, end: str, tile: int) -> None:
         """Write the loop over tiles that read scratch memory, up to a column."""

@@ -34,12 +34,13 @@ from kernelfield.engine.x86.numbers import Numbers
 
 #: What a task is told, in words of 64 bits: addresses, steps in bytes, sizes in elements, numbers. `table` has a word
 #: for each row of the extended image: how far from the image the row lies that is read there. From column `first` to
-#: `columns` tiles read the image itself; what `sliding` does beside it needs the rest.
+#: `columns` tiles read the image itself; what `sliding` and `converted` do beside it needs the rest.
 FIELDS = (
     "image", "image_batch", "table", "out", "out_step", "out_batch", "out_kernel", "weights", "weights_kernel",
     "kernels", "terms", "rows", "last_row", "first", "columns", "last_column", "width", "strips", "strip_rows",
     "chunks", "scratch", "scratch_task", "scale", "low", "high", "pairs",
     "left_from", "left_to", "left_bytes", "left_pairs", "right_from", "right_to", "right_bytes", "right_pairs",
+    "row_from", "row_to", "row_last", "row_columns", "row_pairs", "pitch",
 )  # fmt: skip
 _AT = {name: 8 * i for i, name in enumerate(FIELDS)}
 
@@ -105,11 +106,13 @@ class Task(ABC):
     """
 
     scratch = 0
+    #: Whether tiles read sums, which pixels were made before.
+    reads_sums = False
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.asm = Assembler()
-        self.numbers = Numbers(self.asm, shape.image, shape.sums, shape.out)
+        self.numbers = Numbers(self.asm, shape.sums if self.reads_sums else shape.image, shape.sums, shape.out)
         self.width = shape.vectors * self.numbers.lanes
         # Vector registers: sums, then what is held while it meets one number after the other in the last: the pixels of
         # a row of the tile, or the weights of a column of it, whichever are fewer.
