@@ -51,10 +51,10 @@ class Tuning:
 
 # On two threads of an AMD EPYC: Zen 4 with AVX-512 by Halide, Zen 3 with AVX2 by our own code; transforms on that.
 _SPECTRAL = {
-    1 << 14: 24.0, 36864: 16.0, 65536: 14.0, 1 << 17: 13.5, 1 << 18: 14.5, 409600: 18.0, 589824: 22.0, 1 << 20: 23.0
+    1 << 14: 38.0, 36864: 19.0, 65536: 15.0, 1 << 17: 12.4, 1 << 18: 11.8, 409600: 11.7, 589824: 11.3, 1 << 20: 11.3
 }  # fmt: skip
 _HALIDE = Tuning((0.45, 0.0175), (0.70, 0.0367), _SPECTRAL)
-_NATIVE = Tuning((0.51, 0.0262), (0.44, 0.0505), _SPECTRAL)
+_NATIVE = Tuning((0.30, 0.0250), (0.44, 0.0400), _SPECTRAL)
 
 _known: dict[bool, Tuning] = {}
 _listeners: list[Callable[[], object]] = []
