@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-from cases import needs_halide
+from cases import BOUNDARIES, needs_halide
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelfield.engine import direct, plan, separable, spectral
+from kernelfield.engine import direct, plan, reference, separable, spectral
 from kernelfield.engine.low_rank import factors
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Window
@@ -165,3 +165,17 @@ def test_bits_do_not_depend_on_threads():
         )
 
     assert run("1").stdout == run("3").stdout != ""
+
+
+@given(st.data())
+def test_tiles_are_cut_from_the_extended_image(data):
+    draw = data.draw
+    shape = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    first = draw(st.integers(-12, 12)), draw(st.integers(-12, 12))
+    size = draw(st.integers(1, 25)), draw(st.integers(1, 25))
+    boundary = draw(st.sampled_from(BOUNDARIES))
+    pixels = np.arange(1.0, 1 + shape[0] * shape[1]).reshape(shape)
+    got = spectral._extended(pixels, first, size, boundary, -7.0, np.dtype(np.float64))
+    rows, columns = ([reference.outside(f + i, n, boundary) for i in range(s)] for f, s, n in zip(first, size, shape))
+    expected = [[-7.0 if r is None or c is None else pixels[r, c] for c in columns] for r in rows]
+    np.testing.assert_array_equal(got, expected)

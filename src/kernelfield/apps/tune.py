@@ -112,8 +112,10 @@ def _tiles(start: tuning.Tuning, image: np.ndarray) -> dict[int, tuple[int, int]
 
 
 def _transforms(rng: np.random.Generator, sizes: list[int]) -> dict[int, float]:
-    """Return ns of one thread for a pixel of tiles of so many, there and back."""
+    """Return ns of one thread for a pixel of tiles of so many, there and back, tile after tile of an image."""
     count = threads.threads()
+    image = rng.random((2 * _SIDE, 2 * _SIDE), dtype=np.float32)
+    out = np.empty_like(image)
     calls: dict[str, Callable[[], object]] = {}
     pixels = {}
     with ThreadPoolExecutor(count) as pool:
@@ -121,10 +123,17 @@ def _transforms(rng: np.random.Generator, sizes: list[int]) -> dict[int, float]:
             side = 1 << (size.bit_length() // 2)
             shape = (size // side, side)
             spectrum = np.conj(np.fft.rfft2(rng.random((9, 9)), shape)).astype(np.complex64)
-            tile = rng.random(shape, dtype=np.float32)
-            together = [partial(spectral.circular, tile, spectrum, shape)] * count
-            calls[str(size)] = partial(lambda jobs: list(pool.map(lambda job: job(), jobs)), together)
-            pixels[str(size)] = shape[0] * shape[1]
+            places = [
+                np.s_[y : y + shape[0], x : x + shape[1]]
+                for y in range(0, len(image) - shape[0] + 1, shape[0])
+                for x in range(0, len(image) - shape[1] + 1, shape[1])
+            ]
+
+            def tile(place: Any, shape: tuple[int, int] = shape, spectrum: np.ndarray = spectrum) -> None:
+                out[place] = spectral.circular(image[place], spectrum, shape)
+
+            calls[str(size)] = partial(lambda tile, places: list(pool.map(tile, places)), tile, places)
+            pixels[str(size)] = len(places) * shape[0] * shape[1] / count
         times = interleaved(calls, _ROUNDS, shortest=2e-3)
     return {int(size): round(1e9 * times[size] / pixels[size], 2) for size in times}
 

@@ -61,23 +61,12 @@ def correlate(
     spectrum = _spectrum(kernel.astype(out.dtype).tobytes(), (kh, kw), out.dtype, shape)
     high, wide = rows - kh + 1, columns - kw + 1
 
-    def extended(n: int, y: int, x: int, height: int, width: int) -> NDArray[Any]:
-        first = y - before[0], x - before[1]
-        size = height + kh - 1, width + kw - 1
-        if min(first) >= 0 and all(f + s <= m for f, s, m in zip(first, size, image.shape[1:])):
-            return image[n, first[0] : first[0] + size[0], first[1] : first[1] + size[1]]
-        across, along = (
-            positions_read(np.arange(f, f + s), m, boundary) for f, s, m in zip(first, size, image.shape[1:])
-        )
-        part: NDArray[Any] = image[n][np.maximum(across, 0)][:, np.maximum(along, 0)].astype(out.dtype, copy=False)
-        part[across < 0] = cval
-        part[:, along < 0] = cval
-        return part
-
     def tile(place: tuple[int, int, int]) -> None:
         n, y, x = place
         into = out[n, y : y + high, x : x + wide]
-        part = extended(n, y, x, *into.shape)
+        first = y - before[0], x - before[1]
+        size = into.shape[0] + kh - 1, into.shape[1] + kw - 1
+        part = _extended(image[n], first, size, boundary, cval, out.dtype)
         result = circular(part.astype(out.dtype, copy=False), spectrum, shape)[: into.shape[0], : into.shape[1]]
         # Every result of a transform depends on the whole tile: where one is finite, no NaN or infinity was in it.
         if np.isfinite(result[0, 0]):
@@ -98,6 +87,35 @@ def correlate(
         return
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(tile, places))
+
+
+def _extended(
+    image: NDArray[Any],
+    first: tuple[int, int],
+    size: tuple[int, int],
+    boundary: Boundary,
+    cval: float,
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:
+    """Return so many rows and columns of an extended image from `first` on: a view where they lie inside."""
+    if min(first) >= 0 and all(f + s <= n for f, s, n in zip(first, size, image.shape)):
+        return image[first[0] : first[0] + size[0], first[1] : first[1] + size[1]]
+    reads = [positions_read(np.arange(f, f + s), n, boundary) for f, s, n in zip(first, size, image.shape)]
+    (top, bottom), (left, right) = (
+        (min(max(0, -f), s), max(0, min(s, n - f))) for f, s, n in zip(first, size, image.shape)
+    )
+    across, along = (np.maximum(read, 0) for read in reads)
+    part = np.empty(size, dtype)
+    # Most of it lies inside, in a block; gathering all would take as long as the transforms.
+    inside = slice(left + first[1], right + first[1]) if left < right else slice(0)
+    part[top:bottom, left:right] = image[top + first[0] : bottom + first[0], inside] if top < bottom else 0
+    for rows in (slice(0, top), slice(bottom, None)):
+        part[rows, left:right] = image[across[rows], inside]
+    for columns in (slice(0, left), slice(right, None)):
+        part[:, columns] = image[np.ix_(across, along[columns])]
+    part[reads[0] < 0] = cval
+    part[:, reads[1] < 0] = cval
+    return part
 
 
 def circular(tile: NDArray[Any], spectrum: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
