@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -114,7 +115,8 @@ def _tiles(start: tuning.Tuning, image: np.ndarray) -> dict[int, tuple[int, int]
 def _transforms(rng: np.random.Generator, sizes: list[int]) -> dict[int, float]:
     """Return ns of one thread for a pixel of tiles of so many, there and back, tile after tile of an image."""
     count = threads.threads()
-    image = rng.random((2 * _SIDE, 2 * _SIDE), dtype=np.float32)
+    extent = max(2 * _SIDE, math.isqrt(2 * max(sizes)))
+    image = rng.random((extent, extent), dtype=np.float32)
     out = np.empty_like(image)
     calls: dict[str, Callable[[], object]] = {}
     pixels = {}

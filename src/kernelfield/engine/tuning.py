@@ -51,7 +51,7 @@ class Tuning:
 
 # On two threads of an AMD EPYC: Zen 4 with AVX-512 by Halide, Zen 3 with AVX2 by our own code; transforms on that.
 _SPECTRAL = {
-    1 << 14: 38.0, 36864: 19.0, 65536: 15.0, 1 << 17: 12.4, 1 << 18: 11.8, 409600: 11.7, 589824: 11.3, 1 << 20: 11.3
+    1 << 14: 46.0, 36864: 22.0, 65536: 15.0, 1 << 17: 12.0, 1 << 18: 11.6, 409600: 12.2, 589824: 11.8, 1 << 20: 12.4
 }  # fmt: skip
 _HALIDE = Tuning((0.45, 0.0175), (0.70, 0.0367), _SPECTRAL)
 _NATIVE = Tuning((0.30, 0.0250), (0.44, 0.0400), _SPECTRAL)
