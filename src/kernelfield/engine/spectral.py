@@ -20,6 +20,10 @@ from kernelfield.geometry import Boundary, positions_read
 
 # Sides of tiles: others gain nothing.
 _SHORTEST, _LONGEST = 100, 1100
+# Threads that tiles are laid out for, whatever their number is.
+_WORKERS = 4
+# Nanoseconds of all of them that pass before they are at work.
+_HANDING_OUT = 2e6
 
 
 def correlate(
@@ -158,9 +162,12 @@ def _cheapest(outputs: tuple[int, int], kernel: tuple[int, int]) -> tuple[float,
     pixels = np.multiply.outer(sides[0][:, 0], sides[1][:, 0])
     tiles = np.multiply.outer(sides[0][:, 1], sides[1][:, 1])
     known = tuning.current().spectral
-    costs = tiles * pixels * np.interp(np.log(pixels), np.log(list(known)), list(known.values()))
-    row, column = np.unravel_index(costs.argmin(), costs.shape)
-    return float(costs.min()), (int(sides[0][row, 0]), int(sides[1][column, 0]))
+    work = tiles * pixels * np.interp(np.log(pixels), np.log(list(known)), list(known.values()))
+    # Threads that find no tile wait; how many there are must not decide.
+    together = work * (-(-tiles // _WORKERS) * _WORKERS / tiles) + _HANDING_OUT * (tiles > 1)
+    row, column = np.unravel_index(together.argmin(), together.shape)
+    alone = 2.0 if tiles[row, column] == 1 else 1.0
+    return float(alone * work[row, column]), (int(sides[0][row, 0]), int(sides[1][column, 0]))
 
 
 tuning.on_change(_cheapest.cache_clear)
