@@ -180,7 +180,9 @@ def _call(
         made = call(Converted, rows, most)
         if made is not None and made.is_modest:
             return made
-    return next(filter(None, (call(writer, rows, vectors) for vectors in range(most, 0, -1))), None)
+    # Narrower tiles may be higher.
+    shapes = [(rows, most), *((min(shape[2], max(rows, 12 // v)), v) for v in range(most - 1, 0, -1))]
+    return next(filter(None, (call(writer, *tile) for tile in shapes)), None)
 
 
 tuning.on_change(_call.cache_clear)
