@@ -41,6 +41,7 @@ bench: $(TOOLS)/installed
 	$(TOOLS)/bin/python -m benchmarks.peak
 	$(TOOLS)/bin/python -m benchmarks.apply
 	$(TOOLS)/bin/python -m benchmarks.methods
+	$(TOOLS)/bin/python -m benchmarks.dropin
 	$(TOOLS)/bin/python -m benchmarks.learn
 	$(TOOLS)/bin/python -m benchmarks.startup
 	$(TOOLS)/bin/python -m benchmarks.frameworks

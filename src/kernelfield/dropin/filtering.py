@@ -53,7 +53,11 @@ def run(image: NDArray[Any], step: Pass, output: NDArray[Any]) -> NDArray[Any]:
         sums = Sums(planes, kernel, origin, step.boundary, cval, step.folded, step.divisor)
         result = truncated(sums, output.dtype)
     else:
-        result = _floats(planes, kernel, origin, step, cval, output.dtype)
+        target = _arranged(output, step)[0]
+        into = target if np.may_share_memory(target, output) else None
+        result = _floats(planes, kernel, origin, step, cval, output.dtype, into)
+        if result is into:
+            return output
     output[...] = _restored(result, image.shape, step)
     return output
 
@@ -65,13 +69,16 @@ def _floats(
     step: Pass,
     cval: float,
     dtype: np.dtype[Any],
+    into: NDArray[Any] | None,
 ) -> NDArray[Any]:
+    """Return sums, in `into` where that is of the dtype that they are taken in."""
     if planes.dtype.kind != "f" and planes.dtype.itemsize == 8 and needs_float64(planes):
         raise Handed
     many_bits = planes.dtype == np.float64 or (planes.dtype.kind != "f" and planes.dtype.itemsize > 2)
     wide = dtype.itemsize == 8 or many_bits
     work = np.dtype(np.float64 if wide else np.float32)
-    result = correlate(planes, kernel, boundary=step.boundary, cval=cval, origin=origin, dtype=work)
+    out = into if into is not None and into.dtype == work else None
+    result = correlate(planes, kernel, boundary=step.boundary, cval=cval, origin=origin, dtype=work, out=out)
     if step.divisor != 1:
         result /= step.divisor
     return np.asarray(result)

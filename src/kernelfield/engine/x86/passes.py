@@ -1,7 +1,8 @@
 """Code that correlates images with a sum of products of a column and a row of weights, in two passes.
 
 A tile of rows is first correlated down into rows that stay in the cache, chunk by chunk of columns, and then along.
-Sums go over the weights in their order, one fused multiply-add a step, as in `kernelfield.engine.separable`.
+Sums go over the weights in their order, one fused multiply-add a step, as in `kernelfield.engine.separable`. Symmetric
+weights are not folded: every number must still be loaded, and the processor loads as many as it multiplies and adds.
 """
 
 from __future__ import annotations
