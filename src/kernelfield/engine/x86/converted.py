@@ -9,7 +9,7 @@ from __future__ import annotations
 from kernelfield.engine.x86.assembler import RAX, RCX, RDI, RDX, Memory
 from kernelfield.engine.x86.numbers import Numbers
 from kernelfield.engine.x86.sliding import Sliding
-from kernelfield.engine.x86.task import BLOCK, COUNT, IMAGE, LINE, OUT, SPARE, TABLE, WEIGHTS, X, below
+from kernelfield.engine.x86.task import BLOCK, COUNT, IMAGE, LINE, SPARE, TABLE, WEIGHTS, X, below
 
 #: Registers of pixels that are converted at a time: a row has at least so many.
 AT_ONCE = 4
@@ -104,17 +104,7 @@ class Converted(Sliding):
         asm = self.asm
         asm.load(COUNT, self.field("row_pairs"))
         asm.load(WEIGHTS, self.field("pairs"))
-        loop, done = asm.label(), asm.label()
-        asm.bind(loop)
-        asm.compute_number("cmp", COUNT, 0)
-        asm.jump(done, "equal")
-        asm.load_signed_half(RAX, Memory(WEIGHTS))
-        asm.load_signed_half(OUT, Memory(WEIGHTS, 4))
-        asm.move_element(self.numbers.size, RCX, Memory(RDI, 0, RAX), Memory(RDI, 0, OUT))
-        asm.compute_number("add", WEIGHTS, 8)
-        asm.compute_number("sub", COUNT, 1)
-        asm.jump(loop)
-        asm.bind(done)
+        self.copy_pairs(RDI, RDI, self.numbers.size)
 
     def aim(self) -> None:
         """Write where the tile at the column in RAX reads."""

@@ -187,6 +187,21 @@ class Task(ABC):
         self.asm.load(register, self.field(field))
         self.asm.bind(small)
 
+    def copy_pairs(self, source: int, target: int, size: int) -> None:
+        """Write the copies of COUNT elements, of so many bytes, from one row to another; WEIGHTS is at the pairs."""
+        asm = self.asm
+        loop, done = asm.label(), asm.label()
+        asm.bind(loop)
+        asm.compute_number("cmp", COUNT, 0)
+        asm.jump(done, "equal")
+        asm.load_signed_half(RAX, Memory(WEIGHTS))
+        asm.load_signed_half(OUT, Memory(WEIGHTS, 4))
+        asm.move_element(size, RCX, Memory(source, 0, RAX), Memory(target, 0, OUT))
+        asm.compute_number("add", WEIGHTS, 8)
+        asm.compute_number("sub", COUNT, 1)
+        asm.jump(loop)
+        asm.bind(done)
+
     def no_sums(self) -> None:
         """Make all sums of the tile 0."""
         for register in (r for line in self.sums for r in line):
