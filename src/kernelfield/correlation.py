@@ -5,7 +5,6 @@ The arguments are checked here, once, and the work is handed to the engine, or t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -25,18 +24,13 @@ from kernelfield.checks import (
     weights_and_origin,
     whole_sums,
 )
-from kernelfield.engine.choice import Engine, engine
+from kernelfield.engine.choice import engine
 from kernelfield.engine.rounding import rounded
 from kernelfield.errors import ArgumentError, DtypeError
-from kernelfield.geometry import check_mode, check_origin, is_exact
+from kernelfield.geometry import check_mode, check_origin
 from kernelfield.operation import Operation, is_interleaved, is_readable
-from kernelfield.quick import Quick, quick
+from kernelfield.quick import WINDOWS, are_exact, quick_for
 from kernelfield.tensors import correlate_tensors
-
-# What says where windows lie.
-_WINDOWS = ("mode", "boundary", "cval", "origin", "padding", "stride", "dilation", "groups")
-# Pixels of images that are not kept waiting.
-_SMALL = 1 << 16
 
 __all__ = ["convolve", "corr2d", "correlate"]
 
@@ -166,7 +160,7 @@ def correlate(
     """
     windows = mode, boundary, cval, origin, padding, stride, dilation, groups
     if bias is None and out is None and precision is None and (method is None or method == "direct"):
-        known = _quick(image, kernel, dtype, windows)
+        known = quick_for(image, kernel, dtype, windows)
         if known is not None:
             return known(image, kernel)
     return _correlate(image, kernel, bias, out, (dtype, precision, method), windows)
@@ -213,7 +207,7 @@ def _correlate(
     repeat = None if key is None else recent.known(key)
     if repeat is not None and not (out is not None and np.may_share_memory(out, image)):
         return repeat(image, out)
-    how = dict(zip(_WINDOWS, windows))
+    how = dict(zip(WINDOWS, windows))
     adapter = adapter_of(image, kernel, bias)
     if adapter is not None:
         given = {"out": out, "dtype": dtype, "precision": precision, "method": method}
@@ -266,48 +260,11 @@ def _operation(
 ) -> Operation:
     """Return what `check_operation` does, from memory where the same was asked before: small images wait for it."""
     try:
-        if _is_exact(how.values()):
+        if are_exact(how.values()):
             return _known_operation(image, kernel, own_origin=own_origin, **how)
     except TypeError:  # a list cannot be remembered
         pass
     return check_operation(image, kernel, own_origin=own_origin, **how)
-
-
-def _is_exact(windows: Iterable[Any]) -> bool:
-    """Return whether no tuple is taken for another that is equal: (True, False) for (1, 0)."""
-    return not any(type(value) is tuple and not is_exact(value) for value in windows)
-
-
-def _quick(image: Any, kernel: Any, dtype: Any, windows: tuple[Any, ...]) -> Quick | None:
-    """Return what applies kernels to small images at once; None for all else, wrong arguments among it."""
-    if not (type(image) is type(kernel) is np.ndarray) or image.size > _SMALL:
-        return None
-    flags, chosen = image.flags, engine()
-    if not (flags.c_contiguous and flags.aligned and chosen.native and _is_exact(windows)):
-        return None
-    try:
-        return _known_quick(image.shape, image.dtype, kernel.shape, kernel.dtype, dtype, chosen, *windows)
-    except (TypeError, ArgumentError, DtypeError):
-        return None
-
-
-@lru_cache(maxsize=64, typed=True)
-def _known_quick(
-    image: tuple[int, ...],
-    pixels: np.dtype[Any],
-    kernel: tuple[int, ...],
-    weights: np.dtype[Any],
-    dtype: Any,
-    chosen: Engine,
-    *windows: Any,
-) -> Quick | None:
-    if len(image) < 2 or len(kernel) != 2 or 0 in (*image, *kernel) or weights.kind not in "biuf":
-        return None
-    result = result_dtype(pixels, dtype, None)
-    if result.kind != "f" or not pixels.isnative:
-        return None
-    operation = check_operation(image, kernel, own_origin=(0, 0), **dict(zip(_WINDOWS, windows)))
-    return quick(operation, image, pixels, kernel, result, chosen)
 
 
 _known_operation = lru_cache(maxsize=512, typed=True)(check_operation)

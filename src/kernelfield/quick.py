@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import math
 import sys
-from functools import partial
+from collections.abc import Iterable
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
+from kernelfield.checks import check_operation, result_dtype
 from kernelfield.engine.border import holds, is_small
-from kernelfield.engine.choice import Engine
+from kernelfield.engine.choice import Engine, engine
 from kernelfield.engine.x86.ends import Border
 from kernelfield.engine.x86.numbers import serves
+from kernelfield.errors import ArgumentError, DtypeError
+from kernelfield.geometry import is_exact
 from kernelfield.operation import Operation
 
 if sys.platform == "linux":
     from kernelfield.engine.x86.call import Ready
     from kernelfield.engine.x86.calls import ready
 
+#: The arguments of `kernelfield.correlate` that say where windows lie, in the order that `quick_for` takes them in.
+WINDOWS = ("mode", "boundary", "cval", "origin", "padding", "stride", "dilation", "groups")
+
+# Pixels of images that are not kept waiting.
+_SMALL = 1 << 16
 # Multiply-adds up to which `direct` takes a tenth of a millisecond: other methods are not looked at.
 _FEW = 1 << 21
 _LEAST_COLUMNS = 8
@@ -57,6 +66,43 @@ def quick(
     if not 0 < math.prod((*outputs, *kernel_shape)) <= _FEW or math.prod((*image_shape[:-2], *extended)) > _KEPT:
         return None
     return Quick(operation, image_shape, dtype, (kernel_shape[0], kernel_shape[1]), out_dtype, kernel)
+
+
+def are_exact(windows: Iterable[Any]) -> bool:
+    """Return whether no tuple is taken for another that is equal: (True, False) for (1, 0)."""
+    return not any(type(value) is tuple and not is_exact(value) for value in windows)
+
+
+def quick_for(image: Any, kernel: Any, dtype: Any, windows: tuple[Any, ...]) -> Quick | None:
+    """Return what applies kernels to small images at once; None for all else, wrong arguments among it."""
+    if not (type(image) is type(kernel) is np.ndarray) or image.size > _SMALL:
+        return None
+    flags, chosen = image.flags, engine()
+    if not (flags.c_contiguous and flags.aligned and chosen.native and are_exact(windows)):
+        return None
+    try:
+        return _known_quick(image.shape, image.dtype, kernel.shape, kernel.dtype, dtype, chosen, *windows)
+    except (TypeError, ArgumentError, DtypeError):
+        return None
+
+
+@lru_cache(maxsize=64, typed=True)
+def _known_quick(
+    image: tuple[int, ...],
+    pixels: np.dtype[Any],
+    kernel: tuple[int, ...],
+    weights: np.dtype[Any],
+    dtype: Any,
+    chosen: Engine,
+    *windows: Any,
+) -> Quick | None:
+    if len(image) < 2 or len(kernel) != 2 or 0 in (*image, *kernel) or weights.kind not in "biuf":
+        return None
+    result = result_dtype(pixels, dtype, None)
+    if result.kind != "f" or not pixels.isnative:
+        return None
+    operation = check_operation(image, kernel, own_origin=(0, 0), **dict(zip(WINDOWS, windows)))
+    return quick(operation, image, pixels, kernel, result, chosen)
 
 
 class Quick:
