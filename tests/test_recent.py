@@ -71,7 +71,9 @@ def test_once_more_gives_the_same_bits(engine_name, data):
         out = result_array(right.shape, right.dtype, draw(st.sampled_from(["contiguous", *OUTS])))
         got = kf.correlate(arranged(pixels, layout), kernel, out=out, **how)
         assert out is None or got is out
-        np.testing.assert_array_equal(got, right, strict=True)
+        assert got.dtype == right.dtype
+        assert got.shape == right.shape
+        np.testing.assert_array_equal(got, right)
         np.testing.assert_array_equal(np.signbit(got), np.signbit(right))
 
 
