@@ -74,3 +74,27 @@ def test_rows_are_converted_first_unless_that_takes_much_memory():
     assert not used((500, 600), "float32", (5, 3))
     assert not used((500, 30))
     assert not used((200, 1 << 20))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("size", [(1, 4), (3, 5), (5, 8), (4, 9), (2, 24)])
+def test_rows_of_weights_that_mirror_fold_where_sums_are_exact(dtype, sign, size):
+    rng = np.random.default_rng(0)
+    limit = {"uint8": 9, "int16": 1}[dtype]
+    half = rng.integers(-limit, limit, size, endpoint=True)
+    kernel = half + sign * half[:, ::-1]
+    assert calls._parity(kernel[None]) == sign
+    assert abs(kernel).sum() * np.iinfo(dtype).max < 2**24
+    pixels = image(dtype, (1, 70, 90))
+    border = Border((size[0] // 2, size[1] // 2), "mirror")
+    results = []
+    for sums in ("float32", "float64"):
+        out = np.zeros((1, 1, 70, 90), np.int16)
+        assert calls.sliding(pixels, kernel[None], out, np.dtype(sums), None, 0.25, border=border)
+        results.append(out)
+    np.testing.assert_array_equal(*results)
+    other = kernel.copy()
+    other[0, 0] += 1
+    assert calls._parity(other[None]) == 0
+    assert calls._parity(np.stack([kernel, kernel])) == 0

@@ -69,6 +69,8 @@ _VECTOR = {
     "vpmovzxwd": _Vector(_66, _0F38, 0x33),
     "vroundpd": _Vector(_66, _0F3A, 0x09),
     "vroundps": _Vector(_66, _0F3A, 0x08),
+    "vsubpd": _Vector(_66, _0F, 0x5C),
+    "vsubps": _Vector(_NONE, _0F, 0x5C),
     "vxorps": _Vector(_NONE, _0F, 0x57),
     # Stores: the register is the source.
     "vmovd_to": _Vector(_66, _0F, 0x7E),

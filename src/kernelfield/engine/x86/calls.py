@@ -19,7 +19,7 @@ from kernelfield.engine.x86.function import function
 from kernelfield.engine.x86.passes import TILE as PASSES
 from kernelfield.engine.x86.passes import Passes
 from kernelfield.engine.x86.sliding import Sliding
-from kernelfield.engine.x86.task import Shape
+from kernelfield.engine.x86.task import WRITTEN_OUT, Shape
 
 # Columns of kernels from which on rows are converted first, by bytes of a sum.
 _COLUMNS = {4: 4, 8: 2}
@@ -52,7 +52,8 @@ def sliding(
         Native, with unit stride on the last axis; integers are rounded and saturated, NaN becomes 0. It must not
         overlap `image`.
     sums : dtype
-        float32 or float64.
+        float32 or float64. For images and results of integers float32 says that sums are exact: kernels whose rows are
+        symmetric or antisymmetric fold then.
     bias : ndarray, shape (C_out,), optional
         Cast to `sums`.
     scale : float
@@ -77,7 +78,8 @@ def sliding(
         return True
     count, kh, kw = kernels.shape
     size = image.shape[1], image.shape[2]
-    call = _call(Sliding, (kh, kw), 0, size, image.dtype, out.shape, out.dtype, sums, scale, step, border, down)
+    fold = _parity(kernels) if {image.dtype.kind, out.dtype.kind} <= {"i", "u"} and sums == np.float32 else 0
+    call = _call(Sliding, (kh, kw), 0, size, image.dtype, out.shape, out.dtype, sums, scale, step, border, down, fold)
     if call is None or (border is not None and border.boundary == "constant" and len(image) > 1):
         return False
     weights = np.empty((count, kh * kw + 1), sums)
@@ -133,6 +135,14 @@ def _widened(
             yield part, result, np.empty((*result.shape[:3], lanes), out.dtype)
 
 
+def _parity(kernels: NDArray[Any]) -> int:
+    """Return 1 where the rows of one kernel are the same from both ends, -1 where they are opposite, else 0."""
+    if len(kernels) > 1 or kernels.shape[2] > WRITTEN_OUT:
+        return 0
+    mirrored = kernels[..., ::-1]
+    return int((kernels == mirrored).all()) or -int((kernels == -mirrored).all())
+
+
 def _tile(writer: Any, out: tuple[int, ...], lanes: int, kernel: tuple[int, int]) -> tuple[int, int]:
     """Return rows and registers of a tile that suits a kernel and wastes little of the last tile of a row."""
     rows, most = PASSES if writer is Passes else tuning.current(True).tile(kernel[0])
@@ -156,6 +166,7 @@ def _call(
     step: int,
     border: Border | None,
     down: bool,
+    fold: int = 0,
 ) -> Call | None:
     """Return the call for these; None where rows are too short for the border."""
     around = border or Border()
@@ -167,6 +178,7 @@ def _call(
         if writer is Passes:
             found = chunks(*row, sums.itemsize, around, function(Passes, written).zero)
         elif writer is Converted:
+            written = written._replace(fold=fold)
             found = rows_of(*row, (image.itemsize, sums.itemsize), around, AT_ONCE * lanes)
         else:
             found = tiles(*row, image.itemsize, around)

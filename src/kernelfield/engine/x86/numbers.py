@@ -70,9 +70,13 @@ class Numbers:
         """Add a product to a register, rounded once."""
         self._asm.vector(f"vfmadd231p{self._suffix}", register, first, second)
 
-    def add(self, register: int, first: int, second: int) -> None:
+    def add(self, register: int, first: int, second: Operand) -> None:
         """Add."""
         self._asm.vector(f"vaddp{self._suffix}", register, first, second)
+
+    def subtract(self, register: int, first: int, second: Operand) -> None:
+        """Subtract the second from the first."""
+        self._asm.vector(f"vsubp{self._suffix}", register, first, second)
 
     def scale(self, register: int, first: int, second: int) -> None:
         """Multiply."""

@@ -52,8 +52,10 @@ _SAVED = (RBX, RBP, R12, R13, R14, R15)
 # Words on the stack: where the image of the task and its results begin, and what `passes` keeps.
 IMAGE, RESULTS, *SPARE = (Memory(RSP, 8 * i) for i in range(9))
 
-# Columns of a kernel that are written out one after another, and columns of wider kernels that a loop takes at a time.
-_WRITTEN_OUT, _AT_A_TIME = 24, 8
+#: Columns of a kernel that are written out one after another.
+WRITTEN_OUT = 24
+# Columns of wider kernels that a loop takes at a time.
+_AT_A_TIME = 8
 # Rows of a kernel that meet all rows of a tile: so many are written out, more are looped over.
 _FEW = 2
 
@@ -81,6 +83,9 @@ class Shape(NamedTuple):
         Tiles at each end of a row that read beyond it, at the most.
     down : bool
         Integer results are rounded down, not to nearest.
+    fold : int
+        1 where the rows of kernels are the same from both ends, -1 where they are opposite: two pixels are added, or
+        subtracted, before they are multiplied. For images of the type of the sums, or made so, and sums that are exact.
     """
 
     kernel: tuple[int, int]
@@ -92,6 +97,7 @@ class Shape(NamedTuple):
     vectors: int
     edge: int = 0
     down: bool = False
+    fold: int = 0
 
 
 class Task(ABC):
@@ -237,7 +243,7 @@ class Task(ABC):
         asm.load(ROW, Memory(TABLE))
         asm.compute("add", ROW, BLOCK)
         asm.compute_number("add", TABLE, 8)
-        many = columns > _WRITTEN_OUT
+        many = columns > WRITTEN_OUT
         across, rest = self.shape.step * numbers.image_size, columns
         if many:
             rest = columns % _AT_A_TIME
@@ -250,19 +256,30 @@ class Task(ABC):
             asm.compute_number("add", ROW, _AT_A_TIME * across)
             asm.compute_number("sub", TIMES, 1)
             asm.jump(loop, "not equal")
-        for b in range(rest):
+        folded = columns // 2 if self.shape.fold else 0
+        for b in range(folded):
+            self._column(fed, columns, b * across, b * numbers.size, (columns - 1 - b) * across)
+        for b in range(folded, rest - folded):
             self._column(fed, columns, b * across, b * numbers.size)
         if rest:
             asm.compute_number("add", TAP, rest * numbers.size)
         if many:
             asm.pop(TIMES)
 
-    def _column(self, fed: Iterable[int], columns: int, pixel: int, weight: int) -> None:
-        """Write the products of one column of the kernel with one row of the image."""
+    def _column(self, fed: Iterable[int], columns: int, pixel: int, weight: int, mirrored: int | None = None) -> None:
+        """Write the products of one column of the kernel, or of it and its mirrored one, with one row of the image."""
         numbers, shape = self.numbers, self.shape
+
+        def load(register: int, v: int) -> None:
+            beside = v * numbers.lanes * numbers.image_size
+            numbers.load(register, Memory(ROW, pixel + beside))
+            if mirrored is not None:
+                combine = numbers.add if shape.fold > 0 else numbers.subtract
+                combine(register, register, Memory(ROW, mirrored + beside))
+
         if shape.rows >= shape.vectors:
             for v, register in enumerate(self.held):
-                numbers.load(register, Memory(ROW, pixel + v * numbers.lanes * numbers.image_size))
+                load(register, v)
             for y in fed:
                 numbers.broadcast(self.other, Memory(TAP, weight - y * columns * numbers.size))
                 for register, pixels in zip(self.sums[y], self.held):
@@ -271,7 +288,7 @@ class Task(ABC):
         for y in fed:
             numbers.broadcast(self.held[y], Memory(TAP, weight - y * columns * numbers.size))
         for v in range(shape.vectors):
-            numbers.load(self.other, Memory(ROW, pixel + v * numbers.lanes * numbers.image_size))
+            load(self.other, v)
             for y in fed:
                 numbers.multiply_add(self.sums[y][v], self.held[y], self.other)
 
