@@ -23,7 +23,7 @@ _SHORTEST, _LONGEST = 100, 1100
 # Threads that tiles are laid out for, whatever their number is.
 _WORKERS = 4
 # Nanoseconds of all of them that pass before they are at work.
-_HANDING_OUT = 2e6
+_HANDING_OUT = 12e6
 
 
 def correlate(
@@ -166,8 +166,9 @@ def _cheapest(outputs: tuple[int, int], kernel: tuple[int, int]) -> tuple[float,
     # Threads that find no tile wait; how many there are must not decide.
     together = work * (-(-tiles // _WORKERS) * _WORKERS / tiles) + _HANDING_OUT * (tiles > 1)
     row, column = np.unravel_index(together.argmin(), together.shape)
-    alone = 2.0 if tiles[row, column] == 1 else 1.0
-    return float(alone * work[row, column]), (int(sides[0][row, 0]), int(sides[1][column, 0]))
+    # Of two threads, which other methods share among them.
+    time = 2 * work[row, column] if tiles[row, column] == 1 else work[row, column] + _HANDING_OUT / 2
+    return float(time), (int(sides[0][row, 0]), int(sides[1][column, 0]))
 
 
 tuning.on_change(_cheapest.cache_clear)
