@@ -1,8 +1,8 @@
 """Correlations done lately, ready to be done again.
 
 Programs apply one kernel to many images of one size. What must be found out for that (the rank of the kernel, the
-fastest method, the code, where borders read) depends on the kernel and on how arrays are laid out, not on pixels; it
-takes as long as the work does on an image of 512² pixels, for after that the interpreter finds its caches empty.
+fastest method, the code, where borders read) depends on the kernel and on how arrays are laid out, not on pixels. It
+takes long: the work before it left the interpreter no caches.
 """
 
 from __future__ import annotations
