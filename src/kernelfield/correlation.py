@@ -234,9 +234,11 @@ def _correlate(
     sums, one = dtype_out, 1.0
     if exact or dtype_out.kind != "f":
         sums, method = np.dtype(np.float64), "direct" if exact else method
-        found = None if exact or method or added is not None else whole_sums(pixels.dtype, weights, operation, up / 2)
-        if found is not None:
-            sums, weights, one, method = found
+        whole = not exact and method != "spectral" and added is None
+        found = whole_sums(pixels.dtype, weights, operation, up / 2) if whole else None
+        if found is not None and (method != "separable" or found[3] is None):
+            sums, weights, one = found[:3]
+            method = method or found[3]
     if up:
         added = np.array([one / 2])
     work = _work_array(out, shape, dtype_out if single else sums, pixels, side_by_side)

@@ -139,15 +139,22 @@ def _tolerance(base: Plan) -> float:
 
 def _with(base: Plan, method: str, reason: str, found: Factors | None = None) -> Plan:
     terms = found.terms if found else 0
-    time = _milliseconds(method, base.output_shape, base.kernel_shape, base.sums, terms, base.native)
+    size = _bytes(np.dtype(base.dtype), np.dtype(base.output_dtype), np.dtype(base.sums), base.native)
+    time = _milliseconds(method, base.output_shape, base.kernel_shape, size, terms, base.native)
     reason = f"{reason}, about {time:.2g} ms of one thread"
     return replace(base, method=method, reason=reason, milliseconds=time, factors=found)
 
 
 def _milliseconds(
-    method: str, output: tuple[int, int, int], kernel: tuple[int, int], sums: str, terms: int, native: bool
+    method: str, output: tuple[int, int, int], kernel: tuple[int, int], size: int, terms: int, native: bool
 ) -> float:
-    return cost.nanoseconds(method, output, kernel, np.dtype(sums).itemsize, terms, native) / 1e6
+    return cost.nanoseconds(method, output, kernel, size, terms, native) / 1e6
+
+
+def _bytes(image: np.dtype, out: np.dtype, sums: np.dtype, native: bool) -> int:
+    """Return how many bytes of a sum take time: our own code rounds from float32 what float32 leaves in no doubt."""
+    integers = all(dtype.kind in "iu" and dtype.itemsize < 4 for dtype in (image, out))
+    return 4 if native and integers else sums.itemsize
 
 
 def plan_by_shape(
@@ -165,7 +172,7 @@ def plan_by_shape(
     output, size = (image_shape[0], rows, columns), (kernel_shape[0], kernel_shape[1])
     time = math.nan
     if method == "direct":
-        time = _milliseconds(method, output, size, sums.name, 0, native)
+        time = _milliseconds(method, output, size, _bytes(dtype, output_dtype, sums, native), 0, native)
         reason = f"sliding products, about {time:.2g} ms of one thread"
     macs = math.prod((*output, *size))
     return Plan(method, image_shape, size, output, dtype.name, output_dtype.name, sums.name, macs, time, reason, native)

@@ -58,6 +58,7 @@ _VECTOR = {
     "vmaxps": _Vector(_NONE, _0F, 0x5F),
     "vminpd": _Vector(_66, _0F, 0x5D),
     "vminps": _Vector(_NONE, _0F, 0x5D),
+    "vmovmskps": _Vector(_NONE, _0F, 0x50),  # to a general register
     "vmovups": _Vector(_NONE, _0F, 0x10),
     "vmulpd": _Vector(_66, _0F, 0x59),
     "vmulps": _Vector(_NONE, _0F, 0x59),

@@ -13,7 +13,7 @@ from kernelfield.engine import _halide, threads
 from kernelfield.engine._arguments import address_of
 from kernelfield.engine.x86.ends import Border, Ends
 from kernelfield.engine.x86.function import Function, parallel_for
-from kernelfield.engine.x86.task import FIELDS
+from kernelfield.engine.x86.layout import FIELDS
 from kernelfield.engine.x86.words import ALIGNED, Words
 from kernelfield.geometry import positions_read
 
@@ -21,6 +21,14 @@ from kernelfield.geometry import positions_read
 _KEPT = 1 << 20
 # Bytes of scratch memory of all tasks, for converted rows, and tasks that there must be to keep all threads at work.
 _MOST, _FEWEST = 1 << 24, 4 * (os.cpu_count() or 1)
+
+
+def weights_before(products: int) -> int:
+    """Return how many numbers in float32 come before the weights in float64, where sums are taken again.
+
+    They are weights, a bias, how far from an integer sums are certain, and what makes them even.
+    """
+    return products + 2 + products % 2
 
 
 class Call:
@@ -80,11 +88,13 @@ class Call:
         words = np.zeros((3, 2), np.float32) if written.sums == "float32" else np.zeros((3, 1))
         words[:, 0] = numbers
         scale_word, low, high = words.view(np.int64).ravel().tolist()
+        again = np.array(numbers[1:], np.float64).view(np.int64).tolist() if written.sure else (0, 0)
         self._memory = ends.memory
         known = {
             "kernels": kernels, "terms": terms, "rows": height, "last_row": height - rows,
             "strips": -(-height // strip), "strip_rows": strip, "scratch_task": self._scratch,
-            "scale": scale_word, "low": low, "high": high, **ends.fields,
+            "scale": scale_word, "low": low, "high": high, "low_again": again[0], "high_again": again[1],
+            "weights_again": 4 * weights_before(products), **ends.fields,
         }  # fmt: skip
         self._known = [known.get(name, 0) for name in FIELDS]
         self._free: list[Words] = []

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from kernelfield.engine import tuning
 from kernelfield.engine.low_rank import Factors
-from kernelfield.engine.x86.call import Bound, Call, Ready
+from kernelfield.engine.x86.call import Bound, Call, Ready, weights_before
 from kernelfield.engine.x86.converted import AT_ONCE, Converted
+from kernelfield.engine.x86.doubt import certain_factors, certain_kernels
 from kernelfield.engine.x86.ends import Border, chunks, tiles
 from kernelfield.engine.x86.ends import rows as rows_of
 from kernelfield.engine.x86.function import function
 from kernelfield.engine.x86.passes import TILE as PASSES
 from kernelfield.engine.x86.passes import Passes
 from kernelfield.engine.x86.sliding import Sliding
-from kernelfield.engine.x86.task import WRITTEN_OUT, Shape
+from kernelfield.engine.x86.tile import WRITTEN_OUT, Shape
 
 # Columns of kernels from which on rows are converted first, by bytes of a sum.
 _COLUMNS = {4: 4, 8: 2}
@@ -77,15 +78,18 @@ def sliding(
             result[...] = wide[..., : out.shape[3]]
         return True
     count, kh, kw = kernels.shape
-    size = image.shape[1], image.shape[2]
-    fold = _parity(kernels) if {image.dtype.kind, out.dtype.kind} <= {"i", "u"} and sums == np.float32 else 0
-    call = _call(Sliding, (kh, kw), 0, size, image.dtype, out.shape, out.dtype, sums, scale, step, border, down, fold)
+    added = np.zeros(count) if bias is None else bias
+    fold, certain = 0, None
+    if {image.dtype.kind, out.dtype.kind} <= {"i", "u"}:
+        fold = _parity(kernels)
+        if sums == np.float64:
+            certain = certain_kernels(kernels, added, image, out, fold) if scale == 1 and not down else None
+            sums, fold = (np.dtype(np.float32), fold) if certain else (sums, 0)
+    written = (kh, kw), 0, image.shape[1:], image.dtype, out.shape, out.dtype, sums, scale, step, border, down, fold
+    call = _call(Sliding, *written, bool(certain))
     if call is None or (border is not None and border.boundary == "constant" and len(image) > 1):
         return False
-    weights = np.empty((count, kh * kw + 1), sums)
-    weights[:, :-1] = kernels.reshape(count, -1)
-    weights[:, -1] = 0 if bias is None else bias
-    return call(image, weights, out)
+    return call(image, _weights(kernels.reshape(count, -1), added, sums, certain), out)
 
 
 def passes(
@@ -108,15 +112,27 @@ def passes(
             result[...] = wide[..., : out.shape[2]]
         return True
     into = out[:, None]
-    size = image.shape[1], image.shape[2]
-    call = _call(Passes, (kh, kw), terms, size, image.dtype, into.shape, out.dtype, sums, scale, step, border, down)
+    added = np.zeros(1) if bias is None else bias
+    integers = {image.dtype.kind, out.dtype.kind} <= {"i", "u"} and sums == np.float64 and scale == 1 and not down
+    certain = certain_factors(factors, float(added[0]), image, into) if integers else None
+    sums = np.dtype(np.float32) if certain else sums
+    written = (kh, kw), terms, image.shape[1:], image.dtype, into.shape, out.dtype, sums, scale, step, border, down
+    call = _call(Passes, *written, 0, bool(certain))
     if call is None or (border is not None and border.boundary == "constant" and (len(image) > 1 or border.cval)):
         return False
-    weights = np.empty((1, terms * (kh + kw) + 1), sums)
-    weights[0, -1] = 0 if bias is None else bias[0]
-    weights[0, : terms * kh] = factors.columns.reshape(-1)
-    weights[0, terms * kh : -1] = factors.rows.reshape(-1)
-    return call(image, weights, into)
+    weights = np.concatenate([factors.columns.reshape(1, -1), factors.rows.reshape(1, -1)], axis=1)
+    return call(image, _weights(weights, added, sums, certain), into)
+
+
+def _weights(weights: NDArray[Any], bias: NDArray[Any], sums: np.dtype[Any], certain: float | None) -> NDArray[Any]:
+    """Return weights (kernels, n) and biases as the code takes them: where `certain` is given, in both types."""
+    both = np.concatenate([weights, np.reshape(bias, (-1, 1))], axis=1)
+    if certain is None:
+        return both.astype(sums)
+    single = np.zeros((len(both), weights_before(weights.shape[1])), np.float32)
+    single[:, : both.shape[1]] = both
+    single[:, both.shape[1]] = certain
+    return np.concatenate([single.view(np.uint8), both.astype(np.float64).view(np.uint8)], axis=1)
 
 
 def _widened(
@@ -167,6 +183,7 @@ def _call(
     border: Border | None,
     down: bool,
     fold: int = 0,
+    sure: bool = False,
 ) -> Call | None:
     """Return the call for these; None where rows are too short for the border."""
     around = border or Border()
@@ -174,7 +191,7 @@ def _call(
 
     def call(writer: Any, rows: int, vectors: int) -> Call | None:
         row = size[1], shape[3], vectors * lanes, reach, step
-        written = Shape(kernel, step, image.name, sums.name, out.name, rows, vectors, down=down)
+        written = Shape(kernel, step, image.name, sums.name, out.name, rows, vectors, down=down, sure=sure)
         if writer is Passes:
             found = chunks(*row, sums.itemsize, around, function(Passes, written).zero)
         elif writer is Converted:
@@ -193,7 +210,8 @@ def _call(
         if made is not None and made.is_modest:
             return made
     # Narrower tiles may be higher.
-    shapes = [(rows, most), *((min(shape[2], max(rows, 12 // v)), v) for v in range(most - 1, 0, -1))]
+    highest = 6 if sure else 12
+    shapes = [(rows, most), *((min(shape[2], max(rows, min(12 // v, highest))), v) for v in range(most - 1, 0, -1))]
     return next(filter(None, (call(writer, *tile) for tile in shapes)), None)
 
 

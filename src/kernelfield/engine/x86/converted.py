@@ -7,9 +7,9 @@ rows as a tile reads take turns in it. A table has their places twice over, so t
 from __future__ import annotations
 
 from kernelfield.engine.x86.assembler import RAX, RCX, RDI, RDX, Memory
+from kernelfield.engine.x86.layout import BLOCK, COUNT, IMAGE, LINE, SPARE, TABLE, WEIGHTS, X, below
 from kernelfield.engine.x86.numbers import Numbers
 from kernelfield.engine.x86.sliding import Sliding
-from kernelfield.engine.x86.task import BLOCK, COUNT, IMAGE, LINE, SPARE, TABLE, WEIGHTS, X, below
 
 #: Registers of pixels that are converted at a time: a row has at least so many.
 AT_ONCE = 4

@@ -15,7 +15,7 @@ from kernelfield.engine._elf import PAGE, Image
 from kernelfield.engine.x86.converted import Converted
 from kernelfield.engine.x86.passes import Passes
 from kernelfield.engine.x86.sliding import Sliding
-from kernelfield.engine.x86.task import Shape
+from kernelfield.engine.x86.tile import Shape
 
 _Task = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 _ParallelFor = ctypes.CFUNCTYPE(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -28,7 +29,8 @@ def serves(image: np.dtype[Any], sums: np.dtype[Any], out: np.dtype[Any]) -> boo
 SIZES = {"uint8": 1, "uint16": 2, "int16": 2, "int32": 4, "float32": 4, "float64": 8}
 _WIDENED = {"uint8": "vpmovzxbd", "uint16": "vpmovzxwd", "int16": "vpmovsxwd"}
 _ORDERED = 7  # vcmpps: neither is NaN
-_DOWN = 9  # vroundps: to the next lower integer, without a word about precision
+_GREATER = 30  # vcmpps: and not NaN
+_NEAREST, _DOWN = 8, 9  # vroundps: to the nearest integer, halves to even, or the next lower, no word about precision
 
 
 class Numbers:
@@ -98,6 +100,24 @@ class Numbers:
     def down(self, register: int) -> None:
         """Round down."""
         self._asm.vector(f"vroundp{self._suffix}", register, 0, register, _DOWN)
+
+    def furthest(self, registers: Iterable[int], most: int, least: int, spare: int) -> None:
+        """Write to `most` how far the numbers of some registers are from integers: of each lane the furthest."""
+        for register in (most, least):
+            self._asm.vector("vxorps", register, register, register)
+        for register in registers:
+            self._asm.vector(f"vroundp{self._suffix}", spare, 0, register, _NEAREST)
+            self.subtract(spare, register, spare)
+            self.greatest(most, most, spare)
+            self.least(least, least, spare)
+        self._asm.vector("vxorps", spare, spare, spare)
+        self.subtract(spare, spare, least)
+        self.greatest(most, most, spare)
+
+    def mask_greater(self, general: int, register: int, limit: int) -> None:
+        """Write bits to a general register: of lanes that are greater than a limit."""
+        self._asm.vector("vcmpps", register, register, limit, _GREATER)
+        self._asm.vector("vmovmskps", general, 0, register)
 
     def store(self, target: Memory, register: int, spare: int) -> None:
         """Store results; integers are rounded to nearest, halves to even, and must be within the type's limits."""

@@ -11,11 +11,12 @@ outside one by one from a list of pairs, whence and whither.
 from __future__ import annotations
 
 from kernelfield.engine.x86.assembler import RAX, RCX, RDI, RDX, RSI, Memory
-from kernelfield.engine.x86.task import (
+from kernelfield.engine.x86.layout import (
     BLOCK,
     COUNT,
     IMAGE,
     LINE,
+    MASKS,
     OUT,
     OUT_LINE,
     OUT_STEP,
@@ -23,11 +24,11 @@ from kernelfield.engine.x86.task import (
     SPARE,
     TABLE,
     WEIGHTS,
-    Shape,
-    Task,
     X,
     below,
 )  # fmt: skip
+from kernelfield.engine.x86.task import Task
+from kernelfield.engine.x86.tile import Shape
 
 # Words on the stack: tables of the rows at both ends, and how many kernels are left.
 _TABLES = {"left": SPARE[0], "right": SPARE[1]}
@@ -102,11 +103,54 @@ class Sliding(Task):
         asm.jump(kernels, "not equal")
         asm.jump(after)
         asm.bind(tile)
+        if self.shape.sure:
+            self._surely()
+        else:
+            self._tile()
+        asm.give_back()
+        asm.bind(after)
+
+    def _tile(self) -> None:
+        """Write the sums of the tile at BLOCK, with the weights at WEIGHTS, and what becomes of them."""
         kh, kw = self.shape.kernel
         self.products(kw)
         self.store(Memory(WEIGHTS, kh * kw * self.numbers.size))
+
+    def _surely(self) -> None:
+        """Write the same, and again for the groups of registers that hold sums in doubt."""
+        asm, numbers = self.asm, self.numbers
+        doubts, again = asm.label(), asm.label()
+        asm.push(OUT)
+        self._tile()
+        asm.pop(OUT)
+        masks = MASKS[: len(self.groups)]
+        for mask in masks:
+            asm.compute_number("cmp", mask, 0)
+            asm.jump(doubts, "not equal")
         asm.give_back()
-        asm.bind(after)
+        asm.bind(doubts)
+        for mask in reversed(masks):
+            asm.push(mask)
+        for first in self.groups:
+            certain = asm.label()
+            asm.pop(RAX)
+            asm.compute_number("cmp", RAX, 0)
+            asm.jump(certain, "equal")
+            asm.push(OUT)
+            asm.push(BLOCK)
+            asm.compute_number("add", OUT, first * numbers.lanes * numbers.out_size)
+            asm.compute_number("add", BLOCK, first * numbers.lanes * numbers.image_size)
+            asm.compute_number("sub", TABLE, 8 * self._tall)
+            asm.compute("add", WEIGHTS, self.field("weights_again"))
+            asm.call(again)
+            asm.compute("sub", WEIGHTS, self.field("weights_again"))
+            asm.pop(BLOCK)
+            asm.pop(OUT)
+            asm.bind(certain)
+        asm.give_back()
+        asm.bind(again)
+        with self.doubled():
+            self._tile()
 
     def rows(self) -> None:
         """Write what is done to the rows of a line before its tiles. One word more is on the stack."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kernelfield.engine._arguments import address_of
 from kernelfield.engine.x86.ends import Border
-from kernelfield.engine.x86.task import FIELDS
+from kernelfield.engine.x86.layout import FIELDS
 
 #: Scratch memory of tasks begins at a multiple of so many bytes: there must be as many more.
 ALIGNED = 64

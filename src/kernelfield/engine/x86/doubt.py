@@ -1,0 +1,158 @@
+"""How far sums in float32 may be from those in float64, and how many are then too near a half to be rounded.
+
+Every step of a sum is a fused multiply-add, which errs by half a unit in the last place of what it gives (Higham,
+*Accuracy and Stability of Numerical Algorithms*, 2nd ed., section 3.1); the weights themselves are rounded before.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernelfield.engine.low_rank import Factors
+
+# Above the bounds of sums: what they err by themselves, many times over.
+_MORE = 1 + 2.0**-10
+# Multiples of one weight that are looked at, whether they come near a half.
+_MULTIPLES = 1 << 16
+# Sums that are taken again together, and the share of such groups up to which float32 saves time.
+_KERNELS_GROUP, _MOST_KERNELS = 48, 0.3
+_FACTORS_GROUP, _MOST_FACTORS = 96, 0.15
+# Results in a row, for a register of sums in float32, and products, from which on it does.
+_NARROWEST = 8
+_WORTH = 1 << 20
+# Weights are multiples of one if they are so nearly.
+_NEARLY = 1e-9
+
+
+class Sum(NamedTuple):
+    """A sum of products.
+
+    Attributes
+    ----------
+    low, high : float
+        Between which it is.
+    error : float
+        How far it is in float32 from float64, at most.
+    """
+
+    low: float
+    high: float
+    error: float
+
+
+def of_products(weights: NDArray[Any], low: Any, high: Any, error: Any = 0.0) -> Sum:
+    """Return what is known of a sum of products of weights, in their order, with numbers between limits.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n,)
+        float64.
+    low, high, error : float or ndarray, shape (n,)
+        Of the numbers; `error` says how far they are in float32 from what they are in float64.
+    """
+    single = weights.astype(np.float32).astype(np.float64)
+    ends = np.stack([weights * low, weights * high])
+    least, most = np.cumsum(ends.min(axis=0)), np.cumsum(ends.max(axis=0))
+    reach = np.maximum(abs(least), abs(most)) * _MORE + abs(single) * error
+    steps = np.spacing(reach.astype(np.float32)).astype(np.float64).sum() / 2
+    moved = np.stack([(single - weights) * low, (single - weights) * high])
+    weighed = max(moved.max(axis=0).sum(), -moved.min(axis=0).sum())
+    double = len(weights) * np.finfo(np.float64).eps * reach.max()
+    return Sum(least[-1], most[-1], float(steps + weighed + double + (abs(single) * error).sum()))
+
+
+def of_kernel(kernel: NDArray[Any], limits: tuple[int, int], fold: int) -> Sum:
+    """Return what is known of sums of a kernel (kh, kw), folded as `Shape` says, over pixels between limits."""
+    low, high = limits
+    if not fold:
+        return of_products(kernel.ravel(), low, high)
+    columns = kernel.shape[1]
+    weights = kernel[:, : columns - columns // 2]
+    lows, highs = np.full(weights.shape, float(low)), np.full(weights.shape, float(high))
+    lows[:, : columns // 2] = 2 * low if fold > 0 else low - high
+    highs[:, : columns // 2] = 2 * high if fold > 0 else high - low
+    return of_products(weights.ravel(), lows.ravel(), highs.ravel())
+
+
+def of_factors(factors: Factors, limits: tuple[int, int]) -> Sum:
+    """Return what is known of sums of products of columns and rows."""
+    down = [of_products(column, *limits) for column in factors.columns]
+    low, high, error = (np.repeat(values, factors.rows.shape[1]) for values in zip(*down))
+    return of_products(factors.rows.ravel(), low, high, error)
+
+
+def with_bias(known: Sum, bias: float) -> Sum:
+    """Return what is known of a sum to which a number is added last."""
+    if not bias:
+        return known
+    reach = max(abs(known.low), abs(known.high)) + abs(bias)
+    error = known.error + abs(bias - float(np.float32(bias))) + float(np.spacing(np.float32(reach * _MORE)))
+    return Sum(known.low + bias, known.high + bias, error)
+
+
+def share(known: Sum, weights: NDArray[Any]) -> float:
+    """Return how many of all sums are in doubt, about: those within the error of a half.
+
+    Sums are taken to lie anywhere, but for weights that are multiples of one (1/6, or a Gaussian over 273): theirs are
+    multiples too, which may meet halves.
+    """
+    anywhere = 2 * known.error
+    if not weights.any():
+        return anywhere
+    one = abs(weights[weights != 0]).min()
+    multiples = np.rint(weights / one)
+    if abs(weights / one - multiples).max() > _NEARLY or abs(multiples).sum() > _MULTIPLES:
+        return anywhere
+    sums = one * np.arange(min(_MULTIPLES, int(max(abs(known.low), abs(known.high)) / one) + 1))
+    return max(anywhere, float((abs(sums - np.floor(sums) - 0.5) <= known.error).mean()))
+
+
+def certain_kernels(
+    kernels: NDArray[Any], biases: NDArray[Any], image: NDArray[Any], out: NDArray[Any], fold: int
+) -> float | None:
+    """Return from how far from an integer on sums of kernels (n, kh, kw) in float32 are in doubt.
+
+    None where that is to be asked of too many sums, or where float64 from the first takes no longer.
+    """
+    if not _worthwhile(kernels, image, out, kernels[0].size):
+        return None
+    errors = [0.0]
+    for kernel, bias in zip(kernels, biases):
+        orders = {0, fold}
+        known = max((with_bias(of_kernel(kernel, _limits(image), order), bias) for order in orders), key=_error)
+        if share(known, kernel) * _KERNELS_GROUP > _MOST_KERNELS:
+            return None
+        errors.append(known.error)
+    return _below_half(max(errors))
+
+
+def certain_factors(factors: Factors, bias: float, image: NDArray[Any], out: NDArray[Any]) -> float | None:
+    """Return the same for a sum of products of columns and rows."""
+    terms = factors.columns, factors.rows
+    if not all(_worthwhile(part, image, out, part.size) for part in terms):
+        return None
+    known = with_bias(of_factors(factors, _limits(image)), bias)
+    if share(known, factors.columns.T @ factors.rows) * _FACTORS_GROUP > _MOST_FACTORS:
+        return None
+    return _below_half(known.error)
+
+
+def _error(known: Sum) -> float:
+    return known.error
+
+
+def _limits(image: NDArray[Any]) -> tuple[int, int]:
+    limits = np.iinfo(image.dtype)
+    return int(limits.min), int(limits.max)
+
+
+def _worthwhile(weights: NDArray[Any], image: NDArray[Any], out: NDArray[Any], products: int) -> bool:
+    fits = image.itemsize < 4 and out.itemsize < 4 and out.shape[-1] >= _NARROWEST
+    return fits and products * out.size > _WORTH and bool(np.isfinite(weights).all())
+
+
+def _below_half(error: float) -> float:
+    return float(np.nextafter(np.float32(0.5 - error), np.float32(0)))
