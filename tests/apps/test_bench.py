@@ -207,7 +207,7 @@ def test_large_work_is_tried_small_first(run, monkeypatch):
         (("--kernels", "4"), "--kernels: expected odd sizes of at most 127; received 4"),
         (("--kernels", "129"), "--kernels: expected odd sizes of at most 127; received 129"),
         (("--sizes", "32", "--kernels", "33"), "--kernels: expected kernels smaller than the images"),
-        (("--work", "dense,1"), "--work: expected some of dense, rank1, uint8, rgb, bank, small;"),
+        (("--work", "dense,1"), "--work: expected some of dense, rank1, uint8, blur, rgb, bank, small;"),
         (("--plot", "bench.jpeg"), "--plot: expected a name that ends in .png, .svg, .pdf"),
     ],
 )  # fmt: skip

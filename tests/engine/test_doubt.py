@@ -64,6 +64,7 @@ def test_results_have_the_bits_of_float64_sums(data):
     pixels = image(dtype, (1, height, width), draw(st.integers(0, 9)))
     fine = 100 / np.iinfo(dtype).max
     bias = rng.normal(size=kernels) * draw(st.sampled_from([0, 50]))
+    scale = draw(st.sampled_from([1.0, 0.25, 8.0]))
     if terms:
         columns, rows = rng.normal(size=(terms, kernel[0])), rng.normal(size=(terms, kernel[1])) * fine
         factors = Factors(columns / kernel[0], rows)
@@ -75,9 +76,9 @@ def test_results_have_the_bits_of_float64_sums(data):
     def correlated(dtype):
         out = np.zeros((1, kernels, results[0], results[1] * step), dtype)
         if terms:
-            done = calls.passes(pixels, factors, out[:, 0], DOUBLE, bias, step=step, border=border)
+            done = calls.passes(pixels, factors, out[:, 0], DOUBLE, bias, scale, step, border)
         else:
-            done = calls.sliding(pixels, weights, out, DOUBLE, bias, step=step, border=border)
+            done = calls.sliding(pixels, weights, out, DOUBLE, bias, scale, step, border)
         assume(done)
         return out
 
@@ -87,7 +88,26 @@ def test_results_have_the_bits_of_float64_sums(data):
         patch.setattr(doubt, "_MOST_FACTORS", np.inf)
         patch.setattr(doubt, "_below_half", below_half(draw(st.sampled_from([0, 0.01, 0.5]))))
         found = correlated(out_type)
-    np.testing.assert_array_equal(found, stored(correlated(np.float64), out_type))
+    np.testing.assert_array_equal(found, stored(scale * correlated(np.float64), out_type))
+
+
+@pytest.mark.parametrize("height", range(1, 8))
+@pytest.mark.parametrize("width", [8, 16, 24, 32, 40, 70])
+@pytest.mark.parametrize("kernel", [(1, 3), (2, 13), (3, 20), (2, 45)])
+def test_so_they_have_in_tiles_of_every_size(height, width, kernel, any_work, monkeypatch):
+    monkeypatch.setattr(doubt, "_below_half", below_half(0.4))
+    rng = np.random.default_rng(0)
+    pixels = image("uint8", (1, height + kernel[0] - 1, width + kernel[1] - 1))
+    weights, factors = rng.normal(size=(1, *kernel)), Factors(*(rng.normal(size=(2, n)) for n in kernel))
+    for boundary in (None, Border((0, kernel[1] // 2), "mirror")):
+        wide = width if boundary is None else pixels.shape[2]
+        for call, asked, shape in ((calls.sliding, weights, (1, 1)), (calls.passes, factors, (1,))):
+            results = []
+            for dtype in ("int16", "float64"):
+                results.append(np.zeros((*shape, height, wide), dtype))
+                results.append(call(pixels, asked, results[-1], DOUBLE, border=boundary))
+            if results[1] and results[3]:
+                np.testing.assert_array_equal(results[0], stored(results[2], np.int16))
 
 
 @pytest.mark.parametrize("certain", [True, False])

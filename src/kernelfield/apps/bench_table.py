@@ -13,6 +13,7 @@ TITLES = {
     "dense": "dense",
     "rank1": "rank 1",
     "uint8": "dense uint8",
+    "blur": "blur uint8",
     "rgb": "RGB",
     "bank": "16 kernels",
     "small": "small",

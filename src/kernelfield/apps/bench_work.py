@@ -17,17 +17,18 @@ WORK: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "dense": ((3, 5, 7, 9, 11, 13, 15, 31, 63), (3, 7, 15)),
     "rank1": ((3, 5, 7, 9, 11, 15, 31, 63), (3, 15)),
     "uint8": ((3, 5, 7, 9, 11, 13, 15), (3, 7)),
+    "blur": ((3, 5, 7, 9, 15, 31), (7,)),
     "rgb": ((3, 7, 15), (7,)),
     "bank": ((7,), (7,)),
     "small": ((3,), (3,)),
 }
-_SIZES = {"dense": (2048, 4096), "rank1": (2048, 4096), "uint8": (2048, 4096), "bank": (2048,)}
+_SIZES = {"dense": (2048, 4096), "rank1": (2048, 4096), "uint8": (2048, 4096), "blur": (2048,), "bank": (2048,)}
 _QUICK_SIZE = 1024
 _PHOTOGRAPH = (3000, 4000)  # 12 megapixels
 _SMALL = 64
 _BANK = 16
-# Weights of images of integers are multiples of this, so that float32 holds every sum exactly.
-_STEP = 1 / 4096
+# Works on images of integers, and with kernels that are products of a column and a row.
+_INTEGERS, _PRODUCTS = ("uint8", "blur"), ("rank1", "blur")
 # Side of the squares in which a result is held against the definition.
 _SQUARE = 24
 
@@ -43,7 +44,7 @@ class Case:
     shape : tuple of int
         Of the image: (H, W), or (H, W, 3) for a photograph.
     k : int
-        Rows and columns of the kernel, odd.
+        Rows and columns of the kernel, odd; six times the standard deviation of a Gaussian blur.
     dtype : numpy.dtype
         Of image and result.
     planned : bool
@@ -67,10 +68,13 @@ class Case:
         integers = self.dtype.kind == "u"
         image = rng.integers(0, 256, self.shape, np.uint8) if integers else rng.random(self.shape, np.float32)
         column, row = rng.normal(size=(2, self.k)).astype(np.float32)
-        if self.work == "rank1":
+        if self.work == "blur":
+            gaussian = np.exp(-0.5 * ((np.arange(self.k) - self.k // 2) / (self.k / 6)) ** 2)
+            column = row = (gaussian / gaussian.sum()).astype(np.float32)
+        if self.work in _PRODUCTS:
             kernel = np.outer(column, row)
         elif integers:
-            kernel = np.rint(rng.normal(1 / self.k**2, 0.5 / self.k, (self.k, self.k)) / _STEP) * _STEP
+            kernel = rng.normal(1 / self.k**2, 0.5 / self.k, (self.k, self.k))
         else:
             kernel = rng.normal(size=(_BANK, self.k, self.k) if self.work == "bank" else (self.k, self.k))
         result = (_BANK, *self.shape) if self.work == "bank" else self.shape
@@ -119,7 +123,7 @@ class Task:
         if image.ndim == 3:
             image, out = image.transpose(2, 0, 1), out.transpose(2, 0, 1)
         # In float64, as kernels are made: rounded to float32 an outer product has full rank.
-        kernel = np.outer(self.column.astype(np.float64), self.row) if case.work == "rank1" else self.kernel
+        kernel = np.outer(self.column.astype(np.float64), self.row) if case.work in _PRODUCTS else self.kernel
         run = partial(call, image, kernel, out=out, dtype=case.dtype)
 
         def correlate() -> np.ndarray:
@@ -144,6 +148,8 @@ class Task:
         k, (height, width) = self.case.k, self.image.shape[:2]
         rows, columns = (np.pad(np.arange(n), k // 2, mode="reflect") for n in (height, width))
         kernels = self.kernel.reshape(-1, k, k).astype(np.float64)
+        if self.case.work in _PRODUCTS:
+            kernels = np.outer(self.column.astype(np.float64), self.row)[None]
         planes = result[None] if result.ndim == 2 else np.moveaxis(result, -1, 0) if self.image.ndim == 3 else result
         worst = 0.0
         for share in (0.0, 0.5, 1.0):
@@ -177,5 +183,5 @@ def cases(
         else:
             shapes = [(size, size) for size in ((_QUICK_SIZE,) if quick else _SIZES[name])]
         for shape in shapes:
-            for dtype in (byte, single) if name == "rgb" else (byte,) if name == "uint8" else (single,):
+            for dtype in (byte, single) if name == "rgb" else (byte,) if name in _INTEGERS else (single,):
                 yield from (Case(name, (*shape, 3) if name == "rgb" else shape, k, dtype) for k in widths)

@@ -352,7 +352,7 @@ def bench(
     kernels
         Sizes of the kernels, odd, as 3,7,15.
     work
-        Some of dense, rank1, uint8, rgb, bank, small. All if not given.
+        Some of dense, rank1, uint8, blur, rgb, bank, small. All if not given.
     json
         Print the figures as JSON, and nothing else.
     plot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -79,12 +80,13 @@ def sliding(
         return True
     count, kh, kw = kernels.shape
     added = np.zeros(count) if bias is None else bias
-    fold, certain = 0, None
-    if {image.dtype.kind, out.dtype.kind} <= {"i", "u"}:
-        fold = _parity(kernels)
-        if sums == np.float64:
-            certain = certain_kernels(kernels, added, image, out, fold) if scale == 1 and not down else None
-            sums, fold = (np.dtype(np.float32), fold) if certain else (sums, 0)
+    integers = {image.dtype.kind, out.dtype.kind} <= {"i", "u"}
+    fold, certain = _parity(kernels) if integers else 0, None
+    if sums == np.float64:
+        if integers and not down and _is_power_of_two(scale):
+            kernels, added, scale = kernels.astype(np.float64) * scale, added * scale, 1.0
+            certain = certain_kernels(kernels, added, image, out, fold)
+        sums, fold = (np.dtype(np.float32), fold) if certain else (sums, 0)
     written = (kh, kw), 0, image.shape[1:], image.dtype, out.shape, out.dtype, sums, scale, step, border, down, fold
     call = _call(Sliding, *written, bool(certain))
     if call is None or (border is not None and border.boundary == "constant" and len(image) > 1):
@@ -113,15 +115,22 @@ def passes(
         return True
     into = out[:, None]
     added = np.zeros(1) if bias is None else bias
-    integers = {image.dtype.kind, out.dtype.kind} <= {"i", "u"} and sums == np.float64 and scale == 1 and not down
-    certain = certain_factors(factors, float(added[0]), image, into) if integers else None
-    sums = np.dtype(np.float32) if certain else sums
+    integers = {image.dtype.kind, out.dtype.kind} <= {"i", "u"}
+    certain = None
+    if integers and sums == np.float64 and not down and _is_power_of_two(scale):
+        factors, added, scale = Factors(factors.columns, factors.rows * scale), added * scale, 1.0
+        certain = certain_factors(factors, float(added[0]), image, into)
+        sums = np.dtype(np.float32) if certain else sums
     written = (kh, kw), terms, image.shape[1:], image.dtype, into.shape, out.dtype, sums, scale, step, border, down
     call = _call(Passes, *written, 0, bool(certain))
     if call is None or (border is not None and border.boundary == "constant" and (len(image) > 1 or border.cval)):
         return False
     weights = np.concatenate([factors.columns.reshape(1, -1), factors.rows.reshape(1, -1)], axis=1)
     return call(image, _weights(weights, added, sums, certain), into)
+
+
+def _is_power_of_two(number: float) -> bool:
+    return math.frexp(number)[0] == 0.5
 
 
 def _weights(weights: NDArray[Any], bias: NDArray[Any], sums: np.dtype[Any], certain: float | None) -> NDArray[Any]:

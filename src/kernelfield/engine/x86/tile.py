@@ -61,11 +61,6 @@ class Shape(NamedTuple):
     sure: bool = False
 
 
-def together(rows: int, vectors: int) -> int:
-    """Return how many registers of a row of a tile are summed again together; 0 where that takes too many."""
-    return min(12 // (2 * rows), vectors)
-
-
 class Tile:
     """What writes code for the tiles of a shape.
 
@@ -92,9 +87,13 @@ class Tile:
         self._read = shape.sums if self.reads_sums else shape.image
         self._sure, self._again = shape.sure, ""
         if shape.sure:
-            self.group = together(shape.rows, shape.vectors)
+            self.group = min(self.together(shape.rows), shape.vectors)
             self.groups = [min(v, shape.vectors - self.group) for v in range(0, shape.vectors, self.group)]
         self._lay_out(shape)
+
+    def together(self, rows: int) -> int:
+        """Return how many registers of a row are summed again together, where so many rows of theirs fit."""
+        return 12 // (2 * rows)
 
     def _lay_out(self, shape: Shape) -> None:
         self.shape = shape
