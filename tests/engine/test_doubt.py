@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import kernelfield as kf
-from kernelfield.engine import choice
+from kernelfield.engine import choice, tuning
 from kernelfield.engine.low_rank import Factors
 
 pytestmark = [
@@ -166,6 +166,50 @@ def test_so_it_is_for_sums_of_columns_and_rows(terms, kh, kw, seed):
         between = [[in_single(column, pixels[:, b]) for b in range(kw)] for column in factors.columns]
         found = in_single(factors.rows.ravel(), np.ravel(between))
         assert abs(found - ((factors.columns.T @ factors.rows) * pixels).sum()) <= known.error
+
+
+def begins(kernel, tile, y):
+    """Return the rows of a kernel that begin parts of sums in row y of a tile: parts end after rows of the image."""
+    rows, columns = kernel
+    part = max(1, 32 // columns)
+    all_fed = rows - tile + 1
+    if columns == 1 or all_fed <= max(part, 2):
+        return [0]
+    ends = range(tile - 1 + part, rows + 1, part)
+    return [0, *(end - y for end in ends if end - y < rows)]
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (7, 7), (12, 12), (15, 5), (9, 40), (40, 1), (31, 31)])
+def test_the_bound_knows_all_parts_that_sums_go_in(kernel):
+    ways = set()
+    for tile in range(1, 7):
+        for y in range(tile):
+            known = begins(kernel, tile, y)
+            ways.add(tuple(max(begin for begin in known if begin <= row) for row in range(kernel[0])))
+    assert {tuple(way) for way in doubt._parts(*kernel)} == ways
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (7, 7), (12, 12), (15, 5), (9, 40)])
+def test_sums_go_in_those_parts(kernel, any_work, monkeypatch):
+    monkeypatch.setattr(doubt, "_below_half", lambda error: 0.5)
+    tile = tuning.current(True).tile(kernel[0])[0]
+    pixels = np.ones((1, 10 * tile + kernel[0] - 1, 64 + kernel[1] - 1), np.uint8)
+    for row in range(1, kernel[0]):
+        # What is left of 1 - 2**26 + 2**26 shows whether all of it went into one sum.
+        weights = np.zeros((1, *kernel))
+        weights[0, row - 1, -1], weights[0, row, 0], weights[0, row, 1] = 2.0**26, -(2.0**26), 1
+        out = np.zeros((1, 1, 10 * tile, 64), np.uint8)
+        assert calls.sliding(pixels, weights, out, DOUBLE)
+        expected = [row not in begins(kernel, tile, y) for y in range(tile)]
+        np.testing.assert_array_equal(out[0, 0], np.tile(expected, 10)[:, None].repeat(64, axis=1))
+
+
+def test_what_is_added_in_parts_errs_less():
+    ones, parts = np.ones(8), np.repeat([0, 4], 4)
+    whole, halves = (doubt.of_products(ones, 0, 1, parts=p).error for p in (None, parts[None]))
+    # Half units in the last place of 1, 2, 3, ... 8; or of 1, 2, 3, 4 twice, and of 8 as often as parts are added.
+    assert whole == pytest.approx(0.5 * 2.0**-23 * (1 + 2 + 2 + 4 + 4 + 4 + 4 + 8), rel=1e-6)
+    assert halves == pytest.approx(0.5 * 2.0**-23 * (2 * (1 + 2 + 2 + 4) + 3 * 8), rel=1e-6)
 
 
 def test_a_bias_adds_to_the_error():

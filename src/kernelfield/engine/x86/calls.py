@@ -21,7 +21,7 @@ from kernelfield.engine.x86.function import function
 from kernelfield.engine.x86.passes import TILE as PASSES
 from kernelfield.engine.x86.passes import Passes
 from kernelfield.engine.x86.sliding import Sliding
-from kernelfield.engine.x86.tile import WRITTEN_OUT, Shape
+from kernelfield.engine.x86.tile import HIGHEST, WRITTEN_OUT, Shape
 
 # Columns of kernels from which on rows are converted first, by bytes of a sum.
 _COLUMNS = {4: 4, 8: 2}
@@ -214,12 +214,13 @@ def _call(
         return Call(code, size, shape, terms, scale, around, found)
 
     rows, most = _tile(writer, shape, lanes, kernel)
+    rows = min(rows, HIGHEST) if sure else rows
     if writer is Sliding and image != sums and kernel[1] >= _COLUMNS[sums.itemsize]:
         made = call(Converted, rows, most)
         if made is not None and made.is_modest:
             return made
     # Narrower tiles may be higher.
-    highest = 6 if sure else 12
+    highest = HIGHEST if sure else 12
     shapes = [(rows, most), *((min(shape[2], max(rows, min(12 // v, highest))), v) for v in range(most - 1, 0, -1))]
     return next(filter(None, (call(writer, *tile) for tile in shapes)), None)
 

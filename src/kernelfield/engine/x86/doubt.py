@@ -6,12 +6,14 @@ Every step of a sum is a fused multiply-add, which errs by half a unit in the la
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.engine.low_rank import Factors
+from kernelfield.engine.x86.tile import HIGHEST, full_rows, parts_of, rows_of_part
 
 # Above the bounds of sums: what they err by themselves, many times over.
 _MORE = 1 + 2.0**-10
@@ -43,7 +45,7 @@ class Sum(NamedTuple):
     error: float
 
 
-def of_products(weights: NDArray[Any], low: Any, high: Any, error: Any = 0.0) -> Sum:
+def of_products(weights: NDArray[Any], low: Any, high: Any, error: Any = 0.0, parts: NDArray[Any] | None = None) -> Sum:
     """Return what is known of a sum of products of weights, in their order, with numbers between limits.
 
     Parameters
@@ -52,29 +54,52 @@ def of_products(weights: NDArray[Any], low: Any, high: Any, error: Any = 0.0) ->
         float64.
     low, high, error : float or ndarray, shape (n,)
         Of the numbers; `error` says how far they are in float32 from what they are in float64.
+    parts : ndarray of int, shape (ways, n), optional
+        Where sums go in parts from 0, which are then added, the product that begins the one that each product is in:
+        for every way to do that.
     """
     single = weights.astype(np.float32).astype(np.float64)
     ends = np.stack([weights * low, weights * high])
-    least, most = np.cumsum(ends.min(axis=0)), np.cumsum(ends.max(axis=0))
-    reach = np.maximum(abs(least), abs(most)) * _MORE + abs(single) * error
-    steps = np.spacing(reach.astype(np.float32)).astype(np.float64).sum() / 2
+    least, most = (np.concatenate([[0.0], np.cumsum(terms)]) for terms in (ends.min(axis=0), ends.max(axis=0)))
+    begin = np.zeros((1, len(weights)), int) if parts is None else parts
+    reach = np.maximum(abs(least[1:] - least[begin]), abs(most[1:] - most[begin])) + abs(single) * error
+    largest = np.maximum(abs(least), abs(most)).max() + (abs(single) * error).sum()
+    added = np.diff(begin, axis=1).astype(bool).sum(axis=1)
+    steps = _ulp(reach).sum(axis=1) / 2 + (added + 2) * (added > 0) * _ulp(largest) / 2
     moved = np.stack([(single - weights) * low, (single - weights) * high])
     weighed = max(moved.max(axis=0).sum(), -moved.min(axis=0).sum())
-    double = len(weights) * np.finfo(np.float64).eps * reach.max()
-    return Sum(least[-1], most[-1], float(steps + weighed + double + (abs(single) * error).sum()))
+    double = len(weights) * np.finfo(np.float64).eps * largest
+    return Sum(least[-1], most[-1], float(steps.max() + weighed + double + (abs(single) * error).sum()))
+
+
+def _ulp(bounds: Any) -> Any:
+    """Return units in the last place, in float32, of the largest sums within bounds."""
+    return np.spacing(np.asarray(bounds * _MORE, np.float32)).astype(np.float64)
 
 
 def of_kernel(kernel: NDArray[Any], limits: tuple[int, int], fold: int) -> Sum:
     """Return what is known of sums of a kernel (kh, kw), folded as `Shape` says, over pixels between limits."""
     low, high = limits
-    if not fold:
-        return of_products(kernel.ravel(), low, high)
-    columns = kernel.shape[1]
-    weights = kernel[:, : columns - columns // 2]
+    rows, columns = kernel.shape
+    half = columns // 2 if fold else 0
+    weights = kernel[:, : columns - half]
     lows, highs = np.full(weights.shape, float(low)), np.full(weights.shape, float(high))
-    lows[:, : columns // 2] = 2 * low if fold > 0 else low - high
-    highs[:, : columns // 2] = 2 * high if fold > 0 else high - low
-    return of_products(weights.ravel(), lows.ravel(), highs.ravel())
+    lows[:, :half] = 2 * low if fold > 0 else low - high
+    highs[:, :half] = 2 * high if fold > 0 else high - low
+    begin = np.repeat(_parts(rows, columns) * weights.shape[1], weights.shape[1], axis=1)
+    return of_products(weights.ravel(), lows.ravel(), highs.ravel(), parts=begin)
+
+
+@lru_cache(maxsize=64)
+def _parts(rows: int, columns: int) -> NDArray[Any]:
+    """Return the row of a kernel that begins the part that each row is in, for every row of every tile."""
+    ways = set()
+    for tile in range(1, HIGHEST + 1):
+        parts = parts_of(full_rows(rows, tile), columns)
+        for first in range(tile):
+            begins = first + rows_of_part(columns) * np.arange(1, parts + 1)
+            ways.add(tuple(max([0, *begins[begins <= row]]) for row in range(rows)))
+    return np.array(sorted(ways))
 
 
 def of_factors(factors: Factors, limits: tuple[int, int]) -> Sum:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from kernelfield.engine.x86.assembler import Assembler, Memory
+from kernelfield.engine.x86.assembler import RSP, Assembler, Memory
 from kernelfield.engine.x86.layout import AT, BLOCK, MASKS, OUT, OUT_STEP, ROW, TABLE, TAP, TASK, TIMES, WEIGHTS
 from kernelfield.engine.x86.numbers import Numbers
 
@@ -18,8 +18,28 @@ from kernelfield.engine.x86.numbers import Numbers
 WRITTEN_OUT = 24
 # Columns of wider kernels that a loop takes at a time.
 _AT_A_TIME = 8
+#: Rows of a tile whose sums may be taken again, at the most.
+HIGHEST = 6
 # Rows of a kernel that meet all rows of a tile: so many are written out, more are looped over.
 _FEW = 2
+# Products of a sum from 0: the shorter sums are, the less is lost in them.
+_PRODUCTS = 32
+
+
+def full_rows(kh: int, rows: int) -> int:
+    """Return how many rows of the image a loop takes, which feed all rows of a tile; few are not looped over."""
+    full = max(0, kh - rows + 1)
+    return full if full > _FEW else 0
+
+
+def rows_of_part(columns: int) -> int:
+    """Return over how many rows of a kernel sums that are to be rounded surely go, before another begins from 0."""
+    return max(1, _PRODUCTS // columns)
+
+
+def parts_of(full: int, columns: int) -> int:
+    """Return how many such sums end among so many rows; none where they are too few to tell."""
+    return full // rows_of_part(columns) if columns > 1 and full > rows_of_part(columns) else 0
 
 
 class Shape(NamedTuple):
@@ -130,23 +150,65 @@ class Tile:
         TABLE is at the first row, and goes on. Each row of the image that the tile needs is loaded once for a column of
         the kernel, and feeds every output row ``y`` with ``0 <= r - y < kh``.
         """
-        asm, rows, kh = self.asm, self.shape.rows, self.shape.kernel[0]
+        rows, kh = self.shape.rows, self.shape.kernel[0]
         self.no_sums()
-        asm.move(TAP, WEIGHTS)
-        full = max(0, kh - rows + 1)
+        self.asm.move(TAP, WEIGHTS)
+        full = full_rows(kh, rows)
+        parts = parts_of(full, columns) if self.shape.sure else 0
+        totals = [Memory(RSP, 32 * i) for i in range(len(self.sums) * len(self.sums[0]))]
+        if parts:
+            self._begin_parts(totals)
         r = 0
         while r < kh + rows - 1:
             fed = range(max(0, r - kh + 1), min(rows - 1, r) + 1)
-            if full > _FEW and r == rows - 1:
-                asm.number(TIMES, full)
-                loop = asm.here()
-                self._row(fed, columns)
-                asm.compute_number("sub", TIMES, 1)
-                asm.jump(loop, "not equal")
+            if full and r == rows - 1:
+                if parts:
+                    self._parts(fed, columns, parts, totals)
+                self._rows(fed, columns, full - parts * rows_of_part(columns))
                 r += full
             else:
                 self._row(fed, columns)
                 r += 1
+        if parts:
+            self._end_parts(totals)
+
+    def _rows(self, fed: Iterable[int], columns: int, count: int) -> None:
+        """Write a loop over rows of the image that feed the same output rows."""
+        if not count:
+            return
+        self.asm.number(TIMES, count)
+        loop = self.asm.here()
+        self._row(fed, columns)
+        self.asm.compute_number("sub", TIMES, 1)
+        self.asm.jump(loop, "not equal")
+
+    def _begin_parts(self, totals: list[Memory]) -> None:
+        """Make room for sums of parts on the stack, and for how many parts there are."""
+        self.asm.compute_number("sub", RSP, 32 * len(totals) + 8)
+        self.asm.vector("vxorps", self.other, self.other, self.other)
+        for total in totals:
+            self.asm.vector("vmovups_to", self.other, 0, total)
+
+    def _parts(self, fed: Iterable[int], columns: int, parts: int, totals: list[Memory]) -> None:
+        """Write the sums of some rows after others, each from 0, and their totals."""
+        asm, left = self.asm, Memory(RSP, 32 * len(totals))
+        asm.number(ROW, parts)
+        asm.store(left, ROW)
+        loop = asm.here()
+        self._rows(fed, columns, rows_of_part(columns))
+        for register, total in zip((r for line in self.sums for r in line), totals):
+            self.numbers.add(register, register, total)
+            asm.vector("vmovups_to", register, 0, total)
+        self.no_sums()
+        asm.load(ROW, left)
+        asm.compute_number("sub", ROW, 1)
+        asm.store(left, ROW)
+        asm.jump(loop, "not equal")
+
+    def _end_parts(self, totals: list[Memory]) -> None:
+        for register, total in zip((r for line in self.sums for r in line), totals):
+            self.numbers.add(register, register, total)
+        self.asm.compute_number("add", RSP, 32 * len(totals) + 8)
 
     def _row(self, fed: Iterable[int], columns: int) -> None:
         """Write what a row of the image gives to the output rows `fed`, and go to the next."""
