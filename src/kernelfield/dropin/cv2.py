@@ -164,7 +164,7 @@ def GaussianBlur(
     where = where_of(borderType, kernel.shape)
     if image.dtype.kind != "f":
         return rounded_sums(image, kernel, where, image.dtype, dst, up=image.dtype.kind == "u")
-    return stored(sums(image, kernel, where, image.dtype), image, image.dtype, dst)
+    return stored(sums(image, kernel, where, image.dtype, dst), image, image.dtype, dst)
 
 
 def Sobel(
@@ -293,4 +293,5 @@ def _applied(
         return rounded_sums(image, kernel, where, dtype, dst, 1 / divisor)
     if image.dtype.kind == "f" and divisor != 1:
         kernel, divisor = kernel / divisor, 1
-    return stored(sums(image, kernel, where, dtype), image, dtype, dst, added, 1 / divisor)
+    plain = added == 0 and divisor == 1
+    return stored(sums(image, kernel, where, dtype, dst if plain else None), image, dtype, dst, added, 1 / divisor)

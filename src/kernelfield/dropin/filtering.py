@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +95,7 @@ def _arranged(image: NDArray[Any], step: Pass) -> tuple[NDArray[Any], NDArray[np
     if _along_rows(image.shape, step.axes[0]):
         lines = np.moveaxis(image, step.axes[0], -1)
         return lines.reshape(1, -1, lines.shape[-1]), step.weights.reshape(1, -1), (0, step.origins[0])
-    shape = image.shape[step.axes[0]], int(np.prod(image.shape[step.axes[0] + 1 :]))
+    shape = image.shape[step.axes[0]], math.prod(image.shape[step.axes[0] + 1 :])
     return image.reshape(-1, *shape), step.weights.reshape(-1, 1), (step.origins[0], 0)
 
 
@@ -109,4 +110,4 @@ def _restored(planes: NDArray[Any], shape: tuple[int, ...], step: Pass) -> NDArr
 
 
 def _along_rows(shape: tuple[int, ...], axis: int) -> bool:
-    return int(np.prod(shape[axis + 1 :])) < _NARROW
+    return math.prod(shape[axis + 1 :]) < _NARROW

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,7 +89,7 @@ def number(name: str, value: Any) -> float:
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float, np.integer, np.floating))
-        or not np.isfinite(value)
+        or not math.isfinite(value)
     ):
         raise ArgumentError(f"{name}: expected a finite number; received {value!r}")
     return float(value)
@@ -116,22 +118,49 @@ def where_of(border: Any, shape: tuple[int, ...], anchor: Any = (-1, -1)) -> Whe
     return Where(boundary_of(border), origin_of(anchor, shape))
 
 
-def sums(image: Array, kernel: NDArray[np.float64], where: Where, dtype: np.dtype[Any]) -> Array:
-    """Return the cross-correlation for each channel, planes first: in float32 where it is enough for `dtype`."""
-    planes = _planes(image)
-    work = np.dtype(np.float32 if dtype == np.float32 and image.dtype != np.float64 else np.float64)
-    one, method = 1.0, None
-    if image.dtype.kind != "f" and (found := whole_weights(kernel)):
-        limits = np.iinfo(image.dtype)
+class _Taken(NamedTuple):
+    """How sums are taken: with which weights, so many times the kernel's, in which dtype and by which method."""
+
+    kernel: NDArray[np.float64]
+    one: float
+    work: np.dtype[Any]
+    method: str | None
+
+
+def sums(image: Array, kernel: NDArray[np.float64], where: Where, dtype: np.dtype[Any], dst: Any = None) -> Array:
+    """Return the cross-correlation for each channel, planes first: in float32 where it is enough for `dtype`.
+
+    Where `dst` is given and of the dtype of the sums they are written into it.
+    """
+    taken = _taken(kernel.tobytes(), kernel.shape, image.dtype, dtype)
+    direct = dst is not None and dst.dtype == taken.work and taken.one == 1
+    out = _planes(dst.reshape(image.shape)) if direct else None
+    values = correlate(
+        _planes(image),
+        taken.kernel,
+        boundary=where.boundary,
+        origin=where.origin,
+        dtype=taken.work,
+        method=taken.method,
+        out=out,
+    )
+    if taken.one != 1:
+        values /= taken.one
+    return np.asarray(values)
+
+
+@lru_cache(maxsize=64)
+def _taken(kernel: bytes, shape: tuple[int, int], image: np.dtype[Any], dtype: np.dtype[Any]) -> _Taken:
+    """Return how sums with a kernel are taken for images of a dtype and results of another."""
+    weights = np.frombuffer(kernel, np.float64).reshape(shape)
+    if image.kind != "f" and (found := whole_weights(weights)):
+        limits = np.iinfo(image)
         bound = float(np.abs(found[0]).sum()) * max(int(limits.max), -int(limits.min))
         if bound < 2**53:
-            kernel, one = found
-            method = method_of(kernel)
-            work = np.dtype(np.float32 if bound < 2**24 else np.float64)
-    values = correlate(planes, kernel, boundary=where.boundary, origin=where.origin, dtype=work, method=method)
-    if one != 1:
-        values /= one
-    return np.asarray(values)
+            return _Taken(*found, np.dtype(np.float32 if bound < 2**24 else np.float64), method_of(found[0]))
+    return _Taken(
+        weights, 1.0, np.dtype(np.float32 if dtype == np.float32 and image != np.float64 else np.float64), None
+    )
 
 
 def rounded_sums(
@@ -154,6 +183,7 @@ def rounded_sums(
     return np.ascontiguousarray(np.moveaxis(result, 0, -1) if image.ndim == 3 else result)
 
 
+@lru_cache(maxsize=64)
 def divides_well(dtype: np.dtype[Any], divisor: int) -> bool:
     """Return whether sums of so many pixels, times the inverse of their number, are rounded as their quotients are.
 
@@ -187,7 +217,8 @@ def stored(values: Array, image: Array, dtype: np.dtype[Any], dst: Any, add: flo
     result = np.moveaxis(result, 0, -1) if image.ndim == 3 else result
     if dst is None:
         return np.ascontiguousarray(result)
-    dst[...] = result.reshape(dst.shape)
+    if not np.may_share_memory(result, dst):
+        dst[...] = result.reshape(dst.shape)
     return np.asarray(dst)
 
 

@@ -1,0 +1,114 @@
+"""The Gaussian filters of scipy.ndimage, for `kernelfield.dropin.ndimage`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from kernelfield.dropin.handing import axes_of, boundary_of, drop_in, each, image_of, real
+from kernelfield.dropin.ndimage_passes import along, chain, gaussian_weights, of_gaussian
+
+Array = NDArray[Any]
+
+
+@drop_in
+def gaussian_filter1d(
+    input: Any,
+    sigma: float,
+    axis: int = -1,
+    order: int = 0,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
+    truncate: float = 4.0,
+    *,
+    radius: int | None = None,
+) -> Array:
+    """Blur, or differentiate a blur, along one axis: ``scipy.ndimage.gaussian_filter1d``.
+
+    Examples
+    --------
+    >>> gaussian_filter1d([0.0, 0.0, 1.0, 0.0, 0.0], 0.5).round(3)
+    array([0.   , 0.106, 0.787, 0.106, 0.   ])
+    """
+    weights = gaussian_weights(sigma, order, truncate, radius)
+    return along(input, weights, axis, output, mode, cval, 0, flip=False)
+
+
+@drop_in
+def gaussian_filter(
+    input: Any,
+    sigma: Any,
+    order: Any = 0,
+    output: Any = None,
+    mode: Any = "reflect",
+    cval: float = 0.0,
+    truncate: float = 4.0,
+    *,
+    radius: Any = None,
+    axes: Any = None,
+) -> Array:
+    """Blur, or differentiate a blur, along all axes or some: ``scipy.ndimage.gaussian_filter``.
+
+    Examples
+    --------
+    >>> gaussian_filter([[0, 0, 0], [0, 100, 0], [0, 0, 0]], 0.5)
+    array([[ 1,  7,  1],
+           [ 8, 61,  8],
+           [ 1,  7,  1]])
+    """
+    image = image_of(input)
+    filtered = axes_of(axes, image.ndim)
+    options = [each(value, len(filtered)) for value in (sigma, order, mode, radius)]
+    steps = []
+    for axis, width, degree, rule, reach in zip(filtered, *options):
+        if real(width) > 1e-15:
+            weights = gaussian_weights(width, degree, truncate, reach)
+            steps.append((weights, axis, boundary_of(rule), 0, 1))
+    return chain(image, steps, output, cval)
+
+
+@drop_in
+def gaussian_laplace(
+    input: Any,
+    sigma: Any,
+    output: Any = None,
+    mode: Any = "reflect",
+    cval: float = 0.0,
+    *,
+    axes: Any = None,
+    **kwargs: Any,
+) -> Array:
+    """Return the sum of second derivatives of a Gaussian: ``scipy.ndimage.gaussian_laplace``.
+
+    Examples
+    --------
+    >>> gaussian_laplace([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], 1.0).round(2)
+    array([[ 0.1 , -0.03,  0.1 ],
+           [-0.03, -0.27, -0.03],
+           [ 0.1 , -0.03,  0.1 ]])
+    """
+    return of_gaussian(input, sigma, 2, output, mode, cval, axes, kwargs)
+
+
+@drop_in
+def gaussian_gradient_magnitude(
+    input: Any,
+    sigma: Any,
+    output: Any = None,
+    mode: Any = "reflect",
+    cval: float = 0.0,
+    *,
+    axes: Any = None,
+    **kwargs: Any,
+) -> Array:
+    """Return the length of the gradient of a Gaussian blur: ``scipy.ndimage.gaussian_gradient_magnitude``.
+
+    Examples
+    --------
+    >>> gaussian_gradient_magnitude([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]], 0.5).round(3)
+    array([[0.428, 0.856, 0.428],
+           [0.428, 0.856, 0.428]])
+    """
+    return of_gaussian(input, sigma, 1, output, mode, cval, axes, kwargs)
