@@ -22,6 +22,7 @@ RANKS = [
     ("checks",),
     ("quick", "recent"),
     ("tensors",),
+    ("correlating",),
     ("correlation", "matrix", "planned"),
     ("learning", "layers", "coding", "cluster", "dropin"),
     ("apps",),

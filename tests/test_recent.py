@@ -86,7 +86,7 @@ def test_the_second_time_is_from_memory(dtype, kernel, monkeypatch):
     recent._known.clear()
     kf.correlate(first, kernel, dtype=dtype)
     assert len(recent._known) == 1
-    monkeypatch.setattr("kernelfield.correlation.check_image", None)
+    monkeypatch.setattr("kernelfield.correlating.check_image", None)
     np.testing.assert_array_equal(kf.correlate(second, kernel, dtype=dtype), expected)
 
 
