@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from kernelfield.engine.low_rank import factors
 from kernelfield.errors import ArgumentError, DataError, DtypeError
 from kernelfield.geometry import Window, check_boundary, check_mode, check_origin
 from kernelfield.kernels import Kernel
@@ -211,8 +210,8 @@ def check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 def whole_sums(
     dtype: np.dtype, weights: np.ndarray, operation: Operation, more: float = 0.0
-) -> tuple[np.dtype, np.ndarray, float, str | None] | None:
-    """Return a dtype that holds all sums exactly, whole weights, what they were multiplied by and a method.
+) -> tuple[np.dtype, np.ndarray, float] | None:
+    """Return a dtype that holds all sums exactly, whole weights, and what they were multiplied by.
 
     None unless pixels are integers and weights whole but for a power of two. Then sums are whole in any order; float32,
     which is half the work, holds them below 2**24, float64 below 2**53. `more` will be added to sums.
@@ -227,9 +226,7 @@ def whole_sums(
     bound = (float(np.abs(weights).sum()) * largest + more) * one
     if not bound < 2**53:
         return None
-    # Factors of whole weights are whole for rank 1 only.
-    scaled = weights * one
-    return _FLOAT32 if bound < 2**24 else _FLOAT64, scaled, one, None if factors(scaled, 1) else "direct"
+    return _FLOAT32 if bound < 2**24 else _FLOAT64, weights * one, one
 
 
 def _whole_multiple(weights: np.ndarray) -> float:

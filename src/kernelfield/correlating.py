@@ -69,11 +69,11 @@ def run(
     sums, one = dtype_out, 1.0
     if exact or dtype_out.kind != "f":
         sums, method = np.dtype(np.float64), "direct" if exact else method
-        whole = not exact and method != "spectral" and added is None
+        # Factors of whole weights may not be whole.
+        whole = not exact and method in (None, "direct") and added is None
         found = whole_sums(pixels.dtype, weights, operation, up / 2) if whole else None
-        if found is not None and (method != "separable" or found[3] is None):
-            sums, weights, one = found[:3]
-            method = method or found[3]
+        if found is not None:
+            sums, weights, one = found
     if up:
         added = np.array([one / 2])
     work = _work_array(out, shape, dtype_out if single else sums, pixels, side_by_side)

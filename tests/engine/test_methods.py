@@ -122,7 +122,9 @@ def test_the_plan_follows_rank_size_and_dtype(monkeypatch):
     assert chosen((2048, 2048), of_rank(rng, 1, 15, 15)).method == "separable"
     assert chosen((2048, 2048), of_rank(rng, 2, 31, 31)).method == "separable"
     assert chosen((2048, 2048), dense()).method == "spectral"
-    assert chosen((2048, 2048), dense(), "u1").method == "direct"
+    assert chosen((2048, 2048), dense(), "u1").method == "spectral"
+    assert chosen((2048, 2048), np.rint(dense()), "u1").method == "direct"
+    assert chosen((2048, 2048), dense(), "i4").method == "direct"
     assert chosen((64, 64), of_rank(rng, 1, 5, 5)).method == "direct"
     kernel = dense()
     kernel[0, 0] = np.nan

@@ -113,10 +113,16 @@ def improved(base: Plan, kernel: np.ndarray, method: str | None = None) -> Plan:
     if base.milliseconds < _WORTH_A_LOOK or min(base.kernel_shape) == 1:
         return base
     most = cost.most_terms(base.output_shape, base.kernel_shape, base.native)
+    pixels, results = np.dtype(base.dtype), np.dtype(base.output_dtype)
+    # Sums of whole numbers are to be exact. Factors of whole weights are whole for rank 1 only.
+    whole = pixels.kind != "f" and bool((kernel == np.rint(kernel)).all())
+    if whole and results.kind != "f":
+        most = min(most, 1)
     plans = [base]
     if most and (found := factors(np.asarray(kernel, np.float64), most, _tolerance(base))):
         plans.append(_with(base, "separable", f"rank {found.terms}", found))
-    if "float" in base.dtype and math.prod(base.kernel_shape) >= _LARGE and np.isfinite(kernel).all():
+    transforms = pixels.kind == "f" or (pixels.itemsize < 4 and not (whole and results.kind == "f"))
+    if transforms and math.prod(base.kernel_shape) >= _LARGE and np.isfinite(kernel).all():
         plans.append(_with(base, "spectral", "a large kernel"))
     return min(plans, key=lambda one: one.milliseconds)
 
@@ -139,7 +145,10 @@ def _tolerance(base: Plan) -> float:
 
 def _with(base: Plan, method: str, reason: str, found: Factors | None = None) -> Plan:
     terms = found.terms if found else 0
-    size = _bytes(np.dtype(base.dtype), np.dtype(base.output_dtype), np.dtype(base.sums), base.native)
+    out = np.dtype(base.output_dtype)
+    size = _bytes(np.dtype(base.dtype), out, np.dtype(base.sums), base.native and method != "spectral")
+    if method == "spectral" and out.kind != "f":
+        size = 8
     time = _milliseconds(method, base.output_shape, base.kernel_shape, size, terms, base.native)
     reason = f"{reason}, about {time:.2g} ms of one thread"
     return replace(base, method=method, reason=reason, milliseconds=time, factors=found)
@@ -192,6 +201,8 @@ def _execute(plan: Plan, finish: Finish, image: np.ndarray, kernel: np.ndarray, 
         return
     if _is_native(plan, finish, image, out):
         _native(plan, finish, image, kernel, out)
+    elif plan.method == "spectral" and out.dtype.kind != "f" and image.ndim == 3:
+        spectral.correlate(image, kernel, out, finish=finish)
     elif image.ndim == 4:
         for c in range(image.shape[3]):
             result = np.empty(out.shape[:3], out.dtype)
@@ -262,11 +273,15 @@ def run(
     Return what does the same at once for arrays laid out alike, where there is such a thing.
     """
     finish = finish or Finish(np.dtype(plan.sums))
-    if plan.method == "spectral" and out.dtype == finish.sums and image.ndim == 3 == out.ndim:
+    if plan.method == "spectral" and image.ndim == 3 == out.ndim:
         before = windows[0].before, windows[1].before
         whole = partial(spectral.correlate, before=before, boundary=boundary, cval=cval)
-        finished(whole, finish, image, kernel, out)
-        return None
+        if out.dtype == finish.sums:
+            finished(whole, finish, image, kernel, out)
+            return None
+        if out.dtype.kind != "f":
+            whole(image, kernel, out, finish=finish)
+            return None
     done = runs_whole(plan, finish, image, kernel, out, windows, boundary, cval)
     if not done:
         border.correlate(method_of(plan, finish), image, kernel, out, windows, boundary, cval)

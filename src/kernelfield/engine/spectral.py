@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.engine import direct, tuning
+from kernelfield.engine import direct, settled, tuning
+from kernelfield.engine.rounding import Finish
 from kernelfield.engine.threads import threads
 from kernelfield.geometry import Boundary, positions_read
 
@@ -33,6 +34,7 @@ def correlate(
     before: tuple[int, int] = (0, 0),
     boundary: Boundary = "constant",
     cval: float = 0.0,
+    finish: Finish | None = None,
 ) -> None:
     """Write ``out[n, i, j] = sum over a, b of kernel[a, b] * image[n, i + a - before[0], j + b - before[1]]``.
 
@@ -43,13 +45,16 @@ def correlate(
     kernel : ndarray, shape (kh, kw)
         Weights, finite.
     out : ndarray, shape (N, OH, OW)
-        ``float32`` or ``float64``; transforms are taken in its type. It must not overlap `image`.
+        ``float32`` or ``float64``; transforms are taken in its type. Or integers: then in float64, and sums are rounded
+        as those of products would be. It must not overlap `image`.
     before : tuple of int
         Rows and columns in front of the image that are read.
     boundary : str
         What lies outside, before and behind.
     cval : float
         For ``"constant"``.
+    finish : Finish, optional
+        What becomes of sums that are rounded to integers.
 
     Notes
     -----
@@ -62,16 +67,33 @@ def correlate(
     """
     kh, kw = kernel.shape
     shape = rows, columns = tile_shape(out.shape[1:], (kh, kw))
-    spectrum = _spectrum(kernel.astype(out.dtype).tobytes(), (kh, kw), out.dtype, shape)
+    dtype = out.dtype if out.dtype.kind == "f" else np.dtype(np.float64)
+    spectrum = _spectrum(kernel.astype(dtype).tobytes(), (kh, kw), dtype, shape)
     high, wide = rows - kh + 1, columns - kw + 1
+
+    rooms: list[settled.Room] = []
+
+    def integers(part: NDArray[Any], into: NDArray[Any]) -> None:
+        try:
+            room = rooms.pop()  # one step of the interpreter: safe between threads
+        except IndexError:
+            room = settled.Room(shape)
+        values = room.tile(part)
+        result = circular(values, spectrum, shape)[: into.shape[0], : into.shape[1]]
+        uncertain = settled.error(values, kernel, rows * columns)
+        settled.settle(result, uncertain, values, kernel, finish or Finish(dtype), into, room)
+        rooms.append(room)
 
     def tile(place: tuple[int, int, int]) -> None:
         n, y, x = place
         into = out[n, y : y + high, x : x + wide]
         first = y - before[0], x - before[1]
         size = into.shape[0] + kh - 1, into.shape[1] + kw - 1
-        part = _extended(image[n], first, size, boundary, cval, out.dtype)
-        result = circular(part.astype(out.dtype, copy=False), spectrum, shape)[: into.shape[0], : into.shape[1]]
+        part = _extended(image[n], first, size, boundary, cval, dtype)
+        if out.dtype.kind != "f":
+            integers(part, into)
+            return
+        result = circular(part.astype(dtype, copy=False), spectrum, shape)[: into.shape[0], : into.shape[1]]
         # Every result of a transform depends on the whole tile: where one is finite, no NaN or infinity was in it.
         if np.isfinite(result[0, 0]):
             into[...] = result
