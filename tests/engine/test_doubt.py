@@ -234,6 +234,8 @@ def test_float64_is_taken_at_once_where_many_sums_meet_halves():
     assert certain(np.full((5, 5), 1 / 25), pixels[:, :50, :50], out[..., :46, :46]) is None
     assert certain(np.full((5, 5), 1 / 25), pixels.astype(np.int32)) is None
     assert certain(np.full((5, 5), np.inf)) is None
+    assert certain(np.full((5, 5), np.nan)) is None
+    assert certain(np.full((5, 5), 1e39)) is None
     assert certain(np.full((5, 5), 1 / 25), pixels.astype(np.uint16) * 257) is None
     box = Factors(np.full((1, 6), 1 / 6), np.full((1, 6), 1 / 6))
     assert doubt.certain_factors(box, 0.0, pixels, out) is None

@@ -25,6 +25,8 @@ _FACTORS_GROUP, _MOST_FACTORS = 96, 0.15
 # Results in a row, for a register of sums in float32, and products, from which on it does.
 _NARROWEST = 8
 _WORTH = 1 << 20
+# Weights, and products of two, that float32 holds.
+_LARGEST = 1e15
 # Weights are multiples of one if they are so nearly.
 _NEARLY = 1e-9
 
@@ -148,7 +150,7 @@ def certain_kernels(
     for kernel, bias in zip(kernels, biases):
         orders = {0, fold}
         known = max((with_bias(of_kernel(kernel, _limits(image), order), bias) for order in orders), key=_error)
-        if share(known, kernel) * _KERNELS_GROUP > _MOST_KERNELS:
+        if not share(known, kernel) * _KERNELS_GROUP <= _MOST_KERNELS:
             return None
         errors.append(known.error)
     return _below_half(max(errors))
@@ -160,7 +162,7 @@ def certain_factors(factors: Factors, bias: float, image: NDArray[Any], out: NDA
     if not all(_worthwhile(part, image, out, part.size) for part in terms):
         return None
     known = with_bias(of_factors(factors, _limits(image)), bias)
-    if share(known, factors.columns.T @ factors.rows) * _FACTORS_GROUP > _MOST_FACTORS:
+    if not share(known, factors.columns.T @ factors.rows) * _FACTORS_GROUP <= _MOST_FACTORS:
         return None
     return _below_half(known.error)
 
@@ -176,7 +178,7 @@ def _limits(image: NDArray[Any]) -> tuple[int, int]:
 
 def _worthwhile(weights: NDArray[Any], image: NDArray[Any], out: NDArray[Any], products: int) -> bool:
     fits = image.itemsize < 4 and out.itemsize < 4 and out.shape[-1] >= _NARROWEST
-    return fits and products * out.size > _WORTH and bool(np.isfinite(weights).all())
+    return fits and products * out.size > _WORTH and bool((abs(weights) < _LARGEST).all())
 
 
 def _below_half(error: float) -> float:
