@@ -207,9 +207,9 @@ def test_sums_go_in_those_parts(kernel, any_work, monkeypatch):
 def test_what_is_added_in_parts_errs_less():
     ones, parts = np.ones(8), np.repeat([0, 4], 4)
     whole, halves = (doubt.of_products(ones, 0, 1, parts=p).error for p in (None, parts[None]))
-    # Half units in the last place of 1, 2, 3, ... 8; or of 1, 2, 3, 4 twice, and of 8 as often as parts are added.
+    # Half units in the last place of 1, 2, ... 8; or of 1, 2, 3, 4 twice, of 4, and of 8 twice where parts are added.
     assert whole == pytest.approx(0.5 * 2.0**-23 * (1 + 2 + 2 + 4 + 4 + 4 + 4 + 8), rel=1e-6)
-    assert halves == pytest.approx(0.5 * 2.0**-23 * (2 * (1 + 2 + 2 + 4) + 3 * 8), rel=1e-6)
+    assert halves == pytest.approx(0.5 * 2.0**-23 * (2 * (1 + 2 + 2 + 4) + 4 + 2 * 8), rel=1e-6)
 
 
 def test_a_bias_adds_to_the_error():

@@ -19,8 +19,8 @@ from kernelfield.engine.x86.tile import HIGHEST, full_rows, parts_of, rows_of_pa
 _MORE = 1 + 2.0**-10
 # Multiples of one weight that are looked at, whether they come near a half.
 _MULTIPLES = 1 << 16
-# Sums that are taken again together, and the share of such groups up to which float32 saves time.
-_KERNELS_GROUP, _MOST_KERNELS = 48, 0.3
+# Sums that are taken again together, and up to how many of them in doubt float32 saves time, on average.
+_KERNELS_GROUP, _MOST_KERNELS = 48, 0.5
 _FACTORS_GROUP, _MOST_FACTORS = 96, 0.15
 # Results in a row, for a register of sums in float32, and products, from which on it does.
 _NARROWEST = 8
@@ -61,13 +61,16 @@ def of_products(weights: NDArray[Any], low: Any, high: Any, error: Any = 0.0, pa
         for every way to do that.
     """
     single = weights.astype(np.float32).astype(np.float64)
-    ends = np.stack([weights * low, weights * high])
-    least, most = (np.concatenate([[0.0], np.cumsum(terms)]) for terms in (ends.min(axis=0), ends.max(axis=0)))
+    terms = np.stack([weights * low, weights * high])
+    least, most = (np.concatenate([[0.0], np.cumsum(t)]) for t in (terms.min(axis=0), terms.max(axis=0)))
     begin = np.zeros((1, len(weights)), int) if parts is None else parts
     reach = np.maximum(abs(least[1:] - least[begin]), abs(most[1:] - most[begin])) + abs(single) * error
     largest = np.maximum(abs(least), abs(most)).max() + (abs(single) * error).sum()
-    added = np.diff(begin, axis=1).astype(bool).sum(axis=1)
-    steps = _ulp(reach).sum(axis=1) / 2 + (added + 2) * (added > 0) * _ulp(largest) / 2
+    # Where a part ends it is added to those before, and the last ones to all at the end.
+    ends = np.diff(begin, axis=1) != 0
+    totals = np.maximum(abs(least[1:-1]), abs(most[1:-1]))
+    added = (ends * _ulp(totals)).sum(axis=1) + 2 * ends.any(axis=1) * _ulp(largest)
+    steps = _ulp(reach).sum(axis=1) / 2 + added / 2
     moved = np.stack([(single - weights) * low, (single - weights) * high])
     weighed = max(moved.max(axis=0).sum(), -moved.min(axis=0).sum())
     double = len(weights) * np.finfo(np.float64).eps * largest
