@@ -74,10 +74,9 @@ class _OpenCV(Peer):
 
     def candidate(self, task: Task) -> Candidate:
         image, kernel, out, cv2 = task.image, task.kernel, task.out, self.cv2
-        reflected = cv2.BORDER_REFLECT_101
         calls: dict[str, Callable[[], Any]] = {
             "rank1": lambda: cv2.sepFilter2D(image, -1, task.row, task.column, dst=out),
-            "blur": lambda: cv2.GaussianBlur(image, kernel.shape, len(kernel) / 6, dst=out, borderType=reflected),
+            "blur": lambda: cv2.GaussianBlur(image, kernel.shape, len(kernel) / 6, dst=out),
             "bank": lambda: [cv2.filter2D(image, -1, one, dst=part) for one, part in zip(kernel, out)],
             "small": lambda: cv2.filter2D(image, -1, kernel),
         }
@@ -154,7 +153,7 @@ class _Vips(Peer):
         source = vips.Image.new_from_memory(image.data, width, height, bands[0] if bands else 1, kind)
         kernels = task.kernel if task.kernel.ndim == 3 else task.kernel[None]
         filters = [[vips.Image.new_from_list(one.tolist())] for one in kernels]
-        if task.case.work in ("rank1", "blur"):
+        if task.case.is_product:
             filters = [[vips.Image.new_from_list(part.tolist()) for part in (task.column[:, None], task.row[None])]]
 
         def call() -> list[Any]:

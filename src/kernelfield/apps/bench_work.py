@@ -27,8 +27,8 @@ _QUICK_SIZE = 1024
 _PHOTOGRAPH = (3000, 4000)  # 12 megapixels
 _SMALL = 64
 _BANK = 16
-# Works on images of integers, and with kernels that are products of a column and a row.
-_INTEGERS, _PRODUCTS = ("uint8", "blur"), ("rank1", "blur")
+# Works on images of integers.
+_INTEGERS = ("uint8", "blur")
 # Side of the squares in which a result is held against the definition.
 _SQUARE = 24
 
@@ -62,6 +62,11 @@ class Case:
         """Of the definition."""
         return int(np.prod(self.shape)) * self.k**2 * (_BANK if self.work == "bank" else 1)
 
+    @property
+    def is_product(self) -> bool:
+        """Whether the kernel is the product of a column and a row."""
+        return self.work in ("rank1", "blur")
+
     def task(self) -> Task:
         """Return the arrays of this case, always the same."""
         rng = np.random.default_rng(self.k)
@@ -71,7 +76,7 @@ class Case:
         if self.work == "blur":
             gaussian = np.exp(-0.5 * ((np.arange(self.k) - self.k // 2) / (self.k / 6)) ** 2)
             column = row = (gaussian / gaussian.sum()).astype(np.float32)
-        if self.work in _PRODUCTS:
+        if self.is_product:
             kernel = np.outer(column, row)
         elif integers:
             kernel = rng.normal(1 / self.k**2, 0.5 / self.k, (self.k, self.k))
@@ -123,7 +128,7 @@ class Task:
         if image.ndim == 3:
             image, out = image.transpose(2, 0, 1), out.transpose(2, 0, 1)
         # In float64, as kernels are made: rounded to float32 an outer product has full rank.
-        kernel = np.outer(self.column.astype(np.float64), self.row) if case.work in _PRODUCTS else self.kernel
+        kernel = np.outer(self.column.astype(np.float64), self.row) if case.is_product else self.kernel
         run = partial(call, image, kernel, out=out, dtype=case.dtype)
 
         def correlate() -> np.ndarray:
@@ -148,7 +153,7 @@ class Task:
         k, (height, width) = self.case.k, self.image.shape[:2]
         rows, columns = (np.pad(np.arange(n), k // 2, mode="reflect") for n in (height, width))
         kernels = self.kernel.reshape(-1, k, k).astype(np.float64)
-        if self.case.work in _PRODUCTS:
+        if self.case.is_product:
             kernels = np.outer(self.column.astype(np.float64), self.row)[None]
         planes = result[None] if result.ndim == 2 else np.moveaxis(result, -1, 0) if self.image.ndim == 3 else result
         worst = 0.0

@@ -145,10 +145,7 @@ def _tolerance(base: Plan) -> float:
 
 def _with(base: Plan, method: str, reason: str, found: Factors | None = None) -> Plan:
     terms = found.terms if found else 0
-    out = np.dtype(base.output_dtype)
-    size = _bytes(np.dtype(base.dtype), out, np.dtype(base.sums), base.native and method != "spectral")
-    if method == "spectral" and out.kind != "f":
-        size = 8
+    size = _bytes(method, np.dtype(base.dtype), np.dtype(base.output_dtype), np.dtype(base.sums), base.native)
     time = _milliseconds(method, base.output_shape, base.kernel_shape, size, terms, base.native)
     reason = f"{reason}, about {time:.2g} ms of one thread"
     return replace(base, method=method, reason=reason, milliseconds=time, factors=found)
@@ -160,8 +157,13 @@ def _milliseconds(
     return cost.nanoseconds(method, output, kernel, size, terms, native) / 1e6
 
 
-def _bytes(image: np.dtype, out: np.dtype, sums: np.dtype, native: bool) -> int:
-    """Return how many bytes of a sum take time: our own code rounds from float32 what float32 leaves in no doubt."""
+def _bytes(method: str, image: np.dtype, out: np.dtype, sums: np.dtype, native: bool) -> int:
+    """Return how many bytes of a sum take time.
+
+    Integers are transformed in float64; our own code sums them in float32 where that leaves no doubt.
+    """
+    if method == "spectral":
+        return sums.itemsize if out.kind == "f" else 8
     integers = all(dtype.kind in "iu" and dtype.itemsize < 4 for dtype in (image, out))
     return 4 if native and integers else sums.itemsize
 
@@ -181,7 +183,7 @@ def plan_by_shape(
     output, size = (image_shape[0], rows, columns), (kernel_shape[0], kernel_shape[1])
     time = math.nan
     if method == "direct":
-        time = _milliseconds(method, output, size, _bytes(dtype, output_dtype, sums, native), 0, native)
+        time = _milliseconds(method, output, size, _bytes(method, dtype, output_dtype, sums, native), 0, native)
         reason = f"sliding products, about {time:.2g} ms of one thread"
     macs = math.prod((*output, *size))
     return Plan(method, image_shape, size, output, dtype.name, output_dtype.name, sums.name, macs, time, reason, native)
@@ -201,8 +203,8 @@ def _execute(plan: Plan, finish: Finish, image: np.ndarray, kernel: np.ndarray, 
         return
     if _is_native(plan, finish, image, out):
         _native(plan, finish, image, kernel, out)
-    elif plan.method == "spectral" and out.dtype.kind != "f" and image.ndim == 3:
-        spectral.correlate(image, kernel, out, finish=finish)
+    elif plan.method == "spectral" and image.ndim == 3 == out.ndim:
+        _transformed(finish, image, kernel, out)
     elif image.ndim == 4:
         for c in range(image.shape[3]):
             result = np.empty(out.shape[:3], out.dtype)
@@ -214,6 +216,14 @@ def _execute(plan: Plan, finish: Finish, image: np.ndarray, kernel: np.ndarray, 
             _execute(plan, replace(finish, bias=bias), image, weights, out[:, o])
     else:
         finished(_method(plan), finish, image, kernel, out)
+
+
+def _transformed(finish: Finish, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, **around: Any) -> None:
+    """Write what becomes of sums by transforms, which round integers themselves."""
+    if out.dtype.kind == "f":
+        finished(partial(spectral.correlate, **around), finish, image, kernel, out)
+    else:
+        spectral.correlate(image, kernel, out, **around, finish=finish)
 
 
 def _is_native(plan: Plan, finish: Finish, image: np.ndarray, out: np.ndarray) -> bool:
@@ -273,15 +283,11 @@ def run(
     Return what does the same at once for arrays laid out alike, where there is such a thing.
     """
     finish = finish or Finish(np.dtype(plan.sums))
-    if plan.method == "spectral" and image.ndim == 3 == out.ndim:
+    rounds = out.dtype.kind != "f"
+    if plan.method == "spectral" and image.ndim == 3 == out.ndim and (rounds or out.dtype == finish.sums):
         before = windows[0].before, windows[1].before
-        whole = partial(spectral.correlate, before=before, boundary=boundary, cval=cval)
-        if out.dtype == finish.sums:
-            finished(whole, finish, image, kernel, out)
-            return None
-        if out.dtype.kind != "f":
-            whole(image, kernel, out, finish=finish)
-            return None
+        _transformed(finish, image, kernel, out, before=before, boundary=boundary, cval=cval)
+        return None
     done = runs_whole(plan, finish, image, kernel, out, windows, boundary, cval)
     if not done:
         border.correlate(method_of(plan, finish), image, kernel, out, windows, boundary, cval)

@@ -15,8 +15,6 @@ from kernelfield.engine.rounding import Finish, rounded
 _UNITS = 24
 # Errors up to which few sums are in doubt, and how many may be: more are taken by `direct`.
 _SMALL, _FEW = 1e-3, 64
-# Of a tile that are rounded at a time.
-_ROWS = 128
 
 
 def error(tile: NDArray[Any], kernel: NDArray[Any], size: int) -> float:
@@ -33,8 +31,7 @@ class Room:
     """Memory for a tile, which a thread would else get anew from the system each time."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
-        self._tile = np.empty(shape)
-        self._whole, self._doubts = np.empty((_ROWS, shape[1])), np.empty((_ROWS, shape[1]), bool)
+        self._tile, self._whole, self._doubts = np.empty(shape), np.empty(shape), np.empty(shape, bool)
 
     def tile(self, part: NDArray[Any]) -> NDArray[Any]:
         """Return a part of an image in float64."""
@@ -43,7 +40,7 @@ class Room:
         return tile
 
     def results(self, shape: tuple[int, int]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return room for whole numbers, and for what is in doubt, of some rows."""
+        """Return room for whole numbers, and for what is in doubt."""
         place = np.s_[: shape[0], : shape[1]]
         return self._whole[place], self._doubts[place]
 
@@ -68,31 +65,11 @@ def settle(
     tile : ndarray, shape (OH + kh - 1, OW + kw - 1)
         What they are sums of, in float64.
     """
-    limits = np.iinfo(out.dtype)
-    largest = max(-float(limits.min), float(limits.max))
-    uncertain = uncertain * abs(finish.scale) + np.finfo(np.float64).eps * largest
-    left = 0 if uncertain > _SMALL else _FEW
-    # By blocks that stay in the cache.
-    for start in range(0, len(out), _ROWS):
-        rows = slice(start, start + _ROWS)
-        if left:
-            taken = slice(start, start + len(out[rows]) + len(kernel) - 1)
-            left = max(0, left - _rows(sums[rows], uncertain, tile[taken], kernel, finish, out[rows], room))
-    if not left:
-        _by_products(tile, kernel, finish, out)
-
-
-def _rows(
-    sums: NDArray[Any],
-    uncertain: float,
-    tile: NDArray[Any],
-    kernel: NDArray[Any],
-    finish: Finish,
-    out: NDArray[Any],
-    room: Room,
-) -> int:
-    """Do what `settle` does for some rows, unless more than a few are in doubt; return how many are."""
     bias, scale, limits = _bias(finish), finish.scale, np.iinfo(out.dtype)
+    uncertain = uncertain * abs(scale) + np.finfo(np.float64).eps * max(-float(limits.min), float(limits.max))
+    if uncertain > _SMALL:
+        _by_products(tile, kernel, finish, out)
+        return
     if bias:
         sums += bias
     if scale != 1:
@@ -104,16 +81,16 @@ def _rows(
     if finish.down:
         sums -= 0.5
     np.greater_equal(np.abs(sums, out=sums), 0.5 - uncertain, out=doubts)
-    places = np.empty((0, 2), int)
     if doubts.any():
         places = np.argwhere(doubts & (whole > limits.min - 2) & (whole < limits.max + 2))
-    if len(places) < _FEW:
+        if len(places) > _FEW:
+            _by_products(tile, kernel, finish, out)
+            return
         kh, kw = kernel.shape
         for y, x in places:
             exact = ((kernel * tile[y : y + kh, x : x + kw]).sum() + bias) * scale
             whole[y, x] = np.floor(exact) if finish.down else np.rint(exact)
-        out[...] = np.clip(whole, limits.min, limits.max, out=whole)
-    return len(places)
+    out[...] = np.clip(whole, limits.min, limits.max, out=whole)
 
 
 def _by_products(tile: NDArray[Any], kernel: NDArray[Any], finish: Finish, out: NDArray[Any]) -> None:

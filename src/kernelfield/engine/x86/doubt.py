@@ -152,7 +152,8 @@ def certain_kernels(
     errors = [0.0]
     for kernel, bias in zip(kernels, biases):
         orders = {0, fold}
-        known = max((with_bias(of_kernel(kernel, _limits(image), order), bias) for order in orders), key=_error)
+        sums = (with_bias(of_kernel(kernel, _limits(image), order), bias) for order in orders)
+        known = max(sums, key=lambda one: one.error)
         if not share(known, kernel) * _KERNELS_GROUP <= _MOST_KERNELS:
             return None
         errors.append(known.error)
@@ -168,10 +169,6 @@ def certain_factors(factors: Factors, bias: float, image: NDArray[Any], out: NDA
     if not share(known, factors.columns.T @ factors.rows) * _FACTORS_GROUP <= _MOST_FACTORS:
         return None
     return _below_half(known.error)
-
-
-def _error(known: Sum) -> float:
-    return known.error
 
 
 def _limits(image: NDArray[Any]) -> tuple[int, int]:

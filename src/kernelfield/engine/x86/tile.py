@@ -164,7 +164,8 @@ class Tile:
             if full and r == rows - 1:
                 if parts:
                     self._parts(fed, columns, parts, totals)
-                self._rows(fed, columns, full - parts * rows_of_part(columns))
+                if rest := full - parts * rows_of_part(columns):
+                    self._rows(fed, columns, rest)
                 r += full
             else:
                 self._row(fed, columns)
@@ -174,8 +175,6 @@ class Tile:
 
     def _rows(self, fed: Iterable[int], columns: int, count: int) -> None:
         """Write a loop over rows of the image that feed the same output rows."""
-        if not count:
-            return
         self.asm.number(TIMES, count)
         loop = self.asm.here()
         self._row(fed, columns)
@@ -193,20 +192,19 @@ class Tile:
         """Write the sums of some rows after others, each from 0, and their totals."""
         asm, left = self.asm, Memory(RSP, 32 * len(totals))
         asm.number(ROW, parts)
-        asm.store(left, ROW)
         loop = asm.here()
+        asm.store(left, ROW)
         self._rows(fed, columns, rows_of_part(columns))
-        for register, total in zip((r for line in self.sums for r in line), totals):
+        for register, total in enumerate(totals):
             self.numbers.add(register, register, total)
             asm.vector("vmovups_to", register, 0, total)
         self.no_sums()
         asm.load(ROW, left)
         asm.compute_number("sub", ROW, 1)
-        asm.store(left, ROW)
         asm.jump(loop, "not equal")
 
     def _end_parts(self, totals: list[Memory]) -> None:
-        for register, total in zip((r for line in self.sums for r in line), totals):
+        for register, total in enumerate(totals):
             self.numbers.add(register, register, total)
         self.asm.compute_number("add", RSP, 32 * len(totals) + 8)
 
