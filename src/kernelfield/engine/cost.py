@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from kernelfield.engine import spectral, tuning
 
 # ns of a call.
@@ -22,7 +26,7 @@ def nanoseconds(
     kernel : tuple of int
         Its rows and columns.
     itemsize : int
-        Bytes of a result: float64 takes twice as long as float32.
+        Bytes of a sum, as `size_of_sums` says: float64 takes twice as long as float32.
     terms : int
         Outer products, for ``"separable"``.
     native : bool
@@ -46,3 +50,14 @@ def most_terms(outputs: tuple[int, int, int], kernel: tuple[int, int], native: b
     while most < min(kernel) and nanoseconds("separable", outputs, kernel, 4, most + 1, native) < direct:
         most += 1
     return most
+
+
+def size_of_sums(method: str, image: np.dtype[Any], out: np.dtype[Any], sums: np.dtype[Any], native: bool) -> int:
+    """Return how many bytes of a sum take time.
+
+    Integers are transformed in float64; our own code sums them in float32 where that leaves no doubt.
+    """
+    if method == "spectral":
+        return sums.itemsize if out.kind == "f" else 8
+    integers = all(dtype.kind in "iu" and dtype.itemsize < 4 for dtype in (image, out))
+    return 4 if native and integers else sums.itemsize

@@ -68,3 +68,17 @@ def _build(dtype: np.dtype[Any], channels: int, splits: bool) -> _halide.Definit
     out.reorder(c, x, block, y, strip, n).bound(c, 0, channels).unroll(c).vectorize(x)
     out.fuse(strip, n, task).parallel(task)
     return _halide.Definition(out, [source, rows], width)
+
+
+def lines(*arrays: NDArray[Any]) -> tuple[int, NDArray[Any], NDArray[Any]]:
+    """Return the number of interleaved channels, and image and result with rows of all of them."""
+    image, out = arrays
+    if image.ndim < 4:
+        return 1, image, out
+    lines = (
+        np.lib.stride_tricks.as_strided(
+            a, (*a.shape[:2], a.shape[2] * a.shape[3]), (*a.strides[:2], a.itemsize), subok=False
+        )
+        for a in arrays
+    )
+    return image.shape[3], *lines

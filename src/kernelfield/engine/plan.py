@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kernelfield.engine import border, cost, direct, lags, portable, separable, spectral
+from kernelfield.engine import border, cost, direct, interleaved, lags, portable, separable, spectral
 from kernelfield.engine.choice import Engine, engine
 from kernelfield.engine.low_rank import ROUNDING, SINGLE, Factors, factors
 from kernelfield.engine.rounding import Finish, finished
@@ -25,13 +25,10 @@ if sys.platform == "linux":
 
 #: Does what was done, with another image and other results of the same dtypes, laid out alike.
 Again = Callable[[np.ndarray, np.ndarray], object]
-
 #: What can be asked for.
 METHODS = ("direct", "separable", "spectral")
-
 # A kernel that takes one thread less than this with `direct`, in ms, is not looked at: that would take as long.
 _WORTH_A_LOOK = 0.08
-
 # Weights from which a kernel may be worth transforms.
 _LARGE = 200
 
@@ -97,8 +94,7 @@ def plan(
     method : str, optional
         One of `METHODS`; by default the one that a model of the time finds fastest.
     """
-    size = kernel.shape[0], kernel.shape[1]
-    base = plan_by_shape(image_shape, size, dtype, output_dtype, output_dtype, windows, engine())
+    base = plan_by_shape(image_shape, kernel.shape, dtype, output_dtype, output_dtype, windows, engine())
     return improved(base, kernel, method)
 
 
@@ -145,27 +141,12 @@ def _tolerance(base: Plan) -> float:
 
 def _with(base: Plan, method: str, reason: str, found: Factors | None = None) -> Plan:
     terms = found.terms if found else 0
-    size = _bytes(method, np.dtype(base.dtype), np.dtype(base.output_dtype), np.dtype(base.sums), base.native)
-    time = _milliseconds(method, base.output_shape, base.kernel_shape, size, terms, base.native)
+    size = cost.size_of_sums(
+        method, np.dtype(base.dtype), np.dtype(base.output_dtype), np.dtype(base.sums), base.native
+    )
+    time = cost.nanoseconds(method, base.output_shape, base.kernel_shape, size, terms, base.native) / 1e6
     reason = f"{reason}, about {time:.2g} ms of one thread"
     return replace(base, method=method, reason=reason, milliseconds=time, factors=found)
-
-
-def _milliseconds(
-    method: str, output: tuple[int, int, int], kernel: tuple[int, int], size: int, terms: int, native: bool
-) -> float:
-    return cost.nanoseconds(method, output, kernel, size, terms, native) / 1e6
-
-
-def _bytes(method: str, image: np.dtype, out: np.dtype, sums: np.dtype, native: bool) -> int:
-    """Return how many bytes of a sum take time.
-
-    Integers are transformed in float64; our own code sums them in float32 where that leaves no doubt.
-    """
-    if method == "spectral":
-        return sums.itemsize if out.kind == "f" else 8
-    integers = all(dtype.kind in "iu" and dtype.itemsize < 4 for dtype in (image, out))
-    return 4 if native and integers else sums.itemsize
 
 
 def plan_by_shape(
@@ -183,7 +164,8 @@ def plan_by_shape(
     output, size = (image_shape[0], rows, columns), (kernel_shape[0], kernel_shape[1])
     time = math.nan
     if method == "direct":
-        time = _milliseconds(method, output, size, _bytes(method, dtype, output_dtype, sums, native), 0, native)
+        bytes_of_sum = cost.size_of_sums(method, dtype, output_dtype, sums, native)
+        time = cost.nanoseconds(method, output, size, bytes_of_sum, 0, native) / 1e6
         reason = f"sliding products, about {time:.2g} ms of one thread"
     macs = math.prod((*output, *size))
     return Plan(method, image_shape, size, output, dtype.name, output_dtype.name, sums.name, macs, time, reason, native)
@@ -239,26 +221,12 @@ def _native(
     around: Border | None = None,
 ) -> Again | bool:
     """Do what `runs_whole` does, on an extended image where it is said what is around it."""
-    step, image, out = _lines(image, out)
+    step, image, out = interleaved.lines(image, out)
     rest = finish.sums, finish.bias, finish.scale, step, around, finish.down
     if plan.factors is not None:
         return calls.passes(image, plan.factors, out, *rest)
     kernels, results = (kernel[None], out[:, None]) if kernel.ndim == 2 else (kernel, out)
     return calls.sliding(image, kernels, results, *rest)
-
-
-def _lines(*arrays: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    """Return the number of interleaved channels, and image and result with rows of all of them."""
-    image, out = arrays
-    if image.ndim < 4:
-        return 1, image, out
-    lines = (
-        np.lib.stride_tricks.as_strided(
-            a, (*a.shape[:2], a.shape[2] * a.shape[3]), (*a.strides[:2], a.itemsize), subok=False
-        )
-        for a in arrays
-    )
-    return image.shape[3], *lines
 
 
 def _method(plan: Plan) -> Any:
