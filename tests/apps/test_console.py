@@ -27,7 +27,7 @@ def process(*arguments, engine="portable", stdout=subprocess.PIPE, **environment
 
 def finish(running):
     """Return the status, stdout and stderr of a process."""
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=300)
     return running.returncode, out, err
 
 

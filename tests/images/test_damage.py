@@ -72,8 +72,9 @@ CLAIMS = {"a.png": png_claim, "a.jpg": jpeg_claim, "a.tif": tiff_claim, "a.npy":
 
 
 def refuse(path, words, **limits):
-    """Expect a refusal within a second and without memory for the pixels."""
-    started = time.perf_counter()
+    """Expect a refusal within two seconds of the processor and without memory for the pixels."""
+    # Not of the clock: other programs may hold the processor for longer.
+    started = time.process_time()
     tracemalloc.start()
     try:
         with pytest.raises(FileError, match=words) as caught:
@@ -82,7 +83,7 @@ def refuse(path, words, **limits):
     finally:
         tracemalloc.stop()
     assert "\n" not in str(caught.value)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert peak < 20e6
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,8 +20,15 @@ if TYPE_CHECKING:
 Channels = Literal["random", "each", "sum"]
 
 _CHANNELS = ("random", "each", "sum")
-# By dtype: the largest gradient under which to go back again with a larger seed, and that seed.
-_LIMITS = {"float64": (1e-200, 1e250), "float32": (1e-25, 1e30)}
+# By dtype: the largest gradient under which to go back again with a larger seed, and that seed. It is a power of two:
+# what cancels exactly at one scale does so at the other.
+_LIMITS = {"float64": (1e-200, 2.0**830), "float32": (1e-25, 2.0**100)}
+_UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+# So many ways back with random signs show how large the gradients of the channels are. Signs make a sum of channels
+# vanish in at most every other way, if any channel has a gradient (Littlewood and Offord).
+_REFERENCES = 8
+# How many unit roundoffs the gradient of a channel may have lost before it is added to the others.
+_LOST = 12
 
 
 def effective(
@@ -75,12 +81,18 @@ def effective(
         If an argument does not fit, if an image is constant (zeros send everything to the corners of ReLUs and ties of
         poolings, and show nothing of the network), or if the model has no gradients.
     DataError
-        If the unit gives no gradient in any image (dead behind a ReLU), or one that is not finite.
+        If the unit gives no gradient in any image (dead behind a ReLU, or channels that cancel), or one that is not
+        finite.
 
     Notes
     -----
     Gradients of deep networks vanish below the smallest float, and their squares sooner: a way back that brings nothing
     is gone again with a larger seed, and energies are scaled before they are squared.
+
+    Channels that cancel leave rounding, and how much depends on the processor. A sum of n channels has no gradient if
+    what comes back is at most ``(n + 12) * u`` times the largest gradient of the channels, where u is the unit roundoff
+    (2**-53 in float64): n for adding them, 12 for what each has lost before. A gradient that cancels inside the
+    network is not told from a small one.
 
     Of n convolutions in a row with k × k equal weights the gradient spreads as a uniform distribution added n times:
     its standard deviation is ``sqrt(n (k**2 - 1) / 12)``, and so is that of the expected energy of random weights; it
@@ -117,8 +129,8 @@ def effective(
         count += 1
         way = way_back(image + dither * spread * rng.standard_normal(image.shape))
         dtype = way.dtype
-        seeds = partial(_seeds, way, node.shape, place, channels, probes, int(rng.integers(1 << 32)))
-        energy = _energy(way, seeds, _spatial(image.shape, grid, way.channels_last, "images"))
+        spatial = _spatial(image.shape, grid, way.channels_last, "images")
+        energy = _energy(way, _place(way, node.shape, place), spatial, channels, probes, int(rng.integers(1 << 32)))
         total += energy
         dead += not energy.any()
     if not count:
@@ -181,51 +193,76 @@ def _spatial(shape: tuple[int, ...], grid: tuple[int, ...], channels_last: bool,
     )
 
 
-def _seeds(
-    way: Pullback, grid: tuple[int, ...], unit: tuple[int, ...], channels: str, probes: int, random: int
-) -> Iterator[np.ndarray]:
-    """Yield the gradients to go back with, whose energies sum to that of the unit's channels, up to a factor."""
+def _place(way: Pullback, grid: tuple[int, ...], unit: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return the index of a unit's channels in the output."""
     place: list[Any] = [slice(None)] * len(way.shape)
     for axis, index in zip(_spatial(way.shape, grid, way.channels_last, "layer"), unit):
         place[axis] = index
-    seed = np.zeros(way.shape)
-    at_unit = seed[tuple(place)]
-    count = at_unit.size
+    return tuple(place)
+
+
+def _weights(count: int, channels: str, probes: int, random: int) -> np.ndarray:
+    """Return the weights of the channels, a row for each way back.
+
+    The energies of the ways sum to that of the channels, up to a factor.
+    """
     if channels == "sum":
-        weights: Iterable[np.ndarray] = [np.ones(count)]
-    elif channels == "each" or count <= probes:
-        weights = np.eye(count)
-    else:
-        weights = np.random.default_rng(random).choice((-1.0, 1.0), (probes, count))
-    for row in weights:
-        seed[tuple(place)] = row.reshape(at_unit.shape)
-        yield seed
+        return np.ones((1, count))
+    if channels == "each" or count <= probes:
+        return np.eye(count)
+    return np.random.default_rng(random).choice((-1.0, 1.0), (probes, count))
 
 
-def _energy(way: Pullback, seeds: Callable[[], Iterator[np.ndarray]], spatial: tuple[int, ...]) -> np.ndarray:
-    """Return the energy for one image, scaled to sum 1; zeros where nothing comes back at any scale."""
+def _energy(
+    way: Pullback, place: tuple[Any, ...], spatial: tuple[int, ...], channels: str, probes: int, random: int
+) -> np.ndarray:
+    """Return the energy for one image, scaled to sum 1; zeros where nothing but rounding comes back at any scale."""
+    count = np.empty(way.shape)[place].size
+    weights = _weights(count, channels, probes, random)
+    energy, peak, scale = _scaled(way, place, weights, spatial)
+    if not peak:
+        return energy
+    if len(weights) < min(count, _REFERENCES):
+        # The ways are sums of channels, and so few that all may have cancelled.
+        terms = _weights(count, "random", _REFERENCES, random)
+        _, largest, other = _scaled(way, place, terms, spatial)
+        if peak <= (count + _LOST) * _UNIT_ROUNDOFF.get(way.dtype, 0.0) * largest * (scale / other):
+            return np.zeros_like(energy)
+    energy /= energy.sum()
+    return energy
+
+
+def _scaled(
+    way: Pullback, place: tuple[Any, ...], weights: np.ndarray, spatial: tuple[int, ...]
+) -> tuple[np.ndarray, float, float]:
+    """Return what `_summed` does, and the scale of the seeds at which it neither vanishes nor overflows."""
     tiny, large = _LIMITS.get(way.dtype, (0.0, 1.0))
-    energy, peak = _summed(way, seeds(), spatial, 1.0)
+    scale = 1.0
+    energy, peak = _summed(way, place, weights, spatial)
     if peak < tiny:
-        larger, reached = _summed(way, seeds(), spatial, large)
-        energy, peak = (larger, reached) if reached < np.inf else (energy, peak)
+        larger, reached = _summed(way, place, weights * large, spatial)
+        if reached < np.inf:
+            energy, peak, scale = larger, reached, large
     elif peak == np.inf:
-        energy, peak = _summed(way, seeds(), spatial, 1 / large)
+        scale = 1 / large
+        energy, peak = _summed(way, place, weights * scale, spatial)
     if peak == np.inf:
         raise DataError(
             "images: expected ones with a finite gradient; received one whose gradient is NaN or infinite; check the "
             "weights, or take another image"
         )
-    return energy / energy.sum() if peak else energy
+    return energy, peak, scale
 
 
 def _summed(
-    way: Pullback, seeds: Iterable[np.ndarray], spatial: tuple[int, ...], scale: float
+    way: Pullback, place: tuple[Any, ...], weights: np.ndarray, spatial: tuple[int, ...]
 ) -> tuple[np.ndarray, float]:
     """Return the energies of some ways back, over the square of the largest gradient, and that; infinite if NaN."""
     total, peak = np.zeros(()), 0.0
-    for seed in seeds:
-        gradient = way.back(seed * scale)
+    for row in weights:
+        seed = np.zeros(way.shape)
+        seed[place] = row.reshape(seed[place].shape)
+        gradient = way.back(seed)
         largest = float(np.abs(gradient).max())
         if not np.isfinite(largest):
             return total, np.inf

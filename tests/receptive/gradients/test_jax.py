@@ -4,12 +4,13 @@ import functools
 
 import flax.linen as linen
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 import kernelfield as kf
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, DataError
 
 RNG = np.random.default_rng(2)
 
@@ -76,6 +77,33 @@ def test_functions():
         found = kf.receptive_field(function, (1, 7, 7, 3)).effective(image, channels="each")
         assert found.dtype == dtype
         np.testing.assert_allclose(found.energy[2:5, 2:5], expected / expected.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_channels_that_cancel(held):
+    weights = np.random.default_rng(4).normal(size=(3, 3, 1, 2)).astype(np.float32)
+    weights[..., 1] = -weights[..., 0]
+    # In the middle, where the weight is small, channels leave a part of the largest.
+    weights[1, 1] *= np.float32(1e-3)
+    nearly = weights.copy()
+    nearly[1, 1, 0, 1] += np.float32(1e-6) * np.abs(weights).max()
+    layout = ("NHWC", "HWIO", "NHWC")
+
+    def convolve(x, weights):
+        return jax.lax.conv_general_dilated(x, weights, (1, 1), "SAME", dimension_numbers=layout)
+
+    image = RNG.normal(size=(7, 7, 1))
+    fields = []
+    for kernel in (jnp.asarray(weights), jnp.asarray(nearly)):
+        # Weights that a function holds stay float32.
+        partial = functools.partial(convolve, weights=kernel)
+        fields.append(kf.receptive_field((lambda x, f=partial: f(x)) if held else partial, (1, 7, 7, 1)))
+    assert fields[0].effective(image).energy.sum() == pytest.approx(1)
+    with pytest.raises(DataError, match="no gradient"):
+        fields[0].effective(image, channels="sum")
+    found = fields[1].effective(image, channels="sum")
+    assert found.dtype == ("float32" if held else "float64")
+    assert found.energy[3, 3] > 0.9
 
 
 def test_linen_needs_its_variables():
