@@ -1,40 +1,84 @@
-# make demo   learn a filter from examples/ (core dependencies only)
-# make test   the whole suite: PyTorch, TensorFlow and JAX in one environment, MXNet in another
-# make check  lint, format, types, import ranks
-# make bench  the figures of the README, side by side with peers
+# make demo      learn a filter from examples/ (core dependencies only)
+# make test      the whole suite: PyTorch, TensorFlow and JAX in one environment, MXNet in another
+# make check     lint, format, types, import ranks
+# make build     the compiled engine again, where its sources have changed; every other target does it by itself
+# make sanitize  the engine's tests in C++ under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
+# make cross     the engine on other machines: run on emulated Arm, compiled for macOS, Windows and WebAssembly
+# make wheel     a wheel in dist/, and what it needs of a Linux system
+# make bench     the figures of the README, side by side with peers
 
 PYTHON ?= python3
 VENV := .venv
 TOOLS := .venv-test
 MXNET := .venv-mxnet
 PIP := -m pip install --quiet --disable-pip-version-check
+TAG = $(shell $(PYTHON) -c "import sys; print(sys.implementation.cache_tag)")
+ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
+# Environments hold a path to src/; the engine is laid there by build/engine, once for all of them.
+EDITABLE := --no-build-isolation --config-settings=engine=built --editable
 
-.PHONY: demo test test-mxnet test-avx2 check bench clean
+.PHONY: demo build test test-engine test-mxnet check sanitize cross wheel bench clean
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed build/engine
 	@echo "examples/README.md says where the pair comes from."
 	$(VENV)/bin/kernelfield learn examples/before.png examples/after.png
 
-test: $(TOOLS)/installed test-mxnet test-avx2
+build: build/engine
+
+test: $(TOOLS)/installed test-engine test-mxnet
 	$(TOOLS)/bin/python -m pytest
 
-# Halide's code for processors without AVX-512, whatever this one has.
-test-avx2: $(TOOLS)/installed
-	HL_JIT_TARGET=x86-64-linux-avx-avx2-f16c-fma-sse41 $(TOOLS)/bin/python -m pytest --quiet \
-		tests/engine/test_direct.py tests/engine/test_methods.py tests/engine/test_channels.py \
-		tests/engine/test_gradients.py tests/engine/test_lags.py tests/engine/test_interleaved.py
+# The engine alone, for every instruction set of this processor.
+test-engine: build/engine $(wildcard cpp/tests/*)
+	$(VENV)/bin/cmake --build build/$(TAG) --target kernelfield_tests
+	build/$(TAG)/kernelfield_tests
 
 # MXNet 1.9.1 needs NumPy 1.23: the core is tested with it too.
-test-mxnet: $(MXNET)/installed
+test-mxnet: $(MXNET)/installed build/engine
 	KERNELFIELD_FRAMEWORKS=mxnet $(MXNET)/bin/python -m pytest tests/test_correlation.py tests/test_geometry.py tests/test_recent.py \
 		tests/engine tests/learning/test_statistics.py tests/learning/test_descent.py tests/conformance \
 		tests/arrays/test_mxnet.py tests/layers/test_mxnet.py tests/receptive/test_mxnet.py tests/receptive/gradients/test_mxnet.py --ignore tests/conformance/test_onnx.py
 
-check: $(TOOLS)/installed
+check: $(TOOLS)/installed build/engine
 	$(TOOLS)/bin/ruff check .
 	$(TOOLS)/bin/ruff format --check .
 	$(TOOLS)/bin/mypy
 	$(TOOLS)/bin/python -m pytest --quiet tests/test_imports.py
+
+CONFIGURE = $(VENV)/bin/cmake -S . -G Ninja --log-level=WARNING -DKERNELFIELD_MODULE=OFF
+sanitize cross: export PATH := $(abspath $(VENV)/bin):$(PATH)
+
+# ThreadSanitizer goes with none of the others, and needs none of the kernels.
+sanitize: $(VENV)/installed
+	$(CONFIGURE) -B build/address -DKERNELFIELD_TESTS=ON -DKERNELFIELD_SANITIZE=address,undefined \
+		-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1
+	cmake --build build/address
+	build/address/kernelfield_tests --without=forked
+	$(CONFIGURE) -B build/thread -DKERNELFIELD_TESTS=ON -DKERNELFIELD_SANITIZE=thread \
+		-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1
+	cmake --build build/thread --target kernelfield_thread_tests
+	build/thread/kernelfield_thread_tests --without=forked
+
+# Fused sums have the same bits everywhere: Arm's digests are those of this machine. The emulator cannot fork with
+# threads. The others are not run, so they need no speed.
+ZIG = -DCMAKE_TOOLCHAIN_FILE=cmake/zig.cmake -DZIG_TARGET
+cross: $(VENV)/zig test-engine
+	@command -v qemu-aarch64 || { echo "make cross runs Arm programs by qemu-aarch64: apt-get install qemu-user"; exit 1; }
+	$(CONFIGURE) -B build/arm -DKERNELFIELD_TESTS=ON $(ZIG)=aarch64-linux-musl -DCMAKE_SYSTEM_NAME=Linux \
+		-DCMAKE_EXE_LINKER_FLAGS=-static
+	cmake --build build/arm
+	qemu-aarch64 build/arm/kernelfield_tests --without=forked
+	qemu-aarch64 build/arm/kernelfield_tests --digest | grep ^fused >build/arm/digests
+	build/$(TAG)/kernelfield_tests --digest | grep ^fused | diff - build/arm/digests
+	for target in aarch64-macos x86_64-windows-gnu wasm32-wasi; do \
+		$(CONFIGURE) -B build/$$target $(ZIG)=$$target -DCMAKE_SYSTEM_NAME=Generic -DCMAKE_BUILD_TYPE=None && \
+		cmake --build build/$$target --target kernelfield_engine || exit 1; \
+	done
+
+wheel: $(VENV)/zig
+	rm -rf dist
+	$(VENV)/bin/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+	$(VENV)/bin/auditwheel show dist/*.whl
 
 bench: $(TOOLS)/installed
 	$(TOOLS)/bin/kernelfield bench --save benchmarks/results/bench.json
@@ -48,24 +92,36 @@ bench: $(TOOLS)/installed
 	$(TOOLS)/bin/python -m benchmarks.layers
 	$(TOOLS)/bin/python -m benchmarks.receptive
 
+build/engine: $(VENV)/installed $(ENGINE)
+	$(VENV)/bin/python cmake/build_backend.py build cmake.define.KERNELFIELD_TESTS=ON
+	touch $@
+
+# What compiles the engine is here too: where the machine has no compiler, ziglang.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python $(PIP) --constraint constraints.txt --editable .
+	$(VENV)/bin/python $(PIP) --constraint constraints.txt scikit-build-core nanobind numpy cmake ninja \
+		$$($(PYTHON) cmake/build_backend.py)
+	$(VENV)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) .
+	touch $@
+
+$(VENV)/zig: $(VENV)/installed
+	$(VENV)/bin/python $(PIP) --constraint constraints.txt ziglang auditwheel
 	touch $@
 
 $(TOOLS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt --editable ".[plot,test,torch,tensorflow,jax]"
+	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt scikit-build-core
+	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) ".[plot,test,torch,tensorflow,jax]"
 	touch $@
 
-# Halide's metadata asks for a newer NumPy than it needs, so it and kernelfield come without their dependencies.
+# kernelfield comes without its dependencies: MXNet's NumPy is older than other packages' newest.
 $(MXNET)/installed: pyproject.toml constraints-mxnet.txt
 	$(PYTHON) -m venv $(MXNET)
 	$(MXNET)/bin/python $(PIP) --constraint constraints-mxnet.txt mxnet numpy scipy pillow tifffile cyclopts rich \
-		hatchling setuptools pytest hypothesis opencv-python-headless scikit-image scikit-learn
-	$(MXNET)/bin/python $(PIP) --no-deps --constraint constraints-mxnet.txt halide
-	$(MXNET)/bin/python $(PIP) --no-deps --editable .
+		scikit-build-core pytest hypothesis opencv-python-headless scikit-image scikit-learn
+	$(MXNET)/bin/python $(PIP) --no-deps $(EDITABLE) .
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TOOLS) $(MXNET) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) $(MXNET) build dist src/kernelfield/_core.*so src/kernelfield/_core.*pyd \
+		.pytest_cache .mypy_cache .ruff_cache .hypothesis

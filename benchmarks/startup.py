@@ -5,7 +5,6 @@ python -m benchmarks.startup
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,13 +22,10 @@ def main() -> None:
         "kernelfield learn": [command, "learn", "examples/before.png", "examples/after.png"],
     }
 
-    portable = {**os.environ, "KERNELFIELD_ENGINE": "portable"}
-
-    def run(arguments: list[str], environment: dict[str, str] | None = None) -> None:
-        subprocess.run(arguments, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def run(arguments: list[str]) -> None:
+        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     calls = {name: lambda a=a: run(a) for name, a in processes.items()}
-    calls["kernelfield learn, nothing compiled"] = lambda: run(processes["kernelfield learn"], portable)
     times = interleaved(calls, rounds=7)
     show("whole processes", ["", "s"], [[name, f"{value:.3f}"] for name, value in times.items()])
     write("startup", {"machine": machine(()), "median_seconds": times})

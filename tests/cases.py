@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from functools import cache
 
 import numpy as np
-import pytest
-
-#: Where the dependencies name Halide it must be there; elsewhere the portable engine serves.
-needs_halide = pytest.mark.skipif(
-    (sys.platform, platform.machine()) not in {("linux", "x86_64"), ("win32", "AMD64"), ("darwin", "arm64")},
-    reason="no Halide wheel for this platform",
-)
 
 DTYPES = ("uint8", "uint16", "int16", "int32", "float32", "float64")
 BOUNDARIES = ("constant", "nearest", "reflect", "mirror", "wrap")

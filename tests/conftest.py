@@ -3,6 +3,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from kernelfield import _core
+
 # TensorFlow writes to stderr when it is loaded.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -16,16 +18,14 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning")
 
 
-@pytest.fixture(params=["native", "halide", "portable"])
-def engine(request, monkeypatch):
-    """Run a test on our own machine code where the processor runs it, on Halide's, and on the portable engine."""
-    monkeypatch.setenv("KERNELFIELD_ENGINE", "" if request.param == "native" else request.param)
-    return request.param
+@pytest.fixture(scope="module", params=_core.instruction_sets())
+def engine(request):
+    """Compute with each instruction set that this processor has, for all examples of a test."""
+    from kernelfield.engine.plan import CACHE
 
-
-@pytest.fixture(scope="module", params=["", "halide", "portable"], ids=["native", "halide", "portable"])
-def engine_name(request):
-    """Every engine, for all examples of a test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERNELFIELD_ENGINE", request.param)
-        yield request.param
+    usual = _core.instruction_set()
+    _core.use(request.param)
+    CACHE.clear()
+    yield request.param
+    _core.use(usual)
+    CACHE.clear()

@@ -35,7 +35,7 @@ def definition(whole, kernel, stride, dilation):
 
 @settings(max_examples=300)
 @given(st.data())
-def test_everything_at_once(engine_name, data):
+def test_everything_at_once(engine, data):
     draw = data.draw
     dtype, layout = draw(st.sampled_from(DTYPES)), draw(st.sampled_from(LAYOUTS))
     shape = (*draw(st.sampled_from([(), (2,), (0,), (1, 3)])), draw(st.integers(1, 70)), draw(st.integers(1, 70)))

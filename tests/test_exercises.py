@@ -34,7 +34,7 @@ def test_an_exercise_writes_its_picture(script, tmp_path):
         [sys.executable, "-W", "error", str(script), str(tmp_path)],
         capture_output=True,
         text=True,
-        env=os.environ | {"KERNELFIELD_ENGINE": "portable", "MPLCONFIGDIR": str(tmp_path / "matplotlib")},
+        env=os.environ | {"MPLCONFIGDIR": str(tmp_path / "matplotlib")},
     )
     assert (done.returncode, done.stderr) == (0, "")
     picture = tmp_path / f"{script.stem}.png"

@@ -2,7 +2,7 @@
 
 Apply them (`correlate`, `convolve`, `corr2d`, `plan`), design them (`kernels`), learn them from a before and an after
 (`learn`), write them as matrices (`as_matrix`), follow them through networks (`receptive_field`) and code photographs
-with them (`coding`). Importing this package imports no framework and compiles nothing; parts load when first used.
+with them (`coding`). Importing this package imports no framework; parts load when first used.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from kernelfield import coding, dropin, kernels, matrix, receptive
-    from kernelfield.correlation import convolve, corr2d, correlate
+    from kernelfield.correlation import convolve, corr2d, correlate, plan
     from kernelfield.engine.threads import set_threads, threads
     from kernelfield.kernels import Kernel
     from kernelfield.learning import Fit, learn
     from kernelfield.matrix import as_matrix, as_operator, col2im, condition_number, im2col, null_space
-    from kernelfield.planned import plan
     from kernelfield.receptive import receptive_field
 
 _HOMES = {
@@ -39,7 +38,7 @@ _HOMES = {
     "learn": "kernelfield.learning",
     "matrix": "",
     "null_space": "kernelfield.matrix",
-    "plan": "kernelfield.planned",
+    "plan": "kernelfield.correlation",
     "receptive": "",
     "receptive_field": "kernelfield.receptive",
     "set_threads": "kernelfield.engine.threads",

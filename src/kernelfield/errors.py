@@ -10,7 +10,8 @@
     ├── MissingDependencyError (ImportError)  an optional package is needed
     └── UnsupportedOperation (NotImplementedError)  a network holds an operation that is not known
 
-Every message is one line: the argument, what was expected, what was received, the remedy.
+Every message is one line: the argument, what was expected, what was received, the remedy. What goes on all the same
+but should be known is a `KernelfieldWarning`.
 """
 
 from typing import TYPE_CHECKING
@@ -46,3 +47,7 @@ class MissingDependencyError(KernelfieldError, ImportError):
 
 class UnsupportedOperation(KernelfieldError, NotImplementedError):
     """A network holds an operation of which it is not known what it reads."""
+
+
+class KernelfieldWarning(UserWarning):
+    """Something is passed over that the user meant to count."""

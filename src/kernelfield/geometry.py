@@ -1,10 +1,12 @@
 """Shape arithmetic of sliding windows: pure integers, no pixels.
 
-Everything that asks "how large", "how much padding" or "which index" asks this module.
+Everything that asks "how large", "how much padding" or "which index" asks this module. `Operation` says what a
+cross-correlation is, for everything that computes one: the engine, the frameworks, the matrices.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -120,6 +122,102 @@ def positions_read(position: np.ndarray, n: int, boundary: Boundary) -> np.ndarr
     return np.where(phase < n, phase, 2 * (n - 1) - phase)
 
 
+@dataclass(frozen=True)
+class Operation:
+    """A cross-correlation of images with a kernel (kh, kw), a bank (n, kh, kw) or a layer (C_out, C_in/groups, kh, kw).
+
+    Attributes
+    ----------
+    windows : (Window, Window)
+        Along rows and columns.
+    boundary : str
+        What lies outside, with the meaning of scipy.ndimage.
+    cval : float
+        For ``"constant"``.
+    groups : int
+        Of channels; only for weights of four axes.
+
+    Examples
+    --------
+    >>> same = Operation((Window.of(3, "same"), Window.of(5, "same")), "reflect", 0.0)
+    >>> same.output_shape((2, 8, 9), (3, 5)), same.output_shape((2, 8, 9), (7, 3, 5))
+    ((2, 8, 9), (2, 7, 8, 9))
+    """
+
+    windows: tuple[Window, Window]
+    boundary: Boundary
+    cval: float
+    groups: int = 1
+
+    @property
+    def plain(self) -> bool:
+        """Whether stride and dilation are 1."""
+        return all(w.stride == w.dilation == 1 for w in self.windows)
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """Along rows and columns."""
+        return self.windows[0].stride, self.windows[1].stride
+
+    @property
+    def dilation(self) -> tuple[int, int]:
+        """Along rows and columns."""
+        return self.windows[0].dilation, self.windows[1].dilation
+
+    @property
+    def before(self) -> tuple[int, int]:
+        """Rows and columns in front of the image that the first output reads."""
+        return self.windows[0].before, self.windows[1].before
+
+    @property
+    def pads(self) -> bool:
+        """Whether any output reads outside the image."""
+        return any(w.before or w.after for w in self.windows)
+
+    def indices(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows and columns that the extended image reads; -1 for the constant."""
+        rows, columns = (boundary_index(n, w.before, w.after, self.boundary) for n, w in zip(shape[-2:], self.windows))
+        return rows, columns
+
+    def output_shape(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the result."""
+        rows, columns = (w.output_size(n) for w, n in zip(self.windows, image[-2:]))
+        if len(kernel) == 2:
+            return (*image[:-2], rows, columns)
+        return (*image[: -2 if len(kernel) == 3 else -3], kernel[0], rows, columns)
+
+    def numbers(self) -> tuple[list[int], str, float]:
+        """Return this as what the operators of a framework take: integers, a word and a number."""
+        sizes = [n for w in self.windows for n in (w.size, w.before, w.after, w.stride, w.dilation)]
+        return [*sizes, self.groups], self.boundary, self.cval
+
+    @classmethod
+    def from_numbers(cls, sizes: Sequence[int], boundary: str, cval: float) -> Operation:
+        """Return the operation of which `numbers` gave these."""
+        return cls((Window(*sizes[:5]), Window(*sizes[5:10])), check_boundary(boundary), cval, sizes[10])
+
+
+def frames(shape: tuple[int, ...], windows: tuple[Window, Window]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return the rectangles (rows, columns) of outputs whose window leaves an image of `shape`, as start and stop.
+
+    Examples
+    --------
+    >>> frames((9, 9), (Window(3, 1, 1), Window(1)))
+    [((0, 1), (0, 9)), ((8, 9), (0, 9))]
+    """
+    rows, columns = (w.output_size(n) for w, n in zip(windows, shape))
+    (top, bottom), (left, right) = (w.interior(n) for w, n in zip(windows, shape))
+    if top == bottom or left == right:
+        return [((0, rows), (0, columns))]
+    candidates = [
+        ((0, top), (0, columns)),
+        ((bottom, rows), (0, columns)),
+        ((top, bottom), (0, left)),
+        ((top, bottom), (right, columns)),
+    ]
+    return [frame for frame in candidates if all(start < stop for start, stop in frame)]
+
+
 def check_mode(mode: str) -> Mode:
     """Return `mode` if it is one of ``MODES``."""
     if mode not in MODES:
@@ -144,10 +242,3 @@ def check_origin(origin: int, size: int, axis: str) -> int:
             f"origin: expected {low} to {high} along the {axis} of a kernel of {size}; received {origin}"
         )
     return origin
-
-
-def is_exact(value: object) -> bool:
-    """Return whether a value is an integer, None or a tuple of such: equal ones mean the same; True is no integer."""
-    if type(value) is tuple:
-        return all(map(is_exact, value))
-    return value is None or type(value) is int

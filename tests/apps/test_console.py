@@ -18,10 +18,10 @@ from kernelfield.apps.kernel_table import kernel_lines
 from kernelfield.apps.messages import one_line
 
 
-def process(*arguments, engine="portable", stdout=subprocess.PIPE, **environment):
-    """Run the command line as its own process; the portable engine has nothing to compile."""
+def process(*arguments, stdout=subprocess.PIPE, **environment):
+    """Run the command line as its own process."""
     command = [sys.executable, "-m", "kernelfield", *map(str, arguments)]
-    variables = os.environ | environment | {"KERNELFIELD_ENGINE": engine}
+    variables = os.environ | environment
     return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=variables)
 
 
@@ -170,7 +170,8 @@ def test_doctor(run):
     found = json.loads(result.out)
     assert found["version"] == kernelfield.__version__
     assert found["numpy"] == np.__version__
-    assert found["engine"] in ("direct", "portable")
+    assert found["instruction_set"] == found["instruction_sets"][0]
+    assert {"baseline", "neon"} & set(found["instruction_sets"])
     assert found["threads"] >= 1
     assert set(found["frameworks"]) == {"torch", "tensorflow", "jax", "mxnet", "keras", "onnx", "dask"}
     assert found["check"]["error"] is None
@@ -180,22 +181,28 @@ def test_doctor(run):
 
 
 def test_doctor_says_what_is_wrong(run, refused, monkeypatch):
-    monkeypatch.setenv("KERNELFIELD_ENGINE", "portable")
-    assert json.loads(run("doctor", "--json").out)["engine"] == "portable"
     monkeypatch.setattr(kernelfield, "correlate", lambda image, kernel: image)
     result = run("doctor")
     assert result.status == 1
     assert "failed: a cross-correlation is wrong by" in result.out
     assert result.err.count("\n") == 1
-    monkeypatch.setenv("KERNELFIELD_ENGINE", "abacus")
-    assert "expected portable, halide or nothing" in refused(1, "doctor")
+
+
+def test_the_environment_names_the_instruction_set():
+    found = json.loads(finish(process("doctor", "--json"))[1])
+    for name in found["instruction_sets"]:
+        assert json.loads(finish(process("doctor", "--json", KERNELFIELD_CPU=name))[1])["instruction_set"] == name
+    status, out, err = finish(process("doctor", KERNELFIELD_CPU="abacus"))
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "KERNELFIELD_CPU: expected one of" in err
+    assert "received 'abacus'; unset it" in err
 
 
 def test_nothing_heavy_is_imported_for_help():
     code = "import sys; from kernelfield.apps.cli import main; main(['learn', '--help']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
-    assert not loaded & {"numpy", "scipy", "PIL", "halide", "matplotlib", "tifffile", "markdown_it", "torch"}
+    assert not loaded & {"numpy", "scipy", "PIL", "matplotlib", "tifffile", "markdown_it", "torch"}
 
 
 def test_doctor_imports_no_framework():

@@ -15,11 +15,11 @@ import pytest
 from jax.test_util import check_grads
 
 import kernelfield as kf
-from kernelfield import memory
+from kernelfield import _core
 from kernelfield.arrays.jax import ADAPTER
-from kernelfield.checks import check_operation
+from kernelfield.correlation.arguments import check_operation
+from kernelfield.engine import layers
 from kernelfield.errors import ArgumentError, DtypeError, MissingDependencyError
-from kernelfield.operation import Operation
 
 PAD_MODES = {"reflect": "symmetric", "mirror": "reflect", "nearest": "edge", "wrap": "wrap"}
 DEFAULTS = dict(
@@ -67,10 +67,14 @@ def runs(monkeypatch):
     seen = []
 
     def watch(name, run):
-        monkeypatch.setattr(Operation, name, lambda self, *arrays: (seen.append((name, arrays)), run(self, *arrays))[1])
+        def spy(operation, *arrays, **options):
+            seen.append((name, arrays))
+            return run(operation, *arrays, **options)
 
-    watch("forward", Operation.forward)
-    watch("backward", Operation.backward)
+        monkeypatch.setattr(layers, name, spy)
+
+    watch("forward", layers.forward)
+    watch("backward", layers.backward)
     return seen
 
 
@@ -257,9 +261,9 @@ def test_nothing_is_transferred_implicitly():
 TWO_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np, kernelfield as kf
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from kernelfield.operation import Operation
-count, run = [], Operation.forward
-Operation.forward = lambda self, *arrays: (count.append(1), run(self, *arrays))[1]
+from kernelfield.engine import layers
+count, run = [], layers.forward
+layers.forward = lambda *arrays: (count.append(1), run(*arrays))[1]
 one, two = jax.devices()
 values, kernel = np.arange(4 * 6 * 128 * 8, dtype="float32").reshape(4, 6, 128, 8), np.ones((2, 2), "float32")
 wanted = kf.correlate(values, kernel); count.clear()
@@ -400,7 +404,7 @@ def test_descent_is_deterministic_and_wants_optax(monkeypatch):
 
 
 def test_large_memory_is_aligned_and_small_memory_is_copied():
-    large = memory.empty((100, 300), np.dtype("float64"))
+    large = _core.empty((100, 300), np.float64)
     assert large.ctypes.data % 64 == 0
     assert large.shape == (100, 300)
     assert large.flags.c_contiguous

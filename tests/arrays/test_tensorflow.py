@@ -11,8 +11,8 @@ import tensorflow as tf
 
 import kernelfield as kf
 from kernelfield.arrays.tensorflow import ADAPTER
-from kernelfield.checks import check_operation
-from kernelfield.operation import Operation
+from kernelfield.correlation.arguments import check_operation
+from kernelfield.engine import layers
 
 BOUNDARIES = ("constant", "nearest", "reflect", "mirror", "wrap")
 STEPS = [(1, 1), (2, 1), (2, 3), (2, 2)]
@@ -175,13 +175,13 @@ class TestDifferentiation:
 
     @pytest.mark.parametrize("needs", [(True, False), (False, True), (True, True)])
     def test_only_what_is_watched_is_computed(self, needs, monkeypatch):
-        asked, backward = [], Operation.backward
+        asked, backward = [], layers.backward
 
-        def spy(self, image, kernel, gradient, needs=(True, True)):
+        def spy(operation, image, kernel, gradient, needs=(True, True), *rest):
             asked.append(needs)
-            return backward(self, image, kernel, gradient, needs)
+            return backward(operation, image, kernel, gradient, needs, *rest)
 
-        monkeypatch.setattr(Operation, "backward", spy)
+        monkeypatch.setattr(layers, "backward", spy)
         tensors = random(5, 6), random(3, 3)
         watched = [tensor for tensor, needed in zip(tensors, needs) if needed]
         with tf.GradientTape() as tape:
@@ -282,8 +282,8 @@ def test_short_floats(dtype):
 
 class TestMemory:
     def test_results_lie_where_the_engine_wrote_them(self, monkeypatch):
-        written, forward = [], Operation.forward
-        monkeypatch.setattr(Operation, "forward", lambda self, *a, **k: written.append(a) or forward(self, *a, **k))
+        written, forward = [], layers.forward
+        monkeypatch.setattr(layers, "forward", lambda operation, *a: written.append(a) or forward(operation, *a))
         image, kernel = random(20, 30), random(3, 3)
         result = kf.correlate(image, kernel)
         assert np.shares_memory(written[0][0], np.asarray(image))

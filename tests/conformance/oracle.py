@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from kernelfield.engine import reference
-from kernelfield.operation import Operation
+from kernelfield.geometry import Operation
 
 
 def forward(operation: Operation, image: np.ndarray, kernel: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from conformance.frameworks import KNOWN, NAMES
 
 import kernelfield as kf
 from kernelfield.arrays import select
-from kernelfield.checks import check_operation
+from kernelfield.correlation.arguments import check_operation
 from kernelfield.engine import reference
 from kernelfield.errors import ArgumentError, DtypeError
 

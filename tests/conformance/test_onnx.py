@@ -11,7 +11,8 @@ import pytest
 from onnx import numpy_helper
 
 import kernelfield as kf
-from kernelfield.checks import check_operation
+from kernelfield.correlation.arguments import check_operation
+from kernelfield.engine.layers import backward
 
 CONV = (
     "test_basic_conv_with_padding",
@@ -123,7 +124,7 @@ def transposed(array: np.ndarray, kernel: np.ndarray, given: dict) -> np.ndarray
     # A result larger than need be has room for windows beyond the array's.
     outputs = operation.output_shape(image.shape, weights.shape)
     slope = np.pad(slope, [(0, n - m) for n, m in zip(outputs, slope.shape)])
-    gradient, _ = operation.backward(image, weights, slope, (True, False))
+    gradient, _ = backward(operation, image, weights, slope, (True, False))
 
     layers = gradient.reshape(batch, -1, channels, kernel.shape[2], *plane)
     reach = stride[0] * (layers.shape[1] - 1) + spacing[0] * (layers.shape[3] - 1) + 1

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import kernelfield as kf
-from kernelfield.geometry import Window
-from kernelfield.operation import Operation
+from kernelfield.engine import layers
+from kernelfield.geometry import Operation, Window
 
 
 def edges() -> tuple[np.ndarray, np.ndarray]:
@@ -158,11 +158,11 @@ def test_three_random_layers_trained_ten_steps_stay_together(framework, seed):
         maps = [image.astype(np.float64)]
         for operation, kernel in zip(operations, kernels):
             out = np.empty(operation.output_shape(maps[-1].shape, kernel.shape))
-            operation.forward(maps[-1], kernel, out)
+            layers.forward(operation, maps[-1], kernel, out)
             maps.append(out)
         slope, gradients = 2 * maps[-1] / maps[-1].size, []
         for operation, kernel, given in reversed(list(zip(operations, kernels, maps))):
-            slope, gradient = operation.backward(given, kernel, slope)
+            slope, gradient = layers.backward(operation, given, kernel, slope)
             gradients.insert(0, gradient)
         return maps[-1], gradients
 

@@ -1,13 +1,10 @@
 import numpy as np
 import pytest
-from cases import needs_halide
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelfield.engine import lags as module
-from kernelfield.engine.lags import lag_products
-
-pytestmark = needs_halide
+from kernelfield import _core
+from kernelfield._core import lag_products
 
 TYPES = [
     ("uint8", "uint8"),
@@ -40,9 +37,10 @@ def random_image(rng, shape, dtype):
 
 
 def view(rng, shape, dtype, gap):
-    """Return a read-only view with an odd offset and gaps between its rows."""
-    whole = random_image(rng, (shape[0] + gap, shape[1] + 2 * gap + 1), dtype)
-    part = whole[gap:, gap : gap + shape[1]]
+    """Return a read-only view with an odd offset and gaps between its rows and columns."""
+    step = 1 + gap // 3
+    whole = random_image(rng, (shape[0] + gap, step * shape[1] + 2 * gap + 1), dtype)
+    part = whole[gap:, gap : gap + step * shape[1] : step]
     part.flags.writeable = False
     return part
 
@@ -55,7 +53,7 @@ def view(rng, shape, dtype, gap):
     *[st.sampled_from([0.0, 7.0, 100.5])] * 2,
     *[st.integers(0, 3)] * 2,
 )
-def test_it_is_the_definition(types, height, width, lr, lc, block_rows, a_shift, b_shift, gap, more):
+def test_it_is_the_definition(engine, types, height, width, lr, lc, block_rows, a_shift, b_shift, gap, more):
     rng = np.random.default_rng(height * 41 + width)
     a = view(rng, (height, width), types[0], gap)
     b = view(rng, (height + lr - 1 + more, width + lc - 1 + more), types[1], gap)
@@ -68,7 +66,7 @@ def test_it_is_the_definition(types, height, width, lr, lc, block_rows, a_shift,
 
 
 @given(*[st.integers(1, 90)] * 2, *[st.integers(1, 12)] * 2, st.integers(1, 50), *[st.integers(0, 255)] * 2)
-def test_bytes_are_exact(height, width, lr, lc, block_rows, a_shift, b_shift):
+def test_bytes_are_exact(engine, height, width, lr, lc, block_rows, a_shift, b_shift):
     rng = np.random.default_rng(height * 91 + width)
     a = rng.integers(0, 256, (height, width), np.uint8)
     b = rng.integers(0, 256, (height + lr - 1, width + lc - 1), np.uint8)
@@ -79,14 +77,14 @@ def test_bytes_are_exact(height, width, lr, lc, block_rows, a_shift, b_shift):
 
 @pytest.mark.parametrize("value", [0, 255])
 @pytest.mark.parametrize("shift", [0, 255, -345, 600, 0.5])
-def test_the_largest_sums_of_bytes_do_not_overflow(value, shift):
+def test_the_largest_sums_of_bytes_do_not_overflow(engine, value, shift):
     a = np.full((70, 9001), value, np.uint8)
     b = np.full((76, 9013), value, np.uint8)
     out = lag_products(a, b, (7, 13), 70, shift, shift)
     assert (out == (value - shift) ** 2 * a.size).all()
 
 
-def test_float32_is_summed_in_float64():
+def test_float32_is_summed_in_float64(engine):
     rng = np.random.default_rng(0)
     a = rng.normal(1e4, 1, (64, 5001)).astype("f4")
     b = rng.normal(1e4, 1, (66, 5003)).astype("f4")
@@ -95,10 +93,28 @@ def test_float32_is_summed_in_float64():
     assert (abs(out - expected) <= 4 * np.finfo(float).eps * size).all()
 
 
-def test_a_window_of_the_same_image_in_many_tasks(monkeypatch):
-    monkeypatch.setattr(module, "STRIP_ROWS", 8)
-    monkeypatch.setattr(module, "STRIP_COLUMNS", 64)
-    monkeypatch.setattr("kernelfield.engine._halide._MACS_PER_TASK", 1000)
+def test_strips_of_float32_are_added_in_float64(engine):
+    # Equal terms are the worst case, for their rounding errors all point the same way.
+    a, b = np.full((2000, 40), 0.1, "f4"), np.full((2002, 42), 0.1, "f4")
+    out = lag_products(a, b, (3, 3), 2000, single=True)
+    np.testing.assert_allclose(out, a.size * float(np.float32(0.1)) ** 2, rtol=3e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_bits_do_not_depend_on_the_number_of_threads(engine, dtype):
+    image = np.random.default_rng(0).integers(0, 256, (900, 800), np.uint8).astype(dtype)
+    found = []
+    try:
+        for count in (1, 2, 3, 7):
+            _core.set_threads(count)
+            found.append(lag_products(image[:880, :780], image, (9, 11), 200, 3, 4, single=False))
+    finally:
+        _core.set_threads(2)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
+def test_a_window_of_the_same_image_in_many_blocks(engine):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (107, 213), np.uint8)
     for dtype in ("uint8", "float32"):
@@ -111,14 +127,15 @@ def test_a_window_of_the_same_image_in_many_tasks(monkeypatch):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_and_infinity_reach_only_sums_that_hold_them(bad):
+def test_nan_and_infinity_reach_only_sums_that_hold_them(engine, bad):
     rng = np.random.default_rng(0)
     for y, x in [(3, 0), (7, 20), (12, 42)]:
         a, b = rng.uniform(1, 2, (13, 37)).astype("f4"), rng.uniform(1, 2, (17, 43)).astype("f4")
         b[y, x] = bad
-        out = lag_products(a, b, (5, 7), 5)
-        expected, _ = nested_loops(a, b, (5, 7), 5)
-        np.testing.assert_array_equal(np.isfinite(out), np.isfinite(expected))
+        for single in (False, True):
+            out = lag_products(a, b, (5, 7), 5, single=single)
+            expected, _ = nested_loops(a, b, (5, 7), 5)
+            np.testing.assert_array_equal(np.isfinite(out), np.isfinite(expected))
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0)])

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelfield.engine.low_rank import SINGLE, factors
+from kernelfield.engine import low_rank
+from kernelfield.engine.low_rank import ROUNDING, SINGLE, factors, terms_within
 
 WHOLE = st.integers(-9, 9)
 
@@ -53,3 +54,59 @@ def test_what_is_not_finite_has_no_factors(value):
 
 def test_zeros():
     assert not (factors(np.zeros((3, 2)), 1).columns.T @ factors(np.zeros((3, 2)), 1).rows).any()
+
+
+@given(
+    st.sampled_from(["any", "whole", "smooth", "few"]),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.sampled_from([ROUNDING, SINGLE]),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_part_says_no_only_where_the_whole_kernel_does(kind, rank, most, tolerance, in_float32, seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(20, 200, 2))
+    columns, rows = (rng.normal(size=(rank, n)) for n in shape)
+    if kind == "whole":
+        columns, rows = np.rint(5 * columns), np.rint(5 * rows)
+    if kind == "smooth":
+        columns, rows = (
+            np.array([np.exp(-(np.linspace(-width, width, n) ** 2)) for width in rng.uniform(1, 5, rank)])
+            for n in shape
+        )
+    kernel = columns.T @ rows
+    if kind == "few":
+        kernel *= rng.random(shape) < 0.01
+    if in_float32:
+        kernel = kernel.astype(np.float32).astype(np.float64)
+    found = factors(kernel, most, tolerance)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(low_rank, "_part", lambda *_: None)
+        patch.setattr(low_rank, "_BLOCK", kernel.size)
+        expected = factors(kernel, most, tolerance)
+    if expected is None:
+        assert found is None
+    else:
+        np.testing.assert_array_equal(found.columns, expected.columns)
+        np.testing.assert_array_equal(found.rows, expected.rows)
+
+
+def test_large_kernels_of_full_rank_are_not_taken_apart(monkeypatch):
+    looked_at = []
+    whole = low_rank._eliminated
+
+    def counting(kernel, *rest):
+        looked_at.append(kernel.size)
+        return whole(kernel, *rest)
+
+    monkeypatch.setattr(low_rank, "_eliminated", counting)
+    y, x = np.mgrid[-100:101, -100:101]
+    for kernel in (np.random.default_rng(0).normal(size=(201, 201)), (y * y + x * x < 9000.0).astype(float)):
+        assert factors(kernel, 9) is None
+    assert sum(looked_at) < 2000
+
+
+def test_time_bounds_the_terms():
+    assert terms_within(1e9, (31, 31)) > 100
+    assert terms_within(1e6, (801, 801)) == terms_within(0.0, (3, 3)) == 1

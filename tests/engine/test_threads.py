@@ -5,7 +5,7 @@ import pytest
 from kernelfield.engine import threads
 from kernelfield.errors import ArgumentError
 
-NAMES = ("KERNELFIELD_THREADS", "HL_NUM_THREADS", "OMP_NUM_THREADS")
+NAMES = ("KERNELFIELD_THREADS", "OMP_NUM_THREADS")
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def test_who_says_how_many(monkeypatch):
     threads.set_threads(9)
     assert threads.threads_and_why() == (9, "set_threads")
     threads.set_threads(None)
-    assert threads.threads() == 4
+    assert threads.threads() == 3
 
 
 @pytest.mark.parametrize(

@@ -1,43 +1,47 @@
-"""Figures of a machine: kept for its processor, ignored where they cannot be right, without a word in results."""
+"""Figures of a machine: kept for its processor and instruction set, and passed over where they cannot be right."""
 
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import needs_halide
 
 import kernelfield as kf
-from kernelfield.engine import choice, processor, tuning
+from kernelfield import _core
+from kernelfield.engine import tuning
+from kernelfield.engine.plan import CACHE
+from kernelfield.errors import KernelfieldWarning
 
-FIGURES = tuning.Tuning((0.5, 0.02), (0.6, 0.03), {1 << 14: 9.0, 1 << 18: 11.0}, {1: (4, 3), 5: (6, 2)})
+FIGURES = tuning.Tuning((0.5, 0.02), (0.6, 0.03), {1 << 14: 9.0, 1 << 18: 11.0})
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """Keep figures in a folder of the test's own, and forget them after it."""
-    monkeypatch.setenv("KERNELFIELD_CACHE", str(tmp_path))
-    (tmp_path).chmod(0o700)
-    for native in (False, True):
-        tuning.use(None, native)
-    yield tmp_path
+    monkeypatch.setenv("KERNELFIELD_CACHE", str(tmp_path / "kernelfield"))
+    tuning.use(None)
+    yield tmp_path / "kernelfield"
     monkeypatch.undo()
-    for native in (False, True):
-        tuning.use(None, native)
+    tuning.use(None)
 
 
-def test_figures_are_kept_for_this_engine_and_processor(monkeypatch):
-    usual = tuning.current(True)
-    assert tuning.current(False) != usual
-    path = tuning.save(FIGURES, True)
-    assert tuning.current(True) == FIGURES
-    tuning.use(None, True)
-    assert tuning.current(True) == FIGURES, "read from the file"
-    assert tuning.current(False) != FIGURES
-    assert [p.name for p in path.parent.iterdir()] == ["tuning-own.json"]
-    monkeypatch.setattr(processor, "identity", lambda: ["another"])
-    tuning.use(None, True)
-    assert tuning.current(True) == usual
+def test_figures_are_kept_for_this_processor_and_instruction_set(monkeypatch, folder):
+    usual = tuning.current()
+    path = tuning.save(FIGURES)
+    assert tuning.current() == FIGURES
+    tuning.use(None)
+    assert tuning.current() == FIGURES, "read from the file"
+    assert [p.name for p in folder.iterdir()] == [path.name] == [f"tuning-{_core.instruction_set()}.json"]
+    monkeypatch.setattr(tuning, "processor", lambda: "another")
+    tuning.use(None)
+    assert tuning.current() == usual
+
+
+def test_each_instruction_set_has_its_own(engine):
+    assert tuning.current() != FIGURES
+    assert tuning.location(_core.instruction_set()).name == f"tuning-{engine}.json"
+    tuning.save(FIGURES)
+    assert tuning.current() == FIGURES
 
 
 @pytest.mark.parametrize(
@@ -45,60 +49,63 @@ def test_figures_are_kept_for_this_engine_and_processor(monkeypatch):
     [
         {"direct": [0.1]},
         {"direct": ["x", 1]},
+        {"direct": [0.1, 0]},
         {"separable": [float("nan"), 1]},
         {"spectral": {}},
         {"spectral": {"0": 1.0}},
-        {"tiles": {"1": [16, 16]}},
-        {"tiles": {}},
-        {"format": "another"},
+        {"spectral": []},
+        {"processor": None, "format": None},
+        None,
+        b"{",
+        b"\xff\xfe",
+        b"[" * 9000,
+        b"[]",
     ],
 )
-def test_what_cannot_be_right_is_ignored(wrong):
-    usual = tuning.current(True)
-    path = tuning.save(FIGURES, True)
-    path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
-    tuning.use(None, True)
-    assert tuning.current(True) == usual
-    path.write_text("{")
-    tuning.use(None, True)
-    assert tuning.current(True) == usual
+def test_what_is_damaged_is_passed_over_with_one_note(wrong):
+    usual = tuning.current()
+    path = tuning.save(FIGURES)
+    if isinstance(wrong, bytes):
+        path.write_bytes(wrong)
+    elif wrong is not None:
+        path.write_text(
+            json.dumps({k: v for k, v in {**json.loads(path.read_text()), **wrong}.items() if v is not None})
+        )
+    else:
+        path.write_bytes(b"")
+    tuning.use(None)
+    with pytest.warns(
+        KernelfieldWarning, match=r"tuning-.*: expected the figures of .*; the usual ones are taken"
+    ) as got:
+        assert tuning.current() == usual
+    assert len(got) == 1
+    assert "\n" not in str(got[0].message)
+    assert tuning.current() == usual, "and no word more"
 
 
-def test_others_who_may_write_there_are_not_believed(folder):
-    tuning.save(FIGURES, True)
-    folder.chmod(0o777)
-    tuning.use(None, True)
-    assert tuning.current(True) != FIGURES
+@pytest.mark.parametrize("other", [{"format": "another"}, {"processor": "another"}])
+def test_what_was_measured_for_others_is_passed_over_without_a_word(other):
+    usual = tuning.current()
+    path = tuning.save(FIGURES)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **other}))
+    tuning.use(None)
+    assert tuning.current() == usual
 
 
-def test_nothing_is_kept_without_a_folder(monkeypatch):
+def test_nothing_is_kept_without_a_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("KERNELFIELD_CACHE", "")
-    assert tuning.save(FIGURES, True) is None
+    assert tuning.save(FIGURES) is None
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KERNELFIELD_CACHE", str(tmp_path / "file"))
+    assert tuning.save(FIGURES) is None
 
 
-def test_a_tile_serves_up_to_the_next_size():
-    assert [FIGURES.tile(n) for n in (1, 4, 5, 40)] == [(4, 3), (4, 3), (6, 2), (6, 2)]
-
-
-@needs_halide
-@pytest.mark.skipif(not choice.engine().native, reason="tiles are of our own code")
-@pytest.mark.parametrize("tile", tuning.TILES)
-def test_results_do_not_depend_on_tiles(tile):
-    rng = np.random.default_rng(0)
-    image, kernel = rng.normal(size=(150, 333)).astype("f4"), rng.normal(size=(7, 5))
-    low_rank = np.outer(rng.normal(size=9), rng.normal(size=17))
-    work = [(kernel, "direct"), (low_rank, "separable"), (kernel[:2], "direct")]
-    usual = [kf.correlate(image, k, method=method, boundary="wrap") for k, method in work]
-    tuning.use(replace(FIGURES, tiles={1: tile}), True)
-    for (k, method), expected in zip(work, usual):
-        np.testing.assert_array_equal(kf.correlate(image, k, method=method, boundary="wrap"), expected)
-
-
-@needs_halide
-def test_figures_decide_the_method():
+def test_figures_decide_the_method_and_what_was_decided_is_forgotten():
     kernel = np.random.default_rng(0).normal(size=(21, 21))
-    native = choice.engine().native
-    tuning.use(replace(FIGURES, direct=(0.1, 0.001)), native)
+    kf.correlate(np.zeros((30, 30)), np.ones((3, 3)))
+    assert len(CACHE)
+    tuning.use(replace(FIGURES, direct=(0.1, 0.001)))
+    assert not len(CACHE)
     assert kf.plan((2000, 2000), kernel).method == "direct"
-    tuning.use(replace(FIGURES, direct=(0.1, 0.2)), native)
+    tuning.use(replace(FIGURES, direct=(0.1, 0.2)))
     assert kf.plan((2000, 2000), kernel).method == "spectral"

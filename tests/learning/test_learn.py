@@ -236,9 +236,7 @@ def test_channels_that_disagree_are_told():
     assert any("channels disagree" in note for note in fit.notes)
 
 
-@pytest.mark.parametrize("engine_name", ["halide", "portable"])
-def test_both_engines_find_the_same(monkeypatch, engine_name):
-    monkeypatch.setenv("KERNELFIELD_ENGINE", engine_name)
+def test_every_instruction_set_finds_the_same(engine):
     before = np.tile(photograph("camera"), (2, 2))
     fit = kf.learn(before, sharpened(before))
     assert (fit.verdict, fit.size, fit.divisor, fit.boundary) == ("exact", (3, 3), 8, "copy")

@@ -48,7 +48,6 @@ def test_eight_bit_sums_are_exact_integers(engine, monkeypatch):
     got = gather(before, after, (5, 7), 128.0, 120.0)
     whole = np.lib.stride_tricks.sliding_window_view(before.astype(np.int64) - 128, (5, 7)).reshape(-1, 35)
     right = after.astype(np.int64).ravel() - 120
-    exact = engine == "halide"
     for sums, expected in (
         (got.gram, whole.T @ whole),
         (got.cross, whole.T @ right),
@@ -56,7 +55,7 @@ def test_eight_bit_sums_are_exact_integers(engine, monkeypatch):
         (got.after_total, right.sum()),
         (got.after_square, right @ right),
     ):
-        np.testing.assert_allclose(sums, expected, rtol=0 if exact else 1e-12, atol=0 if exact else 1e-2)
+        np.testing.assert_allclose(sums, expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("small", [0, 1 << 40])

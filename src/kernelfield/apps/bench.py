@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kernelfield import _core
 from kernelfield.apps.bench_peers import PEERS, Candidate, Peer
 from kernelfield.apps.bench_timing import interleaved, machine
 from kernelfield.apps.bench_work import WORK, Case, Task, cases
@@ -17,7 +18,7 @@ from kernelfield.apps.console import output, status
 from kernelfield.apps.files import check_target, write_file
 from kernelfield.apps.messages import UsageError, note, one_line
 from kernelfield.apps.options import whole_numbers
-from kernelfield.engine import choice, threads
+from kernelfield.engine import ENVIRONMENT_VARIABLE, threads
 from kernelfield.errors import DataError
 
 FORMAT = "kernelfield-bench/1"
@@ -100,7 +101,7 @@ def measure(work: list[Case], quick: bool) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "machine": machine(packages),
-        "engine": choice.engine()[0],
+        "instruction_set": _core.instruction_set(),
         "threads": {OURS: count, **{peer.name: peer.works_on for peer in peers}},
         "quick": quick,
         "left_out": absent,
@@ -117,7 +118,7 @@ def _figure(case: Case, peers: list[Peer], rates: dict[str, float], effort: Effo
     if not error <= task.tolerance:
         raise DataError(
             f"{case.work}, {case.shape}, {case.k} × {case.k}: kernelfield is wrong by {error:.3g}, expected at most "
-            f"{task.tolerance:.3g}; set {choice.ENVIRONMENT_VARIABLE}=portable to go on, and report it"
+            f"{task.tolerance:.3g}; set {ENVIRONMENT_VARIABLE}=baseline to go on, and report it"
         )
     calls, left_out, differences = {OURS: ours, COPY: task.copy(count)}, {}, {}
     for peer in peers:

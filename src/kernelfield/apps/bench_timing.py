@@ -8,9 +8,10 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from random import Random
 from typing import Any
+
+from kernelfield.engine.tuning import processor
 
 # Median of fewer says little.
 _LEAST = 3
@@ -75,25 +76,15 @@ def interleaved(
 def machine(packages: Iterable[str]) -> dict[str, Any]:
     """Return what figures were measured on: processor, Python, and versions of kernelfield, NumPy and `packages`."""
     versions = {}
-    for package in ("kernelfield", "numpy", "halide", *packages):
+    for package in ("kernelfield", "numpy", *packages):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
     return {
-        "cpu": _processor(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def _processor() -> str:
-    """Return the name of the processor, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name") and ":" in line)
-    return next(names, platform.processor() or "unknown")

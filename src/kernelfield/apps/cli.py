@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 import kernelfield
-from kernelfield.apps.messages import UsageError, fail
+from kernelfield.apps.messages import UsageError, fail, note
 from kernelfield.apps.pictures import apply, code, learn
 from kernelfield.apps.tools import bench, design, doctor, field
-from kernelfield.errors import KernelfieldError
+from kernelfield.errors import KernelfieldError, KernelfieldWarning
 
 app = App(
     name="kernelfield",
@@ -48,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        with _notes():
+            app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except (CycloptsError, UsageError) as error:
         command = tokens[0] if tokens and tokens[0] in app else ""
@@ -66,6 +69,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _abandon_stdout()
         return fail(f"the output cannot be written ({error.strerror or error}); make room or choose another place", 1)
     return 0
+
+
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Show warnings of ours as notes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", KernelfieldWarning)
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            if issubclass(category, KernelfieldWarning):
+                note(str(message))
+            else:
+                shown(message, category, *rest)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _abandon_stdout() -> None:

@@ -8,19 +8,18 @@ import json
 import platform
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import kernelfield
+from kernelfield import _core
 from kernelfield.apps.console import output, status
 from kernelfield.apps.view import entry
-from kernelfield.engine import choice, code_cache, reference, threads
+from kernelfield.engine import ENVIRONMENT_VARIABLE, reference, threads, tuning
 from kernelfield.errors import DataError, KernelfieldError
 
 _FRAMEWORKS = ("torch", "tensorflow", "jax", "mxnet", "keras", "onnx", "dask")
-_CPU_FLAGS = ("sse4_2", "avx", "f16c", "fma", "avx2", "avx512f", "avx512bw", "avx512vl", "asimd", "sve", "sve2")
 
 
 def run(*, as_json: bool) -> None:
@@ -33,14 +32,13 @@ def run(*, as_json: bool) -> None:
         _show(found)
     if found["check"]["error"] is not None:
         raise DataError(
-            f"engine {found['engine']}: {found['check']['error']}; set {choice.ENVIRONMENT_VARIABLE}=portable to go "
+            f"engine, {found['instruction_set']}: {found['check']['error']}; set {ENVIRONMENT_VARIABLE}=baseline to go "
             "on, and report it"
         )
 
 
 def findings() -> dict[str, Any]:
     """Return what there is to know, in JSON's types; no framework is imported."""
-    engine, reason, _ = choice.engine()
     count, by = threads.threads_and_why()
     check = _check()
     return {
@@ -49,16 +47,15 @@ def findings() -> dict[str, Any]:
         "platform": platform.platform(),
         "numpy": np.__version__,
         "scipy": _version("scipy"),
-        "engine": engine,
-        "engine_reason": reason,
-        "halide": _version("halide"),
-        "cpu_features": _cpu_features(),
+        "processor": tuning.processor(),
+        "instruction_set": _core.instruction_set(),
+        "instruction_sets": _core.instruction_sets(),
+        "fused": _core.fuses(),
         "threads": count,
         "threads_by": by,
         "plot": _version("matplotlib"),
         "frameworks": {name: _version(name) for name in _FRAMEWORKS},
         "check": check,
-        "code_cache": code_cache.summary() if engine == "direct" and sys.platform == "linux" else None,
     }
 
 
@@ -77,25 +74,6 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(owners[0]) if owners else "unknown"
 
 
-def _cpu_features() -> list[str]:
-    """Return the vector instructions of this processor, as the system or else Halide names them."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    for line in text.splitlines():
-        label, _, flags = line.partition(":")
-        if label.strip() in ("flags", "Features"):
-            there = set(flags.split())
-            return [flag for flag in _CPU_FLAGS if flag in there]
-    try:
-        import halide
-
-        return str(halide.get_host_target()).split("-")[3:]
-    except Exception:
-        return []
-
-
 def _check() -> dict[str, Any]:
     """Return how long a small cross-correlation took and what is wrong with it."""
     image = np.random.default_rng(0).random((24, 70)).astype(np.float32)
@@ -112,20 +90,6 @@ def _check() -> dict[str, Any]:
     return {"seconds": round(time.perf_counter() - start, 3), "error": error}
 
 
-def _code(cache: dict[str, Any] | None) -> str:
-    """Return where compiled code is kept, and whether this check found it there."""
-    if cache is None:
-        return ""
-    if cache["problem"] is not None or cache["folder"] is None:
-        return (
-            f"not kept in {cache['folder']}: {cache['problem']}" if cache["folder"] else f"not kept: {cache['problem']}"
-        )
-    return (
-        f"{cache['folder']}: {cache['files']} files, {cache['bytes'] / 1e6:.1f} MB; "
-        f"{cache['hits']} found, {cache['misses']} compiled now"
-    )
-
-
 def _show(found: dict[str, Any]) -> None:
     """Print the findings for a person."""
     check = found["check"]
@@ -136,11 +100,10 @@ def _show(found: dict[str, Any]) -> None:
         ("kernelfield", found["version"]),
         ("python", f"{found['python']} on {found['platform']}"),
         ("numpy, scipy", f"{found['numpy']}, {found['scipy']}"),
-        ("engine", f"{found['engine']} ({found['engine_reason']})"),
-        ("halide", found["halide"] or "not installed"),
-        ("cpu features", " ".join(found["cpu_features"]) or "unknown"),
+        ("processor", found["processor"]),
+        ("instructions", f"{found['instruction_set']} (of {', '.join(found['instruction_sets'])})"),
+        ("multiply-adds", "fused: rounded once" if found["fused"] else "products and sums rounded one by one"),
         ("threads", f"{found['threads']} (by {found['threads_by']})"),
-        ("compiled code", _code(found["code_cache"])),
         ("plots", f"matplotlib {found['plot']}" if found["plot"] else "not installed: pip install 'kernelfield[plot]'"),
         ("frameworks", ", ".join(there) or "none"),
         ("not installed", ", ".join(absent)),

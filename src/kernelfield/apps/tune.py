@@ -7,23 +7,21 @@ import math
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from kernelfield import _core
 from kernelfield.apps.bench_timing import interleaved
 from kernelfield.apps.console import output, status
 from kernelfield.apps.messages import UsageError, note
-from kernelfield.engine import direct, separable, spectral, threads, tuning
-from kernelfield.engine.choice import ENVIRONMENT_VARIABLE, engine
+from kernelfield.engine import spectral, threads, tuning
 from kernelfield.engine.low_rank import factors
 
 _SIDE = 1024
 _DIRECT, _SEPARABLE = (3, 5, 9, 15), (3, 9, 31, 63)
-# Kernels that tiles are chosen for: up to the next size they serve.
-_ROWS = (1, 3, 5, 7, 11)
 _ROUNDS = 15
 
 
@@ -31,54 +29,41 @@ def run(*, as_json: bool, others: bool) -> None:
     """Measure, keep the figures, and say what they are."""
     if others:
         raise UsageError("--tune: expected nothing else but --json; received other options.")
-    method, _, native = engine()
-    if method == "portable":
-        raise UsageError(
-            f"--tune: expected the compiled engine; received the portable one, which has one method "
-            f"(see {ENVIRONMENT_VARIABLE})."
-        )
-    before = tuning.current(native)
-    found = measure(native)
-    path = tuning.save(found, native)
+    before = tuning.current()
+    found = measure()
+    path = tuning.save(found)
     if path is None:
-        note("the figures are not kept: there is no cache folder that can be written; kernelfield doctor says why")
-    record = {"written": None if path is None else str(path), "native": native, **asdict(found)}
+        note("the figures are not kept: there is no cache folder that can be written")
+    record = {
+        "written": None if path is None else str(path),
+        "instruction_set": _core.instruction_set(),
+        **asdict(found),
+    }
     if as_json:
         sys.stdout.write(json.dumps(record) + "\n")
     else:
         _show(before, found, path)
 
 
-def measure(native: bool) -> tuning.Tuning:
+def measure() -> tuning.Tuning:
     """Return the figures of this machine."""
     rng = np.random.default_rng(0)
-    image = rng.random((1, _SIDE, _SIDE), dtype=np.float32)
-    start = tuning.current(native)
-    tiles = {1: tuning.TILES[0]}
-    if native:
-        with status("tiles"):
-            tiles = _tiles(start, image)
-    tuning.use(replace(start, tiles=tiles), native)
-    try:
-        with status("sliding products"):
-            costs = _fitted({k: _call(image, rng.normal(size=(k, k))) for k in _DIRECT}, lambda k: k * k)
-        with status("passes"):
-            low = {k: np.outer(*rng.normal(size=(2, k))) for k in _SEPARABLE}
-            apart = _fitted({k: _call(image, kernel, separately=True) for k, kernel in low.items()}, lambda k: 2 * k)
-        with status("transforms"):
-            transforms = _transforms(rng, sorted(start.spectral))
-    finally:
-        tuning.use(start, native)
-    return tuning.Tuning(costs, apart, transforms, tiles)
+    image = rng.random((_SIDE, _SIDE), dtype=np.float32)
+    with status("sliding products"):
+        costs = _fitted({k: _call(image, rng.normal(size=(k, k))) for k in _DIRECT}, lambda k: k * k)
+    with status("passes"):
+        low = {k: np.outer(*rng.normal(size=(2, k))) for k in _SEPARABLE}
+        apart = _fitted({k: _call(image, kernel, separately=True) for k, kernel in low.items()}, lambda k: 2 * k)
+    with status("transforms"):
+        transforms = _transforms(rng, sorted(tuning.current().spectral))
+    return tuning.Tuning(costs, apart, transforms)
 
 
 def _call(image: np.ndarray, kernel: np.ndarray, separately: bool = False) -> Callable[[], object]:
-    out = np.empty((1, *(n - k + 1 for n, k in zip(image.shape[1:], kernel.shape))), np.float32)
-    if not separately:
-        return partial(direct.correlate, image, kernel, out)
-    found = factors(kernel, 1)
-    assert found is not None
-    return partial(separable.correlate, found, image, kernel, out)
+    out = np.empty(tuple(n - k + 1 for n, k in zip(image.shape, kernel.shape)), np.float32)
+    found = factors(kernel, 1) if separately else None
+    correlation = _core.Correlation(kernel, factors=None if found is None else (found.columns, found.rows))
+    return partial(correlation, image, out)
 
 
 def _fitted(calls: dict[int, Callable[[], object]], products: Callable[[int], int]) -> tuple[float, float]:
@@ -91,32 +76,11 @@ def _fitted(calls: dict[int, Callable[[], object]], products: Callable[[int], in
     return round(max(fixed, 0.0), 4), round(max(slope, 1e-4), 5)
 
 
-def _tiles(start: tuning.Tuning, image: np.ndarray) -> dict[int, tuple[int, int]]:
-    """Return the fastest tile for kernels of some numbers of rows."""
-    rng = np.random.default_rng(1)
-    best: dict[int, tuple[int, int]] = {}
-    for k in _ROWS:
-        call = _call(image, rng.normal(size=(k, max(k, 3))))
-
-        def with_tile(tile: tuple[int, int], call: Callable[[], object] = call) -> None:
-            # In a row of calls, which the first does not count in, the tile changes once.
-            if tuning.current(True).tiles != {1: tile}:
-                tuning.use(replace(start, tiles={1: tile}), True)
-            call()
-
-        times = interleaved({str(tile): partial(with_tile, tile) for tile in tuning.TILES}, 2 * _ROUNDS, shortest=2e-3)
-        fastest = min(tuning.TILES, key=lambda tile: times[str(tile)])
-        # What is not clearly faster is not worth another tile.
-        usual = tuning.TILES[0]
-        best[k] = fastest if times[str(fastest)] < 0.97 * times[str(usual)] else usual
-    return best
-
-
 def _transforms(rng: np.random.Generator, sizes: list[int]) -> dict[int, float]:
     """Return ns of one thread for a pixel of tiles of so many, there and back, tile after tile of an image."""
     count = threads.threads()
     extent = max(2 * _SIDE, math.isqrt(2 * max(sizes)))
-    image = rng.random((extent, extent), dtype=np.float32)
+    image = rng.random((extent, extent))
     out = np.empty_like(image)
     calls: dict[str, Callable[[], object]] = {}
     pixels = {}
@@ -124,7 +88,7 @@ def _transforms(rng: np.random.Generator, sizes: list[int]) -> dict[int, float]:
         for size in sizes:
             side = 1 << (size.bit_length() // 2)
             shape = (size // side, side)
-            spectrum = np.conj(np.fft.rfft2(rng.random((9, 9)), shape)).astype(np.complex64)
+            spectrum = np.conj(np.fft.rfft2(rng.random((9, 9)), shape))
             places = [
                 np.s_[y : y + shape[0], x : x + shape[1]]
                 for y in range(0, len(image) - shape[0] + 1, shape[0])
@@ -154,6 +118,5 @@ def _show(before: tuning.Tuning, found: tuning.Tuning, path: Any) -> None:
     ]
     for name, text, old in rows:
         console.print(f"{name:10} {text} ns" + (f" (before: {old[0]:.3g}, {old[1]:.3g})" if old else ""))
-    console.print("tiles      " + ", ".join(f"{r}×{v} from {n} rows" for n, (r, v) in found.tiles.items()))
     if path is not None:
         console.print(f"kept in {path}; delete the file to go back")

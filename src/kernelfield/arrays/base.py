@@ -3,93 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from kernelfield import memory
+from kernelfield import _core
+from kernelfield.engine import layers
+from kernelfield.geometry import Operation
 
 #: Dtypes of tensors that the engine computes in; every other one goes to the framework's own convolution.
 ENGINE_DTYPES = ("float32", "float64")
-
-
-class Correlation(Protocol):
-    """What an adapter needs to know of an operation; `kernelfield.operation.Operation` is one."""
-
-    @property
-    def cval(self) -> float:
-        """The value of the constant boundary."""
-
-    @property
-    def groups(self) -> int:
-        """Of channels."""
-
-    @property
-    def stride(self) -> tuple[int, int]:
-        """Along rows and columns."""
-
-    @property
-    def dilation(self) -> tuple[int, int]:
-        """Along rows and columns."""
-
-    @property
-    def boundary(self) -> str:
-        """What lies outside the image."""
-
-    @property
-    def windows(self) -> tuple[Any, Any]:
-        """`kernelfield.geometry.Window` of rows and of columns."""
-
-    @property
-    def pads(self) -> bool:
-        """Whether any output reads outside the image."""
-
-    def indices(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows and columns that the extended image reads; -1 for the constant."""
-
-    def output_shape(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of the result."""
-
-    def engine_is_better(self, image: tuple[int, ...], kernel: tuple[int, ...]) -> bool:
-        """Return whether the engine is faster than a framework's own convolution for these shapes."""
-
-    def forward(
-        self,
-        image: np.ndarray,
-        kernel: np.ndarray,
-        out: np.ndarray,
-        method: str | None = None,
-        bias: np.ndarray | None = None,
-    ) -> object:
-        """Write the result, plus a bias (C_out,) for weights of four axes."""
-
-    def backward(
-        self, image: np.ndarray, kernel: np.ndarray, gradient: np.ndarray, needs: tuple[bool, bool] = (True, True)
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Return the gradients with respect to image and kernel."""
-
-    def channels_last(self, planes: np.ndarray) -> np.ndarray:
-        """Return planes (N, C, H, W) in memory laid out (N, H, W, C)."""
-
-
-_MAKERS: list[Callable[[Sequence[int], str, float], Correlation]] = []
-
-
-def register_operation(maker: Callable[[Sequence[int], str, float], Correlation]) -> None:
-    """Make known what builds an operation from `numbers_of` one; `kernelfield.operation` does, when it is imported."""
-    _MAKERS[:] = [maker]
-
-
-def numbers_of(operation: Correlation) -> tuple[list[int], str, float]:
-    """Return an operation as what the operators of a framework take: integers, a word and a number."""
-    sizes = [n for w in operation.windows for n in (w.size, w.before, w.after, w.stride, w.dilation)]
-    return [*sizes, operation.groups], operation.boundary, operation.cval
-
-
-def operation_of(sizes: Sequence[int], boundary: str, cval: float) -> Correlation:
-    """Return the operation of which `numbers_of` gave these."""
-    return _MAKERS[0](sizes, boundary, cval)
 
 
 class Adapter(ABC):
@@ -131,16 +55,16 @@ class Adapter(ABC):
         """Return a tensor on the device of `like` with the memory of `array` where the framework allows it."""
 
     @abstractmethod
-    def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:
+    def differentiable(self, operation: Operation, image: Any, kernel: Any) -> Any:
         """Return the result of our engine on concrete tensors, with its gradients registered."""
 
-    def differentiable_channels_last(self, operation: Correlation, image: Any, kernel: Any) -> Any:
+    def differentiable_channels_last(self, operation: Operation, image: Any, kernel: Any) -> Any:
         """Return the same on tensors laid out (N, H, W, C) and (kh, kw, C_in/groups, C_out)."""
         first, weights = self.transpose(image, (0, 3, 1, 2)), self.transpose(kernel, (3, 2, 0, 1))
         return self.transpose(self.differentiable(operation, first, weights), (0, 2, 3, 1))
 
     @abstractmethod
-    def native(self, operation: Correlation, image: Any, kernel: Any, channels_last: bool = False) -> Any:
+    def native(self, operation: Operation, image: Any, kernel: Any, channels_last: bool = False) -> Any:
         """Return the result by the framework's own operations, on tensors laid out as in `correlate`."""
 
     @abstractmethod
@@ -150,7 +74,7 @@ class Adapter(ABC):
     @abstractmethod
     def descend(
         self,
-        operations: Sequence[Correlation],
+        operations: Sequence[Operation],
         image: np.ndarray,
         target: np.ndarray,
         kernels: Sequence[np.ndarray],
@@ -172,7 +96,7 @@ class Adapter(ABC):
     def flip(self, tensor: Any) -> Any:
         """Return the tensor reversed along its last two axes."""
 
-    def route(self, operation: Correlation, image: Any, kernel: Any, channels_last: bool = False) -> tuple[str, str]:
+    def route(self, operation: Operation, image: Any, kernel: Any, channels_last: bool = False) -> tuple[str, str]:
         """Return ``"engine"`` or the framework's name, and why."""
         if not self.is_concrete(image, kernel):
             return self.name, "another device or a trace"
@@ -181,12 +105,12 @@ class Adapter(ABC):
         pixels, weights = self.shape(image), self.shape(kernel)
         if channels_last:
             pixels, weights = (pixels[0], pixels[3], *pixels[1:3]), (weights[3], weights[2], *weights[:2])
-        if not operation.engine_is_better(pixels, weights):
+        if not layers.engine_is_better(operation, pixels, weights):
             return self.name, "many channels"
         return "engine", "tensors in the memory of the CPU"
 
     def correlate(
-        self, operation: Correlation, image: Any, kernel: Any, bias: Any = None, channels_last: bool = False
+        self, operation: Operation, image: Any, kernel: Any, bias: Any = None, channels_last: bool = False
     ) -> Any:
         """Return the cross-correlation of two tensors of one dtype, plus a bias for each output channel.
 
@@ -205,7 +129,7 @@ class Adapter(ABC):
         return self._plus(run(operation, image, kernel), kernel, bias, channels_last)
 
     def native_with_bias(
-        self, operation: Correlation, image: Any, kernel: Any, bias: Any, channels_last: bool = False
+        self, operation: Operation, image: Any, kernel: Any, bias: Any, channels_last: bool = False
     ) -> Any:
         """Return `native` plus the bias, if any; for frameworks whose convolution adds it on the way."""
         return self._plus(self.native(operation, image, kernel, channels_last), kernel, bias, channels_last)
@@ -222,17 +146,17 @@ class Adapter(ABC):
         return True
 
     def run(
-        self, operation: Correlation, image: Any, kernel: Any, bias: Any = None, channels_last: bool = False
+        self, operation: Operation, image: Any, kernel: Any, bias: Any = None, channels_last: bool = False
     ) -> np.ndarray:
         """Return what our engine makes of concrete tensors laid out as in `correlate`, as an array."""
         pixels, weights = self.to_numpy(image), self.to_numpy(kernel)
         added = None if bias is None else self.to_numpy(bias)
         if not channels_last:
-            out = memory.empty(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
-            operation.forward(pixels, weights, out, bias=added)
+            out = _core.empty(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
+            layers.forward(operation, pixels, weights, out, added)
             return out
         pixels, weights = pixels.transpose(0, 3, 1, 2), weights.transpose(3, 2, 0, 1)
         n, filters, rows, columns = operation.output_shape(pixels.shape, weights.shape)
-        out = memory.empty((n, rows, columns, filters), pixels.dtype)
-        operation.forward(pixels, weights, out.transpose(0, 3, 1, 2), bias=added)
+        out = _core.empty((n, rows, columns, filters), pixels.dtype)
+        layers.forward(operation, pixels, weights, out.transpose(0, 3, 1, 2), added)
         return out

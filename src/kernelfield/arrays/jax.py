@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from kernelfield.arrays.base import Adapter, Correlation
+from kernelfield.arrays.base import Adapter
 from kernelfield.arrays.jax_primitives import correlation, from_numpy, in_memory, is_variable, native, untransformed
 from kernelfield.errors import ArgumentError, MissingDependencyError
+from kernelfield.geometry import Operation
 
 _dtype_name = cache(lambda dtype: str(dtype.name))
 
@@ -63,19 +64,19 @@ class JaxAdapter(Adapter):
     def is_differentiated(self, *tensors: Any) -> bool:
         return any(isinstance(tensor, Tracer) or is_variable(tensor) for tensor in tensors)
 
-    def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:
+    def differentiable(self, operation: Operation, image: Any, kernel: Any) -> Any:
         return correlation.bind(image, kernel, operation=operation, channels_last=False)
 
-    def differentiable_channels_last(self, operation: Correlation, image: Any, kernel: Any) -> Any:
+    def differentiable_channels_last(self, operation: Operation, image: Any, kernel: Any) -> Any:
         # The engine sees the other layout as a view: a transpose outside of jit is a copy and a dispatch.
         return correlation.bind(image, kernel, operation=operation, channels_last=True)
 
-    def native(self, operation: Correlation, image: Any, kernel: Any, channels_last: bool = False) -> Any:
+    def native(self, operation: Operation, image: Any, kernel: Any, channels_last: bool = False) -> Any:
         return native(image, kernel, operation, channels_last)
 
     def descend(
         self,
-        operations: Sequence[Correlation],
+        operations: Sequence[Operation],
         image: np.ndarray,
         target: np.ndarray,
         kernels: Sequence[np.ndarray],

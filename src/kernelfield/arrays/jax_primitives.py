@@ -20,13 +20,15 @@ from jax.core import ShapedArray, Tracer
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from kernelfield import memory
-from kernelfield.arrays.base import Correlation
+from kernelfield import _core
+from kernelfield.engine import layers
+from kernelfield.geometry import Operation
 
 # Up to this many bytes a copy costs less than taking memory over.
 _SMALL = 1 << 16
 
 _TO_NCHW = (0, 3, 1, 2)
+_TO_NHWC = (0, 2, 3, 1)
 _TO_OIHW = (3, 2, 0, 1)
 
 _copied = jax.jit(lambda array: array)
@@ -66,7 +68,7 @@ def from_numpy(array: np.ndarray, like: Any) -> Any:
 
 
 @partial(jax.jit, static_argnums=(2, 3), inline=True)
-def native(image: Any, kernel: Any, operation: Correlation, channels_last: bool) -> Any:
+def native(image: Any, kernel: Any, operation: Operation, channels_last: bool) -> Any:
     """Return the cross-correlation by JAX's own convolution."""
     shape, rows = image.shape, 1 if channels_last else 2
     if not channels_last:
@@ -109,54 +111,54 @@ def _gathered(image: Any, index: np.ndarray, axis: int) -> Any:
     return jnp.concatenate(parts, axis=axis)
 
 
-def _linear(operation: Correlation) -> Correlation:
+def _linear(operation: Operation) -> Operation:
     """Return the operation on differences of images, which have no constant outside."""
-    return replace(operation, cval=0.0) if operation.cval else operation  # type: ignore[type-var]
+    return replace(operation, cval=0.0) if operation.cval else operation
 
 
-def _run_correlation(pixels: np.ndarray, weights: np.ndarray, operation: Correlation, channels_last: bool) -> Any:
+def _run_correlation(pixels: np.ndarray, weights: np.ndarray, operation: Operation, channels_last: bool) -> Any:
     if not channels_last:
-        out = memory.empty(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
-        operation.forward(pixels, weights, out)
+        out = _core.empty(operation.output_shape(pixels.shape, weights.shape), pixels.dtype)
+        layers.forward(operation, pixels, weights, out)
         return out
     pixels, weights = pixels.transpose(_TO_NCHW), weights.transpose(_TO_OIHW)
     n, filters, rows, columns = operation.output_shape(pixels.shape, weights.shape)
-    out = memory.empty((n, rows, columns, filters), pixels.dtype)
-    operation.forward(pixels, weights, out.transpose(_TO_NCHW))
+    out = _core.empty((n, rows, columns, filters), pixels.dtype)
+    layers.forward(operation, pixels, weights, out.transpose(_TO_NCHW))
     return out
 
 
 def _run_image_gradient(
-    slope: np.ndarray, weights: np.ndarray, operation: Correlation, channels_last: bool, shape: tuple[int, ...]
+    slope: np.ndarray, weights: np.ndarray, operation: Operation, channels_last: bool, shape: tuple[int, ...]
 ) -> Any:
     pixels = np.broadcast_to(slope.dtype.type(0), shape)  # only its shape is read
     if not channels_last:
-        return operation.backward(pixels, weights, slope, (True, False))[0]
+        return layers.backward(operation, pixels, weights, slope, (True, False))[0]
     turned = pixels.transpose(_TO_NCHW), weights.transpose(_TO_OIHW), slope.transpose(_TO_NCHW)
-    gradient: Any = operation.backward(*turned, (True, False))[0]
-    return operation.channels_last(gradient)
+    gradient: Any = layers.backward(operation, *turned, (True, False), channels_last=True)[0]
+    return gradient.transpose(_TO_NHWC)
 
 
 def _run_kernel_gradient(
-    pixels: np.ndarray, slope: np.ndarray, operation: Correlation, channels_last: bool, shape: tuple[int, ...]
+    pixels: np.ndarray, slope: np.ndarray, operation: Operation, channels_last: bool, shape: tuple[int, ...]
 ) -> Any:
     weights = np.broadcast_to(slope.dtype.type(0), shape)
     if not channels_last:
-        return operation.backward(pixels, weights, slope, (False, True))[1]
+        return layers.backward(operation, pixels, weights, slope, (False, True))[1]
     turned = pixels.transpose(_TO_NCHW), weights.transpose(_TO_OIHW), slope.transpose(_TO_NCHW)
-    gradient: Any = operation.backward(*turned, (False, True))[1]
+    gradient: Any = layers.backward(operation, *turned, (False, True))[1]
     return gradient.transpose(2, 3, 1, 0)
 
 
 def _native_image_gradient(
-    slope: Any, kernel: Any, operation: Correlation, channels_last: bool, shape: tuple[int, ...]
+    slope: Any, kernel: Any, operation: Operation, channels_last: bool, shape: tuple[int, ...]
 ) -> Any:
     forward = lambda image: native(image, kernel, _linear(operation), channels_last)  # noqa: E731
     return jax.linear_transpose(forward, jax.ShapeDtypeStruct(shape, slope.dtype))(slope)[0]
 
 
 def _native_kernel_gradient(
-    image: Any, slope: Any, operation: Correlation, channels_last: bool, shape: tuple[int, ...]
+    image: Any, slope: Any, operation: Operation, channels_last: bool, shape: tuple[int, ...]
 ) -> Any:
     forward = lambda kernel: native(image, kernel, operation, channels_last)  # noqa: E731
     return jax.linear_transpose(forward, jax.ShapeDtypeStruct(shape, slope.dtype))(slope)[0]
@@ -173,7 +175,7 @@ def _primitive(name: str, run: Callable[..., Any], own: Callable[..., Any]) -> P
             return own(*arrays, **options)
         return from_numpy(run(*map(np.asarray, arrays), **options), placed[0])
 
-    def shaped(first: Any, second: Any, operation: Correlation, channels_last: bool, shape: Any = None) -> Any:
+    def shaped(first: Any, second: Any, operation: Operation, channels_last: bool, shape: Any = None) -> Any:
         if shape is None and channels_last:
             pixels, weights = ([s[i] for i in axes] for s, axes in ((first.shape, _TO_NCHW), (second.shape, _TO_OIHW)))
             n, filters, rows, columns = operation.output_shape(tuple(pixels), tuple(weights))
@@ -203,16 +205,16 @@ _image_gradient = _primitive("image_gradient", _run_image_gradient, _native_imag
 _kernel_gradient = _primitive("kernel_gradient", _run_kernel_gradient, _native_kernel_gradient)
 
 
-def _correlate(image: Any, kernel: Any, operation: Correlation, channels_last: bool, **_: Any) -> Any:
+def _correlate(image: Any, kernel: Any, operation: Operation, channels_last: bool, **_: Any) -> Any:
     return correlation.bind(image, kernel, operation=operation, channels_last=channels_last)
 
 
-def _to_image(slope: Any, kernel: Any, like: Any, operation: Correlation, channels_last: bool, **_: Any) -> Any:
+def _to_image(slope: Any, kernel: Any, like: Any, operation: Operation, channels_last: bool, **_: Any) -> Any:
     options = dict(operation=_linear(operation), channels_last=channels_last, shape=like.aval.shape)
     return _image_gradient.bind(slope, kernel, **options)
 
 
-def _to_kernel(image: Any, slope: Any, like: Any, operation: Correlation, channels_last: bool, **_: Any) -> Any:
+def _to_kernel(image: Any, slope: Any, like: Any, operation: Operation, channels_last: bool, **_: Any) -> Any:
     options = dict(operation=operation, channels_last=channels_last, shape=like.aval.shape)
     return _kernel_gradient.bind(image, slope, **options)
 
@@ -235,7 +237,7 @@ ad.defbilinear(
 )
 
 
-def _moved_image(primitive: Primitive, change: Any, _: Any, other: Any, operation: Correlation, **options: Any) -> Any:
+def _moved_image(primitive: Primitive, change: Any, _: Any, other: Any, operation: Operation, **options: Any) -> Any:
     return primitive.bind(change, other, operation=_linear(operation), **options)
 
 

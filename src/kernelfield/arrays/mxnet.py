@@ -15,9 +15,11 @@ import mxnet as mx
 import numpy as np
 from mxnet.base import _LIB, MXCallbackList, NDArrayHandle, c_handle_array, check_call
 
-from kernelfield.arrays.base import Adapter, Correlation
+from kernelfield.arrays.base import Adapter
 from kernelfield.arrays.mxnet_native import BFLOAT16, CPUS, convolution, dtype_name, known_shape, same_interface
+from kernelfield.engine import layers
 from kernelfield.errors import ArgumentError
+from kernelfield.geometry import Operation
 
 
 class MXNet(Adapter):
@@ -83,26 +85,26 @@ class MXNet(Adapter):
         made = mx.nd.from_numpy(np.ascontiguousarray(array)[...])
         return same_interface(made.as_in_context(like.context), like)
 
-    def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:
+    def differentiable(self, operation: Operation, image: Any, kernel: Any) -> Any:
         """Return our engine's result; while autograd records, with its gradients."""
         pixels, weights = image.as_nd_ndarray(), kernel.as_nd_ndarray()
         shape = operation.output_shape(image.shape, kernel.shape)
         # MXNet's own memory costs less than wrapping NumPy's, and lies on the image's device, be it cpu(1).
         out = mx.nd.empty(shape, ctx=image.context, dtype=image.dtype)
         values = _view(pixels), _view(weights)
-        operation.forward(*values, _view(out, writeable=True))
+        layers.forward(operation, *values, _view(out, writeable=True))
         if mx.autograd.is_recording():
             _record(operation, (pixels, weights), values, out)
         return same_interface(out, image)
 
     def native(
-        self, operation: Correlation, image: Any, kernel: Any, channels_last: bool = False, bias: Any = None
+        self, operation: Operation, image: Any, kernel: Any, channels_last: bool = False, bias: Any = None
     ) -> Any:
         """Return the result by MXNet's own operators, with the bias (C_out,) of weights of four axes added."""
         return convolution(operation, image, kernel, channels_last, bias)
 
     def native_with_bias(
-        self, operation: Correlation, image: Any, kernel: Any, bias: Any, channels_last: bool = False
+        self, operation: Operation, image: Any, kernel: Any, bias: Any, channels_last: bool = False
     ) -> Any:
         """Return `native` plus the bias, which Convolution adds on the way where it is one of each channel."""
         if bias is not None and not channels_last:
@@ -112,7 +114,7 @@ class MXNet(Adapter):
         return super().native_with_bias(operation, image, kernel, bias, channels_last)
 
     def correlate(
-        self, operation: Correlation, image: Any, kernel: Any, bias: Any = None, channels_last: bool = False
+        self, operation: Operation, image: Any, kernel: Any, bias: Any = None, channels_last: bool = False
     ) -> Any:
         """Return the cross-correlation plus a bias; image, kernel and bias may be of either interface."""
         bias = None if bias is None else same_interface(bias, image)
@@ -134,7 +136,7 @@ class MXNet(Adapter):
 
     def descend(
         self,
-        operations: Sequence[Correlation],
+        operations: Sequence[Operation],
         image: np.ndarray,
         target: np.ndarray,
         kernels: Sequence[np.ndarray],
@@ -185,7 +187,7 @@ def _view(tensor: Any, writeable: bool = False) -> np.ndarray:
     return np.asarray(_Memory(tensor, writeable))
 
 
-def _record(operation: Correlation, arrays: tuple[Any, Any], values: tuple[np.ndarray, np.ndarray], out: Any) -> None:
+def _record(operation: Operation, arrays: tuple[Any, Any], values: tuple[np.ndarray, np.ndarray], out: Any) -> None:
     """Tell MXNet's autograd how `out` is differentiated with respect to `arrays`, whose memory is `values`.
 
     This is what `mx.autograd.Function` does, but that leaves unwritten every gradient after the first one that is not
@@ -203,7 +205,7 @@ def _record(operation: Correlation, arrays: tuple[Any, Any], values: tuple[np.nd
             slope, *targets = (mx.nd.NDArray(NDArrayHandle(p)) for p in pointers[: outputs + inputs])
             wanted = [requests[i] for i in range(inputs)]
             needs = wanted[0] != null, wanted[1] != null
-            found = operation.backward(image, kernel, _view(slope), needs)
+            found = layers.backward(operation, image, kernel, _view(slope), needs)
             for gradient, target, request in zip(found, targets, wanted):
                 if gradient is not None and request != null:
                     values = np.ascontiguousarray(gradient, dtype=target.dtype)

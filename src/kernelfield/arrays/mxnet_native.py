@@ -7,7 +7,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from kernelfield.arrays.base import Correlation
+from kernelfield.geometry import Operation
 
 BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
 CPUS = ("cpu", "cpu_pinned", "cpu_shared")
@@ -35,7 +35,7 @@ def known_shape(symbol: Any) -> tuple[int, ...]:
         return ()
 
 
-def convolution(operation: Correlation, image: Any, kernel: Any, channels_last: bool, bias: Any) -> Any:
+def convolution(operation: Operation, image: Any, kernel: Any, channels_last: bool, bias: Any) -> Any:
     """Return `Adapter.native` for arrays or symbols, with the bias (C_out,) of weights of four axes added, if any."""
     symbolic = isinstance(image, mx.sym.Symbol)
     F = mx.sym if symbolic else mx.nd
@@ -74,7 +74,7 @@ def convolution(operation: Correlation, image: Any, kernel: Any, channels_last: 
     return same_interface(F.transpose(y, axes=(0, 2, 3, 1)) if channels_last else y, image)
 
 
-def extended(F: Any, operation: Correlation, x: Any) -> tuple[Any, tuple[int, int]]:
+def extended(F: Any, operation: Operation, x: Any) -> tuple[Any, tuple[int, int]]:
     """Return the image (N, C, H, W) with what lies outside around it, and the zeros Convolution is to add itself."""
     if not operation.pads:
         return x, (0, 0)
@@ -93,7 +93,7 @@ def extended(F: Any, operation: Correlation, x: Any) -> tuple[Any, tuple[int, in
     return x, (0, 0)
 
 
-def places(x: Any, axis: int, pad: tuple[int, int], operation: Correlation) -> Any:
+def places(x: Any, axis: int, pad: tuple[int, int], operation: Operation) -> Any:
     """Return what `operation.indices` does for one axis of a symbol, whose length is not known yet."""
     S = mx.sym
     corner = S.slice_axis(S.slice_axis(x, axis=0, begin=0, end=1), axis=1, begin=0, end=1)

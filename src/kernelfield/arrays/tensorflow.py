@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kernelfield import memory
-from kernelfield.arrays.base import ENGINE_DTYPES, Adapter, Correlation
+from kernelfield import _core
+from kernelfield.arrays.base import ENGINE_DTYPES, Adapter
 from kernelfield.arrays.tensorflow_native import convolution, sizes_of
+from kernelfield.engine import layers
 from kernelfield.errors import ArgumentError
+from kernelfield.geometry import Operation
 
 try:
     # Says which tensors somebody differentiates; without it every call pays for a gradient that nobody may ask for.
@@ -90,9 +92,9 @@ class TensorFlowAdapter(Adapter):
         if array.dtype.name not in ENGINE_DTYPES or not array.size:
             result = tf.convert_to_tensor(array)
         else:
-            if not (array.flags.c_contiguous and array.flags.writeable and memory.is_aligned(array)):
+            if not (array.flags.c_contiguous and array.flags.writeable and _is_aligned(array)):
                 # TensorFlow's operations end the process on memory that is not aligned.
-                values, array = array, memory.empty(array.shape, array.dtype)
+                values, array = array, _core.empty(array.shape, array.dtype)
                 array[...] = values
             result = tf.experimental.dlpack.from_dlpack(array.__dlpack__())
         if isinstance(like, _EAGER) and not _on_cpu(like):
@@ -104,15 +106,15 @@ class TensorFlowAdapter(Adapter):
         """Return whether a tape watches one of them."""
         return any(_is_watched(_value(tensor)) for tensor in tensors)
 
-    def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:
+    def differentiable(self, operation: Operation, image: Any, kernel: Any) -> Any:
         """Return the engine's result; its gradients are the engine's too, and can be differentiated again."""
         return self._differentiable(operation, image, kernel, False)
 
-    def differentiable_channels_last(self, operation: Correlation, image: Any, kernel: Any) -> Any:
+    def differentiable_channels_last(self, operation: Operation, image: Any, kernel: Any) -> Any:
         """Return the same for (N, H, W, C); the engine sees the other layout as a view."""
         return self._differentiable(operation, image, kernel, True)
 
-    def _differentiable(self, operation: Correlation, image: Any, kernel: Any, last: bool) -> Any:
+    def _differentiable(self, operation: Operation, image: Any, kernel: Any, last: bool) -> Any:
         image, kernel = _value(image), _value(kernel)
         needs = _is_watched(image), _is_watched(kernel)
         if not any(needs):
@@ -127,7 +129,7 @@ class TensorFlowAdapter(Adapter):
 
         return apply(image, kernel)
 
-    def native(self, operation: Correlation, image: Any, kernel: Any, channels_last: bool = False) -> Any:
+    def native(self, operation: Operation, image: Any, kernel: Any, channels_last: bool = False) -> Any:
         """Return the result of `tf.nn.conv2d`."""
         if channels_last:
             return convolution(operation, image, kernel)
@@ -154,7 +156,7 @@ class TensorFlowAdapter(Adapter):
 
     def descend(
         self,
-        operations: Sequence[Correlation],
+        operations: Sequence[Operation],
         image: np.ndarray,
         target: np.ndarray,
         kernels: Sequence[np.ndarray],
@@ -176,11 +178,11 @@ class TensorFlowAdapter(Adapter):
             rule.apply(tape.gradient(loss, [kernel.value for kernel in weights]), weights)
             yield float(loss), [kernel.value.numpy() for kernel in weights]
 
-    def _forward(self, operation: Correlation, image: Any, kernel: Any, last: bool) -> Any:
+    def _forward(self, operation: Operation, image: Any, kernel: Any, last: bool) -> Any:
         return self.from_numpy(self.run(operation, image, kernel, None, last), image)
 
     def _backward(
-        self, operation: Correlation, image: Any, kernel: Any, slope: Any, needs: tuple[bool, bool], last: bool
+        self, operation: Operation, image: Any, kernel: Any, slope: Any, needs: tuple[bool, bool], last: bool
     ) -> tuple[Any, ...]:
         """Return the gradients that are needed, None for others: a function that can be differentiated again."""
         tensors = image, kernel, slope
@@ -195,11 +197,11 @@ class TensorFlowAdapter(Adapter):
                 return self._second(operation, tensors, slopes, needs, last)
 
             pixels, weights, slopes_of = _planes(last, image, kernel, slope)
-            found = operation.backward(pixels, weights, slopes_of, needs)
+            found = layers.backward(operation, pixels, weights, slopes_of, needs, last)
             if last:
                 to_image, to_kernel = found
                 found = (
-                    None if to_image is None else operation.channels_last(to_image),
+                    None if to_image is None else to_image.transpose(0, 2, 3, 1),
                     None if to_kernel is None else to_kernel.transpose(2, 3, 1, 0),
                 )
             return [self.from_numpy(gradient, image) for gradient in found if gradient is not None], again
@@ -209,7 +211,7 @@ class TensorFlowAdapter(Adapter):
         return tuple(next(results) if needed else None for needed in needs)
 
     def _second(
-        self, operation: Correlation, tensors: tuple[Any, ...], slopes: Any, needs: tuple[bool, bool], last: bool
+        self, operation: Operation, tensors: tuple[Any, ...], slopes: Any, needs: tuple[bool, bool], last: bool
     ) -> list[Any]:
         """Return the gradients of what `_backward` returns with respect to image, kernel and slope.
 
@@ -219,7 +221,7 @@ class TensorFlowAdapter(Adapter):
         image, kernel, slope = tensors
         remaining = iter(slopes)
         u, v = (next(remaining) if needed else None for needed in needs)
-        linear: Any = replace(cast(Any, operation), cval=0.0)
+        linear = replace(operation, cval=0.0)
         to_image = to_kernel = None
         to_slope = []
         if u is not None:
@@ -253,6 +255,11 @@ def _planes(last: bool, image: Any, kernel: Any, slope: Any = None) -> list[np.n
 def _value(tensor: Any) -> Any:
     """Return a tensor as it is, and what a variable holds."""
     return tensor if isinstance(tensor, tf.Tensor) else tf.convert_to_tensor(tensor)
+
+
+def _is_aligned(array: np.ndarray) -> bool:
+    """Return whether TensorFlow takes the memory of an array over."""
+    return bool(array.__array_interface__["data"][0] % 64 == 0)
 
 
 def _on_cpu(tensor: Any) -> bool:

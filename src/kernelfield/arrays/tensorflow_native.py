@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kernelfield.arrays.base import Correlation
+from kernelfield.geometry import Operation
 
 
 def sizes_of(tensor: Any) -> list[Any]:
@@ -19,7 +19,7 @@ def sizes_of(tensor: Any) -> list[Any]:
     return [dynamic[i] if n is None else n for i, n in enumerate(known)]
 
 
-def convolution(operation: Correlation, image: Any, kernel: Any) -> Any:
+def convolution(operation: Operation, image: Any, kernel: Any) -> Any:
     """Return the cross-correlation of (N, H, W, C) with (kh, kw, C_in/groups, C_out)."""
     padding: Any = "VALID"
     if operation.pads:
@@ -85,7 +85,7 @@ def _grouped(image: Any, kernel: Any, stride: Any, groups: int) -> Any:
     return tf.concat([tf.nn.conv2d(pixels, weights, stride, "VALID") for pixels, weights in parts], axis=-1)
 
 
-def _indices(operation: Correlation, image: Any) -> list[Any]:
+def _indices(operation: Operation, image: Any) -> list[Any]:
     """Return the rows and columns that the extended image reads."""
     if None not in image.shape[1:3]:
         return list(operation.indices(tuple(image.shape[1:3])))

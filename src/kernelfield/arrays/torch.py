@@ -16,7 +16,9 @@ import torch
 from torch.autograd import forward_ad
 from torch.nn import functional
 
-from kernelfield.arrays.base import Adapter, Correlation, numbers_of, operation_of
+from kernelfield.arrays.base import Adapter
+from kernelfield.engine import layers
+from kernelfield.geometry import Operation
 
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
@@ -77,20 +79,20 @@ class TorchAdapter(Adapter):
         """Return whether a gradient may be asked for, now or by compiled code."""
         return torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(t.requires_grad for t in tensors))
 
-    def differentiable(self, operation: Correlation, image: Any, kernel: Any) -> Any:
+    def differentiable(self, operation: Operation, image: Any, kernel: Any) -> Any:
         """Return the result of our engine, with its gradients registered."""
         if torch.compiler.is_compiling():
-            return _operator(image, kernel, *numbers_of(operation))
+            return _operator(image, kernel, *operation.numbers())
         if torch.is_grad_enabled() and (image.requires_grad or kernel.requires_grad):
             return _Correlation.apply(image, kernel, operation)
         return torch.from_numpy(self.run(operation, image, kernel))
 
-    def native(self, operation: Correlation, image: Any, kernel: Any, channels_last: bool = False) -> Any:
+    def native(self, operation: Operation, image: Any, kernel: Any, channels_last: bool = False) -> Any:
         """Return the result by `torch.nn.functional.conv2d`, differentiable any number of times."""
         return self.native_with_bias(operation, image, kernel, None, channels_last)
 
     def native_with_bias(
-        self, operation: Correlation, image: Any, kernel: Any, bias: Any, channels_last: bool = False
+        self, operation: Operation, image: Any, kernel: Any, bias: Any, channels_last: bool = False
     ) -> Any:
         """Return the result by `torch.nn.functional.conv2d`, which adds the bias itself."""
         if channels_last:
@@ -123,7 +125,7 @@ class TorchAdapter(Adapter):
 
     def descend(
         self,
-        operations: Sequence[Correlation],
+        operations: Sequence[Operation],
         image: np.ndarray,
         target: np.ndarray,
         kernels: Sequence[np.ndarray],
@@ -147,7 +149,7 @@ class TorchAdapter(Adapter):
             yield loss.item(), [weight.detach().numpy().copy() for weight in weights]
 
 
-def _extended(operation: Correlation, pixels: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
+def _extended(operation: Operation, pixels: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
     """Return (N, C, H, W) with what lies outside around it, and the zeros that the convolution is to add itself."""
     (top, bottom), (left, right) = ((w.before, w.after) for w in operation.windows)
     if operation.boundary == "constant":
@@ -162,7 +164,7 @@ def _extended(operation: Correlation, pixels: torch.Tensor) -> tuple[torch.Tenso
 
 
 def _gradients_of_native(
-    operation: Correlation, image: torch.Tensor, kernel: torch.Tensor, gradient: torch.Tensor, needs: Sequence[bool]
+    operation: Operation, image: torch.Tensor, kernel: torch.Tensor, gradient: torch.Tensor, needs: Sequence[bool]
 ) -> list[torch.Tensor | None]:
     """Return the gradients by PyTorch's operations, themselves differentiable."""
     with torch.enable_grad():
@@ -178,7 +180,7 @@ class _Correlation(torch.autograd.Function):
     """The engine on eager tensors."""
 
     @staticmethod
-    def forward(ctx: Any, image: torch.Tensor, kernel: torch.Tensor, operation: Correlation) -> torch.Tensor:
+    def forward(ctx: Any, image: torch.Tensor, kernel: torch.Tensor, operation: Operation) -> torch.Tensor:
         ctx.save_for_backward(image, kernel)
         ctx.operation = operation
         return torch.from_numpy(ADAPTER.run(operation, image, kernel))
@@ -190,7 +192,8 @@ class _Correlation(torch.autograd.Function):
         batched = torch._C._functorch.is_legacy_batchedtensor(gradient)  # is_grads_batched=True
         if batched or torch.is_grad_enabled() or not ADAPTER.is_concrete(image, kernel, gradient):
             return *_gradients_of_native(ctx.operation, image, kernel, gradient, needs), None
-        found = ctx.operation.backward(*map(ADAPTER.to_numpy, (image, kernel, gradient)), needs)
+        pixels, weights, slopes = map(ADAPTER.to_numpy, (image, kernel, gradient))
+        found = layers.backward(ctx.operation, pixels, weights, slopes, needs)
         return *(None if one is None else torch.from_numpy(one) for one in found), None
 
 
@@ -198,12 +201,13 @@ class _Correlation(torch.autograd.Function):
 def _operator(
     image: torch.Tensor, kernel: torch.Tensor, sizes: Sequence[int], boundary: str, cval: float
 ) -> torch.Tensor:
-    return torch.from_numpy(ADAPTER.run(operation_of(sizes, boundary, cval), image, kernel))
+    return torch.from_numpy(ADAPTER.run(Operation.from_numbers(sizes, boundary, cval), image, kernel))
 
 
 @_operator.register_fake
 def _(image: torch.Tensor, kernel: torch.Tensor, sizes: Sequence[int], boundary: str, cval: float) -> torch.Tensor:
-    return image.new_empty(operation_of(sizes, boundary, cval).output_shape(tuple(image.shape), tuple(kernel.shape)))
+    operation = Operation.from_numbers(sizes, boundary, cval)
+    return image.new_empty(operation.output_shape(tuple(image.shape), tuple(kernel.shape)))
 
 
 @_operator.register_vmap
@@ -225,9 +229,9 @@ def _operator_backward(
     boundary: str,
     cval: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    pair = bool(needs[0]), bool(needs[1])
-    arrays = [ADAPTER.to_numpy(t) for t in (image, kernel, gradient)]
-    found = operation_of(sizes, boundary, cval).backward(arrays[0], arrays[1], arrays[2], pair)
+    operation, pair = Operation.from_numbers(sizes, boundary, cval), (bool(needs[0]), bool(needs[1]))
+    pixels, weights, slopes = map(ADAPTER.to_numpy, (image, kernel, gradient))
+    found = layers.backward(operation, pixels, weights, slopes, pair)
     # An operator returns tensors, also where nothing was asked for.
     to_image, to_kernel = (image.new_empty(0) if one is None else torch.from_numpy(one) for one in found)
     return to_image, to_kernel

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernelfield.checks import check_image
 from kernelfield.coding.sensors import Bank
 from kernelfield.coding.sensors import bank as default_bank
 from kernelfield.coding.statistics import kurtosis, relative_response, sparseness
 from kernelfield.coding.transform import Channel, channel_of, channels, image_of, waves_from, waves_of
+from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.kernels.arguments import whole
 

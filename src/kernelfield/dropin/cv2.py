@@ -26,25 +26,25 @@ import importlib
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kernelfield.dropin.opencv_kernels import gaussian, laplacian, sobel
+from kernelfield.dropin.handing import NOTHING
+from kernelfield.dropin.opencv_kernels import gaussian_lines, laplacian, sobel_lines
 from kernelfield.dropin.opencv_rules import (
     ISOLATED,
     Array,
+    Call,
+    Weights,
     check_dst,
-    divides_well,
     dtype_of,
+    filtered,
     image_of,
     number,
     pair,
-    rounded_sums,
-    stored,
-    sums,
     weights_of,
     where_of,
     whole,
 )
+from kernelfield.engine.plan import CACHE
 from kernelfield.errors import ArgumentError
 
 BORDER_CONSTANT = 0
@@ -107,7 +107,9 @@ def filter2D(
     >>> filter2D(np.array([[1, 2, 4]], np.uint8), -1, np.array([[0, 0, 1]]), borderType=BORDER_WRAP)
     array([[2, 4, 1]], dtype=uint8)
     """
-    return _applied(src, ddepth, weights_of("kernel", kernel), dst, anchor, delta, borderType)
+    call = Call(src, kernel, dst, ("cv2.filter2D", ddepth, anchor, delta, borderType))
+    found = CACHE.run(*call)
+    return _applied(call, ddepth, weights_of("kernel", kernel), anchor, delta, borderType) if found is None else found
 
 
 def sepFilter2D(
@@ -129,12 +131,18 @@ def sepFilter2D(
     >>> sepFilter2D(np.array([[1, 2, 4]], np.uint8), -1, [1, 2, 1], [1])
     array([[ 6,  9, 12]], dtype=uint8)
     """
+    # One of the lines is the kernel in `CACHE`; the other is told by its numbers.
+    kernel, along = (kernelX, None) if type(kernelX) is np.ndarray else (NOTHING, kernelX)
+    down = (kernelY.shape, *kernelY.ravel().tolist()) if type(kernelY) is np.ndarray else kernelY
+    call = Call(src, kernel, dst, ("cv2.sepFilter2D", ddepth, along, down, anchor, delta, borderType))
+    found = CACHE.run(*call)
+    if found is not None:
+        return found
     lines = [weights_of(name, value) for name, value in (("kernelX", kernelX), ("kernelY", kernelY))]
     for name, line in zip(("kernelX", "kernelY"), lines):
         if 1 not in line.shape:
             raise ArgumentError(f"{name}: expected one line of weights; received shape {line.shape}")
-    kernel = np.outer(lines[1].ravel(), lines[0].ravel())
-    return _applied(src, ddepth, kernel, dst, anchor, delta, borderType)
+    return _applied(call, ddepth, (lines[1].ravel(), lines[0].ravel()), anchor, delta, borderType)
 
 
 def GaussianBlur(
@@ -156,15 +164,17 @@ def GaussianBlur(
     >>> GaussianBlur(np.array([[0, 0, 255, 0, 0]], np.uint8), (5, 1), 1.1)
     array([[36, 63, 94, 63, 36]], dtype=uint8)
     """
+    call = Call(src, NOTHING, dst, ("cv2.GaussianBlur", ksize, sigmaX, sigmaY, borderType))
+    found = CACHE.run(*call)
+    if found is not None:
+        return found
     image = image_of(src)
     width, height = pair("ksize", ksize)
     sigma_x, sigma_y = number("sigmaX", sigmaX), number("sigmaY", sigmaY)
-    kernel = gaussian(height, width, sigma_y if sigma_y > 0 else sigma_x, sigma_x, image.dtype)
+    lines = gaussian_lines(height, width, sigma_y if sigma_y > 0 else sigma_x, sigma_x, image.dtype)
     check_dst(dst, image, image.dtype)
-    where = where_of(borderType, kernel.shape)
-    if image.dtype.kind != "f":
-        return rounded_sums(image, kernel, where, image.dtype, dst, up=image.dtype.kind == "u")
-    return stored(sums(image, kernel, where, image.dtype, dst), image, image.dtype, dst)
+    where = where_of(borderType, (len(lines[0]), len(lines[1])))
+    return filtered(call, image, lines, where, image.dtype, up=image.dtype.kind == "u")
 
 
 def Sobel(
@@ -187,10 +197,12 @@ def Sobel(
     >>> Sobel(np.array([[0, 1, 3, 6]], np.float32), -1, 2, 0, ksize=3)
     array([[  8.,   4.,   4., -24.]], dtype=float32)
     """
-    kernel = sobel(whole("dx", dx), whole("dy", dy), whole("ksize", ksize))
-    if number("scale", scale) != 1:
-        kernel = kernel * scale
-    return _applied(src, ddepth, kernel, dst, (-1, -1), delta, borderType)
+    call = Call(src, NOTHING, dst, ("cv2.Sobel", ddepth, dx, dy, ksize, scale, delta, borderType))
+    found = CACHE.run(*call)
+    if found is not None:
+        return found
+    down, along = sobel_lines(whole("dx", dx), whole("dy", dy), whole("ksize", ksize))
+    return _applied(call, ddepth, (down * number("scale", scale), along), (-1, -1), delta, borderType)
 
 
 def Scharr(
@@ -229,10 +241,14 @@ def Laplacian(
     >>> Laplacian(np.array([[0, 0, 9, 0, 0]], np.int16), -1)
     array([[  0,   9, -18,   9,   0]], dtype=int16)
     """
+    call = Call(src, NOTHING, dst, ("cv2.Laplacian", ddepth, ksize, scale, delta, borderType))
+    found = CACHE.run(*call)
+    if found is not None:
+        return found
     kernel = laplacian(whole("ksize", ksize))
     if number("scale", scale) != 1:
         kernel = kernel * scale
-    return _applied(src, ddepth, kernel, dst, (-1, -1), delta, borderType)
+    return _applied(call, ddepth, kernel, (-1, -1), delta, borderType)
 
 
 def blur(
@@ -266,32 +282,31 @@ def boxFilter(
     >>> boxFilter(np.array([[1, 2, 4]], np.uint8), CV_32F, (3, 1), normalize=False)
     array([[5., 7., 8.]], dtype=float32)
     """
+    call = Call(src, NOTHING, dst, ("cv2.boxFilter", ddepth, ksize, anchor, normalize, borderType))
+    found = CACHE.run(*call)
+    if found is not None:
+        return found
     width, height = pair("ksize", ksize)
     if min(width, height) < 1:
         raise ArgumentError(f"ksize: expected a width and a height from 1; received {ksize!r}")
     area = width * height if normalize else 1
-    return _applied(src, ddepth, np.ones((height, width)), dst, anchor, 0.0, borderType, area)
+    return _applied(call, ddepth, (np.ones(height), np.ones(width)), anchor, 0.0, borderType, area)
 
 
 def _applied(
-    src: Array,
+    call: Call,
     ddepth: int,
-    kernel: NDArray[np.float64],
-    dst: Array | None,
+    kernel: Weights,
     anchor: Any,
     delta: float,
     border: int,
     divisor: int = 1,
 ) -> Array:
     """Return the cross-correlation, divided and moved, in the dtype asked for."""
-    image = image_of(src)
+    image = image_of(call.src)
     dtype = dtype_of(ddepth, image)
     added = number("delta", delta)
-    where = where_of(border, kernel.shape, anchor)
-    check_dst(dst, image, dtype)
-    if dtype.kind != "f" and added == 0 and (divisor == 1 or divides_well(image.dtype, divisor)):
-        return rounded_sums(image, kernel, where, dtype, dst, 1 / divisor)
-    if image.dtype.kind == "f" and divisor != 1:
-        kernel, divisor = kernel / divisor, 1
-    plain = added == 0 and divisor == 1
-    return stored(sums(image, kernel, where, dtype, dst if plain else None), image, dtype, dst, added, 1 / divisor)
+    shape = (len(kernel[0]), len(kernel[1])) if isinstance(kernel, tuple) else kernel.shape
+    where = where_of(border, shape, anchor)
+    check_dst(call.dst, image, dtype)
+    return filtered(call, image, kernel, where, dtype, added, divisor)

@@ -1,4 +1,4 @@
-"""Weights that are whole multiples of a power of two: sums of whole pixels are exact with them, in any order."""
+"""Whole weights: which methods keep sums of whole pixels exact with them."""
 
 from __future__ import annotations
 
@@ -6,30 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.engine.low_rank import factors
+from kernelfield.engine.plan import whole_weights
 
-Weights = NDArray[np.float64]
 
+def method_of(weights: NDArray[np.float64]) -> str | None:
+    """Return the method that keeps sums with whole weights exact: any for rank 1, which has whole factors.
 
-def whole_weights(weights: Weights) -> tuple[Weights, float] | None:
-    """Return whole weights and the power of two that they were multiplied by; None if it is beyond 2**32.
+    Weights may be whole but for a power of two.
 
     Examples
     --------
-    >>> whole_weights(np.array([[0.25, 0.5]]))
-    (array([[ 64., 128.]]), 256.0)
-    >>> whole_weights(np.array([[0.1]])) is None
-    True
+    >>> method_of(np.array([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0]]) / 16), method_of(np.eye(3))
+    (None, 'direct')
     """
-    for places in (0, 8, 16, 24, 32):
-        one = 2.0**places
-        scaled = weights * one
-        if (scaled == np.rint(scaled)).all():
-            return scaled, one
-    return None
-
-
-def method_of(weights: Weights) -> str | None:
-    """Return the method that keeps sums with whole weights exact: any for rank 1, which has whole factors."""
-    if min(weights.shape) == 1 or factors(weights, 1) is not None:
+    whole = whole_weights(weights)
+    if min(weights.shape) == 1 or (whole is not None and factors(whole[0], 1, 0.0) is not None):
         return None
     return "direct"

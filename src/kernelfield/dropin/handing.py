@@ -1,16 +1,22 @@
-"""Calls that the engine does not cover are handed to SciPy, so that results and errors are SciPy's."""
+"""Calls done lately are done again at once; those that the engine does not cover are handed to SciPy, errors too."""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from kernelfield.engine.plan import CACHE, Runner
+
+Parameters = ParamSpec("Parameters")
+
+#: Stands for the weights of a function that has none, in `CACHE`.
+NOTHING = np.empty(0)
 
 _DTYPES = frozenset(np.dtype(kind + size) for kind in "iu" for size in "1248") | {np.dtype("f4"), np.dtype("f8")}
 _MODES = {name: name for name in ("reflect", "constant", "nearest", "mirror", "wrap")}
@@ -21,17 +27,55 @@ class Handed(Exception):
     """The call belongs to SciPy; raised before anything is written."""
 
 
-def drop_in(function: Function, module: str = "scipy.ndimage") -> Function:
-    """Let the function of the same name in a module of SciPy answer where `function` raises `Handed`."""
+class Filtered(NamedTuple):
+    """A result, and what does the same for arrays laid out alike; None where that may hang on the pixels."""
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except Handed:
-            return getattr(importlib.import_module(module), function.__name__)(*args, **kwargs)
+    result: NDArray[Any]
+    again: Runner | None
 
-    return call  # type: ignore[return-value]
+
+def drop_in(module: str) -> Callable[[Callable[Parameters, Filtered]], Callable[Parameters, NDArray[Any]]]:
+    """Return a decorator: results are kept in `CACHE`, and SciPy's function answers where `Handed` is raised.
+
+    The first argument is the image, one called ``weights`` or ``in2`` the kernel, one called ``output`` the result.
+    """
+
+    def decorated(function: Callable[Parameters, Filtered]) -> Callable[Parameters, NDArray[Any]]:
+        signature = inspect.signature(function)
+        names = tuple(signature.parameters)
+        label = f"{module}.{function.__name__}"
+
+        @functools.wraps(function)
+        def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> NDArray[Any]:
+            arrays: dict[str, Any] = {}
+            options: list[Any] = [label]
+            for name, value in (*zip(names, args), *kwargs.items()):
+                if type(value) is np.ndarray:
+                    arrays[name] = value
+                else:
+                    options += name, value
+            image = arrays.pop(names[0], None)
+            kernel, out = arrays.pop(names[1], NOTHING), arrays.pop("output", None)
+            asked = tuple(options)
+            try:
+                if image is not None and not arrays:
+                    found = CACHE.run(image, kernel, out, asked)
+                    if found is not None:
+                        return found
+                result, again = function(*args, **kwargs)
+            except Handed:
+                answer: NDArray[Any] = getattr(importlib.import_module(module), label.rpartition(".")[2])(
+                    *args, **kwargs
+                )
+                return answer
+            if again is not None and image is not None and not arrays and image.dtype.isnative and image.flags.aligned:
+                CACHE.keep(image, kernel, out, asked, again, result.shape, result.dtype)
+            return result
+
+        call.__signature__ = signature.replace(return_annotation=np.ndarray)  # type: ignore[attr-defined]
+        return call
+
+    return decorated
 
 
 def image_of(value: Any) -> NDArray[Any]:

@@ -24,9 +24,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kernelfield.dropin.handing import axes_of, axis_of, boundary_of, drop_in, each, image_of, whole
+from kernelfield.dropin.handing import Filtered, axes_of, axis_of, boundary_of, drop_in, each, image_of, whole
 from kernelfield.dropin.ndimage_gaussian import (
     gaussian_filter,
     gaussian_filter1d,
@@ -51,8 +50,6 @@ __all__ = [
     "uniform_filter1d",
 ]
 
-Array = NDArray[Any]
-
 
 def __getattr__(name: str) -> Any:
     import scipy.ndimage
@@ -66,7 +63,7 @@ def __dir__() -> list[str]:
     return sorted({*__all__, *dir(scipy.ndimage)})
 
 
-@drop_in
+@drop_in("scipy.ndimage")
 def correlate(
     input: Any,
     weights: Any,
@@ -76,7 +73,7 @@ def correlate(
     origin: Any = 0,
     *,
     axes: Any = None,
-) -> Array:
+) -> Filtered:
     """Return the cross-correlation with weights of as many axes: ``scipy.ndimage.correlate``.
 
     Examples
@@ -88,7 +85,7 @@ def correlate(
     return over_axes(input, weights, output, mode, cval, origin, axes, flip=False)
 
 
-@drop_in
+@drop_in("scipy.ndimage")
 def convolve(
     input: Any,
     weights: Any,
@@ -98,7 +95,7 @@ def convolve(
     origin: Any = 0,
     *,
     axes: Any = None,
-) -> Array:
+) -> Filtered:
     """Return the convolution with weights of as many axes: ``scipy.ndimage.convolve``.
 
     Examples
@@ -110,7 +107,7 @@ def convolve(
     return over_axes(input, weights, output, mode, cval, origin, axes, flip=True)
 
 
-@drop_in
+@drop_in("scipy.ndimage")
 def correlate1d(
     input: Any,
     weights: Any,
@@ -119,7 +116,7 @@ def correlate1d(
     mode: str = "reflect",
     cval: float = 0.0,
     origin: int = 0,
-) -> Array:
+) -> Filtered:
     """Return the cross-correlation along one axis: ``scipy.ndimage.correlate1d``.
 
     Examples
@@ -130,7 +127,7 @@ def correlate1d(
     return along(input, weights, axis, output, mode, cval, origin, flip=False)
 
 
-@drop_in
+@drop_in("scipy.ndimage")
 def convolve1d(
     input: Any,
     weights: Any,
@@ -139,7 +136,7 @@ def convolve1d(
     mode: str = "reflect",
     cval: float = 0.0,
     origin: int = 0,
-) -> Array:
+) -> Filtered:
     """Return the convolution along one axis: ``scipy.ndimage.convolve1d``.
 
     Examples
@@ -150,7 +147,7 @@ def convolve1d(
     return along(input, weights, axis, output, mode, cval, origin, flip=True)
 
 
-@drop_in
+@drop_in("scipy.ndimage")
 def uniform_filter1d(
     input: Any,
     size: int,
@@ -159,7 +156,7 @@ def uniform_filter1d(
     mode: str = "reflect",
     cval: float = 0.0,
     origin: int = 0,
-) -> Array:
+) -> Filtered:
     """Return means of `size` pixels along one axis: ``scipy.ndimage.uniform_filter1d``.
 
     Examples
@@ -172,7 +169,7 @@ def uniform_filter1d(
     return chain(image, [step], output, cval)
 
 
-@drop_in
+@drop_in("scipy.ndimage")
 def uniform_filter(
     input: Any,
     size: Any = 3,
@@ -182,7 +179,7 @@ def uniform_filter(
     origin: Any = 0,
     *,
     axes: Any = None,
-) -> Array:
+) -> Filtered:
     """Return means over boxes: ``scipy.ndimage.uniform_filter``.
 
     Examples
@@ -199,8 +196,8 @@ def uniform_filter(
     return chain(image, steps, output, cval)
 
 
-@drop_in
-def prewitt(input: Any, axis: int = -1, output: Any = None, mode: Any = "reflect", cval: float = 0.0) -> Array:
+@drop_in("scipy.ndimage")
+def prewitt(input: Any, axis: int = -1, output: Any = None, mode: Any = "reflect", cval: float = 0.0) -> Filtered:
     """Return Prewitt's difference along an axis: ``scipy.ndimage.prewitt``.
 
     Examples
@@ -212,8 +209,8 @@ def prewitt(input: Any, axis: int = -1, output: Any = None, mode: Any = "reflect
     return difference(input, [1.0, 1.0, 1.0], axis, output, mode, cval)
 
 
-@drop_in
-def sobel(input: Any, axis: int = -1, output: Any = None, mode: Any = "reflect", cval: float = 0.0) -> Array:
+@drop_in("scipy.ndimage")
+def sobel(input: Any, axis: int = -1, output: Any = None, mode: Any = "reflect", cval: float = 0.0) -> Filtered:
     """Return Sobel's difference along an axis: ``scipy.ndimage.sobel``.
 
     Examples
@@ -225,8 +222,8 @@ def sobel(input: Any, axis: int = -1, output: Any = None, mode: Any = "reflect",
     return difference(input, [1.0, 2.0, 1.0], axis, output, mode, cval)
 
 
-@drop_in
-def laplace(input: Any, output: Any = None, mode: Any = "reflect", cval: float = 0.0, *, axes: Any = None) -> Array:
+@drop_in("scipy.ndimage")
+def laplace(input: Any, output: Any = None, mode: Any = "reflect", cval: float = 0.0, *, axes: Any = None) -> Filtered:
     """Return the sum of second differences: ``scipy.ndimage.laplace``.
 
     Examples

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from numpy.typing import NDArray
-
-from kernelfield.dropin.handing import axes_of, boundary_of, drop_in, each, image_of, real
+from kernelfield.dropin.handing import Filtered, axes_of, boundary_of, drop_in, each, image_of, real
 from kernelfield.dropin.ndimage_passes import along, chain, gaussian_weights, of_gaussian
 
-Array = NDArray[Any]
 
-
-@drop_in
+@drop_in("scipy.ndimage")
 def gaussian_filter1d(
     input: Any,
     sigma: float,
@@ -24,7 +20,7 @@ def gaussian_filter1d(
     truncate: float = 4.0,
     *,
     radius: int | None = None,
-) -> Array:
+) -> Filtered:
     """Blur, or differentiate a blur, along one axis: ``scipy.ndimage.gaussian_filter1d``.
 
     Examples
@@ -36,7 +32,7 @@ def gaussian_filter1d(
     return along(input, weights, axis, output, mode, cval, 0, flip=False)
 
 
-@drop_in
+@drop_in("scipy.ndimage")
 def gaussian_filter(
     input: Any,
     sigma: Any,
@@ -48,7 +44,7 @@ def gaussian_filter(
     *,
     radius: Any = None,
     axes: Any = None,
-) -> Array:
+) -> Filtered:
     """Blur, or differentiate a blur, along all axes or some: ``scipy.ndimage.gaussian_filter``.
 
     Examples
@@ -69,7 +65,7 @@ def gaussian_filter(
     return chain(image, steps, output, cval)
 
 
-@drop_in
+@drop_in("scipy.ndimage")
 def gaussian_laplace(
     input: Any,
     sigma: Any,
@@ -79,7 +75,7 @@ def gaussian_laplace(
     *,
     axes: Any = None,
     **kwargs: Any,
-) -> Array:
+) -> Filtered:
     """Return the sum of second derivatives of a Gaussian: ``scipy.ndimage.gaussian_laplace``.
 
     Examples
@@ -92,7 +88,7 @@ def gaussian_laplace(
     return of_gaussian(input, sigma, 2, output, mode, cval, axes, kwargs)
 
 
-@drop_in
+@drop_in("scipy.ndimage")
 def gaussian_gradient_magnitude(
     input: Any,
     sigma: Any,
@@ -102,7 +98,7 @@ def gaussian_gradient_magnitude(
     *,
     axes: Any = None,
     **kwargs: Any,
-) -> Array:
+) -> Filtered:
     """Return the length of the gradient of a Gaussian blur: ``scipy.ndimage.gaussian_gradient_magnitude``.
 
     Examples

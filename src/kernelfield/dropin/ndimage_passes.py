@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kernelfield import _core
 from kernelfield.dropin.filtering import Pass, run
 from kernelfield.dropin.handing import (
+    Filtered,
     Handed,
     axes_of,
     axis_of,
@@ -22,6 +24,7 @@ from kernelfield.dropin.handing import (
     weights_of,
     whole,
 )
+from kernelfield.engine.plan import Runner
 
 Array = NDArray[Any]
 
@@ -33,7 +36,7 @@ Step = tuple[NDArray[np.float64], int, str, int, int]
 
 def over_axes(
     input: Any, weights: Any, output: Any, mode: Any, cval: Any, origin: Any, axes: Any, *, flip: bool
-) -> Array:
+) -> Filtered:
     """Return what `correlate` or `convolve` does."""
     image, kernel = image_of(input), weights_of(weights)
     filtered = axes_of(axes, image.ndim)
@@ -50,10 +53,13 @@ def over_axes(
     places = tuple(filtered[i] for i in extended)
     line = kernel.reshape([kernel.shape[i] for i in extended])
     step = Pass(places, line, tuple(origins[i] for i in extended), boundary_of(mode), real(cval))
-    return run(image, step, output_of(output, image))
+    target = output_of(output, image)
+    return Filtered(target, run(image, step, target))
 
 
-def along(input: Any, weights: Any, axis: Any, output: Any, mode: Any, cval: Any, origin: Any, *, flip: bool) -> Array:
+def along(
+    input: Any, weights: Any, axis: Any, output: Any, mode: Any, cval: Any, origin: Any, *, flip: bool
+) -> Filtered:
     """Return what `correlate1d` or `convolve1d` does."""
     image, line = image_of(input), weights_of(weights)
     if line.ndim != 1:
@@ -65,7 +71,7 @@ def along(input: Any, weights: Any, axis: Any, output: Any, mode: Any, cval: Any
     return chain(image, [step], output, cval)
 
 
-def difference(input: Any, across: list[float], axis: Any, output: Any, mode: Any, cval: Any) -> Array:
+def difference(input: Any, across: list[float], axis: Any, output: Any, mode: Any, cval: Any) -> Filtered:
     """Return a central difference along `axis`, weighted along all others."""
     image = image_of(input)
     own = axis_of(axis, image.ndim)
@@ -77,7 +83,7 @@ def difference(input: Any, across: list[float], axis: Any, output: Any, mode: An
 
 def of_gaussian(
     input: Any, sigma: Any, degree: int, output: Any, mode: Any, cval: Any, axes: Any, options: dict[str, Any]
-) -> Array:
+) -> Filtered:
     """Return derivatives of a Gaussian along each axis, added or as a length."""
     if axes is not None or not set(options) <= {"truncate", "radius"}:
         raise Handed
@@ -131,21 +137,45 @@ def mean(axis: int, size: Any, boundary: str, origin: Any) -> Step:
     return np.ones(count), axis, boundary, origin_of(origin, count), count
 
 
-def chain(image: Array, steps: list[Step], output: Any, cval: Any) -> Array:
+def chain(image: Array, steps: list[Step], output: Any, cval: Any) -> Filtered:
     """Return the passes one after the other, each stored in the dtype of the result."""
     constant, target = real(cval), output_of(output, image)
     if not steps:
         target[...] = image
-        return target
+        return Filtered(target, None)
+    passes = [
+        Pass((axis,), weights, (origin,), boundary, constant, folded=True, divisor=divisor)
+        for weights, axis, boundary, origin, divisor in steps
+    ]
     # No pass reads what it writes: that would take memory each time. SciPy must find the image as it was, if a later
     # pass turns out to be its own.
     spare = np.empty_like(target) if len(steps) > 2 and np.may_share_memory(image, target) else target
     rooms = [np.empty_like(target) if len(steps) > 1 else target, spare]
-    source = image
-    for left, (weights, axis, boundary, origin, divisor) in zip(reversed(range(len(steps))), steps):
-        step = Pass((axis,), weights, (origin,), boundary, constant, folded=True, divisor=divisor)
-        source = run(source, step, rooms[(left - 1) % 2] if left else target)
-    return target
+    runners, source = [], image
+    for left, step in zip(reversed(range(len(passes))), passes):
+        into = rooms[(left - 1) % 2] if left else target
+        runners.append(run(source, step, into))
+        source = into
+    return Filtered(target, _in_a_row([runner for runner in runners if runner is not None], len(passes)))
+
+
+def _in_a_row(runners: list[Runner], count: int) -> Runner | None:
+    """Return what does `count` passes one after the other; None if not all of them can be done again."""
+    if len(runners) < count:
+        return None
+    if count == 1:
+        return runners[0]
+
+    def again(image: Array, out: Array) -> None:
+        # As in `chain`: the last pass but one does not write where the last one does.
+        rooms = _core.empty(out.shape, out.dtype), out
+        source = image
+        for left, runner in zip(reversed(range(count)), runners):
+            into = rooms[(left - 1) % 2] if left else out
+            runner(source, into)
+            source = into
+
+    return again
 
 
 def apart(output: Any, image: Array) -> Array:
@@ -156,17 +186,34 @@ def apart(output: Any, image: Array) -> Array:
     return target
 
 
-def total(image: Array, parts: list[list[Step]], target: Array, cval: Any, *, magnitude: bool) -> Array:
+def total(image: Array, parts: list[list[Step]], target: Array, cval: Any, *, magnitude: bool) -> Filtered:
     """Return the sum of chains of passes, or the root of the sum of their squares, in the dtype of the result."""
     if not parts:
         target[...] = image
-        return target
+        return Filtered(target, None)
+    runners = []
     for i, steps in enumerate(parts):
-        part = chain(image, steps, target if i == 0 else target.dtype, cval)
-        if magnitude:
-            np.multiply(part, part, out=part)
-        if i:
-            target += part
+        part, runner = chain(image, steps, target if i == 0 else target.dtype, cval)
+        runners.append(runner)
+        _add(part, target if i else None, magnitude)
     if magnitude:
         np.sqrt(target, out=target, casting="unsafe")
-    return target
+    known = [runner for runner in runners if runner is not None]
+
+    def again(image: Array, out: Array) -> None:
+        for i, runner in enumerate(known):
+            part = _core.empty(out.shape, out.dtype) if i else out
+            runner(image, part)
+            _add(part, out if i else None, magnitude)
+        if magnitude:
+            np.sqrt(out, out=out, casting="unsafe")
+
+    return Filtered(target, again if len(known) == len(parts) else None)
+
+
+def _add(part: Array, total: Array | None, magnitude: bool) -> None:
+    """Add a part, or its square, to the total, if there is one yet."""
+    if magnitude:
+        np.multiply(part, part, out=part)
+    if total is not None:
+        total += part

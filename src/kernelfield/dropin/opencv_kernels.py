@@ -22,12 +22,11 @@ _SMALL_GAUSSIANS = {
 }
 
 
-@lru_cache(maxsize=64)
-def gaussian(
+def gaussian_lines(
     rows: int, columns: int, sigma_rows: float, sigma_columns: float, dtype: np.dtype[np.generic]
-) -> NDArray[np.float64]:
-    """Return the weights of `gaussian_line` across and along, read-only."""
-    return _kept(np.outer(gaussian_line(rows, sigma_rows, dtype), gaussian_line(columns, sigma_columns, dtype)))
+) -> tuple[Line, Line]:
+    """Return the weights of `gaussian_line` down and along."""
+    return gaussian_line(rows, sigma_rows, dtype), gaussian_line(columns, sigma_columns, dtype)
 
 
 def gaussian_line(size: int, sigma: float, dtype: np.dtype[np.generic]) -> Line:
@@ -60,25 +59,18 @@ def difference(order: int, size: int) -> Line:
     return line
 
 
-@lru_cache(maxsize=64)
-def sobel(dx: int, dy: int, size: int) -> NDArray[np.float64]:
-    """Return Sobel's weights, or Scharr's for size -1 (OpenCV, `getDerivKernels`), read-only."""
-    x, y = _sobel_lines(dx, dy, size)
-    return _kept(np.outer(y, x))
-
-
-def _sobel_lines(dx: int, dy: int, size: int) -> tuple[Line, Line]:
-    """Return the weights along x and y."""
+def sobel_lines(dx: int, dy: int, size: int) -> tuple[Line, Line]:
+    """Return Sobel's weights down and along, or Scharr's for size -1 (OpenCV, `getDerivKernels`)."""
     if size == -1:
         if (dx, dy) not in ((1, 0), (0, 1)):
             raise ArgumentError(f"dx, dy: expected 1 and 0, or 0 and 1, for Scharr; received {dx} and {dy}")
         along, across = np.array([-1.0, 0.0, 1.0]), np.array([3.0, 10.0, 3.0])
-        return (along, across) if dx else (across, along)
+        return (across, along) if dx else (along, across)
     if size < 1 or size % 2 == 0 or size > 31:
         raise ArgumentError(f"ksize: expected an odd number from 1 to 31, or FILTER_SCHARR; received {size}")
     if min(dx, dy) < 0 or dx + dy < 1 or max(dx, dy) >= max(size, 3):
         raise ArgumentError(f"dx, dy: expected orders from 0, below ksize and not both 0; received {dx} and {dy}")
-    return difference(dx, size), difference(dy, size)
+    return difference(dy, size), difference(dx, size)
 
 
 @lru_cache(maxsize=64)

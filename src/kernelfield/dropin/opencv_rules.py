@@ -10,14 +10,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.correlation import correlate, correlate_to_integers
-from kernelfield.dropin.exactness import method_of, whole_weights
+from kernelfield import _core
+from kernelfield.dropin.exactness import method_of
+from kernelfield.engine import plan as planner
+from kernelfield.engine.low_rank import Factors
+from kernelfield.engine.plan import CACHE, whole_weights
 from kernelfield.errors import ArgumentError, DtypeError
+from kernelfield.geometry import Boundary, Operation, Window
 
 Array = NDArray[Any]
 
+#: A kernel, or a column and a row that it is the outer product of.
+Weights = NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64]]
+
 ISOLATED = 16
-_BOUNDARIES = {0: "constant", 1: "nearest", 2: "reflect", 3: "wrap", 4: "mirror"}
+_BOUNDARIES: dict[int, Boundary] = {0: "constant", 1: "nearest", 2: "reflect", 3: "wrap", 4: "mirror"}
 _DEPTHS = {0: "uint8", 2: "uint16", 3: "int16", 5: "float32", 6: "float64"}
 _DTYPES = frozenset(map(np.dtype, _DEPTHS.values()))
 
@@ -46,7 +53,7 @@ def dtype_of(ddepth: Any, image: Array) -> np.dtype[Any]:
     return np.dtype(_DEPTHS[depth])
 
 
-def boundary_of(border: Any) -> str:
+def boundary_of(border: Any) -> Boundary:
     """Return the boundary that a border type names."""
     kind = whole("borderType", border)
     if kind & ~ISOLATED not in _BOUNDARIES or kind < 0:
@@ -106,10 +113,19 @@ def weights_of(name: str, kernel: Any) -> NDArray[np.float64]:
     return weights.astype(np.float64)
 
 
+class Call(NamedTuple):
+    """A call as it was made: what `CACHE` keeps it by."""
+
+    src: Any
+    kernel: Any
+    dst: Any
+    options: tuple[Any, ...]
+
+
 class Where(NamedTuple):
     """How a kernel lies over an image, and what is outside."""
 
-    boundary: str
+    boundary: Boundary
     origin: tuple[int, int]
 
 
@@ -118,69 +134,88 @@ def where_of(border: Any, shape: tuple[int, ...], anchor: Any = (-1, -1)) -> Whe
     return Where(boundary_of(border), origin_of(anchor, shape))
 
 
-class _Taken(NamedTuple):
-    """How sums are taken: with which weights, so many times the kernel's, in which dtype and by which method."""
+def filtered(
+    call: Call,
+    image: Array,
+    weights: Weights,
+    where: Where,
+    dtype: np.dtype[Any],
+    added: float = 0.0,
+    divisor: int = 1,
+    up: bool = False,
+) -> Array:
+    """Return the cross-correlation of each channel, divided or moved, in `dtype`, and keep how it was done.
 
-    kernel: NDArray[np.float64]
-    one: float
-    work: np.dtype[Any]
-    method: str | None
-
-
-def sums(image: Array, kernel: NDArray[np.float64], where: Where, dtype: np.dtype[Any], dst: Any = None) -> Array:
-    """Return the cross-correlation for each channel, planes first: in float32 where it is enough for `dtype`.
-
-    Where `dst` is given and of the dtype of the sums they are written into it.
+    Parameters
+    ----------
+    image : ndarray, shape (H, W) or (H, W, C)
+        As `image_of` returns it.
+    weights : ndarray, or two
+        A kernel, or a column and a row that it is the outer product of.
+    added : float
+        To the sums; not with a divisor.
+    divisor : int
+        Of the sums.
+    up : bool
+        Integers: halves are rounded up, not to even.
     """
-    taken = _taken(kernel.tobytes(), kernel.shape, image.dtype, dtype)
-    direct = dst is not None and dst.dtype == taken.work and taken.one == 1
-    out = _planes(dst.reshape(image.shape)) if direct else None
-    values = correlate(
-        _planes(image),
-        taken.kernel,
-        boundary=where.boundary,
-        origin=where.origin,
-        dtype=taken.work,
-        method=taken.method,
-        out=out,
-    )
-    if taken.one != 1:
-        values /= taken.one
-    return np.asarray(values)
+    rest, scale = 1, 1.0
+    dst: Array | None = call.dst
+    column, row = weights if isinstance(weights, tuple) else (None, weights)
+    if divisor != 1 and image.dtype.kind == "f":
+        row = row / divisor
+    elif divisor != 1 and dtype.kind != "f" and divides_well(image.dtype, divisor):
+        scale = 1 / divisor
+    else:
+        rest = divisor
+    kernel = row if column is None else np.outer(column, row)
+    lines = None if column is None or min(kernel.shape) == 1 else Factors(column[None], row[None])
+    sums, method = _sums_of(kernel, image.dtype, dtype)
+    rows, columns = (Window.of(n, "same", o) for n, o in zip(kernel.shape, where.origin))
+    operation = Operation((rows, columns), where.boundary, 0.0)
+    bias = np.array([added]) if added else None
+    work = sums if rest != 1 else dtype
+    planes = _planes(image)
+    plan = planner.plan(operation, planes.shape, image.dtype, kernel, work, sums, method, False, lines)
+    correlation = planner.runner(plan, operation, kernel, bias, scale, up)
+
+    def divided(image: Array, out: Array) -> None:
+        values = _core.empty(out.shape, work)
+        correlation(_planes(image), _planes(values))
+        if dtype.kind == "f":
+            np.multiply(values, work.type(1 / rest), out=out, casting="same_kind")
+        else:
+            limits = np.iinfo(dtype)
+            out[...] = np.clip(np.rint(values.astype(np.float64) * (1 / rest)), limits.min, limits.max)
+
+    def in_colour(image: Array, out: Array) -> None:
+        correlation(image.transpose(2, 0, 1), out.transpose(2, 0, 1))
+
+    runner = divided if rest != 1 else in_colour if image.ndim == 3 else correlation
+    pixels = image if image.flags.aligned else image.copy()
+    result = dst
+    if result is None or not planner.is_readable(result) or np.may_share_memory(result, image):
+        result = _core.empty(image.shape, dtype)
+    runner(pixels, result.reshape(image.shape) if result.shape != image.shape else result)
+    if pixels is call.src and (dst is None or (result is dst and dst.shape == image.shape)):
+        CACHE.keep(call.src, call.kernel, dst, call.options, runner, image.shape, dtype)
+    if dst is None or result is dst:
+        return result
+    dst[...] = result.reshape(dst.shape)
+    return dst
 
 
-@lru_cache(maxsize=64)
-def _taken(kernel: bytes, shape: tuple[int, int], image: np.dtype[Any], dtype: np.dtype[Any]) -> _Taken:
-    """Return how sums with a kernel are taken for images of a dtype and results of another."""
-    weights = np.frombuffer(kernel, np.float64).reshape(shape)
-    if image.kind != "f" and (found := whole_weights(weights)):
+def _sums_of(
+    kernel: NDArray[np.float64], image: np.dtype[Any], dtype: np.dtype[Any]
+) -> tuple[np.dtype[Any], str | None]:
+    """Return in which dtype sums are taken, and by which method: such that those of whole numbers are exact."""
+    single = dtype == np.float32 and image != np.float64
+    if image.kind != "f" and (found := whole_weights(kernel)):
         limits = np.iinfo(image)
         bound = float(np.abs(found[0]).sum()) * max(int(limits.max), -int(limits.min))
         if bound < 2**53:
-            return _Taken(*found, np.dtype(np.float32 if bound < 2**24 else np.float64), method_of(found[0]))
-    return _Taken(
-        weights, 1.0, np.dtype(np.float32 if dtype == np.float32 and image != np.float64 else np.float64), None
-    )
-
-
-def rounded_sums(
-    image: Array,
-    kernel: NDArray[np.float64],
-    where: Where,
-    dtype: np.dtype[Any],
-    dst: Any,
-    scale: float = 1.0,
-    up: bool = False,
-) -> Array:
-    """Return the cross-correlation in an integer `dtype`, as `stored` makes it of `sums`, but on the way.
-
-    A scale, and halves rounded up, are what `correlate_to_integers` takes them for.
-    """
-    out = None if dst is None else _planes(dst.reshape(image.shape))
-    result = correlate_to_integers(_planes(image), kernel, dtype, **where._asdict(), out=out, scale=scale, up=up)
-    if dst is not None:
-        return np.asarray(dst)
-    return np.ascontiguousarray(np.moveaxis(result, 0, -1) if image.ndim == 3 else result)
+            return np.dtype(np.float32 if single and bound < 2**24 else np.float64), method_of(kernel)
+    return np.dtype(np.float32 if single else np.float64), None
 
 
 @lru_cache(maxsize=64)
@@ -198,28 +233,7 @@ def divides_well(dtype: np.dtype[Any], divisor: int) -> bool:
 
 
 def _planes(image: Array) -> Array:
-    return np.moveaxis(image, -1, 0) if image.ndim == 3 else image
-
-
-def stored(values: Array, image: Array, dtype: np.dtype[Any], dst: Any, add: float = 0.0, scale: float = 1.0) -> Array:
-    """Return ``values * scale + add`` in `dtype`, rounded to nearest (halves to even) and saturated, into `dst`."""
-    if dtype != np.float32 and (scale != 1.0 or add):
-        values = values.astype(np.float64, copy=False)
-    if scale != 1.0:
-        values = values * values.dtype.type(scale)
-    if add:
-        values = values + values.dtype.type(add)
-    if dtype.kind != "f":
-        limits = np.iinfo(dtype)
-        rounded = np.clip(np.rint(values), limits.min, limits.max)
-        values = np.nan_to_num(rounded, copy=False) if image.dtype.kind == "f" else rounded
-    result = np.asarray(values).astype(dtype, copy=False)
-    result = np.moveaxis(result, 0, -1) if image.ndim == 3 else result
-    if dst is None:
-        return np.ascontiguousarray(result)
-    if not np.may_share_memory(result, dst):
-        dst[...] = result.reshape(dst.shape)
-    return np.asarray(dst)
+    return image.transpose(2, 0, 1) if image.ndim == 3 else image
 
 
 def check_dst(dst: Any, image: Array, dtype: np.dtype[Any]) -> None:

@@ -1,11 +1,11 @@
 """The two-dimensional sums of scipy.signal, with its signatures, on kernelfield's engine; all else is SciPy's own.
 
 ``from kernelfield.dropin import signal`` replaces ``from scipy import signal``. What the parameters mean is said in
-SciPy's documentation. What the engine does not cover, such as complex numbers, integers whose sums may wrap around or
-exceed 2**53, weights that are not finite and arguments that are wrong, is handed to SciPy: results and errors are
-SciPy's.
+SciPy's documentation. What the engine does not cover, such as complex numbers, integers whose sums may exceed 2**53,
+weights that are not finite and arguments that are wrong, is handed to SciPy: results and errors are SciPy's.
 
-The dtype is SciPy's, the common one of both inputs. Integer results are SciPy's in every pixel. Sums of floats agree to
+The dtype is SciPy's, the common one of both inputs. Integer results are SciPy's in every pixel, those that wrap
+around among them. Sums of floats agree to
 rounding in that dtype: a few units in the last place of the largest term.
 
 Examples
@@ -19,15 +19,16 @@ array([[ 2,  7, 16, 17, 12],
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield import correlation
+from kernelfield import _core
 from kernelfield.dropin.exactness import method_of
-from kernelfield.dropin.handing import Handed, drop_in, real, weights_of
+from kernelfield.dropin.handing import Filtered, Handed, drop_in, real, weights_of
+from kernelfield.engine import plan as planner
+from kernelfield.geometry import Mode, Operation, Window, check_boundary, check_mode
 
 __all__ = ["convolve2d", "correlate2d"]
 
@@ -36,8 +37,6 @@ Array = NDArray[Any]
 _MODES = ("full", "same", "valid")
 _BOUNDARIES = {"fill": "constant", "pad": "constant", "wrap": "wrap", "circular": "wrap"}
 _BOUNDARIES |= {"symm": "reflect", "symmetric": "reflect"}
-
-_drop_in = functools.partial(drop_in, module="scipy.signal")
 
 
 def __getattr__(name: str) -> Any:
@@ -52,8 +51,8 @@ def __dir__() -> list[str]:
     return sorted({*__all__, *dir(scipy.signal)})
 
 
-@_drop_in
-def convolve2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Array:
+@drop_in("scipy.signal")
+def convolve2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Filtered:
     """Return the convolution of two arrays of two axes: ``scipy.signal.convolve2d``.
 
     Examples
@@ -65,8 +64,8 @@ def convolve2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", f
     return _sums(in1, in2, mode, boundary, fillvalue, flip=True)
 
 
-@_drop_in
-def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Array:
+@drop_in("scipy.signal")
+def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Filtered:
     """Return the cross-correlation of two arrays of two axes: ``scipy.signal.correlate2d``.
 
     Examples
@@ -78,7 +77,7 @@ def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", 
     return _sums(in1, in2, mode, boundary, fillvalue, flip=False)
 
 
-def _sums(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, *, flip: bool) -> Array:
+def _sums(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, *, flip: bool) -> Filtered:
     """Return what `convolve2d` (with a flip) or `correlate2d` does."""
     image, kernel = _array_of(in1), _array_of(in2)
     dtype = np.promote_types(image.dtype, kernel.dtype)
@@ -86,20 +85,40 @@ def _sums(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, *, flip:
         raise Handed
     if not isinstance(mode, str) or mode not in _MODES or not isinstance(boundary, str) or boundary not in _BOUNDARIES:
         raise Handed
-    outside, fill = _BOUNDARIES[boundary], _fill_of(fillvalue, dtype)
+    outside, fill = check_boundary(_BOUNDARIES[boundary]), _fill_of(fillvalue, dtype)
     swapped = _is_second_the_image(image, kernel, mode, commutes=outside == "constant" and fill == 0)
     if swapped:
         image, kernel = kernel, image
     weights = weights_of(kernel)
-    work, method = (dtype, None) if dtype.kind == "f" else _exactly(image, weights, fill, dtype)
-    if image.dtype.itemsize == 8:
-        image = image.astype(work, copy=False)
-    # SciPy's centre of an even size is the element before the middle, the engine's the one behind it.
-    origin = tuple(-(n % 2 == 0) for n in weights.shape) if mode == "same" else None
-    apply = correlation.convolve if flip else correlation.correlate
-    found = apply(image, weights, mode=mode, boundary=outside, cval=fill, origin=origin, dtype=work, method=method)
-    result = np.asarray(found).astype(dtype, copy=False)
-    return result[::-1, ::-1] if swapped and not flip else result
+    work, bound = dtype, 0
+    method: str | None = None
+    if dtype.kind != "f":
+        work, method, bound = _exactly(image, weights, fill)
+    wide = image.dtype.kind != "f" and image.dtype.itemsize == 8
+    known = not swapped and not wide and planner.is_readable(image)
+    if wide or not planner.is_readable(image):
+        image = image.astype(np.float64 if wide else image.dtype.newbyteorder("="))
+    windows = [_window(n, check_mode(mode), flip) for n in weights.shape]
+    operation = Operation((windows[0], windows[1]), outside, fill)
+    laid = weights[::-1, ::-1].copy() if flip else weights
+    plan = planner.plan(operation, image.shape, image.dtype, laid, work, work, method, transforms=False)
+    correlation = planner.runner(plan, operation, laid)
+
+    def write(image: Array, out: Array) -> None:
+        values = _core.empty(out.shape, work)
+        correlation(image, values)
+        out[...] = values.astype(np.int32 if bound < 2**31 else np.int64)  # which wrap around as SciPy's sums do
+
+    runner = correlation if work == dtype else write
+    result = _core.empty(operation.output_shape(image.shape, weights.shape), dtype)
+    runner(image, result)
+    return Filtered(result[::-1, ::-1] if swapped and not flip else result, runner if known else None)
+
+
+def _window(size: int, mode: Mode, flip: bool) -> Window:
+    """Return SciPy's window: its centre of an even size is the element before the middle of what is slid."""
+    even = size % 2 == 0
+    return Window.of(size, mode, -even if mode == "same" and not flip else 0)
 
 
 def _array_of(value: Any) -> Array:
@@ -139,15 +158,15 @@ def _is_second_the_image(image: Array, kernel: Array, mode: str, *, commutes: bo
     return True
 
 
-def _exactly(
-    image: Array, weights: NDArray[np.float64], fill: float, dtype: np.dtype[Any]
-) -> tuple[np.dtype[Any], str]:
-    """Return a float dtype and a method that give the sums of integers exactly."""
-    magnitude = max(abs(int(image.max())), abs(int(image.min())), abs(int(fill)))
+def _exactly(image: Array, weights: NDArray[np.float64], fill: float) -> tuple[np.dtype[Any], str | None, int]:
+    """Return a float dtype and a method that give the sums of integers exactly, and how large these may be."""
+    limits = (int(image.max()), int(image.min())) if image.dtype.itemsize == 8 else _limits(image.dtype)
+    magnitude = max(*map(abs, limits), abs(int(fill)))
     bound = magnitude * max(1, int(np.abs(weights).sum()))
-    if not (bound < 2**53 and bound <= np.iinfo(dtype).max):
+    if bound >= 2**53:
         raise Handed
-    # Of larger weights, what `factors` takes for rounding may be a part of a whole number.
-    whole_factors = np.abs(weights).max() < 2**24 and method_of(weights) is None
-    method = "separable" if whole_factors and min(weights.shape) > 1 else "direct"
-    return np.dtype(np.float32 if bound < 2**24 else np.float64), method
+    return np.dtype(np.float32 if bound < 2**24 else np.float64), method_of(weights), bound
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    return (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))

@@ -7,16 +7,17 @@ in SciPy's order; all others are far enough from a whole number for any order.
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.correlation import correlate
-from kernelfield.dropin.exactness import method_of, whole_weights
+from kernelfield import _core
+from kernelfield.dropin.exactness import method_of
 from kernelfield.dropin.handing import Handed
-from kernelfield.geometry import Window, boundary_index, check_boundary
+from kernelfield.engine import plan as planner
+from kernelfield.engine.plan import Runner, whole_weights
+from kernelfield.geometry import Operation
 
 _EPS = float(np.finfo(np.float64).eps)
 # Elsewhere a compiler may fuse SciPy's products and sums, and casts saturate.
@@ -26,64 +27,78 @@ _CHUNK = 1 << 15
 _FEW = 1 / 16
 
 
-@dataclass(frozen=True)
-class Sums:
-    """What is summed: a kernel (kh, kw) over planes (N, H, W); `folded` and `divisor` as in `filtering.Pass`."""
+def truncating(
+    planes: NDArray[Any],
+    operation: Operation,
+    kernel: NDArray[np.float64],
+    folded: bool,
+    divisor: int,
+    dtype: np.dtype[Any],
+) -> Runner:
+    """Return what writes the sums over planes (..., H, W) in an integer dtype, or raise `Handed`; so may that.
 
-    planes: NDArray[Any]
-    kernel: NDArray[np.float64]
-    origin: tuple[int, int]
-    boundary: str
-    cval: float
-    folded: bool
-    divisor: int
-
-    def magnitude(self) -> float:
-        """Return the largest magnitude that a pixel can have, the border's included."""
-        dtype = self.planes.dtype
-        if dtype.itemsize == 8:
-            largest = max(abs(int(self.planes.max())), abs(int(self.planes.min())))
-        else:
-            largest = max(-int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
-        return max(float(largest), abs(self.cval))
-
-
-def needs_float64(planes: NDArray[Any]) -> bool:
-    """Return whether 64-bit integers exceed what float64 holds."""
-    return int(planes.max()) > 2**53 or int(planes.min()) < -(2**53)
-
-
-def truncated(sums: Sums, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return the sums in an integer dtype, or raise `Handed`."""
+    Parameters
+    ----------
+    planes : ndarray
+        Of pixels only the dtype is asked, but for 64-bit integers: then of these planes alone.
+    folded, divisor
+        As in `filtering.Pass`.
+    """
     # The truth about integers of a float image hangs on its last bits.
-    if sums.planes.dtype.kind == "f":
+    if planes.dtype.kind == "f":
         raise Handed
-    magnitude = sums.magnitude()
-    bound = magnitude * float(np.abs(sums.kernel).sum())
+    magnitude = _magnitude(planes, operation)
+    bound = magnitude * float(np.abs(kernel).sum())
     if not max(magnitude, bound) < 2**53:
         raise Handed
-    kernel, one, method = sums.kernel, 1.0, None
     found = whole_weights(kernel)
-    exact = found is not None and bound * found[1] < 2**53 and float(sums.cval).is_integer()
-    if not exact and not (_PLAIN_SUMS and sums.divisor == 1):
+    exact = found is not None and bound * found[1] < 2**53 and float(operation.cval).is_integer()
+    if not exact and not (_PLAIN_SUMS and divisor == 1):
         raise Handed
-    if exact and found is not None:
-        kernel, one = found
-        method = method_of(kernel)
-    work = np.float32 if exact and max(bound, magnitude) * one < 2**24 else np.float64
-    values = correlate(
-        sums.planes, kernel, boundary=sums.boundary, cval=sums.cval, origin=sums.origin, dtype=work, method=method
-    )
-    if one != 1:
-        values /= one
-    if sums.divisor != 1:
-        values = values / np.float64(sums.divisor)
-    if not exact:
-        _settle(sums, values, 64 * (sums.kernel.size + 2) * _EPS * (bound + magnitude))
-    return _cast(values, dtype, bound / sums.divisor)
+    work: np.dtype[Any] = np.dtype(np.float64)
+    rest = divisor
+    if exact and found is not None and max(bound, magnitude) * found[1] < 2**31:
+        # What is whole is summed as it is, and divided by the power of two too.
+        work, kernel, rest = np.dtype(np.int32), found[0], divisor * int(found[1])
+    pixels = np.dtype(np.float64) if planes.dtype.itemsize == 8 else planes.dtype
+    method = method_of(kernel) if exact else None
+    sums = work if work.kind == "f" else np.dtype(np.float64)
+    plan = planner.plan(operation, planes.shape, pixels, kernel, work, sums, method, transforms=False)
+    correlation = planner.runner(plan, operation, kernel)
+    negative = planes.dtype.kind == "i" or operation.cval < 0 or bool((kernel < 0).any())
+    tolerance = 64 * (kernel.size + 2) * _EPS * (bound + magnitude)
+
+    def write(planes: NDArray[Any], out: NDArray[Any]) -> None:
+        values = _core.empty(planes.shape, work)
+        correlation(planes if planes.dtype == pixels else planes.astype(pixels), values)
+        if rest != 1 and work.kind == "i" and not negative:
+            values //= rest
+        elif rest != 1:
+            values = values / np.float64(rest)
+        if not exact:
+            _settle(planes, operation, kernel, folded, values, tolerance)
+        _store(values, out, bound / divisor)
+
+    return write
 
 
-def _settle(sums: Sums, values: NDArray[Any], tolerance: float) -> None:
+def _magnitude(planes: NDArray[Any], operation: Operation) -> float:
+    """Return the largest magnitude that a pixel can have, the border's included."""
+    if planes.dtype.itemsize == 8:
+        largest = max(abs(int(planes.max())), abs(int(planes.min())))
+    else:
+        largest = max(-int(np.iinfo(planes.dtype).min), int(np.iinfo(planes.dtype).max))
+    return max(float(largest), abs(operation.cval))
+
+
+def _settle(
+    planes: NDArray[Any],
+    operation: Operation,
+    kernel: NDArray[np.float64],
+    folded: bool,
+    values: NDArray[Any],
+    tolerance: float,
+) -> None:
     """Take sums within `tolerance` of a whole number again, in SciPy's order."""
     distance = np.rint(values)
     np.subtract(values, distance, out=distance)
@@ -91,22 +106,20 @@ def _settle(sums: Sums, values: NDArray[Any], tolerance: float) -> None:
     near = np.flatnonzero(distance <= tolerance)
     if len(near) > max(_CHUNK, values.size * _FEW):
         raise Handed
-    shape, boundary = sums.planes.shape, check_boundary(sums.boundary)
-    reads = []
-    for size, origin, n in zip(sums.kernel.shape, sums.origin, shape[1:]):
-        window = Window.of(size, "same", origin)
-        reads.append(boundary_index(n, window.before, window.after, boundary))
+    if not len(near):
+        return
+    reads = operation.indices(planes.shape)
     flat = values.reshape(-1)
     for start in range(0, len(near), _CHUNK):
         places = near[start : start + _CHUNK]
-        plane, row, column = np.unravel_index(places, shape)
+        *plane, row, column = np.unravel_index(places, planes.shape)
 
         def pixel(a: int, b: int, plane: Any = plane, row: Any = row, column: Any = column) -> NDArray[np.float64]:
             i, j = reads[0][row + a], reads[1][column + b]
             inside = (i >= 0) & (j >= 0)
-            return np.where(inside, sums.planes[plane, i, j].astype(np.float64), sums.cval)
+            return np.where(inside, planes[(*plane, i, j)].astype(np.float64), operation.cval)
 
-        flat[places] = _folded(sums.kernel, pixel) if sums.folded else _row_major(sums.kernel, pixel)
+        flat[places] = _folded(kernel, pixel) if folded else _row_major(kernel, pixel)
 
 
 def _row_major(kernel: NDArray[np.float64], pixel: Any) -> Any:
@@ -140,14 +153,14 @@ def _folded(kernel: NDArray[np.float64], pixel: Any) -> Any:
     return total
 
 
-def _cast(values: NDArray[Any], dtype: np.dtype[Any], bound: float) -> NDArray[Any]:
-    """Return `values` truncated toward zero and wrapped, or raise `Handed` where the machine decides."""
-    limits = np.iinfo(dtype)
+def _store(values: NDArray[Any], out: NDArray[Any], bound: float) -> None:
+    """Write `values` truncated toward zero and wrapped, or raise `Handed` where the machine decides."""
+    limits = np.iinfo(out.dtype)
     low, high = int(limits.min), int(limits.max)
-    if _PLAIN_SUMS and dtype.itemsize < 4:
+    if _PLAIN_SUMS and out.itemsize < 4:
         low, high = -(2**31) + 1, 2**31 - 1
     if bound > min(high, -low) and (values.min() < low or values.max() >= high + 1):
         raise Handed
-    if dtype.itemsize < 4 and bound < 2**31 - 1:
-        return values.astype(np.int32).astype(dtype)
-    return values.astype(np.int64).astype(dtype)
+    if values.dtype.kind == "f":
+        values = values.astype(np.int32 if out.itemsize < 4 and bound < 2**31 - 1 else np.int64)
+    np.copyto(out, values, casting="unsafe")

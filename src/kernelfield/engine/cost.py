@@ -6,58 +6,48 @@ from typing import Any
 
 import numpy as np
 
+from kernelfield import _core
 from kernelfield.engine import spectral, tuning
 
 # ns of a call.
-_FIXED = {"direct": 5e3, "separable": 8e3, "spectral": 3e5}
+_FIXED = {"direct": 500.0, "separable": 500.0, "spectral": 3e5}
 
 
 def nanoseconds(
-    method: str, outputs: tuple[int, int, int], kernel: tuple[int, int], itemsize: int, terms: int, native: bool
+    method: str, outputs: tuple[int, int, int], kernel: tuple[int, int], itemsize: int, terms: int = 0
 ) -> float:
     """Return what a method is expected to take one thread.
 
     Parameters
     ----------
     method : {"direct", "separable", "spectral"}
-        The file of the engine.
+        The first two are compiled.
     outputs : tuple of int
         Images, rows and columns of results.
     kernel : tuple of int
         Its rows and columns.
     itemsize : int
-        Bytes of a sum, as `size_of_sums` says: float64 takes twice as long as float32.
+        Bytes of a sum, as `size_of_sums` says: float64 takes twice as long as float32. Transforms are always float64.
     terms : int
         Outer products, for ``"separable"``.
-    native : bool
-        Whether the machine code of `kernelfield.engine.x86` does it.
     """
     count, rows, columns = outputs
     if method == "spectral":
-        one_thread = count * spectral.nanoseconds((rows, columns), kernel)
-    else:
-        figures = tuning.current(native)
-        fixed, each = figures.direct if method == "direct" else figures.separable
-        macs = kernel[0] * kernel[1] if method == "direct" else terms * (kernel[0] + kernel[1])
-        one_thread = count * rows * columns * (fixed + each * macs)
-    return _FIXED[method] + one_thread * itemsize / 4
+        return _FIXED[method] + count * spectral.nanoseconds((rows, columns), kernel)
+    figures = tuning.figures_of(_core.instruction_set())
+    fixed, each = figures.direct if method == "direct" else figures.separable
+    macs = kernel[0] * kernel[1] if method == "direct" else terms * (kernel[0] + kernel[1])
+    return _FIXED[method] + count * rows * columns * (fixed + each * macs) * itemsize / 4
 
 
-def most_terms(outputs: tuple[int, int, int], kernel: tuple[int, int], native: bool) -> int:
+def most_terms(outputs: tuple[int, int, int], kernel: tuple[int, int]) -> int:
     """Return with how many outer products `separable` is still faster than `direct`."""
-    direct = nanoseconds("direct", outputs, kernel, 4, 0, native)
-    most = 0
-    while most < min(kernel) and nanoseconds("separable", outputs, kernel, 4, most + 1, native) < direct:
-        most += 1
-    return most
+    none, one = (nanoseconds("separable", outputs, kernel, 4, terms) for terms in (0, 1))
+    room = (nanoseconds("direct", outputs, kernel, 4) - none) / (one - none)
+    return max(0, min(int(room), min(kernel)))
 
 
-def size_of_sums(method: str, image: np.dtype[Any], out: np.dtype[Any], sums: np.dtype[Any], native: bool) -> int:
-    """Return how many bytes of a sum take time.
-
-    Integers are transformed in float64; our own code sums them in float32 where that leaves no doubt.
-    """
-    if method == "spectral":
-        return sums.itemsize if out.kind == "f" else 8
-    integers = all(dtype.kind in "iu" and dtype.itemsize < 4 for dtype in (image, out))
-    return 4 if native and integers else sums.itemsize
+def size_of_sums(image: np.dtype[Any], out: np.dtype[Any], sums: np.dtype[Any]) -> int:
+    """Return how many bytes of a sum take time: integers are summed in float32 where that leaves no doubt."""
+    integers = all(dtype.kind in "biu" and dtype.itemsize < 4 for dtype in (image, out))
+    return 4 if integers else sums.itemsize

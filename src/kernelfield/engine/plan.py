@@ -1,9 +1,12 @@
-"""The chooser: shapes, dtypes and the rank of a kernel in, a printable plan out, and the plan executed."""
+"""The chooser: shapes, dtypes and the rank of a kernel in, a printable plan out, and the plan executed.
+
+Every cross-correlation of NumPy arrays passes here. What was found out about one is kept in `CACHE`, by the layout of
+its arrays, what was asked for, and the kernel's bytes: done again, it is one call of compiled code.
+"""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,36 +14,38 @@ from typing import Any
 
 import numpy as np
 
-from kernelfield.engine import border, cost, direct, interleaved, lags, portable, separable, spectral
-from kernelfield.engine.choice import Engine, engine
-from kernelfield.engine.low_rank import ROUNDING, SINGLE, Factors, factors
-from kernelfield.engine.rounding import Finish, finished
-from kernelfield.engine.x86.ends import Border
-from kernelfield.engine.x86.numbers import serves
+from kernelfield import _core
+from kernelfield.engine import cost, spectral, tuning
+from kernelfield.engine.low_rank import ROUNDING, SINGLE, Factors, factors, terms_within
 from kernelfield.errors import ArgumentError
-from kernelfield.geometry import Boundary, Window
+from kernelfield.geometry import Boundary, Operation
 
-if sys.platform == "linux":
-    from kernelfield.engine.x86 import calls
-
-#: Does what was done, with another image and other results of the same dtypes, laid out alike.
-Again = Callable[[np.ndarray, np.ndarray], object]
+#: Writes results into its second argument, from an image, its first.
+Runner = Callable[[np.ndarray, np.ndarray], object]
 #: What can be asked for.
 METHODS = ("direct", "separable", "spectral")
-# A kernel that takes one thread less than this with `direct`, in ms, is not looked at: that would take as long.
-_WORTH_A_LOOK = 0.08
-# Weights from which a kernel may be worth transforms.
-_LARGE = 200
+
+#: The correlations done lately: at most 32, the runner of each and what its results are.
+CACHE = _core.Cache()
+tuning.on_change(CACHE.clear)
+
+_FLOAT64 = np.dtype(np.float64)
+# ns of `direct` from which a kernel is looked at, and of each of its weights: that would take as long.
+_LOOK, _LOOK_WEIGHT = 2.5e4, 5.0
+# Of a power of two that makes weights whole: more places than any pixel leaves room for.
+_PLACES = 52
+# Weights from which a kernel may be worth transforms, and ns of `direct` from which it is worth to ask.
+_LARGE, _LONG = 200, 2e6
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How one cross-correlation will be computed.
+    """How one cross-correlation with a kernel of two axes will be computed.
 
     Attributes
     ----------
     method : str
-        The file of the engine that does the work: one of `METHODS`, or ``"portable"`` where nothing can be compiled.
+        One of `METHODS`.
     image_shape, kernel_shape, output_shape : tuple of int
         Shapes (N, H, W), (kh, kw) and (N, OH, OW).
     dtype, output_dtype, sums : str
@@ -48,17 +53,15 @@ class Plan:
     cost : int
         Multiply-adds of the definition.
     milliseconds : float
-        What a model of the time expects one thread to take, on the machine it was fitted to; nan for ``"portable"``.
+        What a model of the time expects one thread to take, on the machine it was fitted to.
     reason : str
         Why this method.
-    native : bool
-        Whether the machine code of `kernelfield.engine.x86` is in use, as far as it goes.
     factors : Factors or None
         For ``"separable"``.
     """
 
     method: str
-    image_shape: tuple[int, ...]
+    image_shape: tuple[int, int, int]
     kernel_shape: tuple[int, int]
     output_shape: tuple[int, int, int]
     dtype: str
@@ -67,7 +70,6 @@ class Plan:
     cost: int
     milliseconds: float
     reason: str
-    native: bool = False
     factors: Factors | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
@@ -80,221 +82,237 @@ class Plan:
 
 
 def plan(
+    operation: Operation,
     image_shape: tuple[int, ...],
-    kernel: np.ndarray,
     dtype: np.dtype,
+    kernel: np.ndarray,
     output_dtype: np.dtype,
-    windows: tuple[Window, Window],
+    sums: np.dtype | None = None,
     method: str | None = None,
+    transforms: bool = True,
+    lines: Factors | None = None,
 ) -> Plan:
-    """Return the plan for images (N, H, W) and a kernel (kh, kw); no pixel is read.
+    """Return the plan for images (..., H, W) and a kernel (kh, kw) of float64; no pixel is read.
 
     Parameters
     ----------
+    operation : Operation
+        With stride or dilation, there is one method: ``"direct"``.
+    sums : dtype, optional
+        In which sums are taken; by default that of the results, and float64 for integers.
     method : str, optional
         One of `METHODS`; by default the one that a model of the time finds fastest.
+    transforms : bool
+        Whether ``"spectral"`` may be chosen.
+    lines : Factors, optional
+        Outer products that are known to add up to the kernel: none are looked for.
     """
-    base = plan_by_shape(image_shape, kernel.shape, dtype, output_dtype, output_dtype, windows, engine())
-    return improved(base, kernel, method)
-
-
-def improved(base: Plan, kernel: np.ndarray, method: str | None = None) -> Plan:
-    """Return the plan that `plan` gives for weights, from the one for their shape; ``"portable"`` has one method."""
     if method is not None and method not in METHODS:
         raise ArgumentError(f"method: expected one of {', '.join(METHODS)}; received {method!r}")
-    if base.method == "portable":
+    if sums is None:
+        sums = output_dtype if output_dtype.kind == "f" else _FLOAT64
+    size = kernel.shape[0], kernel.shape[1]
+    rows, columns = operation.output_shape(image_shape, size)[-2:]
+    outputs = math.prod(image_shape[:-2]), rows, columns
+    itemsize = cost.size_of_sums(dtype, output_dtype, sums)
+    time = cost.nanoseconds("direct", outputs, size, itemsize)
+    base = Plan(
+        "direct",
+        (outputs[0], image_shape[-2], image_shape[-1]),
+        size,
+        outputs,
+        dtype.name,
+        output_dtype.name,
+        sums.name,
+        math.prod((*outputs, *size)),
+        time / 1e6,
+        f"sliding products, about {time / 1e6:.2g} ms of one thread",
+    )
+    if method == "direct" or not operation.plain:
         return base
+
+    def other(method: str, reason: str, found: Factors | None = None) -> Plan:
+        time = cost.nanoseconds(method, outputs, size, itemsize, found.terms if found else 0) / 1e6
+        reason = f"{reason}, about {time:.2g} ms of one thread"
+        return replace(base, method=method, reason=reason, milliseconds=time, factors=found)
+
+    tolerance = SINGLE if sums == np.float32 and output_dtype.kind == "f" else ROUNDING
     if method is not None:
-        return _asked(base, kernel, method)
-    if base.milliseconds < _WORTH_A_LOOK or min(base.kernel_shape) == 1:
+        if not np.isfinite(kernel).all():
+            raise ArgumentError(
+                f"method: expected a finite kernel for {method!r}; received NaN or infinity; use 'direct'"
+            )
+        return other(method, "asked for", factors(kernel, min(size), tolerance) if method == "separable" else None)
+
+    # Planning must not cost more than the work: neither the search for factors nor what transforms are asked for.
+    low = lines is None and min(size) > 1 and time >= _LOOK + _LOOK_WEIGHT * kernel.size
+    large = transforms and time >= _LONG and kernel.size >= _LARGE
+    most = min(cost.most_terms(outputs, size), terms_within(time, size)) if low else 0
+    if not (most or large or lines):
         return base
-    most = cost.most_terms(base.output_shape, base.kernel_shape, base.native)
-    pixels, results = np.dtype(base.dtype), np.dtype(base.output_dtype)
     # Sums of whole numbers are to be exact. Factors of whole weights are whole for rank 1 only.
-    whole = pixels.kind != "f" and bool((kernel == np.rint(kernel)).all())
-    if whole and results.kind != "f":
-        most = min(most, 1)
-    plans = [base]
-    if most and (found := factors(np.asarray(kernel, np.float64), most, _tolerance(base))):
-        plans.append(_with(base, "separable", f"rank {found.terms}", found))
-    transforms = pixels.kind == "f" or (pixels.itemsize < 4 and not (whole and results.kind == "f"))
-    if transforms and math.prod(base.kernel_shape) >= _LARGE and np.isfinite(kernel).all():
-        plans.append(_with(base, "spectral", "a large kernel"))
+    whole = whole_weights(kernel) if dtype.kind != "f" else None
+    found = lines
+    if most and whole is not None and (exact := factors(whole[0], 1, 0.0)) is not None:
+        found = Factors(exact.columns / whole[1], exact.rows)
+    elif most and (whole is None or output_dtype.kind == "f"):
+        found = factors(kernel, most, tolerance)
+    plans = [base] if found is None else [base, other("separable", f"rank {found.terms}", found)]
+    suits = dtype.kind == "f" or (dtype.itemsize < 4 and (whole is None or output_dtype.kind != "f"))
+    if large and suits and np.isfinite(kernel).all():
+        plans.append(other("spectral", "a large kernel"))
     return min(plans, key=lambda one: one.milliseconds)
 
 
-def _asked(base: Plan, kernel: np.ndarray, method: str) -> Plan:
-    """Return the plan for the method that was asked for, or raise."""
-    if method == "direct":
-        return base
-    if not np.isfinite(kernel).all():
-        raise ArgumentError(f"method: expected a finite kernel for {method!r}; received NaN or infinity; use 'direct'")
-    found = None
-    if method == "separable":
-        found = factors(np.asarray(kernel, np.float64), min(base.kernel_shape), _tolerance(base))
-    return _with(base, method, "asked for", found)
+def whole_weights(weights: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """Return whole weights and the least power of two that they were multiplied by; None if they have no such.
 
+    The magnitudes of the whole weights add up to less than 2**53.
 
-def _tolerance(base: Plan) -> float:
-    return SINGLE if base.sums == "float32" and "float" in base.output_dtype else ROUNDING
-
-
-def _with(base: Plan, method: str, reason: str, found: Factors | None = None) -> Plan:
-    terms = found.terms if found else 0
-    size = cost.size_of_sums(
-        method, np.dtype(base.dtype), np.dtype(base.output_dtype), np.dtype(base.sums), base.native
-    )
-    time = cost.nanoseconds(method, base.output_shape, base.kernel_shape, size, terms, base.native) / 1e6
-    reason = f"{reason}, about {time:.2g} ms of one thread"
-    return replace(base, method=method, reason=reason, milliseconds=time, factors=found)
-
-
-def plan_by_shape(
-    image_shape: tuple[int, ...],
-    kernel_shape: tuple[int, ...],
-    dtype: np.dtype,
-    output_dtype: np.dtype,
-    sums: np.dtype,
-    windows: tuple[Window, Window],
-    chosen: Engine,
-) -> Plan:
-    """Return the plan by an engine, for any weights of a shape."""
-    method, reason, native = chosen
-    rows, columns = (w.output_size(n) for w, n in zip(windows, image_shape[1:]))
-    output, size = (image_shape[0], rows, columns), (kernel_shape[0], kernel_shape[1])
-    time = math.nan
-    if method == "direct":
-        bytes_of_sum = cost.size_of_sums(method, dtype, output_dtype, sums, native)
-        time = cost.nanoseconds(method, output, size, bytes_of_sum, 0, native) / 1e6
-        reason = f"sliding products, about {time:.2g} ms of one thread"
-    macs = math.prod((*output, *size))
-    return Plan(method, image_shape, size, output, dtype.name, output_dtype.name, sums.name, macs, time, reason, native)
-
-
-def method_of(plan: Plan, finish: Finish | None = None) -> border.Method:
-    """Return what writes the finished cross-correlation where the window fits; by default it is stored as it is.
-
-    It takes images (N, H, W), a kernel (kh, kw) and `out` (N, OH, OW); for kernels (n, kh, kw) `out` is (N, n, OH, OW).
-    Images (N, H, W, C) have interleaved channels, and so has `out`.
+    Examples
+    --------
+    >>> whole_weights(np.array([[0.25, 0.5]]))
+    (array([[1., 2.]]), 4.0)
+    >>> whole_weights(np.array([[0.1]])) is None
+    True
     """
-    return partial(_execute, plan, finish or Finish(np.dtype(plan.sums)))
-
-
-def _execute(plan: Plan, finish: Finish, image: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
-    if out.size == 0:
-        return
-    if _is_native(plan, finish, image, out):
-        _native(plan, finish, image, kernel, out)
-    elif plan.method == "spectral" and image.ndim == 3 == out.ndim:
-        _transformed(finish, image, kernel, out)
-    elif image.ndim == 4:
-        for c in range(image.shape[3]):
-            result = np.empty(out.shape[:3], out.dtype)
-            _execute(plan, finish, np.ascontiguousarray(image[..., c]), kernel, result)
-            out[..., c] = result
-    elif kernel.ndim == 3:
-        for o, weights in enumerate(kernel):
-            bias = None if finish.bias is None else finish.bias[o : o + 1]
-            _execute(plan, replace(finish, bias=bias), image, weights, out[:, o])
-    else:
-        finished(_method(plan), finish, image, kernel, out)
-
-
-def _transformed(finish: Finish, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, **around: Any) -> None:
-    """Write what becomes of sums by transforms, which round integers themselves."""
-    if out.dtype.kind == "f":
-        finished(partial(spectral.correlate, **around), finish, image, kernel, out)
-    else:
-        spectral.correlate(image, kernel, out, **around, finish=finish)
-
-
-def _is_native(plan: Plan, finish: Finish, image: np.ndarray, out: np.ndarray) -> bool:
-    return plan.native and plan.method != "spectral" and serves(image.dtype, finish.sums, out.dtype)
-
-
-def _native(
-    plan: Plan,
-    finish: Finish,
-    image: np.ndarray,
-    kernel: np.ndarray,
-    out: np.ndarray,
-    around: Border | None = None,
-) -> Again | bool:
-    """Do what `runs_whole` does, on an extended image where it is said what is around it."""
-    step, image, out = interleaved.lines(image, out)
-    rest = finish.sums, finish.bias, finish.scale, step, around, finish.down
-    if plan.factors is not None:
-        return calls.passes(image, plan.factors, out, *rest)
-    kernels, results = (kernel[None], out[:, None]) if kernel.ndim == 2 else (kernel, out)
-    return calls.sliding(image, kernels, results, *rest)
-
-
-def _method(plan: Plan) -> Any:
-    if plan.method == "separable":
-        assert plan.factors is not None
-        return partial(separable.correlate, plan.factors)
-    return {"direct": direct.correlate, "spectral": spectral.correlate, "portable": portable.correlate}[plan.method]
-
-
-def run(
-    plan: Plan,
-    image: np.ndarray,
-    kernel: np.ndarray,
-    out: np.ndarray,
-    windows: tuple[Window, Window],
-    boundary: Boundary,
-    cval: float,
-    finish: Finish | None = None,
-) -> Again | None:
-    """Execute `plan`: write the finished cross-correlation into `out`; `method_of` says what arrays may be.
-
-    Return what does the same at once for arrays laid out alike, where there is such a thing.
-    """
-    finish = finish or Finish(np.dtype(plan.sums))
-    rounds = out.dtype.kind != "f"
-    if plan.method == "spectral" and image.ndim == 3 == out.ndim and (rounds or out.dtype == finish.sums):
-        before = windows[0].before, windows[1].before
-        _transformed(finish, image, kernel, out, before=before, boundary=boundary, cval=cval)
+    if not np.isfinite(weights).all():
         return None
-    done = runs_whole(plan, finish, image, kernel, out, windows, boundary, cval)
-    if not done:
-        border.correlate(method_of(plan, finish), image, kernel, out, windows, boundary, cval)
-    return None if isinstance(done, bool) else done
+    fraction, exponent = np.frexp(weights)
+    digits = (fraction * 2.0**53).astype(np.int64)
+    places = 53 - exponent - np.log2(np.maximum(digits & -digits, 1))
+    most = max(0.0, float(places[digits != 0].max(initial=0.0)))
+    if most > _PLACES:
+        return None
+    one = 2.0**most
+    whole = weights * one
+    return (whole, one) if float(np.abs(whole).sum()) < 2**53 else None
 
 
-def runs_whole(
+def runner(
     plan: Plan,
-    finish: Finish,
+    operation: Operation,
+    kernel: np.ndarray,
+    bias: np.ndarray | None = None,
+    scale: float = 1.0,
+    up: bool = False,
+) -> Runner:
+    """Return what does the work as planned; it may keep the kernel (float64) and the bias, which must not change."""
+    if plan.method == "spectral":
+        around = operation.before, operation.boundary, operation.cval
+        added = None if bias is None else float(bias[0])
+        return partial(_transformed, kernel, around, {"bias": added, "scale": scale, "up": up})
+    return _compiled(operation, kernel, np.dtype(plan.sums), bias, scale, up, plan.factors)
+
+
+def _compiled(
+    operation: Operation,
+    kernel: np.ndarray,
+    sums: np.dtype,
+    bias: np.ndarray | None,
+    scale: float,
+    up: bool,
+    found: Factors | None = None,
+) -> Runner:
+    return _core.Correlation(
+        kernel,
+        before=operation.before,
+        stride=operation.stride,
+        dilation=operation.dilation,
+        groups=operation.groups,
+        boundary=operation.boundary,
+        cval=operation.cval,
+        factors=None if found is None else (found.columns, found.rows),
+        bias=bias,
+        scale=scale,
+        up=up,
+        sums=sums.name,
+    )
+
+
+def _transformed(
+    kernel: np.ndarray,
+    around: tuple[tuple[int, int], Boundary, float],
+    finish: dict[str, Any],
+    image: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Write results by transforms, which take images (N, H, W)."""
+    if image.ndim > 3:
+        for part, into in zip(image, out):
+            _transformed(kernel, around, finish, part, into)
+    elif image.ndim == 2:
+        spectral.correlate(image[None], kernel, out[None], *around, **finish)
+    else:
+        spectral.correlate(image, kernel, out, *around, **finish)
+
+
+def forward(
+    operation: Operation,
     image: np.ndarray,
     kernel: np.ndarray,
     out: np.ndarray,
-    windows: tuple[Window, Window],
-    boundary: Boundary,
-    cval: float,
-) -> Again | bool:
-    """Do what `run` does in one go, by our own code on an image extended by its borders, if there are any.
+    bias: np.ndarray | None = None,
+    method: str | None = None,
+    sums: np.dtype | None = None,
+    scale: float = 1.0,
+    up: bool = False,
+    transforms: bool = True,
+) -> Runner | None:
+    """Write the cross-correlation into `out`, of the shape that ``operation.output_shape`` gives.
 
-    Return what does it again, True where nothing does, and False if it could not.
+    Return what does the same again for arrays laid out alike, without a look at anything else; None where there is
+    nothing to do, and where arrays had to be copied.
+
+    Parameters
+    ----------
+    image, out : ndarray
+        Of any strides; they must not overlap. Images of what `kernelfield._core.Correlation` reads.
+    kernel : ndarray
+        (kh, kw), (n, kh, kw) or (C_out, C_in/groups, kh, kw).
+    bias : ndarray, shape (n,), (C_out,) or (1,), optional
+        Added to the sums.
+    method, sums, transforms
+        As `plan` takes them; banks and layers have one method.
+    scale : float
+        What sums are multiplied by before they are rounded to integers.
+    up : bool
+        Integers: halves are rounded up, not to even.
     """
-    cval = cval if boundary == "constant" else 0.0
-    if not (out.size and _is_native(plan, finish, image, out) and border.holds(image.dtype, cval)):
+    if not out.size:
+        return None
+    weights = np.ascontiguousarray(kernel, np.float64)
+    added = None if bias is None else np.ascontiguousarray(bias, np.float64)
+    dtype = out.dtype.newbyteorder("=")
+    if weights.ndim == 2:
+        found = plan(operation, image.shape, image.dtype.newbyteorder("="), weights, dtype, sums, method, transforms)
+        run = runner(found, operation, weights, added, scale, up)
+    else:
+        taken = sums or (dtype if dtype.kind == "f" else _FLOAT64)
+        run = _compiled(operation, weights, taken, added, scale, up)
+    source = image if is_readable(image) else np.array(image, dtype=image.dtype.newbyteorder("="))
+    target = out if is_readable(out) else np.empty(out.shape, dtype)
+    run(source, target)
+    if target is not out:
+        out[...] = target
+    return run if source is image and target is out else None
+
+
+def is_readable(array: np.ndarray) -> bool:
+    """Return whether compiled code can read, or write, an array where it lies."""
+    return array.flags.aligned and array.dtype.isnative
+
+
+def is_interleaved(array: np.ndarray) -> bool:
+    """Return whether an array (C, H, W) or (N, C, H, W) is a view of pictures with channels side by side."""
+    if array.ndim not in (3, 4) or array.shape[-3] == 1:
         return False
-    if not any(w.before or w.after for w in windows):
-        return _native(plan, finish, image, kernel, out)
-    around = Border((windows[0].before, windows[1].before), boundary, cval)
-    if boundary != "constant" or len(image) == 1:
-        return _native(plan, finish, image, kernel, out, around)
-    return all(_native(plan, finish, image[n : n + 1], kernel, out[n : n + 1], around) for n in range(len(image)))
+    channels, size, strides = array.shape[-3], array.itemsize, array.strides
+    return strides[-3] == size and strides[-1] == channels * size
 
 
-def lag_products(
-    a: np.ndarray,
-    b: np.ndarray,
-    window: tuple[int, int],
-    block_rows: int,
-    a_shift: float = 0.0,
-    b_shift: float = 0.0,
-) -> np.ndarray:
-    """Return lag products by the engine in use; `lags.lag_products` says what they are."""
-    method = portable.lag_products if engine()[0] == "portable" else lags.lag_products
-    return method(a, b, window, block_rows, a_shift, b_shift)
+def results(shape: tuple[int, ...], dtype: np.dtype, interleaved: bool) -> np.ndarray:
+    """Return an array for results (..., H, W), which may have its channels (..., C, H, W) side by side in memory."""
+    if interleaved:
+        return np.moveaxis(_core.empty((*shape[:-3], *shape[-2:], shape[-3]), dtype), -1, -3)
+    return _core.empty(shape, dtype)

@@ -2,22 +2,25 @@
 
 A tile of the image is transformed, multiplied by the conjugate spectrum of the kernel, and transformed back; where the
 kernel did not wrap around, that is the result. Tiles lie on a grid that depends on the shapes alone, so the bits depend
-neither on the number of threads nor on the batch.
+neither on the number of threads nor on the batch. Transforms are SciPy's, in float64 whatever the result is; what they
+leave in doubt is settled by `exactness`.
 """
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.engine import direct, settled, tuning
-from kernelfield.engine.rounding import Finish
+from kernelfield.engine import exactness, tuning
 from kernelfield.engine.threads import threads
 from kernelfield.geometry import Boundary, positions_read
+
+Doubles = NDArray[np.float64]
 
 # Sides of tiles: others gain nothing.
 _SHORTEST, _LONGEST = 100, 1100
@@ -34,9 +37,12 @@ def correlate(
     before: tuple[int, int] = (0, 0),
     boundary: Boundary = "constant",
     cval: float = 0.0,
-    finish: Finish | None = None,
+    bias: float | None = None,
+    scale: float = 1.0,
+    up: bool = False,
+    tile: tuple[int, int] | None = None,
 ) -> None:
-    """Write ``out[n, i, j] = sum over a, b of kernel[a, b] * image[n, i + a - before[0], j + b - before[1]]``.
+    """Write ``out[n, i, j] = sum over a, b of kernel[a, b] * image[n, i + a - before[0], j + b - before[1]] + bias``.
 
     Parameters
     ----------
@@ -45,61 +51,75 @@ def correlate(
     kernel : ndarray, shape (kh, kw)
         Weights, finite.
     out : ndarray, shape (N, OH, OW)
-        ``float32`` or ``float64``; transforms are taken in its type. Or integers: then in float64, and sums are rounded
-        as those of products would be. It must not overlap `image`.
+        ``float32``, ``float64``, or integers of at most 32 bits. It must not overlap `image`.
     before : tuple of int
         Rows and columns in front of the image that are read.
     boundary : str
         What lies outside, before and behind.
     cval : float
         For ``"constant"``.
-    finish : Finish, optional
-        What becomes of sums that are rounded to integers.
+    bias : float, optional
+        Added to the sums: in the type of float results, in float64 for integers.
+    scale : float
+        What sums are multiplied by before they are rounded to integers.
+    up : bool
+        Integers: halves are rounded up; by default to even.
+    tile : tuple of int, optional
+        Rows and columns of a tile, no less than those of `kernel`; by default what `tile_shape` says.
 
     Notes
     -----
-    Tiles that hold NaN or infinities, or where a transform overflows, are left to `direct`: a transform would spread
-    them over the whole tile.
+    Results whose window holds nothing but zeros are 0. ``float32`` results of transforms are no further from the exact
+    sum than ``33 * u * sum(abs(kernel) * abs(window))`` with ``u = 2**-24``; so sums of positive products are positive.
+    Integers are those that exact sums are rounded to. What a transform leaves in doubt is taken again by products, as
+    ``direct`` takes them.
 
-    An error is at most about ``u * (log2(T**2) + 1) * norm(tile) * norm(kernel)``, with ``u`` the unit roundoff, ``T``
-    the side of a tile and Euclidean norms (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., theorem
-    24.2): it follows the largest values of the tile, not those under the kernel.
+    ``float64`` results have no such bound: an error is at most `exactness.error`, which follows the largest values of
+    the tile and not those under the kernel.
+
+    Tiles that hold NaN or infinities, or numbers whose squares overflow, are taken by products as a whole: a transform
+    would spread them over the tile.
     """
+    kernel = np.ascontiguousarray(kernel, np.float64)
     kh, kw = kernel.shape
-    shape = rows, columns = tile_shape(out.shape[1:], (kh, kw))
-    dtype = out.dtype if out.dtype.kind == "f" else np.dtype(np.float64)
-    spectrum = _spectrum(kernel.astype(dtype).tobytes(), (kh, kw), dtype, shape)
-    high, wide = rows - kh + 1, columns - kw + 1
+    shape = tile or tile_shape(out.shape[1:], (kh, kw))
+    high, wide = shape[0] - kh + 1, shape[1] - kw + 1
+    single = out.dtype == np.float32
+    products = exactness.Products(kernel, "float32" if single else "float64", bias or 0.0, scale, up)
+    rooms: list[exactness.Room] = []
 
-    rooms: list[settled.Room] = []
-
-    def integers(part: NDArray[Any], into: NDArray[Any]) -> None:
+    def work(place: tuple[int, int, int]) -> None:
+        n, y, x = place
+        into = out[n, y : y + high, x : x + wide]
+        size = into.shape[0] + kh - 1, into.shape[1] + kw - 1
         try:
             room = rooms.pop()  # one step of the interpreter: safe between threads
         except IndexError:
-            room = settled.Room(shape)
-        values = room.tile(part)
-        result = circular(values, spectrum, shape)[: into.shape[0], : into.shape[1]]
-        uncertain = settled.error(values, kernel, rows * columns)
-        settled.settle(result, uncertain, values, kernel, finish or Finish(dtype), into, room)
+            room = exactness.Room(shape)
+        part = room.tile(size)
+        _extend(image[n], (y - before[0], x - before[1]), boundary, cval, part)
+        fill(part, into, room)
         rooms.append(room)
 
-    def tile(place: tuple[int, int, int]) -> None:
-        n, y, x = place
-        into = out[n, y : y + high, x : x + wide]
-        first = y - before[0], x - before[1]
-        size = into.shape[0] + kh - 1, into.shape[1] + kw - 1
-        part = _extended(image[n], first, size, boundary, cval, dtype)
-        if out.dtype.kind != "f":
-            integers(part, into)
+    def fill(part: Doubles, into: NDArray[Any], room: exactness.Room) -> None:
+        uncertain = exactness.error(part, kernel, math.prod(shape))
+        if math.isfinite(uncertain):
+            sums = sums_of(part, kernel)
+        elif part.any():
+            products(part, into)
             return
-        result = circular(part.astype(dtype, copy=False), spectrum, shape)[: into.shape[0], : into.shape[1]]
-        # Every result of a transform depends on the whole tile: where one is finite, no NaN or infinity was in it.
-        if np.isfinite(result[0, 0]):
-            into[...] = result
         else:
-            direct.correlate(np.ascontiguousarray(part)[None], kernel, into[None])
+            uncertain, sums = 0.0, np.zeros(into.shape)
+        if out.dtype.kind != "f":
+            exactness.settle_whole(sums, uncertain, part, bias or 0.0, scale, up, into, room, products)
+        elif single:
+            exactness.settle_single(sums, uncertain, part, kernel, bias or 0.0, into, room, sums_of, products)
+        else:
+            if not part.all():
+                sums[exactness.zero_windows(part, (kh, kw))] = 0
+            np.add(sums, bias or 0.0, out=into)
 
+    sums_of = partial(_sums, shape=shape)
     places = [
         (n, y, x)
         for n in range(out.shape[0])
@@ -109,29 +129,30 @@ def correlate(
     workers = min(threads(), len(places))
     if workers < 2:
         for place in places:
-            tile(place)
+            work(place)
         return
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(tile, places))
+        list(pool.map(work, places))
 
 
-def _extended(
-    image: NDArray[Any],
-    first: tuple[int, int],
-    size: tuple[int, int],
-    boundary: Boundary,
-    cval: float,
-    dtype: np.dtype[Any],
-) -> NDArray[Any]:
-    """Return so many rows and columns of an extended image from `first` on: a view where they lie inside."""
+def _sums(part: NDArray[Any], kernel: NDArray[Any], shape: tuple[int, int]) -> Doubles:
+    """Return the sums of a tile where the kernel fits."""
+    rows, columns = (n - k + 1 for n, k in zip(part.shape, kernel.shape))
+    spectrum = _spectrum(kernel.astype(np.float64, copy=False).tobytes(), kernel.shape, shape)
+    return circular(part, spectrum, shape, rows)[:, :columns]
+
+
+def _extend(image: NDArray[Any], first: tuple[int, int], boundary: Boundary, cval: float, part: NDArray[Any]) -> None:
+    """Fill `part` with the rows and columns of an extended image from `first` on."""
+    size = part.shape
     if min(first) >= 0 and all(f + s <= n for f, s, n in zip(first, size, image.shape)):
-        return image[first[0] : first[0] + size[0], first[1] : first[1] + size[1]]
+        part[...] = image[first[0] : first[0] + size[0], first[1] : first[1] + size[1]]
+        return
     reads = [positions_read(np.arange(f, f + s), n, boundary) for f, s, n in zip(first, size, image.shape)]
     (top, bottom), (left, right) = (
         (min(max(0, -f), s), max(0, min(s, n - f))) for f, s, n in zip(first, size, image.shape)
     )
     across, along = (np.maximum(read, 0) for read in reads)
-    part = np.empty(size, dtype)
     # Most of it lies inside, in a block; gathering all would take as long as the transforms.
     inside = slice(left + first[1], right + first[1]) if left < right else slice(0)
     part[top:bottom, left:right] = image[top + first[0] : bottom + first[0], inside] if top < bottom else 0
@@ -141,35 +162,39 @@ def _extended(
         part[:, columns] = image[np.ix_(across, along[columns])]
     part[reads[0] < 0] = cval
     part[:, reads[1] < 0] = cval
-    return part
 
 
-def circular(tile: NDArray[Any], spectrum: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """Return the circular cross-correlation of a tile, filled up with zeros, by a conjugate spectrum."""
+def circular(tile: NDArray[Any], spectrum: NDArray[Any], shape: tuple[int, int], rows: int | None = None) -> Doubles:
+    """Return (so many rows of) the circular cross-correlation of a tile, filled up with zeros, by a conjugate spectrum.
+
+    Parameters
+    ----------
+    tile, spectrum : ndarray
+        The spectrum has the columns of ``rfft2`` for the shape.
+    """
     from scipy import fft
 
-    with np.errstate(over="ignore", invalid="ignore"):
-        # Axis by axis in place: irfft2 takes memory in between, which a thread gets anew from the system each time.
-        values = fft.rfft(tile, shape[1])
-        values = fft.fft(values, shape[0], axis=0, overwrite_x=True)
-        values *= spectrum
-        values = fft.ifft(values, axis=0, overwrite_x=True)
-        result: NDArray[Any] = fft.irfft(values, shape[1], overwrite_x=True)
+    # Axis by axis in place: irfft2 takes memory in between, which a thread gets anew from the system each time.
+    values = fft.rfft(tile, shape[1])
+    values = fft.fft(values, shape[0], axis=0, overwrite_x=True)
+    values *= spectrum
+    values = fft.ifft(values, axis=0, overwrite_x=True)
+    result: Doubles = fft.irfft(values[:rows], shape[1], overwrite_x=True)
     return result
 
 
 @lru_cache(maxsize=8)
-def _spectrum(weights: bytes, kernel: tuple[int, int], dtype: np.dtype[Any], shape: tuple[int, int]) -> NDArray[Any]:
+def _spectrum(weights: bytes, kernel: tuple[int, int], shape: tuple[int, int]) -> NDArray[np.complex128]:
     """Return the conjugate spectrum of a kernel, padded to a shape."""
     from scipy import fft
 
-    spectrum: NDArray[Any] = fft.rfft2(np.frombuffer(weights, dtype).reshape(kernel), shape)
+    spectrum: NDArray[np.complex128] = fft.rfft2(np.frombuffer(weights).reshape(kernel), shape)
     np.conj(spectrum, out=spectrum)
     return spectrum
 
 
 def nanoseconds(outputs: tuple[int, int], kernel: tuple[int, int]) -> float:
-    """Return what one thread is expected to take for that many outputs in float32."""
+    """Return what one thread is expected to take for that many outputs of one image."""
     return _cheapest(outputs, kernel)[0]
 
 
@@ -180,9 +205,9 @@ def tile_shape(outputs: tuple[int, ...], kernel: tuple[int, int]) -> tuple[int, 
 
 @lru_cache(maxsize=256)
 def _cheapest(outputs: tuple[int, int], kernel: tuple[int, int]) -> tuple[float, tuple[int, int]]:
-    sides = [np.array(_sides(n, k)) for n, k in zip(outputs, kernel)]
-    pixels = np.multiply.outer(sides[0][:, 0], sides[1][:, 0])
-    tiles = np.multiply.outer(sides[0][:, 1], sides[1][:, 1])
+    (high, down), (wide, along) = (_sides(n, k) for n, k in zip(outputs, kernel))
+    pixels = np.multiply.outer(high, wide)
+    tiles = np.multiply.outer(down, along)
     known = tuning.current().spectral
     work = tiles * pixels * np.interp(np.log(pixels), np.log(list(known)), list(known.values()))
     # Threads that find no tile wait; how many there are must not decide.
@@ -190,21 +215,30 @@ def _cheapest(outputs: tuple[int, int], kernel: tuple[int, int]) -> tuple[float,
     row, column = np.unravel_index(together.argmin(), together.shape)
     # Of two threads, which other methods share among them.
     time = 2 * work[row, column] if tiles[row, column] == 1 else work[row, column] + _HANDING_OUT / 2
-    return float(time), (int(sides[0][row, 0]), int(sides[1][column, 0]))
+    return float(time), (int(high[row]), int(wide[column]))
 
 
 tuning.on_change(_cheapest.cache_clear)
 
 
-def _sides(outputs: int, kernel: int) -> list[tuple[int, int]]:
-    """Return sides of tiles that have fast transforms, and how many tiles of such a side there are."""
-    from scipy import fft
+def _sides(outputs: int, kernel: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return sides of tiles that have fast transforms, the smallest for each number of tiles, and these numbers."""
+    longest = outputs + kernel - 1  # what one tile needs
+    fast = _fast(1 << (2 * max(longest, _LONGEST)).bit_length())
+    whole = fast[np.searchsorted(fast, longest)]
+    most = min(whole, max(_LONGEST, 2 * kernel))
+    least = min(most, max(_SHORTEST, 1.2 * kernel))
+    sides = fast[(fast >= least) & (fast <= most)]
+    counts, first = np.unique(-(-outputs // (sides - kernel + 1)), return_index=True)
+    return sides[first], counts
 
-    sides: dict[int, int] = {}
-    for count in range(1, outputs + 1):
-        side = fft.next_fast_len(-(-outputs // count) + kernel - 1, real=True)
-        if side <= max(_LONGEST, 2 * kernel):
-            sides.setdefault(side, count)
-            if side < 1.2 * kernel or side < _SHORTEST:
-                break
-    return list(sides.items())
+
+@lru_cache(maxsize=32)
+def _fast(limit: int) -> NDArray[np.int64]:
+    """Return all numbers up to a limit that have no prime factor beyond 5, ascending."""
+    found = np.array([1], np.int64)
+    for prime in (2, 3, 5):
+        powers = prime ** np.arange(int(math.log(limit, prime)) + 1, dtype=np.int64)
+        found = np.multiply.outer(found, powers).ravel()
+        found = found[found <= limit]
+    return np.sort(found)

@@ -9,25 +9,24 @@ give each one thread, by ``set_threads(1)`` in its initializer or ``KERNELFIELD_
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
+from kernelfield import _core
 from kernelfield.errors import ArgumentError
 
 ENVIRONMENT_VARIABLE = "KERNELFIELD_THREADS"
-_LIMIT = 256  # of Halide's pool
+_LIMIT = 256
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container, as it sees itself
 
 _wish: int | None = None
-_listeners: list[Callable[[int], None]] = []
 
 
 def threads() -> int:
     """Return how many threads compiled code may run on, the calling one included.
 
-    The first of these that is given: `set_threads`; the environment variables ``KERNELFIELD_THREADS``,
-    ``HL_NUM_THREADS`` and ``OMP_NUM_THREADS``; the processors that this process may use, by its affinity and by the
-    quota of its container.
+    The first of these that is given: `set_threads`; the environment variables ``KERNELFIELD_THREADS`` and
+    ``OMP_NUM_THREADS``, as they are when the engine is loaded; the processors that this process may use, by its
+    affinity and by the quota of its container.
 
     Raises
     ------
@@ -48,8 +47,7 @@ def threads() -> int:
 def set_threads(n: int | None) -> None:
     """Let compiled code run on `n` threads, the calling one included, from the next call on, in the whole process.
 
-    Results do not depend on it. Threads that have been started are not ended: fewer than there are already, but for 1
-    where the code is our own, may stay at work. Set it before the first call.
+    Results do not depend on it.
 
     Parameters
     ----------
@@ -65,13 +63,7 @@ def set_threads(n: int | None) -> None:
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= _LIMIT):
         raise ArgumentError(f"n: expected a number of threads from 1 to {_LIMIT}, or None; received {n!r}")
     _wish = n
-    for listener in _listeners:
-        listener(threads())
-
-
-def asked() -> int | None:
-    """Return what `set_threads` was given."""
-    return _wish
+    _core.set_threads(threads())
 
 
 def threads_and_why() -> tuple[int, str]:
@@ -85,16 +77,10 @@ def threads_and_why() -> tuple[int, str]:
                 f"{ENVIRONMENT_VARIABLE}: expected a number of threads from 1 to {_LIMIT}; received {text!r}; unset it"
             )
         return int(text), ENVIRONMENT_VARIABLE
-    for name in ("HL_NUM_THREADS", "OMP_NUM_THREADS"):
-        first = os.environ.get(name, "").split(",")[0].strip()  # OpenMP takes a list, one for each level of nesting
-        if first.isdecimal() and int(first) > 0:
-            return min(int(first), _LIMIT), name
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list, one for each level of nesting
+    if first.isdecimal() and int(first) > 0:
+        return min(int(first), _LIMIT), "OMP_NUM_THREADS"
     return min(_processors(), _LIMIT), "processors"
-
-
-def on_change(listener: Callable[[int], None]) -> None:
-    """Have `listener` called with the new number by `set_threads`."""
-    _listeners.append(listener)
 
 
 def _processors() -> int:

@@ -1,7 +1,8 @@
-"""What was measured of a machine: what each method costs, and the tiles that suit our own code.
+"""What each method costs on this machine: the figures that plans go by.
 
-The figures here are of one machine. ``kernelfield bench --tune`` measures those of the user's and keeps them beside the
-compiled code, for this processor and engine. They decide how fast results come, never what results are.
+Those here are of two machines, one for each kind of instruction set. ``kernelfield bench --tune`` measures those of the
+user's and keeps them in the user's cache folder, for this processor and instruction set. They decide how fast results
+come, never what results are.
 """
 
 from __future__ import annotations
@@ -9,71 +10,72 @@ from __future__ import annotations
 import json
 import math
 import os
+import platform
 import secrets
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kernelfield.engine import code_cache, processor
-from kernelfield.engine.choice import engine
+from kernelfield import _core
+from kernelfield.errors import KernelfieldWarning
 
-FORMAT = "kernelfield-tuning/1"
-
-#: Tiles of our own code that sixteen registers hold: rows, and registers of a row.
-TILES = ((3, 4), (4, 3), (2, 6), (3, 3), (6, 2), (2, 4))
+ENVIRONMENT_VARIABLE = "KERNELFIELD_CACHE"
+FORMAT = "kernelfield-tuning/2"
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Figures of one machine, in ns of one thread and for float32.
+    """Figures of one machine, in ns of one thread.
 
     Attributes
     ----------
     direct, separable : (float, float)
-        For one output, and for each multiply-add of it.
+        For one output, and for each multiply-add of it, in float32.
     spectral : dict of int to float
-        Pixels of a tile -> for one of them, there and back; between them it is interpolated.
-    tiles : dict of int to (int, int)
-        Rows of a kernel -> rows and registers of a tile of our own code, for kernels of so many and up to the next.
+        Pixels of a tile -> for one of them, there and back, in float64; between them it is interpolated.
     """
 
     direct: tuple[float, float]
     separable: tuple[float, float]
     spectral: dict[int, float]
-    tiles: dict[int, tuple[int, int]] = field(default_factory=lambda: {1: TILES[0]})
-
-    def tile(self, rows: int) -> tuple[int, int]:
-        """Return rows and registers of a tile for kernels of so many rows."""
-        return self.tiles[max(n for n in self.tiles if n <= max(rows, min(self.tiles)))]
 
 
-# On two threads of an AMD EPYC: Zen 4 with AVX-512 by Halide, Zen 3 with AVX2 by our own code; transforms on that.
+# On one thread of a Xeon, but for transforms (an AMD EPYC, Zen 3), NEON and the baseline, which are estimates.
 _SPECTRAL = {
-    1 << 14: 46.0, 36864: 22.0, 65536: 15.0, 1 << 17: 12.0, 1 << 18: 11.6, 409600: 12.2, 589824: 11.8, 1 << 20: 12.4
+    1 << 14: 70.0, 36864: 40.0, 65536: 29.0, 1 << 17: 24.0, 1 << 18: 23.0, 409600: 24.0, 589824: 24.0, 1 << 20: 25.0
 }  # fmt: skip
-_HALIDE = Tuning((0.45, 0.0175), (0.70, 0.0367), _SPECTRAL)
-_NATIVE = Tuning((0.30, 0.0250), (0.44, 0.0400), _SPECTRAL)
+_USUAL = {
+    "avx512": Tuning((0.22, 0.0120), (0.12, 0.0180), _SPECTRAL),
+    "avx2": Tuning((0.18, 0.0150), (0.13, 0.0180), _SPECTRAL),
+    "neon": Tuning((0.25, 0.0250), (0.15, 0.0300), _SPECTRAL),
+    "baseline": Tuning((0.25, 0.0550), (0.11, 0.0550), _SPECTRAL),
+}
 
-_known: dict[bool, Tuning] = {}
+_given: dict[str, Tuning] = {}
 _listeners: list[Callable[[], object]] = []
 
 
-def current(native: bool | None = None) -> Tuning:
-    """Return the figures for our own code or Halide's; for what is in use by default."""
-    wanted = engine().native if native is None else native
-    found = _known.get(wanted)
-    if found is None:
-        found = _known[wanted] = _load(wanted) or (_NATIVE if wanted else _HALIDE)
-    return found
+def current() -> Tuning:
+    """Return the figures for the instruction set in use."""
+    return figures_of(_core.instruction_set())
 
 
-def use(tuning: Tuning | None, native: bool) -> None:
-    """Go by other figures in this process; None takes that back."""
-    _known.pop(native, None)
+@cache
+def figures_of(name: str) -> Tuning:
+    """Return the figures for an instruction set: those given to `use`, those of this machine, or the usual ones."""
+    return _given.get(name) or _load(name) or _USUAL.get(name, _USUAL["baseline"])
+
+
+def use(tuning: Tuning | None) -> None:
+    """Go by other figures in this process, for the instruction set in use; None takes that back."""
+    _given.pop(_core.instruction_set(), None)
     if tuning is not None:
-        _known[native] = tuning
+        _given[_core.instruction_set()] = tuning
+    figures_of.cache_clear()
     for listener in _listeners:
         listener()
 
@@ -83,18 +85,29 @@ def on_change(listener: Callable[[], object]) -> None:
     _listeners.append(listener)
 
 
-def location(native: bool) -> Path | None:
-    """Return the file of figures; None where nothing is kept."""
-    folder = code_cache.location()
-    return None if folder is None else folder / f"tuning-{'own' if native else 'halide'}.json"
+def location(name: str) -> Path | None:
+    """Return the file of figures for an instruction set; None where nothing is kept.
+
+    It lies in ``KERNELFIELD_CACHE``, else in ``kernelfield`` in ``XDG_CACHE_HOME`` or ``~/.cache``; an empty variable
+    says that nothing is to be kept.
+    """
+    wish = os.environ.get(ENVIRONMENT_VARIABLE)
+    if wish is not None:
+        folder = Path(wish).expanduser().absolute() if wish else None
+    else:
+        home = os.environ.get("XDG_CACHE_HOME", "")
+        if not os.path.isabs(home):  # the XDG base directory specification: a relative path is not valid
+            home = os.path.expanduser("~/.cache")
+        folder = Path(home, "kernelfield") if os.path.isabs(home) else None
+    return None if folder is None else folder / f"tuning-{name}.json"
 
 
-def save(tuning: Tuning, native: bool) -> Path | None:
-    """Keep figures for this processor; return where, None where nothing can be kept."""
-    path = location(native)
-    if path is None or code_cache.state()[1]:
+def save(tuning: Tuning) -> Path | None:
+    """Keep figures for this processor and go by them; return where they lie, None where nothing can be kept."""
+    path = location(_core.instruction_set())
+    if path is None:
         return None
-    record = {"format": FORMAT, "processor": processor.identity(), **asdict(tuning)}
+    record = {"format": FORMAT, "processor": processor(), **asdict(tuning)}
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -105,32 +118,52 @@ def save(tuning: Tuning, native: bool) -> Path | None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-    use(tuning, native)
+    use(tuning)
     return path
 
 
-def _load(native: bool) -> Tuning | None:
-    """Return figures that `save` kept; None where there are none, or none that can be right."""
-    path = location(native)
-    if path is None or code_cache.state()[1]:
+@cache
+def processor() -> str:
+    """Return the name of the processor, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name") and ":" in line)
+    return next(names, platform.processor() or "unknown")
+
+
+def _load(name: str) -> Tuning | None:
+    """Return figures that `save` kept for this processor; None where there are none, or none that can be right."""
+    path = location(name)
+    if path is None:
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["format"] != FORMAT or record["processor"] != processor.identity():
+        text = path.read_bytes()
+    except OSError:
+        return None
+    try:
+        record = json.loads(text)
+        if record["format"] != FORMAT or record["processor"] != processor():
             return None
         return _checked(record)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        warnings.warn(
+            f"{path}: expected the figures of kernelfield bench --tune; received what cannot be read "
+            f"({type(error).__name__}); the usual ones are taken; measure again or delete the file",
+            KernelfieldWarning,
+            stacklevel=2,
+        )
         return None
 
 
 def _checked(record: dict[str, Any]) -> Tuning:
     costs = [tuple(float(n) for n in record[name]) for name in ("direct", "separable")]
     spectral = {int(n): float(cost) for n, cost in record["spectral"].items()}
-    tiles = {int(n): (int(tile[0]), int(tile[1])) for n, tile in record["tiles"].items()}
     numbers = [*costs[0], *costs[1], *spectral.values()]
     if [len(pair) for pair in costs] != [2, 2] or not all(math.isfinite(n) and n >= 0 for n in numbers):
         raise ValueError("costs")
-    if not spectral or min(spectral) < 1 or not tiles or min(tiles) < 1 or not set(tiles.values()) <= set(TILES):
-        raise ValueError("tiles")
+    if not spectral or min(spectral) < 1 or costs[0][1] == 0 or costs[1][1] == 0:
+        raise ValueError("costs")
     (a, b), (c, d) = costs
-    return Tuning((a, b), (c, d), dict(sorted(spectral.items())), tiles)
+    return Tuning((a, b), (c, d), dict(sorted(spectral.items())))

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
-from kernelfield.checks import check_padding, positive_pair
+from kernelfield.correlation.arguments import check_padding, positive_pair
 from kernelfield.errors import ArgumentError
-from kernelfield.geometry import Boundary, Window
-from kernelfield.operation import Operation
+from kernelfield.geometry import Boundary, Operation, Window
 
 #: What a layer calls the boundary -> the name of scipy.ndimage. PyTorch's words are taken where they say one thing.
 PADDING_MODES: dict[str, Boundary] = {

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernelfield.correlation import correlate
-from kernelfield.engine.border import extended, frames
-from kernelfield.geometry import BOUNDARIES, Boundary, Window, boundary_index
+from kernelfield.engine.frames import extended
+from kernelfield.geometry import BOUNDARIES, Boundary, Window, boundary_index, frames
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.support import Support
 

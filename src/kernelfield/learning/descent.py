@@ -14,15 +14,15 @@ import numpy as np
 
 from kernelfield.arrays.select import FRAMEWORKS, adapter
 from kernelfield.correlation import convolve, correlate
+from kernelfield.engine import layers
 from kernelfield.errors import ArgumentError, DataError
-from kernelfield.geometry import Window
+from kernelfield.geometry import Operation, Window
 from kernelfield.kernels import Kernel
 from kernelfield.learning.exact import Moments, solve
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.statistics import gather
 from kernelfield.learning.support import Support, centred
-from kernelfield.operation import Operation
 
 _OPTIMISERS = ("sgd", "adam")
 
@@ -165,13 +165,13 @@ def _descend(
         maps = [image]
         for operation, kernel in zip(operations, kernels):
             out = np.empty(operation.output_shape(maps[-1].shape, kernel.shape))
-            operation.forward(maps[-1], kernel, out)
+            layers.forward(operation, maps[-1], kernel, out)
             maps.append(out)
         residual = maps[-1] - target
         slope: np.ndarray | None = 2.0 * residual
         for i in reversed(range(len(kernels))):
             assert slope is not None
-            slope, gradient = operations[i].backward(maps[i], kernels[i], slope, (i > 0, True))
+            slope, gradient = layers.backward(operations[i], maps[i], kernels[i], slope, (i > 0, True))
             assert gradient is not None
             if optimiser == "adam":
                 # Kingma and Ba, *Adam* (2015), algorithm 1, with its default constants.

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.checks import check_image
 from kernelfield.correlation import correlate
+from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels import Kernel
 from kernelfield.learning.record import from_record, to_record, write_text

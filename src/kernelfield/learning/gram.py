@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernelfield.engine.plan import lag_products
+from kernelfield._core import lag_products
 
 
 def block_rows(rows: int) -> int:

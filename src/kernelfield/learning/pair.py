@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.checks import check_image
+from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, DataError, DtypeError
 from kernelfield.learning.exact import Moments
 from kernelfield.learning.statistics import Statistics, gather, shift_near_mean

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.checks import check_image
 from kernelfield.correlation import correlate
+from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, MissingDependencyError
 from kernelfield.learning.report import table
 

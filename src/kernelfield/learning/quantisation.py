@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernelfield.engine.plan import lag_products
+from kernelfield._core import lag_products
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.residual import blocks
 from kernelfield.learning.statistics import Statistics

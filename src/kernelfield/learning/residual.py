@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
-from kernelfield.engine.plan import lag_products
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.support import Support
 

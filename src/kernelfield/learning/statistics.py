@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kernelfield.engine.plan import lag_products
+from kernelfield._core import lag_products
 from kernelfield.learning.gram import block_rows, gram_matrix, window_totals
 
 # Below this many multiply-adds the products of all windows are cheaper than the strips.

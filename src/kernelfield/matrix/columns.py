@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.checks import check_image, check_operation, pair
+from kernelfield.correlation.arguments import check_image, check_operation, pair
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Boundary, Window, boundary_index
 from kernelfield.matrix.request import check_image_shape

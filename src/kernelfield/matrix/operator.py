@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from kernelfield.engine import layers
 from kernelfield.errors import DtypeError
 from kernelfield.matrix.request import Request, check_request
 
@@ -93,14 +94,14 @@ def operator_of(request: Request, dtype: np.dtype[Any]) -> LinearOperator:
     def forward(vectors: np.ndarray) -> np.ndarray:
         images = _stacked(vectors, request.image_shape, dtype)
         out = np.empty((len(images), *request.output_shape), dtype)
-        request.operation.forward(images, request.weights, out)
+        layers.forward(request.operation, images, request.weights, out)
         return out.reshape(len(images), -1).T.reshape(-1, *vectors.shape[1:])
 
     def adjoint(vectors: np.ndarray) -> np.ndarray:
         slopes = _stacked(vectors, request.output_shape, dtype)
         # Of the image only the shape and dtype are asked.
         image = np.empty((len(slopes), *request.image_shape), dtype)
-        found, _ = request.operation.backward(image, request.weights.astype(dtype), slopes, (True, False))
+        found, _ = layers.backward(request.operation, image, request.weights.astype(dtype), slopes, (True, False))
         return np.asarray(found).reshape(len(slopes), -1).T.reshape(-1, *vectors.shape[1:])
 
     return LinearOperator(

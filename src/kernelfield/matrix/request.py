@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from kernelfield.arrays.select import adapter_of
-from kernelfield.checks import check_operation, weights_and_origin
+from kernelfield.correlation.arguments import check_operation, weights_and_origin
 from kernelfield.errors import ArgumentError
-from kernelfield.operation import Operation
+from kernelfield.geometry import Operation
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ def check_request(kernel: Any, image_shape: Sequence[int], *, cval: float = 0.0,
             )
         kernel = adapter.to_numpy(kernel)
     weights, own_origin = weights_and_origin(kernel)
+    if weights.ndim == 3:
+        raise ArgumentError(
+            f"kernel: expected two axes (kh, kw) or four (C_out, C_in/groups, kh, kw); received shape {weights.shape}; "
+            "give kernel[:, None] and an image_shape with one channel"
+        )
     operation = check_operation(shape, weights.shape, own_origin=own_origin, cval=cval, **how)
     if operation.boundary == "constant" and operation.pads and operation.cval != 0:
         raise ArgumentError(

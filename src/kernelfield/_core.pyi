@@ -1,0 +1,139 @@
+"""The compiled engine: correlations, lag products, threads and the instruction set in use."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+class Correlation:
+    """A cross-correlation ready to run: windows, border, weights, and what becomes of the sums.
+
+    Parameters
+    ----------
+    weights : ndarray of float64
+        Shape (kh, kw), (n, kh, kw) or (C_out, C_in / groups, kh, kw).
+    before : (int, int)
+        Rows and columns in front of the image that output (0, 0) reads; negative ones begin inside.
+    stride, dilation : (int, int)
+        Of rows and of columns.
+    groups : int
+        Of channels; only for weights of four axes.
+    boundary, cval
+        What lies outside, with the meaning of scipy.ndimage.
+    factors : (ndarray, ndarray), optional
+        Columns (terms, kh) and rows (terms, kw) whose outer products add up to weights (kh, kw): then sums go down
+        and along.
+    bias : ndarray of float64, shape (n,) or (C_out,) or (1,), optional
+        Added last, in the type of the sums.
+    scale : float
+        What sums are multiplied by before they are rounded to integers.
+    up : bool
+        Integers: halves are rounded up; by default to even.
+    sums : {"float32", "float64"}
+        In which sums are taken for float results. Integer results are those of float64 sums in any case; sums are
+        taken in float32 where that provably gives the same.
+    """
+
+    def __init__(
+        self,
+        weights: NDArray[np.float64],
+        *,
+        before: tuple[int, int] = (0, 0),
+        stride: tuple[int, int] = (1, 1),
+        dilation: tuple[int, int] = (1, 1),
+        groups: int = 1,
+        boundary: str = "constant",
+        cval: float = 0.0,
+        factors: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+        bias: NDArray[np.float64] | None = None,
+        scale: float = 1.0,
+        up: bool = False,
+        sums: str = "float32",
+    ) -> None: ...
+    def __call__(self, image: NDArray[Any], out: NDArray[Any]) -> None:
+        """Write the result; arrays may have any strides that are multiples of their element, but must not overlap.
+
+        For weights (kh, kw) `image` is (..., H, W) and `out` (..., OH, OW); for (n, kh, kw) `out` is
+        (..., n, OH, OW); for four axes they are (..., C_in, H, W) and (..., C_out, OH, OW). How many outputs there
+        are is said by `out`. Images: bool, (u)int8, (u)int16, (u)int32, float16, bfloat16 (as an array of uint16
+        with `bfloat16` set), float32, float64. Results: float32, float64, uint8, int8, uint16, int16, int32.
+        """
+
+    def certain(self, image: NDArray[Any], out: NDArray[Any]) -> tuple[str, float]:
+        """Return the dtype in which sums are taken for arrays of these types, and where they are in doubt.
+
+        The number is 0, or how far a float32 sum may lie from an integer before it is taken again in float64.
+        """
+
+class Cache:
+    """Correlations done lately, keyed by layouts, options and the kernel's bytes."""
+
+    def __init__(self, most: int = 32) -> None: ...
+    def run(self, image: Any, kernel: Any, out: Any, options: tuple[Any, ...]) -> NDArray[Any] | None:
+        """Return the result of the correlation kept for these, in `out` if it is an array; None if none is kept.
+
+        Arrays are compared by type, shape, strides, dtype and alignment, the kernel by its bytes too; options by exact
+        type and value (numbers, strings, None, dtypes and types, tuples of them, frozen objects by identity). None
+        also where `out` may overlap the image.
+        """
+
+    def keep(
+        self,
+        image: NDArray[Any],
+        kernel: NDArray[Any],
+        out: NDArray[Any] | None,
+        options: tuple[Any, ...],
+        call: Any,
+        shape: tuple[int, ...],
+        dtype: DTypeLike,
+        interleaved: bool = False,
+    ) -> None:
+        """Keep ``call(image, out)``, a `Correlation` or any callable, for results of a shape and dtype.
+
+        Results that are not given are new arrays aligned to 64 bytes; `interleaved` ones (..., C, H, W) have their
+        channels side by side in memory.
+        """
+
+    def clear(self) -> None: ...
+    def __len__(self) -> int: ...
+
+def lag_products(
+    a: NDArray[Any],
+    b: NDArray[Any],
+    lags: tuple[int, int],
+    block_rows: int,
+    a_shift: float = 0.0,
+    b_shift: float = 0.0,
+    single: bool = False,
+) -> NDArray[np.float64]:
+    """Return ``out[i, r, c] = sum over y, x of (a[y, x] - a_shift) * (b[y + r, x + c] - b_shift)``.
+
+    `a` is (M, N), `b` at least (M + lags[0] - 1, N + lags[1] - 1), of any types and strides that `Correlation` takes;
+    rows ``y`` of block ``i`` are ``i * block_rows <= y < (i + 1) * block_rows``. Shape (ceil(M / block_rows), *lags).
+    Exact for two uint8 images and whole shifts from 0 to 255; else float64 sums. With `single`, products of two
+    float32 images may be summed in float32 over strips of 32 rows, which are added in float64.
+    """
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Return an array, not set, aligned to 64 bytes."""
+
+def instruction_set() -> str:
+    """Return the instruction set in use: "avx512", "avx2", "neon" or "baseline"."""
+
+def instruction_sets() -> list[str]:
+    """Return those of this build that the processor can run, the fastest first."""
+
+def use(name: str) -> None:
+    """Take an instruction set from now on, the fastest for ""; ValueError if it cannot be had."""
+
+def fuses() -> bool:
+    """Return whether every step of a sum is one fused multiply-add."""
+
+def peak(seconds: float = 0.1) -> float:
+    """Return the most float32 multiply-adds a second that one thread was seen to do in registers."""
+
+def threads() -> int:
+    """Return how many threads the engine runs on."""
+
+def set_threads(n: int) -> None:
+    """Let the engine run on n threads, the calling one included."""

@@ -1,0 +1,443 @@
+"""Apply a kernel to an image: `corr2d`, `correlate`, `convolve`, and `plan`, which says how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike, DTypeLike
+
+from kernelfield import _core
+from kernelfield.arrays.select import adapter_of
+from kernelfield.correlation.arguments import (
+    RESULTS,
+    check_kernel_shape,
+    check_operation,
+    check_precision,
+    check_request,
+    pair,
+    result_dtype,
+    weights_and_origin,
+)
+from kernelfield.correlation.tensors import correlate_tensors
+from kernelfield.engine import plan as planner
+from kernelfield.engine.plan import CACHE
+from kernelfield.errors import ArgumentError, DtypeError
+from kernelfield.geometry import check_mode, check_origin
+from kernelfield.kernels import Kernel
+
+__all__ = ["convolve", "corr2d", "correlate", "correlate_to_integers", "plan"]
+
+# What is no tensor of a framework.
+_PLAIN = (ndarray, Kernel, list, tuple, int, float)
+# The arguments of `correlate` that say where windows lie, in the order in which they are kept.
+_WINDOWS = ("mode", "boundary", "cval", "origin", "padding", "stride", "dilation", "groups")
+
+
+def corr2d(X: Any, K: Any) -> Any:
+    """Return the two-dimensional cross-correlation of `X` and `K`, where the window fits: the textbook operation.
+
+    ``Y[i, j] = sum over a, b of K[a, b] * X[i + a, j + b]`` (Zhang, Lipton, Li and Smola, *Dive into Deep
+    Learning*, section 7.2).
+
+    Parameters
+    ----------
+    X : array_like or tensor, shape (H, W)
+        The image.
+    K : array_like or tensor, shape (kh, kw)
+        The kernel, not larger than the image.
+
+    Returns
+    -------
+    numpy.ndarray or tensor, shape (H - kh + 1, W - kw + 1)
+        A tensor of the framework that `X` or `K` belongs to, differentiable; else an array: float32, or float64 where
+        `X` is float64 or has integers of more than 16 bits (Python's numbers are).
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is not two-dimensional, is empty, or the kernel is larger than the image.
+
+    Examples
+    --------
+    >>> import kernelfield as kf
+    >>> kf.corr2d([[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[0, 1], [2, 3]])
+    array([[19., 25.],
+           [37., 43.]])
+    """
+    for value, name in ((X, "X"), (K, "K")):
+        shape = tuple(getattr(value, "shape", None) or np.shape(value))
+        if len(shape) != 2:
+            raise ArgumentError(f"{name}: expected two axes; received shape {shape}; use correlate for more")
+    return correlate(X, K, mode="valid")
+
+
+def correlate(
+    image: Any,
+    kernel: Any,
+    *,
+    mode: str = "same",
+    boundary: str = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] | None = None,
+    padding: Any = None,
+    stride: int | tuple[int, int] = 1,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+    bias: Any = None,
+    out: np.ndarray | None = None,
+    dtype: DTypeLike | None = None,
+    precision: str | None = None,
+    method: str | None = None,
+) -> Any:
+    """Return the cross-correlation of `image` with `kernel`: the kernel slides as it is, not flipped.
+
+    ``out[..., i, j] = sum over a, b of kernel[a, b] * image[..., i + a - r, j + b - c]``, where ``(r, c)`` is the
+    element of the kernel that lies over the output pixel: ``(kh // 2, kw // 2)``, moved by `origin`. For even sizes
+    that is the element behind the middle, as in scipy.ndimage.
+
+    Parameters
+    ----------
+    image : array_like or tensor, shape (..., H, W)
+        Integers or floats, any strides, any byte order. 64-bit integers must not exceed 2**53 in magnitude. Tensors of
+        PyTorch, TensorFlow, JAX and MXNet give tensors back, differentiable. A photograph (H, W, 3) goes in as
+        ``photograph.transpose(2, 0, 1)``: it is read where it lies, and the result is laid out alike.
+    kernel : array_like, tensor or Kernel, shape (kh, kw), (n, kh, kw) or (C_out, C_in/groups, kh, kw)
+        The weights; real and finite or not. A `Kernel` brings its own anchor. Three axes are a bank of kernels, each
+        applied to the image: the result is ``(..., n, OH, OW)``. With four axes the image is ``(..., C_in, H, W)`` and
+        the result ``(..., C_out, OH, OW)``, as in a layer.
+    mode : {"same", "valid", "full"}
+        Which outputs exist: as many as the image has pixels, those whose window lies inside, all that touch it.
+    boundary : {"reflect", "constant", "nearest", "mirror", "wrap"}
+        What lies outside the image, with the meaning of scipy.ndimage. Not used in mode ``"valid"``.
+    cval : float
+        The value outside, for ``boundary="constant"``.
+    origin : int or (int, int), optional
+        Moves the anchor, in mode ``"same"`` only; -(k // 2) to (k - 1) // 2.
+    padding : int, (int, int) or ((int, int), (int, int)), optional
+        Pixels that the image is extended by, instead of what `mode` says: everywhere, along rows and columns, or
+        ``((top, bottom), (left, right))``; what stands there is `boundary`'s.
+    stride, dilation : int or (int, int)
+        Steps of the window, and distance of the kernel's elements in the image, along rows and columns. In mode
+        ``"same"`` a stride keeps every so-many-th output, from the first.
+    groups : int
+        Groups of channels that do not mix.
+    bias : array_like or tensor, shape (C_out,) or a number, optional
+        Added to each output channel.
+    out : numpy.ndarray, optional
+        Where to write; it may overlap the image. Its dtype is the result's.
+    dtype : dtype, optional
+        Of the result: float32, float64, or an 8-, 16- or 32-bit integer, where results are rounded to nearest
+        (halves to even) and saturated at the ends of the range; NaN becomes 0. By default float32, and float64
+        where the image is float64 or holds integers of more than 16 bits, which float32 cannot hold exactly. Tensors
+        keep their dtype; those of integers take the kernel's, or float32.
+    precision : {"dtype", "exact"}, optional
+        ``"exact"`` takes sums in float64 for float32 results too, in the order of the definition; sums of integers
+        below 2**53 are exact then. By default sums are taken in the dtype of the result, float64 for integers.
+    method : {"direct", "separable", "spectral"}, optional
+        How; by default what `plan` finds fastest. Not for layers, strides and dilations.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (..., OH, OW); `out` if it was given.
+
+    Raises
+    ------
+    ArgumentError
+        For a shape, mode, boundary, origin or `out` that cannot be.
+    DtypeError
+        For complex, object or string arrays.
+    DataError
+        For 64-bit integers that float64 cannot hold.
+
+    Examples
+    --------
+    >>> import kernelfield as kf
+    >>> kf.correlate([[0.0, 0.0, 1.0, 1.0]], [[1.0, -1.0]], mode="valid")
+    array([[ 0., -1.,  0.]])
+    """
+    known = type(kernel) is Kernel
+    options = (
+        mode,
+        boundary,
+        cval,
+        origin,
+        padding,
+        stride,
+        dilation,
+        groups,
+        dtype,
+        precision,
+        method,
+        (kernel.anchor if known else None),
+    )
+    # Compilers of frameworks trace this, with tensors, which must not come to the cache.
+    if type(image) is ndarray and bias is None:
+        found = CACHE.run(image, kernel.weights if known else kernel, out, options)
+        if found is not None:
+            return found
+    return _run(image, kernel, bias, out, options)
+
+
+def correlate_to_integers(
+    image: np.ndarray,
+    kernel: np.ndarray,
+    dtype: np.dtype[Any],
+    *,
+    boundary: str,
+    origin: tuple[int, int],
+    out: np.ndarray | None = None,
+    scale: float = 1.0,
+    up: bool = False,
+    transforms: bool = True,
+) -> np.ndarray:
+    """Return ``correlate(image, kernel) * scale`` in integers of `dtype`, as other libraries round it.
+
+    Parameters
+    ----------
+    scale : float
+        A power of two, or a number that brings no sum to a half: that would be rounded either way.
+    up : bool
+        Round halves up, not to even; not with a scale.
+    transforms : bool
+        Whether large kernels may go by transforms.
+    """
+    options = "same", boundary, 0.0, origin, None, 1, 1, 1, dtype, None, None, None, scale, up, transforms
+    found = CACHE.run(image, kernel, out, options)
+    if found is not None:
+        return found
+    result: np.ndarray = _run(image, kernel, None, out, options, scale, up, transforms)
+    return result
+
+
+def convolve(
+    image: Any,
+    kernel: Any,
+    *,
+    mode: str = "same",
+    boundary: str = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] | None = None,
+    padding: Any = None,
+    stride: int | tuple[int, int] = 1,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+    bias: Any = None,
+    out: np.ndarray | None = None,
+    dtype: DTypeLike | None = None,
+    precision: str | None = None,
+    method: str | None = None,
+) -> Any:
+    """Return the strict convolution of `image` with `kernel`: cross-correlation with the kernel flipped on both axes.
+
+    Everything else is as in `correlate`; in mode ``"same"`` the element ``k // 2 + origin`` of the kernel *as given*
+    is the centre, as in scipy.ndimage.
+
+    Examples
+    --------
+    >>> import kernelfield as kf
+    >>> kf.convolve([[0.0, 0.0, 1.0, 1.0]], [[1.0, -1.0]], mode="valid")
+    array([[0., 1., 0.]])
+    """
+    options = dict(
+        boundary=boundary,
+        cval=cval,
+        padding=padding,
+        stride=stride,
+        dilation=dilation,
+        groups=groups,
+        bias=bias,
+        out=out,
+        dtype=dtype,
+        precision=precision,
+        method=method,
+    )
+    adapter = None if type(kernel) in _PLAIN else adapter_of(kernel)
+    if adapter is not None:
+        size, own_origin = adapter.shape(kernel), (0, 0)
+        check_kernel_shape(size, "kernel")
+        flipped = adapter.flip(kernel)
+    else:
+        weights, own_origin = weights_and_origin(kernel)
+        size, flipped = weights.shape, weights[..., ::-1, ::-1]
+    if check_mode(mode) == "same" and padding is None:
+        wish = pair(own_origin if origin is None else origin, "origin")
+        checked = [check_origin(o, n, axis) for o, n, axis in zip(wish, size[-2:], ("rows", "columns"))]
+        origin = (-checked[0] - (size[-2] % 2 == 0), -checked[1] - (size[-1] % 2 == 0))
+    return correlate(image, flipped, mode=mode, origin=origin, **options)
+
+
+def _run(
+    image: Any,
+    kernel: Any,
+    bias: Any,
+    out: np.ndarray | None,
+    options: tuple[Any, ...],
+    scale: float = 1.0,
+    up: bool = False,
+    transforms: bool = True,
+) -> Any:
+    """Check what is asked for, do it, and keep how it was done."""
+    how, (dtype, precision, method) = dict(zip(_WINDOWS, options)), options[8:11]
+    if not (type(image) is ndarray and type(kernel) in _PLAIN and (bias is None or type(bias) in _PLAIN)):
+        adapter = adapter_of(image, kernel, bias)
+        if adapter is not None:
+            given = {"out": out, "dtype": dtype, "precision": precision, "method": method}
+            for name, value in given.items():
+                if value is not None:
+                    raise ArgumentError(f"{name}: expected none with tensors of {adapter.name}; leave it out")
+            return correlate_tensors(adapter, image, kernel, bias, how)
+    request = check_request(image, kernel, bias, out, how, dtype, precision, method)
+    laid = request.kernel.ndim == 2 and planner.is_interleaved(request.image)
+    result = out
+    if result is None or not planner.is_readable(result) or np.may_share_memory(result, request.image):
+        result = planner.results(request.shape, request.dtype, laid)
+    runner = planner.forward(
+        request.operation,
+        request.image,
+        request.kernel,
+        result,
+        request.bias,
+        request.method,
+        request.sums,
+        scale,
+        up,
+        transforms,
+    )
+    if runner is not None and bias is None and request.image is image and (out is None or result is out):
+        weights = kernel.weights if type(kernel) is Kernel else kernel
+        if type(weights) is ndarray:
+            CACHE.keep(image, weights, out, options, runner, request.shape, request.dtype, laid)
+    if out is None or result is out:
+        return result
+    out[...] = result
+    return out
+
+
+class PlannedCorrelation:
+    """What `plan` returns: print it to see how the work will be done, call it to do the work.
+
+    Attributes
+    ----------
+    image_shape : tuple of int
+        Of the images that it takes, (..., H, W).
+    dtype, output_dtype : numpy.dtype
+        Of images and of results.
+    kernel : numpy.ndarray
+        The weights, read-only.
+    method, reason : str
+        How the work is done, and why so.
+    cost : int
+        Multiply-adds of the definition.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        kernel: ArrayLike | Kernel,
+        dtype: np.dtype,
+        method: str | None,
+        how: dict[str, Any],
+    ) -> None:
+        weights, own_origin = weights_and_origin(kernel)
+        if weights.ndim != 2:
+            raise ArgumentError(f"kernel: expected two axes (kh, kw); received shape {weights.shape}; use correlate")
+        operation = check_operation(image_shape, weights.shape, own_origin=own_origin, **how)
+        check_precision(None, method, operation.plain)
+        self._how, self._asked = how, method
+        self.image_shape, self.kernel = image_shape, weights
+        self.dtype, self.output_dtype = dtype, result_dtype(dtype, None, None)
+        self._shape = operation.output_shape(image_shape, weights.shape)
+        self._plan = planner.plan(operation, image_shape, dtype, weights, self.output_dtype, method=method)
+        self._runner = planner.runner(self._plan, operation, weights)
+        weights.flags.writeable = False
+        self.method, self.reason, self.cost = self._plan.method, self._plan.reason, self._plan.cost
+
+    def __call__(self, image: np.ndarray, kernel: ArrayLike | Kernel | None = None) -> np.ndarray:
+        """Return the cross-correlation of an image.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            Of the shape and dtype planned for.
+        kernel : array_like or Kernel, optional
+            Weights instead of those planned for (`kernel`): all is planned anew for them.
+
+        Raises
+        ------
+        ArgumentError, DtypeError
+            For an image of another shape or dtype.
+        """
+        if kernel is not None and kernel is not self.kernel:
+            return PlannedCorrelation(self.image_shape, kernel, self.dtype, self._asked, self._how)(image)
+        if not isinstance(image, np.ndarray) or image.shape != self.image_shape:
+            raise ArgumentError(
+                f"image: expected an array of shape {self.image_shape}; received {np.shape(image)}; plan for that"
+            )
+        if image.dtype != self.dtype:
+            raise DtypeError(f"image: expected {self.dtype}; received {image.dtype}; convert it, or plan for that")
+        out = _core.empty(self._shape, self.output_dtype)
+        if out.size:
+            self._runner(image if image.flags.aligned else image.copy(), out)
+        return out
+
+    def __repr__(self) -> str:
+        return str(self._plan)
+
+
+def plan(
+    image_shape: tuple[int, ...],
+    kernel: ArrayLike | Kernel,
+    *,
+    dtype: DTypeLike = np.float32,
+    mode: str = "same",
+    boundary: str = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] | None = None,
+    padding: Any = None,
+    method: str | None = None,
+) -> PlannedCorrelation:
+    """Plan a cross-correlation: say how it will be done, what it costs and why, and do it as often as wanted.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        (..., H, W).
+    kernel : array_like or Kernel, shape (kh, kw)
+        The weights; what they are decides, for kernels of low rank cost less.
+    dtype : dtype
+        Of the images: uint8, uint16, int16, int32, float32 or float64.
+    mode, boundary, cval, origin, padding
+        As in `kernelfield.correlate`.
+    method : {"direct", "separable", "spectral"}, optional
+        By default the one that a model of the time finds fastest.
+
+    Returns
+    -------
+    PlannedCorrelation
+        Printable; call it with an image.
+
+    Raises
+    ------
+    ArgumentError, DtypeError
+        As `kernelfield.correlate` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kernelfield as kf
+    >>> planned = kf.plan((6, 8), [[1.0, -1.0]], mode="valid")
+    >>> planned.cost
+    84
+    >>> planned(np.eye(6, 8, dtype=np.float32)).shape
+    (6, 7)
+    """
+    wanted = np.dtype(dtype)
+    if wanted not in RESULTS:
+        raise DtypeError(f"dtype: expected uint8, uint16, int16, int32, float32 or float64; received {wanted}")
+    how = dict(
+        mode=mode, boundary=boundary, cval=cval, origin=origin, padding=padding, stride=1, dilation=1, groups=1
+    )  # fmt: skip
+    return PlannedCorrelation(tuple(image_shape), kernel, wanted, method, how)
