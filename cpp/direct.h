@@ -166,9 +166,14 @@ template <class S> struct Tile {
   int rows, outputs;  // one of them is 1
   ptrdiff_t width;    // elements
   void (*run)(const Slide<S>&, ptrdiff_t, ptrdiff_t, const Target<S>&);
+  void (*run_narrow)(const Slide<S>&, ptrdiff_t, ptrdiff_t, const Target<S>&);  // a register wide, for ends of rows
 };
-template <class S, int R, int V, int K> constexpr Tile<S> row_tile() { return {R, 1, V * lanes<S>, strip<S, R, V, K, 0>}; }
-template <class S, int O, int V> constexpr Tile<S> output_tile() { return {1, O, V * lanes<S>, strip<S, 1, V, 0, O>}; }
+template <class S, int R, int V, int K> constexpr Tile<S> row_tile() {
+  return {R, 1, V * lanes<S>, strip<S, R, V, K, 0>, strip<S, R, 1, K, 0>};
+}
+template <class S, int O, int V> constexpr Tile<S> output_tile() {
+  return {1, O, V * lanes<S>, strip<S, 1, V, 0, O>, strip<S, 1, 1, 0, O>};
+}
 
 // Shapes of tiles as measured: sums in most registers, the rest for pixels and a weight. `slides`: rows of pixels are
 // shared by rows of outputs; else by output channels.
@@ -307,7 +312,8 @@ template <class S>
 static void direct_columns(const kf::Correlation& job, const kf::Planes& image, const kf::Planes& result, ptrdiff_t group,
                            ptrdiff_t y0, ptrdiff_t y1, ptrdiff_t x0, ptrdiff_t x1, const Tile<S>& tile, bool slides,
                            bool streamed) {
-  const ptrdiff_t t = image.together, kh = job.rows.size, kw = job.columns.size, size = sizeof(S);
+  const ptrdiff_t t = image.together, kh = job.rows.size, kw = job.columns.size;
+  constexpr ptrdiff_t size = sizeof(S);
   const ptrdiff_t channels = job.channels, outputs = job.outputs / job.groups;
   const ptrdiff_t elements = (x1 - x0) * t, width = most(elements, tile.width);
   const ptrdiff_t phases = job.columns.stride, span = job.columns.span() - 1;
@@ -316,10 +322,10 @@ static void direct_columns(const kf::Correlation& job, const kf::Planes& image, 
 
   // In place: rows of the right type, with room for a tile between the strips at their ends. Short rows are copied
   // whole: that takes less time than their strips.
-  constexpr ptrdiff_t short_row = 4096 / sizeof(S);
+  constexpr ptrdiff_t short_row = (KF_BYTES == 64 ? 4096 : 1024) / size;
   const ptrdiff_t beyond = pixel * t + elements + reach - image.columns * t;
-  const ptrdiff_t left = pixel < 0 ? round_up(-pixel * t, tile.width) : 0;
-  const ptrdiff_t right = elements - (beyond > 0 ? round_up(beyond, tile.width) : 0);
+  const ptrdiff_t left = pixel < 0 ? round_up(-pixel * t, lanes<S>) : 0;
+  const ptrdiff_t right = elements - (beyond > 0 ? round_up(beyond, lanes<S>) : 0);
   const bool contiguous = image.columns <= 1 || image.column == size * t;
   const bool in_place = image.type == type_of<S> && contiguous && phases == 1 && right - left >= tile.width && (elements > short_row || (!left && right == elements));
   const ptrdiff_t strips = (left ? round_up(left + reach, lanes<S>) : 0) + (right < elements ? elements - right + t + reach : 0);
@@ -380,12 +386,14 @@ static void direct_columns(const kf::Correlation& job, const kf::Planes& image, 
         const Target<S> to_result{(S*)base, down / size, bias ? bias + output : nullptr,
                                   streamed && (size_t)base % KF_BYTES == 0 && down % KF_BYTES == 0};
         // At least one tile of columns [x, end), to the result or by way of a block of sums.
-        auto tiles = [&](const S* const* rows, ptrdiff_t x, ptrdiff_t end) {
+        auto tiles = [&](const S* const* rows, ptrdiff_t x, ptrdiff_t end, bool narrow) {
           slide.rows = rows;
-          if (whole) return tile.run(slide, x, end, to_result);
+          const auto run = narrow ? tile.run_narrow : tile.run;
+          const ptrdiff_t wide = narrow ? (ptrdiff_t)lanes<S> : tile.width;
+          if (whole) return run(slide, x, end, to_result);
           for (ptrdiff_t at = x; at < end; at += block) {
-            const ptrdiff_t stop = least(at + block, end), start = least(at, stop - tile.width);
-            tile.run(slide, start, stop, {sums - start, sums_pitch, nullptr, false});
+            const ptrdiff_t stop = least(at + block, end), start = least(at, stop - wide);
+            run(slide, start, stop, {sums - start, sums_pitch, nullptr, false});
             const ptrdiff_t have = least(stop, elements) - start;
             for (ptrdiff_t line = 0; line < (tile.outputs > 1 ? tile.outputs : high); line++) {
               const ptrdiff_t own = output + (tile.outputs > 1 ? line : 0);
@@ -400,11 +408,11 @@ static void direct_columns(const kf::Correlation& job, const kf::Planes& image, 
           }
         };
         if (!in_place) {
-          tiles(inner, 0, width);
+          tiles(inner, 0, width, false);
         } else {
-          if (left) tiles(at_left, 0, left);
-          tiles(inner, left, right);
-          if (right < elements) tiles(at_right, right, elements);
+          if (left) tiles(at_left, 0, left, true);
+          tiles(inner, left, right, false);
+          if (right < elements) tiles(at_right, right, elements, true);
         }
       }
       if constexpr (size == 4)
@@ -422,7 +430,7 @@ static void direct_sums(const kf::Correlation& job, const kf::Planes& image, con
   const ptrdiff_t height = slides ? (y1 - y0 + job.rows.dilation - 1) / job.rows.dilation : y1 - y0;
   const Tile<S> tile = tile_for<S>(kh, job.columns.size, outputs, slides, (x1 - x0) * t, height);
   const ptrdiff_t bytes = (job.channels * (tile.rows + kh - 1) + tile.rows) * (ptrdiff_t)sizeof(S) * t;
-  ptrdiff_t columns = most(((ptrdiff_t)1 << 19) / bytes, 8 * tile.width / t);
+  ptrdiff_t columns = most(most(((ptrdiff_t)1 << 19) / bytes, 8 * tile.width / t), 1);
   // Chunks of whole tiles, none much smaller than the others.
   const ptrdiff_t chunks = (x1 - x0 + columns - 1) / columns;
   columns = round_up((x1 - x0 + chunks - 1) / chunks, tile.width);

@@ -98,7 +98,7 @@ class Memory {
     void* data = nullptr;
     std::size_t size = 0;
   };
-  std::mutex lock;
+  std::mutex lock;  // only ever tried: a child of fork may find it taken for good
   Block free_[places];
   std::size_t held = 0;
 
@@ -128,24 +128,26 @@ class Memory {
  public:
   void* take(std::size_t size) {
     if (size >= small) {
-      std::lock_guard guard(lock);
-      for (Block& block : free_)
+      const std::unique_lock guard(lock, std::try_to_lock);
+      for (Block& block : free_) {
+        if (!guard) break;
         if (block.size == size) {
           held -= size;
           void* data = block.data;
           block = {};
           return data;
         }
+      }
     }
     return fresh(std::max<std::size_t>(size, 1));
   }
   void give(void* data, std::size_t size) {
     Block old[places];
     std::size_t count = 0;
-    if (size < small || size > kept) {
+    const std::unique_lock guard(lock, std::try_to_lock);
+    if (!guard || size < small || size > kept) {
       old[count++] = {data, size};
     } else {
-      std::lock_guard guard(lock);
       // The oldest go first.
       while (held + size > kept || free_[places - 1].data) {
         Block first = free_[0];
