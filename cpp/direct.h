@@ -193,17 +193,19 @@ static Tile<S> tile_for(ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t outputs, bool slid
     if (kh >= 2 && height >= 2) return row_tile<S, 2, 1, 0>();
     return row_tile<S, 1, 1, 0>();
   }
+  // Tiles wider than the results would sum in vain.
   constexpr int R = 6, V = many ? 4 : 2;
+  const bool few = width < V * lanes<S>, some = width < 2 * V * lanes<S>;
   if (kh == kw && height >= 3) {
-    const bool few = width < V * lanes<S>;
-    if (kh == 3) return few ? row_tile<S, 6, 2, 3>() : row_tile<S, R, V, 3>();
-    if (kh == 5) return few ? row_tile<S, 6, 2, 5>() : row_tile<S, R, V, 5>();
-    if (kh == 7) return row_tile<S, R, V, 7>();
+    if (kh == 3) return few ? row_tile<S, R, V / 2, 3>() : row_tile<S, R, V, 3>();
+    if (kh == 5) return few ? row_tile<S, R, V / 2, 5>() : row_tile<S, R, V, 5>();
+    if (kh == 7) return few ? row_tile<S, R, V / 2, 7>() : row_tile<S, R, V, 7>();
   }
-  if (kh >= 6 && height >= 3) return row_tile<S, R, V, 0>();
-  if (kh >= 4 && height >= 3) return row_tile<S, 4, many ? 6 : 3, 0>();
-  if (kh >= 2 && height >= 2) return row_tile<S, 2, many ? 8 : 5, 0>();
-  return row_tile<S, 1, many ? 8 : 6, 0>();
+  if (kh >= 6 && height >= 3) return few ? row_tile<S, R, V / 2, 0>() : row_tile<S, R, V, 0>();
+  if (kh >= 4 && height >= 3) return some ? row_tile<S, 4, V, 0>() : row_tile<S, 4, many ? 6 : 3, 0>();
+  if (kh >= 2 && height >= 2) return some ? row_tile<S, 2, V, 0>() : row_tile<S, 2, many ? 8 : 5, 0>();
+  if (few) return row_tile<S, 1, V / 2, 0>();
+  return some ? row_tile<S, 1, V, 0>() : row_tile<S, 1, many ? 8 : 6, 0>();
 }
 
 // Rows of the extended image that a range of output columns reads, in a ring: row q of every channel in slot q mod

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from kernelfield.correlation import correlate_to_integers
 from kernelfield.dropin import cv2
 from kernelfield.dropin.opencv_kernels import gaussian_lines
+from kernelfield.engine.plan import forward
+from kernelfield.geometry import Operation, Window
 
 BOXES = [(1, 3), (2, 2), (3, 3), (4, 4), (5, 5), (6, 5), (7, 9), (15, 15), (63, 1), (65, 1), (31, 9), (255, 1)]
 
@@ -50,14 +51,14 @@ def test_gaussians_round_halves_up(engine, dtype, sigma):
 
 
 @pytest.mark.parametrize("size", [(3, 3), (15, 15), (13, 1)])
-def test_halves_are_met_and_go_up(engine, size):
-    image = np.arange(40 * 300, dtype=np.uint8).reshape(40, 300)
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+@pytest.mark.parametrize("up", [False, True])
+def test_halves_are_met_and_rounded_as_asked(engine, size, dtype, up):
+    image = (np.arange(40 * 300) % 256).astype(dtype).reshape(40, 300) - (128 if dtype == "int16" else 0)
     kernel = np.zeros(size)
     kernel[size[0] // 2, size[1] // 2] = 0.5
-    got = correlate_to_integers(image, kernel, np.dtype(np.uint8), boundary="nearest", origin=(0, 0), up=True)
-    np.testing.assert_array_equal(got, (image // 2 + image % 2).astype(np.uint8), strict=True)
-    even = correlate_to_integers(image, kernel, np.dtype(np.uint8), boundary="nearest", origin=(0, 0))
-    np.testing.assert_array_equal(even, np.rint(image / 2).astype(np.uint8), strict=True)
-    down = correlate_to_integers(image.astype(np.int16) - 128, kernel, np.dtype(np.int16), boundary="nearest",
-                                 origin=(0, 0), up=True)  # fmt: skip
-    np.testing.assert_array_equal(down, np.floor((image.astype(float) - 128) / 2 + 0.5).astype(np.int16), strict=True)
+    operation = Operation((Window.of(size[0], "same"), Window.of(size[1], "same")), "nearest", 0.0)
+    out = np.empty_like(image)
+    forward(operation, image, kernel, out, up=up)
+    half = image.astype(float) / 2
+    np.testing.assert_array_equal(out, (np.floor(half + 0.5) if up else np.rint(half)).astype(dtype), strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from kernelfield.correlation.arguments import (
     RESULTS,
     check_kernel_shape,
     check_operation,
+    check_pixels,
     check_precision,
     check_request,
     pair,
@@ -27,7 +29,7 @@ from kernelfield.errors import ArgumentError, DtypeError
 from kernelfield.geometry import check_mode, check_origin
 from kernelfield.kernels import Kernel
 
-__all__ = ["convolve", "corr2d", "correlate", "correlate_to_integers", "plan"]
+__all__ = ["convolve", "corr2d", "correlate", "plan"]
 
 # What is no tensor of a framework.
 _PLAIN = (ndarray, Kernel, list, tuple, int, float)
@@ -158,58 +160,21 @@ def correlate(
     >>> kf.correlate([[0.0, 0.0, 1.0, 1.0]], [[1.0, -1.0]], mode="valid")
     array([[ 0., -1.,  0.]])
     """
-    known = type(kernel) is Kernel
-    options = (
-        mode,
-        boundary,
-        cval,
-        origin,
-        padding,
-        stride,
-        dilation,
-        groups,
-        dtype,
-        precision,
-        method,
-        (kernel.anchor if known else None),
-    )
+    anchor = kernel.anchor if type(kernel) is Kernel else None
+    options = mode, boundary, cval, origin, padding, stride, dilation, groups, dtype, precision, method, anchor
     # Compilers of frameworks trace this, with tensors, which must not come to the cache.
     if type(image) is ndarray and bias is None:
-        found = CACHE.run(image, kernel.weights if known else kernel, out, options)
+        found = CACHE.run(image, kernel if type(kernel) is ndarray else _numbers(kernel), out, options)
         if found is not None:
             return found
-    return _run(image, kernel, bias, out, options)
+    return _run(image, kernel, bias, out, options, _numbers(kernel), options)
 
 
-def correlate_to_integers(
-    image: np.ndarray,
-    kernel: np.ndarray,
-    dtype: np.dtype[Any],
-    *,
-    boundary: str,
-    origin: tuple[int, int],
-    out: np.ndarray | None = None,
-    scale: float = 1.0,
-    up: bool = False,
-    transforms: bool = True,
-) -> np.ndarray:
-    """Return ``correlate(image, kernel) * scale`` in integers of `dtype`, as other libraries round it.
-
-    Parameters
-    ----------
-    scale : float
-        A power of two, or a number that brings no sum to a half: that would be rounded either way.
-    up : bool
-        Round halves up, not to even; not with a scale.
-    transforms : bool
-        Whether large kernels may go by transforms.
-    """
-    options = "same", boundary, 0.0, origin, None, 1, 1, 1, dtype, None, None, None, scale, up, transforms
-    found = CACHE.run(image, kernel, out, options)
-    if found is not None:
-        return found
-    result: np.ndarray = _run(image, kernel, None, out, options, scale, up, transforms)
-    return result
+def _numbers(kernel: Any) -> Any:
+    """Return the weights that `CACHE` knows a kernel by, if it can."""
+    if type(kernel) is Kernel:
+        return kernel.weights
+    return np.asarray(kernel) if type(kernel) is list else kernel
 
 
 def convolve(
@@ -241,19 +206,13 @@ def convolve(
     >>> kf.convolve([[0.0, 0.0, 1.0, 1.0]], [[1.0, -1.0]], mode="valid")
     array([[0., 1., 0.]])
     """
-    options = dict(
-        boundary=boundary,
-        cval=cval,
-        padding=padding,
-        stride=stride,
-        dilation=dilation,
-        groups=groups,
-        bias=bias,
-        out=out,
-        dtype=dtype,
-        precision=precision,
-        method=method,
-    )
+    anchor = kernel.anchor if type(kernel) is Kernel else None
+    options = mode, boundary, cval, origin, padding, stride, dilation, groups, dtype, precision, method
+    asked = "convolve", *options, anchor
+    if type(image) is ndarray and bias is None:
+        found = CACHE.run(image, kernel if type(kernel) is ndarray else _numbers(kernel), out, asked)
+        if found is not None:
+            return found
     adapter = None if type(kernel) in _PLAIN else adapter_of(kernel)
     if adapter is not None:
         size, own_origin = adapter.shape(kernel), (0, 0)
@@ -266,7 +225,8 @@ def convolve(
         wish = pair(own_origin if origin is None else origin, "origin")
         checked = [check_origin(o, n, axis) for o, n, axis in zip(wish, size[-2:], ("rows", "columns"))]
         origin = (-checked[0] - (size[-2] % 2 == 0), -checked[1] - (size[-1] % 2 == 0))
-    return correlate(image, flipped, mode=mode, origin=origin, **options)
+    options = mode, boundary, cval, origin, padding, stride, dilation, groups, dtype, precision, method
+    return _run(image, flipped, bias, out, options, _numbers(kernel), asked)
 
 
 def _run(
@@ -275,11 +235,10 @@ def _run(
     bias: Any,
     out: np.ndarray | None,
     options: tuple[Any, ...],
-    scale: float = 1.0,
-    up: bool = False,
-    transforms: bool = True,
+    weights: Any,
+    asked: tuple[Any, ...],
 ) -> Any:
-    """Check what is asked for, do it, and keep how it was done."""
+    """Check what is asked for, do it, and keep in `CACHE` how it was done, by its weights and what was asked."""
     how, (dtype, precision, method) = dict(zip(_WINDOWS, options)), options[8:11]
     if not (type(image) is ndarray and type(kernel) in _PLAIN and (bias is None or type(bias) in _PLAIN)):
         adapter = adapter_of(image, kernel, bias)
@@ -295,25 +254,22 @@ def _run(
     if result is None or not planner.is_readable(result) or np.may_share_memory(result, request.image):
         result = planner.results(request.shape, request.dtype, laid)
     runner = planner.forward(
-        request.operation,
-        request.image,
-        request.kernel,
-        result,
-        request.bias,
-        request.method,
-        request.sums,
-        scale,
-        up,
-        transforms,
+        request.operation, request.image, request.kernel, result, request.bias, request.method, request.sums
     )
-    if runner is not None and bias is None and request.image is image and (out is None or result is out):
-        weights = kernel.weights if type(kernel) is Kernel else kernel
-        if type(weights) is ndarray:
-            CACHE.keep(image, weights, out, options, runner, request.shape, request.dtype, laid)
+    again = type(image) is type(weights) is ndarray and planner.is_readable(image)
+    if again and runner is not None and bias is None and (out is None or result is out):
+        if request.image is not image:
+            runner = partial(_converted, runner)
+        CACHE.keep(image, weights, out, asked, runner, request.shape, request.dtype, laid)
     if out is None or result is out:
         return result
     out[...] = result
     return out
+
+
+def _converted(runner: planner.Runner, image: np.ndarray, out: np.ndarray) -> None:
+    """Write the result for 64-bit integers, which are looked at each time."""
+    runner(check_pixels(image, "image"), out)
 
 
 class PlannedCorrelation:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ tuning.on_change(CACHE.clear)
 _FLOAT64 = np.dtype(np.float64)
 # ns of `direct` from which a kernel is looked at, and of each of its weights: that would take as long.
 _LOOK, _LOOK_WEIGHT = 2.5e4, 5.0
+# Share of the time of `direct` from which another method is worth other roundings.
+_CLEARLY = 0.8
 # Of a power of two that makes weights whole: more places than any pixel leaves room for.
 _PLACES = 52
 # Weights from which a kernel may be worth transforms, and ns of `direct` from which it is worth to ask.
@@ -101,7 +103,7 @@ def plan(
     sums : dtype, optional
         In which sums are taken; by default that of the results, and float64 for integers.
     method : str, optional
-        One of `METHODS`; by default the one that a model of the time finds fastest.
+        One of `METHODS`; by default the one that a model of the time finds fastest, ``"direct"`` if not clearly so.
     transforms : bool
         Whether ``"spectral"`` may be chosen.
     lines : Factors, optional
@@ -121,9 +123,9 @@ def plan(
         (outputs[0], image_shape[-2], image_shape[-1]),
         size,
         outputs,
-        dtype.name,
-        output_dtype.name,
-        sums.name,
+        _name(dtype),
+        _name(output_dtype),
+        _name(sums),
         math.prod((*outputs, *size)),
         time / 1e6,
         f"sliding products, about {time / 1e6:.2g} ms of one thread",
@@ -161,7 +163,7 @@ def plan(
     suits = dtype.kind == "f" or (dtype.itemsize < 4 and (whole is None or output_dtype.kind != "f"))
     if large and suits and np.isfinite(kernel).all():
         plans.append(other("spectral", "a large kernel"))
-    return min(plans, key=lambda one: one.milliseconds)
+    return min(plans, key=lambda one: one.milliseconds * (_CLEARLY if one is base else 1.0))
 
 
 def whole_weights(weights: np.ndarray) -> tuple[np.ndarray, float] | None:
@@ -226,7 +228,7 @@ def _compiled(
         bias=bias,
         scale=scale,
         up=up,
-        sums=sums.name,
+        sums=_name(sums),
     )
 
 
@@ -261,8 +263,8 @@ def forward(
 ) -> Runner | None:
     """Write the cross-correlation into `out`, of the shape that ``operation.output_shape`` gives.
 
-    Return what does the same again for arrays laid out alike, without a look at anything else; None where there is
-    nothing to do, and where arrays had to be copied.
+    Return what does the same again for arrays laid out alike, without a look at anything else, whatever becomes of the
+    kernel; None where there is nothing to do, and where arrays had to be copied.
 
     Parameters
     ----------
@@ -281,21 +283,31 @@ def forward(
     """
     if not out.size:
         return None
-    weights = np.ascontiguousarray(kernel, np.float64)
-    added = None if bias is None else np.ascontiguousarray(bias, np.float64)
-    dtype = out.dtype.newbyteorder("=")
+    weights = np.array(kernel, np.float64, order="C")
+    added = None if bias is None else np.array(bias, np.float64)
+    pixels, dtype = _native(image.dtype), _native(out.dtype)
     if weights.ndim == 2:
-        found = plan(operation, image.shape, image.dtype.newbyteorder("="), weights, dtype, sums, method, transforms)
+        found = plan(operation, image.shape, pixels, weights, dtype, sums, method, transforms)
         run = runner(found, operation, weights, added, scale, up)
     else:
         taken = sums or (dtype if dtype.kind == "f" else _FLOAT64)
         run = _compiled(operation, weights, taken, added, scale, up)
-    source = image if is_readable(image) else np.array(image, dtype=image.dtype.newbyteorder("="))
+    source = image if is_readable(image) else np.array(image, dtype=pixels)
     target = out if is_readable(out) else np.empty(out.shape, dtype)
     run(source, target)
     if target is not out:
         out[...] = target
     return run if source is image and target is out else None
+
+
+@cache
+def _name(dtype: np.dtype) -> str:
+    """Return ``dtype.name``, which NumPy finds out anew each time."""
+    return dtype.name
+
+
+def _native(dtype: np.dtype) -> np.dtype:
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
 def is_readable(array: np.ndarray) -> bool:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kernelfield import _core
 from kernelfield.engine import exactness, tuning
-from kernelfield.engine.threads import threads
 from kernelfield.geometry import Boundary, positions_read
 
 Doubles = NDArray[np.float64]
@@ -126,7 +126,7 @@ def correlate(
         for y in range(0, out.shape[1], high)
         for x in range(0, out.shape[2], wide)
     ]
-    workers = min(threads(), len(places))
+    workers = min(_core.threads(), len(places))
     if workers < 2:
         for place in places:
             work(place)
