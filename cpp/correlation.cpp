@@ -207,20 +207,22 @@ bool Ready::run(const Array& image, const Array& out, Interrupted interrupted) c
   for (int i = 0; i < lead; i++) images *= image.shape[i];
 
   const double work = cost(out);
-  std::ptrdiff_t bands = 1;
-  const std::ptrdiff_t thinnest = std::max<std::ptrdiff_t>(16, 2 * job.rows.span());
+  std::ptrdiff_t bands = 1, parts = 1;
   if (work > worth_threads) {
     const double items = std::max(4.0 * threads(), work / longest_item);
-    bands = (std::ptrdiff_t)std::ceil(items / (double)images);
-    bands = std::clamp<std::ptrdiff_t>(bands, 1, std::max<std::ptrdiff_t>(1, to.rows / thinnest));
+    // Every band reads the rows of a kernel again; beside many products that is little.
+    const bool many = job.rows.size * job.columns.size > 200;
+    const std::ptrdiff_t thinnest = many ? 12 : std::max<std::ptrdiff_t>(16, 2 * job.rows.span());
+    bands = std::clamp<std::ptrdiff_t>((std::ptrdiff_t)std::ceil(items / (double)images), 1, std::max<std::ptrdiff_t>(1, to.rows / thinnest));
+    // Wide images of few rows, and work that would not end soon enough, are shared by columns too.
+    const std::ptrdiff_t narrowest = work / (double)(images * bands) > longest_item ? 256 : 4096;
+    const double more = std::ceil(items / (double)(images * bands));
+    if (images * bands < threads() || narrowest == 256)
+      parts = std::clamp<std::ptrdiff_t>((std::ptrdiff_t)more, 1, std::max<std::ptrdiff_t>(1, to.columns / narrowest));
   }
   // Bands of whole tiles.
   const std::ptrdiff_t high = std::max<std::ptrdiff_t>(1, ((to.rows + bands - 1) / bands + 11) / 12 * 12);
   bands = (to.rows + high - 1) / high;
-  // A wide image of few rows is shared by columns.
-  std::ptrdiff_t parts = 1;
-  if (work > worth_threads && images * bands < threads())
-    parts = std::clamp<std::ptrdiff_t>((std::ptrdiff_t)(4 * threads() / (images * bands)), 1, std::max<std::ptrdiff_t>(1, to.columns / 4096));
   const std::ptrdiff_t wide = (to.columns + parts - 1) / parts;
 
   auto item = [&](std::ptrdiff_t index) {
