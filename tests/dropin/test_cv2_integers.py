@@ -1,9 +1,9 @@
-"""Integers are rounded as they are divided, by every engine: against whole numbers of any size, divided by Python."""
+"""Integer results with every instruction set, against Python's whole numbers of any size."""
 
 import numpy as np
 import pytest
 
-from kernelfield.correlation import correlate_to_integers
+from kernelfield import _core
 from kernelfield.dropin import cv2
 from kernelfield.dropin.opencv_kernels import gaussian_lines
 
@@ -50,14 +50,26 @@ def test_gaussians_round_halves_up(engine, dtype, sigma):
 
 
 @pytest.mark.parametrize("size", [(3, 3), (15, 15), (13, 1)])
-def test_halves_are_met_and_go_up(engine, size):
-    image = np.arange(40 * 300, dtype=np.uint8).reshape(40, 300)
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+def test_halves_are_met_and_go_up_or_to_even(engine, size, dtype):
+    image = (np.arange(40 * 300) % 256).reshape(40, 300).astype(dtype)
+    if dtype == "int16":
+        image -= 128
     kernel = np.zeros(size)
     kernel[size[0] // 2, size[1] // 2] = 0.5
-    got = correlate_to_integers(image, kernel, np.dtype(np.uint8), boundary="nearest", origin=(0, 0), up=True)
-    np.testing.assert_array_equal(got, (image // 2 + image % 2).astype(np.uint8), strict=True)
-    even = correlate_to_integers(image, kernel, np.dtype(np.uint8), boundary="nearest", origin=(0, 0))
-    np.testing.assert_array_equal(even, np.rint(image / 2).astype(np.uint8), strict=True)
-    down = correlate_to_integers(image.astype(np.int16) - 128, kernel, np.dtype(np.int16), boundary="nearest",
-                                 origin=(0, 0), up=True)  # fmt: skip
-    np.testing.assert_array_equal(down, np.floor((image.astype(float) - 128) / 2 + 0.5).astype(np.int16), strict=True)
+    before = size[0] // 2, size[1] // 2
+    for up, round_half in ((True, lambda values: np.floor(values + 0.5)), (False, np.rint)):
+        found = np.empty_like(image)
+        _core.Correlation(kernel, before=before, boundary="nearest", up=up)(image, found)
+        np.testing.assert_array_equal(found, round_half(image / 2).astype(dtype), strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16"])
+def test_sums_that_float32_does_not_hold_are_rounded_once(engine, dtype):
+    """Whole sums from 2**24 to 2**26: those of float32 would be several units off."""
+    rng = np.random.default_rng(0)
+    image, kernel = near_the_limits(dtype, (40, 200)), rng.integers(1, 30, (5, 7))
+    sums = np.einsum("ijab,ab->ij", windows(image, 7, 5), kernel)
+    assert 2**24 < abs(sums).max() < 2**26
+    got = cv2.filter2D(image, cv2.CV_32F, kernel.astype(float), borderType=cv2.BORDER_REPLICATE)
+    np.testing.assert_array_equal(got, sums.astype(np.float32), strict=True)
