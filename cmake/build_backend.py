@@ -1,8 +1,8 @@
 """The build backend: scikit-build-core, which compiles with ziglang from PyPI where the machine has no compiler.
 
 An editable install is a path to src/, with the engine built beside its sources: modules may be added, moved and deleted
-freely. After a change of the C++, ``python cmake/build_backend.py build`` (or ``make build``) brings it up to date; what
-was compiled before is kept in build/. With ``--config-settings=engine=built`` it is there already, and an editable
+freely. After a change of the C++, ``python cmake/build_backend.py build`` (or ``make build``) brings it up to date;
+what was compiled before is kept in build/. With ``--config-settings=engine=built`` it is there already, and an editable
 install is the path alone. ``python cmake/build_backend.py`` prints the requirement that stands in for a compiler, if
 there is none.
 """
@@ -76,11 +76,12 @@ def build_in_place(settings: Settings = None) -> None:
     package = ROOT / "src" / "kernelfield"
     settings = {"build-dir": "build/{cache_tag}", **_with_compiler(settings)}
     with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(Path(folder) / backend.build_wheel(folder, settings)) as wheel:
-            (engine,) = (name for name in wheel.namelist() if name.startswith("kernelfield/_core.") and name[-1] != "i")
-            fresh = package / f"{Path(engine).name}.{os.getpid()}"
-            fresh.write_bytes(wheel.read(engine))
-            fresh.replace(package / Path(engine).name)  # processes that have the old one open keep it
+        wheel = zipfile.ZipFile(Path(folder) / backend.build_wheel(folder, settings))
+        (engine,) = (name for name in wheel.namelist() if name.startswith("kernelfield/_core.") and name[-1] != "i")
+        fresh = package / f"{Path(engine).name}.{os.getpid()}"
+        fresh.write_bytes(wheel.read(engine))
+        wheel.close()
+    fresh.replace(package / Path(engine).name)  # processes that have the old one open keep it
 
 
 def _path_only(settings: Settings) -> dict[str, Any]:

@@ -119,7 +119,7 @@ struct Table {
   std::ptrdiff_t (*multiply_adds)(std::ptrdiff_t rounds);
 };
 
-// Memory of the calling thread, aligned to 64 bytes, not set; valid until the next call with the same slot.
+// Memory of the calling thread, aligned to 64 bytes, not set; valid until the next call with the same slot, 0 to 7.
 std::byte* scratch(std::size_t bytes, int slot = 0);
 
 }  // namespace kf

@@ -25,22 +25,27 @@ template <class To> std::vector<To> rounded(const std::vector<double>& from) { r
 
 }  // namespace
 
-Ready::Ready(Options options) : options_(std::move(options)), table_(&table()) {}
+Ready::Ready(Options options) : options_(std::move(options)) {}
 
 Ready::~Ready() {
   for (auto& one : prepared_) delete one.load();
 }
 
-const Ready::Prepared& Ready::prepared(Type image, Type result) const {
-  std::atomic<Prepared*>& place = prepared_[(std::size_t)image * 10 + (std::size_t)result];
+Type Ready::sums(Type image, Type result) const { return prepared(image, result, table()).job.sums; }
+
+float Ready::doubt(Type image, Type result) const { return prepared(image, result, table()).job.doubt; }
+
+const Ready::Prepared& Ready::prepared(Type image, Type result, const Table& table) const {
+  const std::size_t index = (std::size_t)image * 10 + (std::size_t)result;
+  std::atomic<Prepared*>& place = prepared_[index + (table.fused ? 100 : 0)];
   Prepared* known = place.load(std::memory_order_acquire);
   if (known) return *known;
-  std::unique_ptr<Prepared> made = prepare(image, result);
+  std::unique_ptr<Prepared> made = prepare(image, result, table.fused);
   if (place.compare_exchange_strong(known, made.get(), std::memory_order_acq_rel)) return *made.release();
   return *known;
 }
 
-std::unique_ptr<Ready::Prepared> Ready::prepare(Type image, Type result) const {
+std::unique_ptr<Ready::Prepared> Ready::prepare(Type image, Type result, bool fused) const {
   auto made = std::make_unique<Prepared>();
   Correlation& job = made->job;
   job = options_.job;
@@ -108,15 +113,15 @@ std::unique_ptr<Ready::Prepared> Ready::prepare(Type image, Type result) const {
           for (double w : *all) held = held && std::abs(w) < largest;
         if (job.terms && held) {
           const Known sum = known_sum(made->down.data(), job.rows.size, made->along.data(), job.columns.size, job.terms,
-                                      pixel, made->bias.empty() ? 0 : made->bias[0], table_->fused);
+                                      pixel, made->bias.empty() ? 0 : made->bias[0], fused);
           error = sum.error;
           share = share_in_doubt(sum, made->weights.data(), taps);
         } else if (held) {
           for (std::ptrdiff_t o = 0; o < job.outputs; o++) {
             const double* w = made->weights.data() + o * taps;
             const double bias = made->bias.empty() ? 0 : made->bias[(std::size_t)o];
-            const Known sum = in_parts ? known_sum_in_parts(w, job.rows.size, job.columns.size, pixel, bias, table_->fused)
-                                       : known_sum(w, taps, pixel, bias, table_->fused);
+            const Known sum = in_parts ? known_sum_in_parts(w, job.rows.size, job.columns.size, pixel, bias, fused)
+                                       : known_sum(w, taps, pixel, bias, fused);
             error = std::max(error, sum.error);
             share = std::max(share, share_in_doubt(sum, w, taps));
           }
@@ -174,8 +179,9 @@ double Ready::cost(const Array& out) const {
 bool Ready::run(const Array& image, const Array& out, Interrupted interrupted) const {
   for (int i = 0; i < out.axes; i++)
     if (!out.shape[i]) return true;
-  const Correlation& job = prepared(image.type, out.type).job;
-  auto function = job.terms ? table_->separable : table_->direct;
+  const Table& set = table();
+  const Correlation& job = prepared(image.type, out.type, set).job;
+  auto function = job.terms ? set.separable : set.direct;
   const int a = image.axes, b = out.axes;
   Planes from{image.data, image.type, 1, image.shape[a - 2], image.shape[a - 1], 0, image.strides[a - 2], image.strides[a - 1]};
   Planes to{out.data, out.type, 1, out.shape[b - 2], out.shape[b - 1], 0, out.strides[b - 2], out.strides[b - 1]};

@@ -43,8 +43,8 @@ class Ready {
   bool run(const Array& image, const Array& out, Interrupted interrupted) const;
 
   // How sums are taken for these types: for tests and reports.
-  Type sums(Type image, Type result) const { return prepared(image, result).job.sums; }
-  float doubt(Type image, Type result) const { return prepared(image, result).job.doubt; }
+  Type sums(Type image, Type result) const;
+  float doubt(Type image, Type result) const;
 
  private:
   struct Prepared {
@@ -52,12 +52,11 @@ class Ready {
     std::vector<double> weights, down, along, bias;
     std::vector<float> single_weights, single_down, single_along, single_bias;
   };
-  const Prepared& prepared(Type image, Type result) const;
-  std::unique_ptr<Prepared> prepare(Type image, Type result) const;
+  const Prepared& prepared(Type image, Type result, const Table& table) const;
+  std::unique_ptr<Prepared> prepare(Type image, Type result, bool fused) const;
 
   Options options_;
-  const Table* table_;
-  mutable std::array<std::atomic<Prepared*>, 100> prepared_{};
+  mutable std::array<std::atomic<Prepared*>, 200> prepared_{};  // by types, with and without fused steps
 };
 
 }  // namespace kf

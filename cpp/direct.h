@@ -20,6 +20,8 @@ template <class S> struct Slide {
   ptrdiff_t row_taps;      // rows between taps, for tiles of one row
   ptrdiff_t next_weights;  // from one output channel to the next
   bool in_parts;           // long sums in float32
+  S* state;                // of rolling tiles: sums that the next rows of outputs go on with
+  bool fresh;              // there are none yet
 };
 
 // A row of pixels feeds rows [First, Last) of the tile; `w` points at its weights for row 0 of the tile.
@@ -127,6 +129,43 @@ template <class S, int O, int V> KF_INLINE void sum_outputs(vec<S> (&sum)[O][V],
     }
 }
 
+// Rolling tiles, for kernels of K × K: as many rows of sums as the kernel has rows, in turns. Every row of pixels feeds all
+// of them, which ends one; no row of pixels is read twice, and no register waits at the ends of a tile.
+template <class S, int K, int V, int P>
+KF_INLINE void roll_row(vec<S> (&sum)[K][V], const S* x, const S* w, ptrdiff_t step) {
+  auto tap = [&](ptrdiff_t b) __attribute__((always_inline)) {
+    if constexpr (K < V) {
+      vec<S> weight[K];
+      KF_UNROLL for (int s = 0; s < K; s++) weight[s] = splat(w[(P - s + K) % K * K + b]);
+      KF_UNROLL for (int v = 0; v < V; v++) {
+        const vec<S> p = load(x + v * lanes<S>);
+        KF_UNROLL for (int s = 0; s < K; s++) sum[s][v] = fma(weight[s], p, sum[s][v]);
+      }
+    } else {
+      vec<S> p[V];
+      KF_UNROLL for (int v = 0; v < V; v++) p[v] = load(x + v * lanes<S>);
+      KF_UNROLL for (int s = 0; s < K; s++) {
+        const vec<S> weight = splat(w[(P - s + K) % K * K + b]);
+        KF_UNROLL for (int v = 0; v < V; v++) sum[s][v] = fma(weight, p[v], sum[s][v]);
+      }
+    }
+    x += step;
+  };
+  if constexpr (K <= 3) {
+    KF_UNROLL for (ptrdiff_t b = 0; b < K; b++) tap(b);
+  } else {
+    KF_ROLLED for (ptrdiff_t b = 0; b < K; b++) tap(b);
+  }
+}
+
+// The rows before the first output; sums of outputs that are not wanted begin again.
+template <class S, int K, int V, int P>
+KF_INLINE void roll_in(vec<S> (&sum)[K][V], const Slide<S>& k, ptrdiff_t x) {
+  if constexpr (P > 0) roll_in<S, K, V, P - 1>(sum, k, x);
+  roll_row<S, K, V, P>(sum, k.rows[P] + x, k.weights, k.step);
+  KF_UNROLL for (int v = 0; v < V; v++) sum[P + 1][v] = vec<S>{};
+}
+
 // Where a strip of tiles is stored: `y` elements from one row of it (or output channel) to the next.
 template <class S> struct Target {
   S* to;
@@ -162,18 +201,63 @@ static void strip(const Slide<S>& k, ptrdiff_t x0, ptrdiff_t x1, const Target<S>
   }
 }
 
+// K rows of outputs from row y on; the first of their last rows of pixels is row y + K - 1, of phase K - 1.
+template <class S, int K, int V, int I>
+KF_INLINE void roll_out(vec<S> (&sum)[K][V], const Slide<S>& k, ptrdiff_t x, ptrdiff_t y, const Target<S>& target, bool streamed) {
+  if constexpr (I > 0) roll_out<S, K, V, I - 1>(sum, k, x, y, target, streamed);
+  roll_row<S, K, V, (I + K - 1) % K>(sum, k.rows[y + I + K - 1] + x, k.weights, k.step);
+  S* to = target.to + (y + I) * target.y + x;
+  KF_UNROLL for (int v = 0; v < V; v++) {
+    vec<S> one = sum[I][v];
+    if (target.bias) one += splat(*target.bias);
+    if (streamed) stream(to + v * lanes<S>, one);
+    else store(to + v * lanes<S>, one);
+    sum[I][v] = vec<S>{};
+  }
+}
+
+// B rows of outputs, a multiple of K, for columns [x0, x1).
+template <class S, int K, int V, int B>
+static void roll(const Slide<S>& k, ptrdiff_t x0, ptrdiff_t x1, const Target<S>& target) {
+  static_assert(B % K == 0);
+  constexpr int width = V * lanes<S>;
+  S* state = k.state;
+  for (ptrdiff_t x = x0; x < x1; x += width, state += K * width) {
+    const ptrdiff_t at = least(x, x1 - width);
+    vec<S> sum[K][V];
+    if (k.fresh) {
+      KF_UNROLL for (int s = 0; s < K; s++) KF_UNROLL for (int v = 0; v < V; v++) sum[s][v] = vec<S>{};
+      roll_in<S, K, V, K - 2>(sum, k, at);
+    } else {
+      KF_UNROLL for (int s = 0; s < K; s++) KF_UNROLL for (int v = 0; v < V; v++) sum[s][v] = load(state + (s * V + v) * lanes<S>);
+    }
+    const bool streamed = target.streamed && (x + width == x1 || x + 2 * width <= x1);
+    KF_ROLLED for (ptrdiff_t y = 0; y < B; y += K) roll_out<S, K, V, K - 1>(sum, k, at, y, target, streamed);
+    KF_UNROLL for (int s = 0; s < K; s++) KF_UNROLL for (int v = 0; v < V; v++) store(state + (s * V + v) * lanes<S>, sum[s][v]);
+  }
+}
+
 template <class S> struct Tile {
   int rows, outputs;  // one of them is 1
   ptrdiff_t width;    // elements
   void (*run)(const Slide<S>&, ptrdiff_t, ptrdiff_t, const Target<S>&);
+  void (*run_narrow)(const Slide<S>&, ptrdiff_t, ptrdiff_t, const Target<S>&);  // a register wide, for ends of rows
+  bool rolls = false;
 };
-template <class S, int R, int V, int K> constexpr Tile<S> row_tile() { return {R, 1, V * lanes<S>, strip<S, R, V, K, 0>}; }
-template <class S, int O, int V> constexpr Tile<S> output_tile() { return {1, O, V * lanes<S>, strip<S, 1, V, 0, O>}; }
+template <class S, int R, int V, int K> constexpr Tile<S> row_tile() {
+  return {R, 1, V * lanes<S>, strip<S, R, V, K, 0>, strip<S, R, 1, K, 0>};
+}
+template <class S, int K, int V, int B> constexpr Tile<S> rolling_tile() {
+  return {B, 1, V * lanes<S>, roll<S, K, V, B>, roll<S, K, 1, B>, true};
+}
+template <class S, int O, int V> constexpr Tile<S> output_tile() {
+  return {1, O, V * lanes<S>, strip<S, 1, V, 0, O>, strip<S, 1, 1, 0, O>};
+}
 
 // Shapes of tiles as measured: sums in most registers, the rest for pixels and a weight. `slides`: rows of pixels are
 // shared by rows of outputs; else by output channels.
 template <class S>
-static Tile<S> tile_for(ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t outputs, bool slides, ptrdiff_t width, ptrdiff_t height) {
+static Tile<S> tile_for(ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t outputs, bool slides, bool rolls, ptrdiff_t width, ptrdiff_t height) {
   constexpr bool many = registers == 32;
   const bool narrow = width <= lanes<S>;
   if (!slides) {
@@ -188,17 +272,24 @@ static Tile<S> tile_for(ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t outputs, bool slid
     if (kh >= 2 && height >= 2) return row_tile<S, 2, 1, 0>();
     return row_tile<S, 1, 1, 0>();
   }
+  // Tiles wider than the results would sum in vain.
   constexpr int R = 6, V = many ? 4 : 2;
-  if (kh == kw && height >= 3) {
-    const bool few = width < V * lanes<S>;
-    if (kh == 3) return few ? row_tile<S, 6, 2, 3>() : row_tile<S, R, V, 3>();
-    if (kh == 5) return few ? row_tile<S, 6, 2, 5>() : row_tile<S, R, V, 5>();
-    if (kh == 7) return row_tile<S, R, V, 7>();
+  const bool few = width < V * lanes<S>, some = width < 2 * V * lanes<S>;
+  if (kh == kw && rolls && height >= 24 && !few) {
+    if (kh == 3 && !many) return rolling_tile<S, 3, 4, 12>();
+    if (kh == 5) return rolling_tile<S, 5, many ? 4 : 2, 10>();
+    if (kh == 7 && many) return rolling_tile<S, 7, 3, 14>();
   }
-  if (kh >= 6 && height >= 3) return row_tile<S, R, V, 0>();
-  if (kh >= 4 && height >= 3) return row_tile<S, 4, many ? 6 : 3, 0>();
-  if (kh >= 2 && height >= 2) return row_tile<S, 2, many ? 8 : 5, 0>();
-  return row_tile<S, 1, many ? 8 : 6, 0>();
+  if (kh == kw && height >= 3) {
+    if (kh == 3) return few ? row_tile<S, R, V / 2, 3>() : row_tile<S, R, V, 3>();
+    if (kh == 5) return few ? row_tile<S, R, V / 2, 5>() : row_tile<S, R, V, 5>();
+    if (kh == 7) return few ? row_tile<S, R, V / 2, 7>() : row_tile<S, R, V, 7>();
+  }
+  if (kh >= 6 && height >= 3) return few ? row_tile<S, R, V / 2, 0>() : row_tile<S, R, V, 0>();
+  if (kh >= 4 && height >= 3) return some ? row_tile<S, 4, V, 0>() : row_tile<S, 4, many ? 6 : 3, 0>();
+  if (kh >= 2 && height >= 2) return some ? row_tile<S, 2, V, 0>() : row_tile<S, 2, many ? 8 : 5, 0>();
+  if (few) return row_tile<S, 1, V / 2, 0>();
+  return some ? row_tile<S, 1, V, 0>() : row_tile<S, 1, many ? 8 : 6, 0>();
 }
 
 // Rows of the extended image that a range of output columns reads, in a ring: row q of every channel in slot q mod
@@ -307,7 +398,8 @@ template <class S>
 static void direct_columns(const kf::Correlation& job, const kf::Planes& image, const kf::Planes& result, ptrdiff_t group,
                            ptrdiff_t y0, ptrdiff_t y1, ptrdiff_t x0, ptrdiff_t x1, const Tile<S>& tile, bool slides,
                            bool streamed) {
-  const ptrdiff_t t = image.together, kh = job.rows.size, kw = job.columns.size, size = sizeof(S);
+  const ptrdiff_t t = image.together, kh = job.rows.size, kw = job.columns.size;
+  constexpr ptrdiff_t size = sizeof(S);
   const ptrdiff_t channels = job.channels, outputs = job.outputs / job.groups;
   const ptrdiff_t elements = (x1 - x0) * t, width = most(elements, tile.width);
   const ptrdiff_t phases = job.columns.stride, span = job.columns.span() - 1;
@@ -316,10 +408,10 @@ static void direct_columns(const kf::Correlation& job, const kf::Planes& image, 
 
   // In place: rows of the right type, with room for a tile between the strips at their ends. Short rows are copied
   // whole: that takes less time than their strips.
-  constexpr ptrdiff_t short_row = 4096 / sizeof(S);
+  constexpr ptrdiff_t short_row = (KF_BYTES == 64 ? 4096 : 1024) / size;
   const ptrdiff_t beyond = pixel * t + elements + reach - image.columns * t;
-  const ptrdiff_t left = pixel < 0 ? round_up(-pixel * t, tile.width) : 0;
-  const ptrdiff_t right = elements - (beyond > 0 ? round_up(beyond, tile.width) : 0);
+  const ptrdiff_t left = pixel < 0 ? round_up(-pixel * t, lanes<S>) : 0;
+  const ptrdiff_t right = elements - (beyond > 0 ? round_up(beyond, lanes<S>) : 0);
   const bool contiguous = image.columns <= 1 || image.column == size * t;
   const bool in_place = image.type == type_of<S> && contiguous && phases == 1 && right - left >= tile.width && (elements > short_row || (!left && right == elements));
   const ptrdiff_t strips = (left ? round_up(left + reach, lanes<S>) : 0) + (right < elements ? elements - right + t + reach : 0);
@@ -335,10 +427,12 @@ static void direct_columns(const kf::Correlation& job, const kf::Planes& image, 
   const ptrdiff_t lines = most(tile.rows, tile.outputs), block = round_up(2048 / size, tile.width), sums_pitch = block + lanes<S>;
   constexpr ptrdiff_t most_doubtful = 512;
   const bool has_blank = in_place && job.border == kf::Border::constant;
+  // Of every output: the tiles of three ranges of columns, each up to a tile longer.
+  const ptrdiff_t states = tile.rolls ? kh * (elements + 4 * tile.width) : 0;
 
   std::byte* memory = kf::scratch((size_t)(3 * round_up(channels * need * (ptrdiff_t)sizeof(void*), 64) +
                                            round_up(kw * (ptrdiff_t)sizeof(ptrdiff_t), 64) + round_up(channels * need * pitch * size, 64) +
-                                           round_up(has_blank ? padded * size : 0, 64) + round_up(lines * sums_pitch * size, 64) + most_doubtful * (ptrdiff_t)sizeof(Doubtful)));
+                                           round_up(has_blank ? padded * size : 0, 64) + round_up(lines * sums_pitch * size, 64) + round_up(most_doubtful * (ptrdiff_t)sizeof(Doubtful), 64) + outputs * states * size));
   const S** inner = take<const S*>(memory, channels * need);
   const S** at_left = take<const S*>(memory, channels * need);
   const S** at_right = take<const S*>(memory, channels * need);
@@ -348,6 +442,7 @@ static void direct_columns(const kf::Correlation& job, const kf::Planes& image, 
   S* sums = take<S>(memory, lines * sums_pitch);
   Doubtful* doubtful = take<Doubtful>(memory, most_doubtful);
   ptrdiff_t doubts = 0;
+  S* state = take<S>(memory, outputs * states);
   for (ptrdiff_t b = 0; b < kw; b++) {
     const ptrdiff_t at = b * job.columns.dilation;
     taps[b] = phases == 1 ? at * t : at % phases * phase + at / phases;
@@ -359,7 +454,7 @@ static void direct_columns(const kf::Correlation& job, const kf::Planes& image, 
 
   kf::Planes planes = image;
   planes.data += group * channels * image.channel;
-  Slide<S> slide{inner, need, channels, nullptr, kh, kw, job.columns.dilation * t, taps, row_taps, channels * kh * kw, job.in_parts};
+  Slide<S> slide{inner, need, channels, nullptr, kh, kw, job.columns.dilation * t, taps, row_taps, channels * kh * kw, job.in_parts, nullptr, true};
   const S *weights = weights_of(job, S{}), *bias = bias_of(job, S{});
   const ptrdiff_t gap = t > 1 ? kf::size_of(result.type) : result.column;
 
@@ -371,21 +466,30 @@ static void direct_columns(const kf::Correlation& job, const kf::Planes& image, 
       const ptrdiff_t y = least(i, count - high), q = y * (slides ? 1 : job.rows.stride);
       source.read(q, q + need);
       source.point(inner, at_left, at_right);
+      slide.fresh = i == 0 || y != i;
       for (ptrdiff_t o = 0; o < outputs; o += tile.outputs) {
         const ptrdiff_t output = group * outputs + least(o, most(outputs - tile.outputs, 0));
         slide.weights = weights + output * slide.next_weights;
+        slide.state = state + (output - group * outputs) * states;
         std::byte* base = result.data + output * result.channel + (first + y * apart) * result.row + x0 * result.column;
         const ptrdiff_t down = tile.outputs > 1 ? result.channel : apart * result.row;
         const bool whole = stored && high == tile.rows && elements >= tile.width && down % size == 0;
         const Target<S> to_result{(S*)base, down / size, bias ? bias + output : nullptr,
                                   streamed && (size_t)base % KF_BYTES == 0 && down % KF_BYTES == 0};
         // At least one tile of columns [x, end), to the result or by way of a block of sums.
-        auto tiles = [&](const S* const* rows, ptrdiff_t x, ptrdiff_t end) {
+        auto tiles = [&](const S* const* rows, ptrdiff_t x, ptrdiff_t end, bool narrow) {
           slide.rows = rows;
-          if (whole) return tile.run(slide, x, end, to_result);
+          const auto run = narrow ? tile.run_narrow : tile.run;
+          const ptrdiff_t wide = narrow ? (ptrdiff_t)lanes<S> : tile.width;
+          if (whole) {
+            run(slide, x, end, to_result);
+            slide.state += kh * round_up(end - x, wide);
+            return;
+          }
           for (ptrdiff_t at = x; at < end; at += block) {
-            const ptrdiff_t stop = least(at + block, end), start = least(at, stop - tile.width);
-            tile.run(slide, start, stop, {sums - start, sums_pitch, nullptr, false});
+            const ptrdiff_t stop = least(at + block, end), start = least(at, stop - wide);
+            run(slide, start, stop, {sums - start, sums_pitch, nullptr, false});
+            slide.state += kh * round_up(stop - start, wide);
             const ptrdiff_t have = least(stop, elements) - start;
             for (ptrdiff_t line = 0; line < (tile.outputs > 1 ? tile.outputs : high); line++) {
               const ptrdiff_t own = output + (tile.outputs > 1 ? line : 0);
@@ -400,11 +504,11 @@ static void direct_columns(const kf::Correlation& job, const kf::Planes& image, 
           }
         };
         if (!in_place) {
-          tiles(inner, 0, width);
+          tiles(inner, 0, width, false);
         } else {
-          if (left) tiles(at_left, 0, left);
-          tiles(inner, left, right);
-          if (right < elements) tiles(at_right, right, elements);
+          if (left) tiles(at_left, 0, left, true);
+          tiles(inner, left, right, false);
+          if (right < elements) tiles(at_right, right, elements, true);
         }
       }
       if constexpr (size == 4)
@@ -419,10 +523,11 @@ static void direct_sums(const kf::Correlation& job, const kf::Planes& image, con
   const ptrdiff_t kh = job.rows.size, outputs = job.outputs / job.groups, t = image.together;
   // Kernels over one channel, and single outputs, share rows between rows of outputs; other layers between outputs.
   const bool slides = job.rows.stride == 1 && job.columns.stride == 1 && (outputs == 1 || job.channels == 1);
+  const bool rolls = slides && job.channels == 1 && outputs <= 16;
   const ptrdiff_t height = slides ? (y1 - y0 + job.rows.dilation - 1) / job.rows.dilation : y1 - y0;
-  const Tile<S> tile = tile_for<S>(kh, job.columns.size, outputs, slides, (x1 - x0) * t, height);
+  const Tile<S> tile = tile_for<S>(kh, job.columns.size, outputs, slides, rolls, (x1 - x0) * t, height);
   const ptrdiff_t bytes = (job.channels * (tile.rows + kh - 1) + tile.rows) * (ptrdiff_t)sizeof(S) * t;
-  ptrdiff_t columns = most(((ptrdiff_t)1 << 19) / bytes, 8 * tile.width / t);
+  ptrdiff_t columns = most(most(((ptrdiff_t)1 << 19) / bytes, 8 * tile.width / t), 1);
   // Chunks of whole tiles, none much smaller than the others.
   const ptrdiff_t chunks = (x1 - x0 + columns - 1) / columns;
   columns = round_up((x1 - x0 + chunks - 1) / chunks, tile.width);

@@ -3,11 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #if defined(__x86_64__)
-#if defined(_MSC_VER)
-#include <intrin.h>
-#else
 #include <cpuid.h>
-#endif
 #endif
 
 #if defined(__aarch64__)

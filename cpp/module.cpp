@@ -98,7 +98,7 @@ class Memory {
     void* data = nullptr;
     std::size_t size = 0;
   };
-  std::mutex lock;
+  std::mutex lock;  // only ever tried: a child of fork may find it taken for good
   Block free_[places];
   std::size_t held = 0;
 
@@ -128,24 +128,26 @@ class Memory {
  public:
   void* take(std::size_t size) {
     if (size >= small) {
-      std::lock_guard guard(lock);
-      for (Block& block : free_)
+      const std::unique_lock guard(lock, std::try_to_lock);
+      for (Block& block : free_) {
+        if (!guard) break;
         if (block.size == size) {
           held -= size;
           void* data = block.data;
           block = {};
           return data;
         }
+      }
     }
     return fresh(std::max<std::size_t>(size, 1));
   }
   void give(void* data, std::size_t size) {
     Block old[places];
     std::size_t count = 0;
-    if (size < small || size > kept) {
+    const std::unique_lock guard(lock, std::try_to_lock);
+    if (!guard || size < small || size > kept) {
       old[count++] = {data, size};
     } else {
-      std::lock_guard guard(lock);
       // The oldest go first.
       while (held + size > kept || free_[places - 1].data) {
         Block first = free_[0];
@@ -204,14 +206,14 @@ PyObject* new_array(int axes, const npy_intp* shape, PyArray_Descr* descr, bool 
   }
   for (int i = 0; i < axes; i++)
     if (!shape[i]) bytes = 0;
-  Py_INCREF(descr);
+  Py_INCREF((PyObject*)descr);
   if (bytes < (npy_intp)(16 << 10) && !interleaved) return PyArray_NewFromDescr(&PyArray_Type, descr, axes, sizes, nullptr, nullptr, 0, nullptr);
   auto* owned = new Owned{nullptr, (std::size_t)bytes};
   try {
     owned->data = memory().take(owned->size);
   } catch (...) {
     delete owned;
-    Py_DECREF(descr);
+    Py_DECREF((PyObject*)descr);
     PyErr_NoMemory();
     return nullptr;
   }
@@ -219,7 +221,7 @@ PyObject* new_array(int axes, const npy_intp* shape, PyArray_Descr* descr, bool 
   if (!base) {
     memory().give(owned->data, owned->size);
     delete owned;
-    Py_DECREF(descr);
+    Py_DECREF((PyObject*)descr);
     return nullptr;
   }
   PyObject* array = PyArray_NewFromDescr(&PyArray_Type, descr, axes, sizes, strides, owned->data, NPY_ARRAY_WRITEABLE | NPY_ARRAY_ALIGNED, nullptr);
@@ -232,33 +234,40 @@ PyObject* new_array(int axes, const npy_intp* shape, PyArray_Descr* descr, bool 
   return array;
 }
 
+// A shape as NumPy's functions take it: an integer or a sequence of them.
+std::vector<npy_intp> shape_of(nb::handle shape) {
+  std::vector<npy_intp> sizes;
+  if (nb::isinstance<nb::int_>(shape)) sizes.push_back(nb::cast<npy_intp>(shape));
+  else
+    for (nb::handle one : nb::cast<nb::sequence>(shape)) sizes.push_back(nb::cast<npy_intp>(one));
+  if (sizes.size() > (std::size_t)kf::most_axes) throw nb::value_error("shape: expected at most 32 axes");
+  for (npy_intp one : sizes)
+    if (one < 0) throw nb::value_error("shape: expected no negative sizes");
+  return sizes;
+}
+
 nb::object empty(nb::object shape, nb::object dtype) {
   PyArray_Descr* descr = nullptr;
   if (!PyArray_DescrConverter(dtype.ptr(), &descr)) throw nb::python_error();
   nb::object held = nb::steal((PyObject*)descr);
-  PyArray_Dims dims{nullptr, 0};
-  if (!PyArray_IntpConverter(shape.ptr(), &dims)) throw nb::python_error();
+  const std::vector<npy_intp> sizes = shape_of(shape);
+  const int axes = (int)sizes.size();
   // Aligned whatever the size: frameworks take such memory over.
   npy_intp bytes = PyDataType_ELSIZE(descr);
-  for (int i = 0; i < dims.len; i++) bytes *= dims.ptr[i];
+  for (npy_intp one : sizes) bytes *= one;
   PyObject* result;
   if (bytes > 0 && bytes < (npy_intp)(16 << 10)) {
     const npy_intp room = bytes + 64;
-    PyObject* raw = PyArray_SimpleNew(1, &room, NPY_UINT8);
-    if (!raw) {
-      PyDimMem_FREE(dims.ptr);
-      throw nb::python_error();
-    }
-    auto* data = (char*)PyArray_DATA((PyArrayObject*)raw);
+    nb::object raw = nb::steal(PyArray_SimpleNew(1, (npy_intp*)&room, NPY_UINT8));
+    if (!raw) throw nb::python_error();
+    auto* data = (char*)PyArray_DATA((PyArrayObject*)raw.ptr());
     data += (64 - (std::uintptr_t)data % 64) % 64;
-    Py_INCREF(descr);
-    result = PyArray_NewFromDescr(&PyArray_Type, descr, dims.len, dims.ptr, nullptr, data, NPY_ARRAY_WRITEABLE | NPY_ARRAY_ALIGNED, nullptr);
-    if (result) PyArray_SetBaseObject((PyArrayObject*)result, raw);
-    else Py_DECREF(raw);
+    Py_INCREF((PyObject*)descr);
+    result = PyArray_NewFromDescr(&PyArray_Type, descr, axes, (npy_intp*)sizes.data(), nullptr, data, NPY_ARRAY_WRITEABLE | NPY_ARRAY_ALIGNED, nullptr);
+    if (result) PyArray_SetBaseObject((PyArrayObject*)result, raw.release().ptr());
   } else {
-    result = new_array(dims.len, dims.ptr, descr, false);
+    result = new_array(axes, sizes.data(), descr, false);
   }
-  PyDimMem_FREE(dims.ptr);
   if (!result) throw nb::python_error();
   return nb::steal(result);
 }
@@ -395,8 +404,8 @@ class Cache {
         PyArray_DescrCheck(o))
       return true;
     if (PyTuple_CheckExact(o)) {
-      for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++)
-        if (!is_frozen(PyTuple_GET_ITEM(o, i))) return false;
+      for (Py_ssize_t i = 0; i < PyTuple_Size(o); i++)
+        if (!is_frozen(PyTuple_GetItem(o, i))) return false;
       return true;
     }
     return is_frozen_dataclass(o);
@@ -410,14 +419,14 @@ class Cache {
     if (a == b) return true;
     if (Py_TYPE(a) != Py_TYPE(b)) return false;
     if (PyFloat_CheckExact(a)) {
-      const double x = PyFloat_AS_DOUBLE(a), y = PyFloat_AS_DOUBLE(b);
+      const double x = PyFloat_AsDouble(a), y = PyFloat_AsDouble(b);
       return !std::memcmp(&x, &y, sizeof x);
     }
     if (PyTuple_CheckExact(a)) {
-      const Py_ssize_t n = PyTuple_GET_SIZE(a);
-      if (n != PyTuple_GET_SIZE(b)) return false;
+      const Py_ssize_t n = PyTuple_Size(a);
+      if (n != PyTuple_Size(b)) return false;
       for (Py_ssize_t i = 0; i < n; i++)
-        if (!same(PyTuple_GET_ITEM(a, i), PyTuple_GET_ITEM(b, i))) return false;
+        if (!same(PyTuple_GetItem(a, i), PyTuple_GetItem(b, i))) return false;
       return true;
     }
     if (PyLong_CheckExact(a) || PyUnicode_CheckExact(a) || PyArray_DescrCheck(a) || is_frozen_dataclass(a)) {
@@ -482,11 +491,9 @@ class Cache {
     PyArray_Descr* descr = nullptr;
     if (!PyArray_DescrConverter(dtype.ptr(), &descr)) throw nb::python_error();
     entry->descr = nb::steal((PyObject*)descr);
-    PyArray_Dims dims{nullptr, 0};
-    if (!PyArray_IntpConverter(shape.ptr(), &dims)) throw nb::python_error();
-    entry->axes = dims.len;
-    for (int i = 0; i < dims.len && i < kf::most_axes; i++) entry->shape[i] = dims.ptr[i];
-    PyDimMem_FREE(dims.ptr);
+    const std::vector<npy_intp> sizes = shape_of(shape);
+    entry->axes = (int)sizes.size();
+    std::copy(sizes.begin(), sizes.end(), entry->shape);
     entry->interleaved = interleaved && entry->axes >= 3;
     if (entry->ready) {
       // A kept correlation is run unchecked.
@@ -572,6 +579,8 @@ void use(const std::string& name) {
 
 NB_MODULE(_core, m) {
   if (_import_array() < 0) throw nb::python_error();
+  // The plan's cache outlives the interpreter's last collection.
+  nb::set_leak_warnings(false);
 
   nb::class_<kf::Ready>(m, "Correlation")
       .def(nb::new_(&ready_of), "weights"_a, nb::kw_only(), "before"_a = Pair{0, 0}, "stride"_a = Pair{1, 1}, "dilation"_a = Pair{1, 1},

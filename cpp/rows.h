@@ -107,30 +107,35 @@ template <class S> struct Row {
     }
     const std::byte* from = line(channel, row);
     const ptrdiff_t n = image.columns;
-    if (t == 1 && step == 1) {
-      const ptrdiff_t low = most(least(-pixel, count), 0), high = most(least(n - pixel, count), low);
-      inside(to + low, from + (pixel + low) * image.column, high - low, image.column);
+    if (step == 1) {
+      // Pixels [low, high) lie inside the image; the last one may be cut.
+      const ptrdiff_t pixels = t == 1 ? count : (count + t - 1) / t;
+      const ptrdiff_t low = most(least(-pixel, pixels), 0), high = most(least(n - pixel, pixels), low);
+      inside(to + low * t, from + (pixel + low) * image.column, least(high * t, count) - low * t, t == 1 ? image.column : size);
       auto outside = [&](ptrdiff_t i) __attribute__((always_inline)) {
-        const ptrdiff_t place = kf::position(pixel + i, n, border), there = place - pixel;
-        if (place < 0) to[i] = cval;
-        else if (there >= low && there < high) to[i] = to[there];
-        else convert(image.type, to + i, from + place * image.column, 1, size);
+        const ptrdiff_t place = kf::position(pixel + i, n, border), there = place - pixel, end = least(t, count - i * t);
+        S* at = to + i * t;
+        if (place < 0) {
+          for (ptrdiff_t e = 0; e < end; e++) at[e] = cval;
+        } else if (there >= low && (there + 1) * t <= least(high * t, count)) {
+          for (ptrdiff_t e = 0; e < end; e++) at[e] = to[there * t + e];
+        } else {
+          convert(image.type, at, from + place * image.column, end, t == 1 ? image.column : size);
+        }
       };
       for (ptrdiff_t i = 0; i < low; i++) outside(i);
-      for (ptrdiff_t i = high; i < count; i++) outside(i);
+      for (ptrdiff_t i = high; i < pixels; i++) outside(i);
       return;
     }
-    // Elements [low, high) lie inside the image.
-    ptrdiff_t low = pixel < 0 ? (-pixel + step - 1) / step * t : 0;
-    ptrdiff_t high = n > pixel ? (n - pixel + step - 1) / step * t : 0;
+    // Every so-many-th pixel, of one channel: elements [low, high) lie inside the image.
+    ptrdiff_t low = pixel < 0 ? (-pixel + step - 1) / step : 0, high = n > pixel ? (n - pixel + step - 1) / step : 0;
     low = least(low, count);
     high = most(least(high, count), low);
-    if (t == 1) inside(to + low, from + (pixel + low * step) * image.column, high - low, image.column * step);
-    else inside(to + low, from + pixel * image.column + low * size, high - low, size);
+    inside(to + low, from + (pixel + low * step) * image.column, high - low, image.column * step);
     auto outside = [&](ptrdiff_t i) {
-      const ptrdiff_t part = i % t, place = kf::position(pixel + i / t * step, n, border);
+      const ptrdiff_t place = kf::position(pixel + i * step, n, border);
       if (place < 0) to[i] = cval;
-      else convert(image.type, to + i, from + place * image.column + part * size, 1, size);
+      else convert(image.type, to + i, from + place * image.column, 1, size);
     };
     for (ptrdiff_t i = 0; i < low; i++) outside(i);
     for (ptrdiff_t i = high; i < count; i++) outside(i);

@@ -257,6 +257,24 @@ TABLE_TEST("direct: layers") {
           }
 }
 
+TABLE_TEST("direct: squares over images of many rows, and banks of them") {
+  state = 6;
+  int index = 0;
+  for (ptrdiff_t k : {3, 5, 7, 8})
+    for (ptrdiff_t height : {24, 41, 90})
+      for (ptrdiff_t together : {1, 3})
+        for (Type pixels : {Type::f32, Type::u8, Type::f64}) {
+          Case c;
+          c.height = height, c.width = 700 / together, c.kh = c.kw = k, c.before[0] = k / 2, c.before[1] = k / 2 + index % 2;
+          c.pixels = pixels, c.together = together, c.border = borders[index % 5], c.cval = 2, c.cuts = 1 + index % 2;
+          c.sums = c.results = pixels == Type::f64 ? Type::f64 : Type::f32;
+          c.outputs = together == 1 ? 1 + index % 3 : 1;
+          c.bias = index % 2, c.spread = index % 4 == 3 && together == 1;
+          if (index++ % 3 == 0) c.results = Type::i16, c.sums = Type::f64;
+          check_case(table, c);
+        }
+}
+
 // What `Ready` decides about sums must not be seen in integers.
 TABLE_TEST("integers are those of float64 sums") {
   CHECK(kf::use(table->name));

@@ -1,4 +1,5 @@
-// kernelfield_tests [--digest] [--without=part of a name] [part of a name ...]
+// kernelfield_tests [--digest] [--fastest] [--without=part of a name] [part of a name ...]
+//   --digest   prints digests of results alone; --fastest  runs the fastest instruction set alone
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
@@ -89,8 +90,11 @@ void digest(const void* data, std::size_t bytes) {
 
 int main(int argc, char** argv) {
   using namespace kf::test;
-  bool only_digest = false;
-  for (int i = 1; i < argc; ++i) only_digest |= std::strcmp(argv[i], "--digest") == 0;
+  bool only_digest = false, only_fastest = false;
+  for (int i = 1; i < argc; ++i) {
+    only_digest |= std::strcmp(argv[i], "--digest") == 0;
+    only_fastest |= std::strcmp(argv[i], "--fastest") == 0;
+  }
 
   int passed = 0, failed = 0;
   const auto one = [&](const Test& test, const kf::Table* table) {
@@ -107,7 +111,10 @@ int main(int argc, char** argv) {
       if (!only_digest) one(test, nullptr);
       continue;
     }
-    for (const kf::Table* table : test.tables()) one(test, table);
+    for (const kf::Table* table : test.tables()) {
+      one(test, table);
+      if (only_fastest) break;
+    }
   }
   if (only_digest)
     for (const auto& [key, value] : digests)

@@ -99,7 +99,7 @@ template <class S> S step(bool fused, S a, S b, S c) {
 
 std::ptrdiff_t mapped(std::ptrdiff_t i, std::ptrdiff_t n, Border border) {
   if (border == Border::constant) return i < 0 || i >= n ? -1 : i;
-  for (int turn = 0; i < 0 || i >= n; turn++) {
+  while (i < 0 || i >= n) {
     if (border == Border::nearest) i = i < 0 ? 0 : n - 1;
     else if (border == Border::wrap) i += i < 0 ? n : -n;
     else if (border == Border::reflect) i = i < 0 ? -1 - i : 2 * n - 1 - i;

@@ -12,7 +12,7 @@ import kernelfield as kf
 from kernelfield.correlation import api
 from kernelfield.engine import tuning
 from kernelfield.engine.plan import CACHE
-from kernelfield.errors import ArgumentError, DtypeError
+from kernelfield.errors import ArgumentError, DataError, DtypeError
 
 pytestmark = pytest.mark.core
 
@@ -129,6 +129,20 @@ def test_anchors_tell_kernels_apart():
         )
 
 
+def test_a_convolution_is_no_correlation():
+    pixels, kernel = image("float32", (30, 40)), np.arange(12.0).reshape(3, 4)
+    for how in ({}, {"mode": "full"}, {"origin": (1, 0)}, {}, {"mode": "full"}, {"origin": (1, 0)}):
+        found = kf.convolve(pixels, kernel, **how), kf.correlate(pixels, kernel, **how)
+        CACHE.clear()
+        np.testing.assert_array_equal(found[0], kf.convolve(pixels, kernel, **how))
+        kf.convolve(pixels, kernel, **how)
+        np.testing.assert_array_equal(found[1], kf.correlate(pixels, kernel, **how))
+    moved = kf.Kernel(kernel, anchor=(0, 1))
+    expected = kf.convolve(pixels, moved)
+    assert not np.array_equal(expected, kf.convolve(pixels, kernel))
+    np.testing.assert_array_equal(kf.convolve(pixels, moved), expected)
+
+
 def test_results_over_the_image_are_right():
     pixels, kernel = image("float32", (300, 400)), np.ones((3, 3), np.float32)
     expected = kf.correlate(pixels, kernel)
@@ -156,14 +170,38 @@ def test_numbers_that_are_equal_and_not_the_same():
     assert not np.signbit(kf.correlate(pixels * 0, np.ones((1, 3)), boundary="constant", cval=0.0)).any()
 
 
-def test_lists_are_taken_and_not_kept():
+def test_options_in_lists_are_taken_and_not_kept():
     pixels, kernel = image("float32", (30, 40)), np.ones((3, 3))
     expected = kf.correlate(pixels, kernel, origin=(1, 0), stride=(2, 1))
     CACHE.clear()
     for _ in range(2):
         np.testing.assert_array_equal(kf.correlate(pixels, kernel, origin=[1, 0], stride=[2, 1]), expected)
-        np.testing.assert_array_equal(kf.correlate(pixels, kernel.tolist(), origin=(1, 0), stride=(2, 1)), expected)
     assert not len(CACHE)
+
+
+def test_kernels_in_lists_are_kept():
+    pixels = image("float32", (30, 40))
+    for kernel in ([[1, -1]], [[1.0, -1.0]], [[1, -1]], [[2, -1]]):
+        expected = kf.correlate(pixels, np.array(kernel), method="direct")
+        np.testing.assert_array_equal(kf.correlate(pixels, kernel), expected)
+    with pytest.raises(DtypeError):
+        kf.correlate(pixels, [["a"]])
+
+
+def test_64_bit_integers_are_looked_at_each_time():
+    pixels, kernel = np.arange(12).reshape(3, 4), np.ones((1, 2))
+    expected = kf.correlate(pixels.astype(float), kernel)
+    CACHE.clear()
+    for _ in range(2):
+        np.testing.assert_array_equal(kf.correlate(pixels, kernel), expected)
+    assert len(CACHE) == 1
+    pixels[0, 0] = 2**60
+    with pytest.raises(DataError, match=r"image: expected integers within ±2\*\*53"):
+        kf.correlate(pixels, kernel)
+    memory = np.arange(12)
+    out = memory.view(np.float64).reshape(3, 4)
+    assert kf.correlate(memory.reshape(3, 4), kernel, out=out) is out
+    np.testing.assert_array_equal(out, expected)
 
 
 def test_an_array_that_cannot_be_written_is_refused_the_second_time_too():

@@ -250,6 +250,16 @@ def test_a_kernel_of_two_axes_is_a_layer_of_one_channel():
         np.testing.assert_array_equal(one, truth.reshape(one.shape))
 
 
+def test_a_kernel_of_two_axes_is_looked_at_once(monkeypatch):
+    image, kernel = numbers((200, 300)), numbers((5, 4))
+    operation = operation_of(((1, 1, 200, 300), (1, 1, 5, 4), (1, 1), (1, 1), 1))
+    first, second = np.zeros((2, 196, 297))
+    layers.forward(operation, image, kernel, first)
+    monkeypatch.setattr(layers.plan, "forward", None)
+    layers.forward(operation_of(((1, 1, 200, 300), (1, 1, 5, 4), (1, 1), (1, 1), 1)), image, kernel.copy(), second)
+    np.testing.assert_array_equal(second, first)
+
+
 def test_finite_differences(engine):
     layer = (1, 2, 6, 7), (4, 1, 3, 2), (2, 1), (1, 2), 2
     image, weights, gradient = tensors(layer)

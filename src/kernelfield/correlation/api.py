@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from kernelfield.correlation.arguments import (
     RESULTS,
     check_kernel_shape,
     check_operation,
+    check_pixels,
     check_precision,
     check_request,
     result_dtype,
@@ -157,27 +159,21 @@ def correlate(
     >>> kf.correlate([[0.0, 0.0, 1.0, 1.0]], [[1.0, -1.0]], mode="valid")
     array([[ 0., -1.,  0.]])
     """
-    is_kernel = type(kernel) is Kernel
-    options = (
-        mode,
-        boundary,
-        cval,
-        origin,
-        padding,
-        stride,
-        dilation,
-        groups,
-        dtype,
-        precision,
-        method,
-        (kernel.anchor if is_kernel else None),
-    )
+    anchor = kernel.anchor if type(kernel) is Kernel else None
+    options = mode, boundary, cval, origin, padding, stride, dilation, groups, dtype, precision, method, anchor
     # Only arrays come to the cache: compilers of frameworks trace this function with tensors.
     if type(image) is ndarray and bias is None:
-        found = CACHE.run(image, kernel.weights if is_kernel else kernel, out, options)
+        found = CACHE.run(image, kernel if type(kernel) is ndarray else _numbers(kernel), out, options)
         if found is not None:
             return found
-    return _run(image, kernel, bias, out, options)
+    return _run(image, kernel, bias, out, options, _numbers(kernel), options)
+
+
+def _numbers(kernel: Any) -> Any:
+    """Return the weights that identify a kernel in `CACHE`."""
+    if type(kernel) is Kernel:
+        return kernel.weights
+    return np.asarray(kernel) if type(kernel) is list else kernel
 
 
 def convolve(
@@ -209,19 +205,13 @@ def convolve(
     >>> kf.convolve([[0.0, 0.0, 1.0, 1.0]], [[1.0, -1.0]], mode="valid")
     array([[0., 1., 0.]])
     """
-    options = dict(
-        boundary=boundary,
-        cval=cval,
-        padding=padding,
-        stride=stride,
-        dilation=dilation,
-        groups=groups,
-        bias=bias,
-        out=out,
-        dtype=dtype,
-        precision=precision,
-        method=method,
-    )
+    anchor = kernel.anchor if type(kernel) is Kernel else None
+    options = mode, boundary, cval, origin, padding, stride, dilation, groups, dtype, precision, method
+    key = "convolve", *options, anchor
+    if type(image) is ndarray and bias is None:
+        found = CACHE.run(image, kernel if type(kernel) is ndarray else _numbers(kernel), out, key)
+        if found is not None:
+            return found
     adapter = None if type(kernel) in _PLAIN else adapter_of(kernel)
     if adapter is not None:
         size, own_origin = adapter.shape(kernel), (0, 0)
@@ -231,10 +221,11 @@ def convolve(
         weights, own_origin = weights_and_origin(kernel)
         size, flipped = weights.shape, weights[..., ::-1, ::-1]
     if check_mode(mode) == "same" and padding is None:
-        asked = pair(own_origin if origin is None else origin, "origin")
-        checked = [check_origin(o, n, axis) for o, n, axis in zip(asked, size[-2:], ("rows", "columns"))]
+        moved = pair(own_origin if origin is None else origin, "origin")
+        checked = [check_origin(o, n, axis) for o, n, axis in zip(moved, size[-2:], ("rows", "columns"))]
         origin = (-checked[0] - (size[-2] % 2 == 0), -checked[1] - (size[-1] % 2 == 0))
-    return correlate(image, flipped, mode=mode, origin=origin, **options)
+    options = mode, boundary, cval, origin, padding, stride, dilation, groups, dtype, precision, method
+    return _run(image, flipped, bias, out, options, _numbers(kernel), key)
 
 
 def _run(
@@ -243,8 +234,10 @@ def _run(
     bias: Any,
     out: np.ndarray | None,
     options: tuple[Any, ...],
+    weights: Any,
+    key: tuple[Any, ...],
 ) -> Any:
-    """Check the arguments, compute the result, and cache the runner."""
+    """Check the arguments, compute the result, and cache the runner by weights and key."""
     windows, (dtype, precision, method) = dict(zip(_WINDOWS, options)), options[8:11]
     if not (type(image) is ndarray and type(kernel) in _PLAIN and (bias is None or type(bias) in _PLAIN)):
         adapter = adapter_of(image, kernel, bias)
@@ -268,14 +261,20 @@ def _run(
         request.method,
         request.sums,
     )
-    if runner is not None and bias is None and request.image is image and (out is None or result is out):
-        weights = kernel.weights if type(kernel) is Kernel else kernel
-        if type(weights) is ndarray:
-            CACHE.keep(image, weights, out, options, runner, request.shape, request.dtype, interleaved)
+    keeps = type(image) is type(weights) is ndarray and planner.is_readable(image)
+    if keeps and runner is not None and bias is None and (out is None or result is out):
+        if request.image is not image:
+            runner = partial(_converted, runner)
+        CACHE.keep(image, weights, out, key, runner, request.shape, request.dtype, interleaved)
     if out is None or result is out:
         return result
     out[...] = result
     return out
+
+
+def _converted(runner: planner.Runner, image: np.ndarray, out: np.ndarray) -> None:
+    """Write the result for 64-bit integers, which are looked at each time."""
+    runner(check_pixels(image, "image"), out)
 
 
 class PlannedCorrelation:

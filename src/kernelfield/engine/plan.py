@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ tuning.on_change(CACHE.clear)
 _FLOAT64 = np.dtype(np.float64)
 # ns that the search for factors takes at least, and for each weight; it is worth its time if `direct` takes longer.
 _SEARCH, _SEARCH_WEIGHT = 2.5e4, 5.0
+# Share of the time of `direct` below which another method is worth other rounding errors.
+_CLEARLY = 0.8
 # Largest exponent of the power of two in `whole_weights`.
 _MOST_BITS = 52
 # Weights, and ns of `direct`, from which transforms are considered.
@@ -103,7 +105,7 @@ def plan(
     sums : dtype, optional
         Dtype of the sums; by default that of the results, float64 for integers.
     method : str, optional
-        One of `METHODS`; by default the one that the cost model expects to be fastest.
+        One of `METHODS`; by default the one that the cost model expects to be fastest, ``"direct"`` if not clearly so.
     transforms : bool
         Whether ``"spectral"`` may be chosen.
     known : Factors, optional
@@ -123,9 +125,9 @@ def plan(
         (outputs[0], image_shape[-2], image_shape[-1]),
         size,
         outputs,
-        dtype.name,
-        output_dtype.name,
-        sums.name,
+        _name(dtype),
+        _name(output_dtype),
+        _name(sums),
         math.prod((*outputs, *size)),
         time / 1e6,
         f"sliding products, about {time / 1e6:.2g} ms of one thread",
@@ -164,7 +166,7 @@ def plan(
     suits = dtype.kind == "f" or (dtype.itemsize < 4 and (whole is None or output_dtype.kind != "f"))
     if large and suits and np.isfinite(kernel).all():
         plans.append(alternative("spectral", "a large kernel"))
-    return min(plans, key=lambda one: one.milliseconds)
+    return min(plans, key=lambda one: one.milliseconds * (_CLEARLY if one is base else 1.0))
 
 
 def whole_weights(weights: np.ndarray) -> tuple[np.ndarray, float] | None:
@@ -229,7 +231,7 @@ def _compiled(
         bias=bias,
         scale=scale,
         up=up,
-        sums=sums.name,
+        sums=_name(sums),
     )
 
 
@@ -261,7 +263,8 @@ def forward(
 ) -> Runner | None:
     """Write the cross-correlation into `out`, of the shape that ``operation.output_shape`` gives.
 
-    Return the runner that repeats it on arrays of the same layout; None if `out` is empty or arrays had to be copied.
+    Return the runner that repeats it on arrays of the same layout, whatever becomes of the kernel; None if `out` is
+    empty or arrays had to be copied.
 
     Parameters
     ----------
@@ -276,20 +279,30 @@ def forward(
     """
     if not out.size:
         return None
-    weights = np.ascontiguousarray(kernel, np.float64)
-    added = None if bias is None else np.ascontiguousarray(bias, np.float64)
-    dtype = out.dtype.newbyteorder("=")
+    weights = np.array(kernel, np.float64, order="C")
+    added = None if bias is None else np.array(bias, np.float64)
+    pixels, dtype = _native(image.dtype), _native(out.dtype)
     if weights.ndim == 2:
-        found = plan(operation, image.shape, image.dtype.newbyteorder("="), weights, dtype, sums, method)
+        found = plan(operation, image.shape, pixels, weights, dtype, sums, method)
         run = runner(found, operation, weights, added)
     else:
         run = _compiled(operation, weights, sums or (dtype if dtype.kind == "f" else _FLOAT64), added)
-    source = image if is_readable(image) else np.array(image, dtype=image.dtype.newbyteorder("="))
+    source = image if is_readable(image) else np.array(image, dtype=pixels)
     target = out if is_readable(out) else np.empty(out.shape, dtype)
     run(source, target)
     if target is not out:
         out[...] = target
     return run if source is image and target is out else None
+
+
+@cache
+def _name(dtype: np.dtype) -> str:
+    """Return ``dtype.name``, which NumPy finds out anew each time."""
+    return dtype.name
+
+
+def _native(dtype: np.dtype) -> np.dtype:
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
 def is_readable(array: np.ndarray) -> bool:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kernelfield import _core
 from kernelfield.engine import exactness, tuning
-from kernelfield.engine.threads import threads
 from kernelfield.geometry import Boundary, positions_read
 
 Doubles = NDArray[np.float64]
@@ -126,13 +126,17 @@ def correlate(
         for y in range(0, out.shape[1], high)
         for x in range(0, out.shape[2], wide)
     ]
-    workers = min(threads(), len(corners))
+    workers = min(_core.threads(), len(corners))
     if workers < 2:
         for corner in corners:
             work(corner)
         return
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(work, corners))
+        try:
+            list(pool.map(work, corners))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the other tiles
+            raise
 
 
 def _sums(part: NDArray[Any], kernel: NDArray[Any], shape: tuple[int, int]) -> Doubles:
