@@ -1,5 +1,6 @@
 # make demo      learn a filter from examples/ (core dependencies only)
 # make test      the whole suite: PyTorch, TensorFlow and JAX in one environment, MXNet in another
+# make test-sets part of it with each slower instruction set of this processor; make test does it too
 # make check     lint, format, types, import ranks
 # make build     the compiled engine again, where its sources have changed; every other target does it by itself
 # make sanitize  the engine's tests in C++ under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
@@ -17,7 +18,7 @@ ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
 # Environments hold a path to src/; the engine is laid there by build/engine, once for all of them.
 EDITABLE := --no-build-isolation --config-settings=engine=built --editable
 
-.PHONY: demo build test test-engine test-mxnet check sanitize cross wheel bench clean
+.PHONY: demo build test test-engine test-sets test-mxnet check sanitize cross wheel bench clean
 
 demo: $(VENV)/installed build/engine
 	@echo "examples/README.md says where the pair comes from."
@@ -25,19 +26,32 @@ demo: $(VENV)/installed build/engine
 
 build: build/engine
 
-test: $(TOOLS)/installed test-engine test-mxnet
-	$(TOOLS)/bin/python -m pytest
+# Two processes take files in turn; what counts threads or takes all of the machine is marked `threads` and comes after.
+PARALLEL := OMP_NUM_THREADS=1 KERNELFIELD_THREADS=2 TF_NUM_INTRAOP_THREADS=1
+SPREAD := --numprocesses 2 --dist loadfile
+
+test: $(TOOLS)/installed test-engine test-sets test-mxnet
+	$(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) -m "not threads"
+	$(TOOLS)/bin/python -m pytest -m threads
 
 # The engine alone, for every instruction set of this processor.
 test-engine: build/engine $(wildcard cpp/tests/*)
 	$(VENV)/bin/cmake --build build/$(TAG) --target kernelfield_tests
 	build/$(TAG)/kernelfield_tests
 
+# The other instruction sets of this processor; tests that go over all of them by themselves take the one named.
+SETS = "from kernelfield import _core; print(*set(_core.instruction_sets()) - {_core.instruction_set()})"
+test-sets: $(TOOLS)/installed build/engine
+	for name in $$($(TOOLS)/bin/python -c $(SETS)); do \
+		KERNELFIELD_CPU=$$name $(PARALLEL) $(TOOLS)/bin/python -m pytest --quiet $(SPREAD) -m "not threads" \
+			tests/engine tests/correlation/test_correlate.py tests/conformance/test_scipy.py || exit 1; \
+	done
+
 # MXNet 1.9.1 needs NumPy 1.23: the core is tested with it too.
+test-mxnet: export KERNELFIELD_FRAMEWORKS := mxnet
 test-mxnet: $(MXNET)/installed build/engine
-	KERNELFIELD_FRAMEWORKS=mxnet $(MXNET)/bin/python -m pytest tests/test_correlation.py tests/test_geometry.py tests/test_recent.py \
-		tests/engine tests/learning/test_statistics.py tests/learning/test_descent.py tests/conformance \
-		tests/arrays/test_mxnet.py tests/layers/test_mxnet.py tests/receptive/test_mxnet.py tests/receptive/gradients/test_mxnet.py --ignore tests/conformance/test_onnx.py
+	$(PARALLEL) $(MXNET)/bin/python -m pytest $(SPREAD) -m "mxnet and not threads"
+	$(MXNET)/bin/python -m pytest -m "mxnet and threads"
 
 check: $(TOOLS)/installed build/engine
 	$(TOOLS)/bin/ruff check .
@@ -122,7 +136,7 @@ $(TOOLS)/installed: pyproject.toml constraints.txt
 $(MXNET)/installed: pyproject.toml constraints-mxnet.txt
 	$(PYTHON) -m venv $(MXNET)
 	$(MXNET)/bin/python $(PIP) --constraint constraints-mxnet.txt mxnet numpy scipy pillow tifffile cyclopts rich \
-		scikit-build-core pytest hypothesis opencv-python-headless scikit-image scikit-learn
+		scikit-build-core pytest pytest-xdist hypothesis opencv-python-headless scikit-image scikit-learn
 	$(MXNET)/bin/python $(PIP) --no-deps $(EDITABLE) .
 	touch $@
 

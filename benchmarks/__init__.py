@@ -1,1 +1,5 @@
-"""Speed and memory, side by side with peers in one run: `make bench`."""
+"""Speed and memory, side by side with other libraries in one run: `make bench`."""
+
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"

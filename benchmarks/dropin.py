@@ -1,51 +1,48 @@
-"""The functions of `kernelfield.dropin` beside those that they stand for: whole calls that make their own results.
+"""The functions of `kernelfield.dropin` beside the functions they replace: whole calls that allocate their results.
 
 python -m benchmarks.dropin
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
-import cv2
 import numpy as np
 import scipy.ndimage
 
-from benchmarks.timing import interleaved, machine, show, write
+from benchmarks import RESULTS
+from kernelfield.cli.harness.compare import Candidate
+from kernelfield.cli.harness.peers import library
+from kernelfield.cli.harness.series import Line, run, write
 from kernelfield.dropin import cv2 as our_cv2
 from kernelfield.dropin import ndimage as our_ndimage
-from kernelfield.engine.threads import threads
 
 SIZES = (64, 512, 2048)
-Call = Callable[[], object]
 
 
-def main() -> None:
-    cv2.setNumThreads(threads())
-    rows, figures = [], []
+def lines() -> Iterator[Line]:
     for size in SIZES:
-        for name, ours, theirs in calls(size):
-            times = interleaved({"ours": ours, "theirs": theirs}, rounds=21, seconds=3.0, shortest=2e-3)
-            ratio = times["theirs"] / times["ours"]
-            figures.append({"size": size, "call": name, "median_seconds": times, "ratio": ratio})
-            rows.append([f"{size}²", name, *(f"{1e3 * times[who]:.3g}" for who in ("ours", "theirs")), f"{ratio:.2f}"])
-    header = ["image", "call", "ours ms", "theirs ms", "theirs / ours"]
-    show("drop-in functions beside OpenCV's and SciPy's, medians of interleaved runs", header, rows)
-    packages = ("opencv-python-headless", "scipy")
-    write("dropin", {"machine": machine(packages), "threads": threads(), "figures": figures})
+        for name, candidates in calls(size):
+            # One level of 8 bits.
+            tolerance = 1 / 128 if candidates["original"].result().dtype == np.uint8 else 1e-5
+            yield Line({"image": f"{size}²", "call": name}, candidates, tolerance)
 
 
-def calls(size: int) -> Iterator[tuple[str, Call, Call]]:
-    """Yield names, our calls and theirs, for images of a size."""
+def calls(size: int) -> Iterator[tuple[str, dict[str, Candidate]]]:
+    """Yield the name of a call, and our function and the original with the same arguments."""
+    cv2 = library("OpenCV")
     rng = np.random.default_rng(0)
     kernel = rng.normal(size=(3, 3)).astype(np.float32)
     single, double = rng.random((size, size), dtype=np.float32), rng.random((size, size))
     byte, colour = (rng.integers(0, 256, shape, np.uint8) for shape in ((size, size), (size, size, 3)))
-    for module, ours, functions in (
+    for original, ours, functions in (
         (cv2, our_cv2, {
             "filter2D float32 3×3": lambda m: m.filter2D(single, -1, kernel),
             "filter2D uint8 3×3": lambda m: m.filter2D(byte, -1, kernel),
             "sepFilter2D float32 3×3": lambda m: m.sepFilter2D(single, -1, kernel[0], kernel[1]),
+            "GaussianBlur uint8 3×3": lambda m: m.GaussianBlur(byte, (3, 3), 0.8),
+            "GaussianBlur uint8 5×5": lambda m: m.GaussianBlur(byte, (5, 5), 1.1),
             "GaussianBlur uint8 7×7": lambda m: m.GaussianBlur(byte, (7, 7), 1.5),
             "GaussianBlur RGB uint8 7×7": lambda m: m.GaussianBlur(colour, (7, 7), 1.5),
             "blur uint8 5×5": lambda m: m.blur(byte, (5, 5)),
@@ -60,7 +57,13 @@ def calls(size: int) -> Iterator[tuple[str, Call, Call]]:
         }),
     ):  # fmt: skip
         for name, function in functions.items():
-            yield name, lambda f=function, m=ours: f(m), lambda f=function, m=module: f(m)
+            modules = {"kernelfield": ours, "original": original}
+            yield name, {who: Candidate(partial(function, module)) for who, module in modules.items()}
+
+
+def main() -> None:
+    figures = run("drop-in functions beside those of OpenCV and SciPy", lines())
+    write(RESULTS / "dropin.json", ("opencv-python-headless", "scipy"), figures=figures)
 
 
 if __name__ == "__main__":

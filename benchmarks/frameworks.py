@@ -5,19 +5,17 @@ python -m benchmarks.frameworks
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import jax
-import jax.numpy as jnp
 import numpy as np
-import tensorflow as tf
-import torch
 
 import kernelfield as kf
-from benchmarks.timing import interleaved, machine, show, write
+from benchmarks import RESULTS
+from kernelfield.cli.harness.compare import Candidate
+from kernelfield.cli.harness.peers import library
+from kernelfield.cli.harness.series import Line, run, write
+
+tf, torch, jax = (library(name) for name in ("TensorFlow", "PyTorch", "JAX"))
 
 #: Name, image (N, C, H, W), weights (C_out, C_in, kh, kw), rounds.
 WORK = (
@@ -29,33 +27,40 @@ WORK = (
     ("56², 64 to 64, 3×3", (1, 64, 56, 56), (64, 64, 3, 3), 101),
 )
 
-Call = Callable[[], object]
+Pair = dict[str, Candidate]
+Function = Callable[..., object]
 
 
-def in_torch(image: np.ndarray, weights: np.ndarray) -> dict[str, Call]:
+def ours(image: object, kernel: object) -> object:
+    return kf.correlate(image, kernel, mode="valid")
+
+
+def weights_gradient(value: object) -> np.ndarray:
+    return np.asarray(value[1])
+
+
+def in_torch(image: np.ndarray, weights: np.ndarray) -> tuple[Pair, Pair]:
+    """Return the forward pass, ours and PyTorch's, and the same with both gradients."""
     x, w = torch.from_numpy(image), torch.from_numpy(weights)
     a, b = x.clone().requires_grad_(), w.clone().requires_grad_()
 
-    def both(function: Callable[..., torch.Tensor]) -> Call:
-        return lambda: torch.autograd.grad(function(a, b).sum(), (a, b))
+    def gradients(function: Function) -> Candidate:
+        return Candidate(lambda: torch.autograd.grad(function(a, b).sum(), (a, b)), weights_gradient)
 
-    def ours(image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-        return kf.correlate(image, kernel, mode="valid")
-
-    theirs = torch.nn.functional.conv2d
-    return {
-        "ours": lambda: ours(x, w),
-        "theirs": lambda: theirs(x, w),
-        "ours, gradients": both(ours),
-        "theirs, gradients": both(theirs),
-    }
+    functions = {"kernelfield": ours, "framework": torch.nn.functional.conv2d}
+    forward = {name: Candidate(lambda f=f: f(x, w)) for name, f in functions.items()}
+    return forward, {name: gradients(f) for name, f in functions.items()}
 
 
-def in_tensorflow(image: np.ndarray, weights: np.ndarray) -> dict[str, Call]:
+def in_tensorflow(image: np.ndarray, weights: np.ndarray) -> tuple[Pair, Pair]:
+    """Return the forward pass, ours and TensorFlow's with channels last, and the same with both gradients."""
     x, w = tf.constant(image), tf.constant(weights)
     x_last, w_last = tf.constant(image.transpose(0, 2, 3, 1).copy()), tf.constant(weights.transpose(2, 3, 1, 0).copy())
 
-    def both(function: Callable[..., tf.Tensor], a: tf.Tensor, b: tf.Tensor) -> Call:
+    def theirs(image: object, kernel: object) -> object:
+        return tf.nn.conv2d(image, kernel, 1, "VALID")
+
+    def gradients(function: Function, a: object, b: object) -> Callable[[], object]:
         def call() -> object:
             with tf.GradientTape() as tape:
                 tape.watch((a, b))
@@ -64,56 +69,50 @@ def in_tensorflow(image: np.ndarray, weights: np.ndarray) -> dict[str, Call]:
 
         return call
 
-    def ours(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return kf.correlate(image, kernel, mode="valid")
-
-    def theirs(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return tf.nn.conv2d(image, kernel, 1, "VALID")
-
-    return {
-        "ours": lambda: ours(x, w),
-        "theirs": lambda: theirs(x_last, w_last).numpy(),
-        "ours, gradients": both(ours, x, w),
-        "theirs, gradients": both(theirs, x_last, w_last),
+    forward = {
+        "kernelfield": Candidate(lambda: ours(x, w)),
+        "framework": Candidate(lambda: theirs(x_last, w_last).numpy(), lambda a: a.transpose(0, 3, 1, 2)),
     }
+    both = {
+        "kernelfield": Candidate(gradients(ours, x, w), weights_gradient),
+        "framework": Candidate(
+            gradients(theirs, x_last, w_last), lambda value: weights_gradient(value).transpose(3, 2, 0, 1)
+        ),
+    }
+    return forward, both
 
 
-def in_jax(image: np.ndarray, weights: np.ndarray) -> dict[str, Call]:
-    x, w = jnp.asarray(image), jnp.asarray(weights)
-
-    def ours(image: jax.Array, kernel: jax.Array) -> jax.Array:
-        return kf.correlate(image, kernel, mode="valid")
-
+def in_jax(image: np.ndarray, weights: np.ndarray) -> tuple[Pair, Pair]:
+    """Return the forward pass, ours and JAX's compiled one, and the same with both gradients."""
+    x, w = jax.numpy.asarray(image), jax.numpy.asarray(weights)
     theirs = jax.jit(lambda image, kernel: jax.lax.conv(image, kernel, (1, 1), "VALID"))
-    gradients = jax.jit(jax.grad(lambda image, kernel: theirs(image, kernel).sum(), (0, 1)))
-    own = jax.grad(lambda image, kernel: ours(image, kernel).sum(), (0, 1))
-    return {
-        "ours": lambda: jax.block_until_ready(ours(x, w)),
-        "theirs": lambda: jax.block_until_ready(theirs(x, w)),
-        "ours, gradients": lambda: jax.block_until_ready(own(x, w)),
-        "theirs, gradients": lambda: jax.block_until_ready(gradients(x, w)),
+    our_gradients = jax.grad(lambda image, kernel: ours(image, kernel).sum(), (0, 1))
+    their_gradients = jax.jit(jax.grad(lambda image, kernel: theirs(image, kernel).sum(), (0, 1)))
+
+    def candidate(function: Function, array: Callable[[object], np.ndarray] = np.asarray) -> Candidate:
+        return Candidate(lambda: jax.block_until_ready(function(x, w)), array)
+
+    forward = {"kernelfield": candidate(ours), "framework": candidate(theirs)}
+    both = {
+        "kernelfield": candidate(our_gradients, weights_gradient),
+        "framework": candidate(their_gradients, weights_gradient),
     }
+    return forward, both
 
 
-def main() -> None:
+def lines() -> Iterator[Line]:
     rng = np.random.default_rng(0)
-    rows, figures = [], []
     for name, shape, size, rounds in WORK:
         image = rng.random(shape, dtype=np.float32)
         weights = rng.normal(size=size).astype(np.float32)
         for framework, make in (("torch", in_torch), ("tensorflow", in_tensorflow), ("jax", in_jax)):
-            calls = make(image, weights)
-            ours, theirs = np.asarray(calls["ours"]()), np.asarray(calls["theirs"]())
-            theirs = theirs.transpose(0, 3, 1, 2) if framework == "tensorflow" else theirs
-            np.testing.assert_allclose(ours, theirs, atol=1e-3)
-            times = interleaved(calls, rounds, seconds=4.0)
-            figures.append({"work": name, "framework": framework, "median_seconds": times})
-            cells = [f"{1e3 * times[key]:.3g}" for key in calls]
-            ratios = [times["theirs"] / times["ours"], times["theirs, gradients"] / times["ours, gradients"]]
-            rows.append([name, framework, *cells, *(f"{ratio:.2f}" for ratio in ratios)])
-    header = ["", "", "ours ms", "theirs ms", "ours +gradients", "theirs +gradients", "ratio", "ratio +gradients"]
-    show("kf.correlate on tensors, medians of interleaved runs", header, rows)
-    write("frameworks", {"machine": machine(("torch", "tensorflow-cpu", "jax")), "figures": figures})
+            for step, pair in zip(("forward", "forward and gradients"), make(image, weights)):
+                yield Line({"work": name, "framework": framework, "pass": step}, pair, 1e-3, rounds)
+
+
+def main() -> None:
+    figures = run("kf.correlate on tensors", lines())
+    write(RESULTS / "frameworks.json", ("torch", "tensorflow-cpu", "jax"), figures=figures)
 
 
 if __name__ == "__main__":

@@ -1,53 +1,113 @@
-"""How much of the processor's multiply-adds sliding products use: float32, one channel, valid outputs.
+"""Share of the processor's multiply-adds that sliding products and lag products reach: float32, one channel.
 
-The peak is what the engine's own loop over registers gives one thread, that multiplies and adds and takes nothing from
-memory; on two threads, twice that.
+The peak is the rate of a loop in registers that only multiplies and adds, on one thread; the share of two threads is of
+twice that. Every instruction set of the processor is measured. Products of 8-bit integers are given as a share of the
+same peak, which they may exceed: one instruction does several of them.
 
 python -m benchmarks.peak
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import interleaved, machine, show, write
+from benchmarks import RESULTS
 from kernelfield import _core
+from kernelfield.cli.harness.series import show, write
+from kernelfield.cli.harness.timing import interleaved
 from kernelfield.engine import threads
 
-SIZES = (1024, 2048)
 KERNELS = (3, 5, 7, 9, 11, 15, 21, 31)
+#: Threads and the side of the image.
+RUNS = ((1, 512), (2, 2048))
+#: Rows and columns of lags: those of a 15×15 kernel.
+LAGS = (15, 29)
+
+Work = tuple[str, Callable[[], object], int]
+
+
+def correlations(size: int) -> Iterator[Work]:
+    """Yield sliding products with a dense kernel: name, call and multiply-adds."""
+    rng = np.random.default_rng(0)
+    image = rng.random((size, size), dtype=np.float32)
+    for k in KERNELS:
+        out = np.empty((size - k + 1, size - k + 1), np.float32)
+        call = partial(_core.Correlation(rng.normal(size=(k, k))), image, out)
+        yield f"{k}×{k}", call, out.size * k * k
+
+
+def lag_products(size: int) -> Iterator[Work]:
+    """Yield lag products of an image with itself: of integers, exact, and of float32 with float64 sums."""
+    rng = np.random.default_rng(0)
+    rows, columns = size - LAGS[0] + 1, size - LAGS[1] + 1
+    byte = rng.integers(0, 256, (size, size), np.uint8)
+    for image, shift in ((byte, 128.0), (byte.astype(np.float32), 127.5)):
+        call = partial(_core.lag_products, image[:rows, :columns], image, LAGS, max(16, -(-rows // 64)), shift, shift)
+        yield f"lags {LAGS[0]}×{LAGS[1]}, {image.dtype}", call, rows * columns * LAGS[0] * LAGS[1]
+
+
+def measure() -> Iterator[dict[str, Any]]:
+    """Yield the time, the rate and the share of the peak for every instruction set, number of threads and work."""
+    for name in _core.instruction_sets():
+        for count, size in RUNS:
+            with engine(name, count):
+                for work, call, multiply_adds in (*correlations(size), *lag_products(size)):
+                    peaks: list[float] = []
+                    calls = {"ours": call, "peak": partial(_append_peak, peaks)}
+                    seconds = interleaved(calls, rounds=21, seconds=1.5, shortest=5e-3)["ours"]
+                    rate, peak = multiply_adds / seconds, count * float(np.median(peaks))
+                    yield {
+                        "instruction_set": name,
+                        "threads": count,
+                        "size": size,
+                        "work": work,
+                        "median_seconds": seconds,
+                        "multiply_adds_per_second": rate,
+                        "peak": peak,
+                        "share": rate / peak,
+                    }
+
+
+@contextmanager
+def engine(name: str, count: int) -> Iterator[None]:
+    """Run with an instruction set and a number of threads."""
+    usual = _core.instruction_set()
+    _core.use(name)
+    threads.set_threads(count)
+    try:
+        yield
+    finally:
+        threads.set_threads(None)
+        _core.use(usual)
+
+
+def _append_peak(peaks: list[float]) -> None:
+    """Measure the peak beside each sample, for the clock of the processor may change."""
+    peaks.append(_core.peak(5e-3))
 
 
 def main() -> None:
-    count = threads.threads()
-    rng = np.random.default_rng(0)
-    rows, figures = [], []
-    for size in SIZES:
-        image = rng.random((size, size), dtype=np.float32)
-        for k in KERNELS:
-            out = np.empty((size - k + 1, size - k + 1), np.float32)
-            call = partial(_core.Correlation(rng.normal(size=(k, k))), image, out)
-            peaks: list[float] = []
-            times = interleaved({"ours": call, "peak": partial(_peak, peaks)}, rounds=31, seconds=2.0, shortest=5e-3)
-            rates = {
-                "ours": 2 * out.size * k * k / times["ours"] / 1e9,
-                "peak": 2 * count * float(np.median(peaks)) / 1e9,
-            }
-            share = rates["ours"] / rates["peak"]
-            figures.append({"size": size, "k": k, "gflops": rates, "share": share})
-            numbers = (f"{rates['ours']:.0f}", f"{rates['peak']:.0f}", f"{share:.2f}")
-            rows.append([f"{size}²", f"{k}×{k}", f"{1e3 * times['ours']:.2f}", *numbers])
-    header = ["image", "kernel", "ms", "GFLOP/s", "peak", "share"]
-    show("sliding products beside the peak of multiply-adds, medians of interleaved runs", header, rows)
-    about = {"machine": machine(()), "instruction_set": _core.instruction_set(), "threads": count}
-    write("peak", {**about, "figures": figures})
-
-
-def _peak(found: list[float]) -> None:
-    """Note the multiply-adds a second that one thread does now."""
-    found.append(_core.peak(5e-3))
+    figures = list(measure())
+    rows = [
+        [
+            figure["instruction_set"],
+            str(figure["threads"]),
+            f"{figure['size']}²",
+            figure["work"],
+            f"{1e3 * figure['median_seconds']:.3f}",
+            *(f"{figure[key] / 1e9:.1f}" for key in ("multiply_adds_per_second", "peak")),
+            f"{100 * figure['share']:.0f} %",
+        ]
+        for figure in figures
+    ]
+    header = ["instructions", "threads", "image", "kernel", "ms", "10⁹ multiply-adds/s", "peak", "share"]
+    show("share of the peak of float32 multiply-adds; medians of interleaved calls", header, rows)
+    write(RESULTS / "peak.json", (), figures=figures)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long receptive fields take: the whole table, one unit's exact mask, and the memory, network by network.
+"""Receptive fields, network by network: time of the whole table and of one unit's exact mask, and memory.
 
 python -m benchmarks.receptive
 """
@@ -12,7 +12,8 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.timing import machine, show, write
+from benchmarks import RESULTS
+from kernelfield.cli.harness.series import show, write
 from kernelfield.receptive.field import ReceptiveField
 from kernelfield.receptive.frontends.onnx import graph as onnx_graph
 from kernelfield.receptive.graph import Graph
@@ -21,7 +22,7 @@ ROUNDS = 5
 
 
 def networks() -> dict[str, Callable[[], Callable[[], Graph]]]:
-    """Return, by name, what loads a network and gives the function that makes its graph."""
+    """Return, by name, a function that loads a network and returns the function that makes its graph."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "receptive"))
     import onnx_models
 
@@ -54,12 +55,12 @@ def networks() -> dict[str, Callable[[], Callable[[], Graph]]]:
 
 
 def last_layer(field: ReceptiveField) -> str:
-    """Return the last layer that has places left."""
+    """Return the last layer that has positions."""
     return next(layer.name for layer in reversed(list(field)) if layer.shape)
 
 
 def measure(make: Callable[[], Graph]) -> dict[str, float]:
-    """Return the median seconds of the graph, the table and one mask, those of the first table, and the most memory."""
+    """Return the median seconds of graph, table and one mask, those of the first table, and the peak memory in MiB."""
     samples: dict[str, list[float]] = {"graph": [], "table": [], "mask": []}
     for _ in range(ROUNDS):
         start = time.perf_counter()
@@ -67,13 +68,13 @@ def measure(make: Callable[[], Graph]) -> dict[str, float]:
         built = time.perf_counter()
         field = ReceptiveField(made)
         print(field, file=io.StringIO())
-        told = time.perf_counter()
+        printed = time.perf_counter()
         layer = field[last_layer(field)]
-        asked = time.perf_counter()
+        begun = time.perf_counter()
         layer.mask(*layer.middle)
         samples["graph"].append(built - start)
-        samples["table"].append(told - start)
-        samples["mask"].append(time.perf_counter() - asked)
+        samples["table"].append(printed - start)
+        samples["mask"].append(time.perf_counter() - begun)
     tracemalloc.start()
     field = ReceptiveField(make())
     print(field, file=io.StringIO())
@@ -98,8 +99,8 @@ def main() -> None:
         ]
         for name, figures in found.items()
     ]
-    show("receptive fields; table counts the graph, too; the weights are not counted as memory", header, rows)
-    write("receptive", {"machine": machine(("onnx", "keras")), "median": found})
+    show("receptive fields; the table includes the graph; memory does not include weights", header, rows)
+    write(RESULTS / "receptive.json", ("onnx", "keras"), median=found)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,11 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning")
 
 
-@pytest.fixture(scope="module", params=_core.instruction_sets())
+# One that KERNELFIELD_CPU names is tested by itself; see `make test-sets`.
+SETS = [os.environ["KERNELFIELD_CPU"]] if os.environ.get("KERNELFIELD_CPU") else _core.instruction_sets()
+
+
+@pytest.fixture(scope="module", params=SETS)
 def engine(request):
     """Compute with each instruction set that this processor has, for all examples of a test."""
     from kernelfield.engine.plan import CACHE

@@ -8,6 +8,8 @@ from kernelfield.engine.reference import outside
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Window, boundary_index, check_boundary, check_mode, check_origin
 
+pytestmark = pytest.mark.core
+
 PAD = {"nearest": "edge", "reflect": "symmetric", "mirror": "reflect", "wrap": "wrap"}
 
 
@@ -39,6 +41,18 @@ def test_stride_and_dilation_are_those_of_numpy_slices(size, n, stride, dilation
     assert window.output_size(n) == len(starts)
     inside = [k for k, i in enumerate(starts) if line[i] >= 0 and line[i + dilation * (size - 1)] < n]
     assert list(range(*window.interior(n))) == inside
+
+
+@pytest.mark.parametrize("size", range(1, 7))
+def test_an_origin_moves_the_centre_to_any_element_and_no_further(size):
+    """Of even sizes the centre is the element behind the middle."""
+    for element in range(-9, 10):
+        origin = element - [0, 0, 1, 1, 2, 2, 3][size]
+        if 0 <= element < size:
+            assert Window.of(size, "same", check_origin(origin, size, "rows")).before == element
+        else:
+            with pytest.raises(ArgumentError, match="origin: expected"):
+                check_origin(origin, size, "rows")
 
 
 def test_bad_words_are_named():

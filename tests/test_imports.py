@@ -1,83 +1,125 @@
-"""Imports go down only, and importing the package brings in nothing that is slow to load."""
+"""Imports go down only, and importing the package loads nothing slow."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "kernelfield"
 
-RANKS = [
+#: The folders and modules of the package, lowest first. Those of one rank do not import each other.
+RANKS = (
     ("_core", "errors"),
     ("geometry",),
-    ("engine", "kernels", "images"),
-    ("arrays",),
-    ("correlation", "receptive"),
-    ("matrix",),
-    ("learning", "layers", "coding", "dropin"),
-    ("apps",),
-]
+    ("engine", "kernels"),
+    ("tensors",),
+    ("correlation",),
+    ("matrix", "learning", "receptive", "coding", "images", "dropin"),
+    ("torch", "keras", "jax", "mxnet"),
+    ("scale",),
+    ("lab", "cli"),
+)
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
-# Chooser above the methods: within a folder these may import their neighbours, and not the other way round.
-METHODS = {
-    "arrays": ({"torch", "tensorflow", "jax", "mxnet", "base"}, {"select"}),
-    "engine": ({"reference", "spectral", "exactness", "low_rank", "frames", "threads"}, {"plan", "layers"}),
-    "correlation": ({"arguments", "tensors"}, {"api"}),
-    "kernels": ({"differences", "edges", "smoothing", "sharpening"}, {"catalogue"}),
+
+#: Modules that import by a name that they compute, and the modules that they import.
+BY_NAME = {
+    "kernelfield": "public names, when first used",
+    "kernelfield.cli.harness.peers": "the libraries that are compared",
+    "kernelfield.dropin": "its modules, when first used",
+    "kernelfield.dropin.scipy_fallback": "SciPy",
+    "kernelfield.receptive": "its public names, when first used",
+    "kernelfield.receptive.frontends.select": "the frontend of a model's framework",
+    "kernelfield.receptive.gradients.keras": "the gradients of the backend that Keras runs on",
+    "kernelfield.receptive.gradients.select": "the gradients of a model's framework",
+    "kernelfield.tensors.registry": "the adapter of a framework, when one of its tensors appears",
 }
-FREE = {"__init__", "__main__"}
+#: Imports inside a function of a view that stands above the data it shows: (module, view).
+VIEWS: set[tuple[str, str]] = set()
 
 
-def room_of(path: Path) -> str:
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path):
-    """Yield the kernelfield modules that a file imports, those under TYPE_CHECKING left out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing_only = {
+MODULES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def room_of(module: str) -> str:
+    """Return the folder or module of the package that a module belongs to; "" for the package itself."""
+    return (*module.split("."), "")[1]
+
+
+def for_types_only(tree: ast.Module) -> set[int]:
+    """Return the ids of the nodes below ``if TYPE_CHECKING``."""
+    return {
         id(inner)
         for node in ast.walk(tree)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for statement in node.body
         for inner in ast.walk(statement)
     }
+
+
+def imports(module: str) -> Iterator[str]:
+    """Yield the modules of the package that a module imports when it runs, those inside functions included."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    typing = for_types_only(tree)
     for node in ast.walk(tree):
-        if id(node) in typing_only:
+        if id(node) in typing:
             continue
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            if node.module == "kernelfield":
-                yield from (f"kernelfield.{alias.name}" for alias in node.names)
-            elif node.module and node.module.startswith("kernelfield."):
-                yield node.module
+            assert node.level == 0, f"{module}: imports are absolute"
+            if node.module and node.module.split(".")[0] == "kernelfield":
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    yield inner if inner in MODULES or inner == "kernelfield._core" else node.module
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith("kernelfield."))
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "kernelfield")
 
 
-FILES = sorted(p for p in SOURCE.rglob("*.py") if room_of(p) not in FREE)
+def loads_by_name(module: str) -> bool:
+    """Return whether a module calls ``import_module`` with anything but the literal name of another package."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            name = node.args[0]
+            literal = isinstance(name, ast.Constant) and isinstance(name.value, str)
+            if not literal or name.value.split(".")[0] == "kernelfield":
+                return True
+    return False
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_go_down(path):
-    here = room_of(path)
-    assert here in RANK, f"{here}: give it a rank in the design and in this test"
-    for module in imports(path):
-        there = module.split(".")[1]
-        if there == "__version__":
-            continue
-        if there == here:
-            methods, choosers = METHODS.get(here, (set(), set()))
-            if path.stem in methods:
-                assert module.split(".")[-1] not in choosers, f"{path.name} imports the chooser {module}"
-        else:
-            assert RANK[there] < RANK[here], f"{path} imports {module}, not below it"
+GRAPH = {module: set(imports(module)) - {module} for module in MODULES}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) not in ("", "__main__")])
+def test_imports_go_down(module):
+    here = room_of(module)
+    assert here in RANK, f"{here}: give it a rank in this test"
+    for other in GRAPH[module]:
+        there = room_of(other)
+        if there not in ("", here) and (module, other) not in VIEWS:
+            assert RANK[there] < RANK[here], f"{module} imports {other}, which is not below it"
+
+
+def test_there_is_no_circle():
+    try:
+        graphlib.TopologicalSorter(GRAPH).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail("modules that import each other: " + " <- ".join(error.args[1]))
+
+
+def test_modules_that_import_by_name_are_listed():
+    assert {module for module in MODULES if loads_by_name(module)} == set(BY_NAME)
+    assert {(module, view) for module, view in VIEWS if view in GRAPH.get(module, ())} == VIEWS
 
 
 def loaded_by(statement: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import sys
 
-from kernelfield.apps.cli import main
+from kernelfield.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 class Correlation:
-    """A cross-correlation ready to run: windows, border, weights, and what becomes of the sums.
+    """A cross-correlation ready to run: windows, border, weights, bias and rounding.
 
     Parameters
     ----------
@@ -15,23 +15,23 @@ class Correlation:
     before : (int, int)
         Rows and columns in front of the image that output (0, 0) reads; negative ones begin inside.
     stride, dilation : (int, int)
-        Of rows and of columns.
+        Along rows and columns.
     groups : int
-        Of channels; only for weights of four axes.
+        Groups of channels; only for weights of four axes.
     boundary, cval
-        What lies outside, with the meaning of scipy.ndimage.
+        The rule for pixels outside the image, with the meaning of scipy.ndimage.
     factors : (ndarray, ndarray), optional
-        Columns (terms, kh) and rows (terms, kw) whose outer products add up to weights (kh, kw): then sums go down
-        and along.
+        Columns (terms, kh) and rows (terms, kw) whose outer products add up to weights (kh, kw): the method is then
+        ``separable``.
     bias : ndarray of float64, shape (n,) or (C_out,) or (1,), optional
-        Added last, in the type of the sums.
+        Added last, in the dtype of the sums.
     scale : float
-        What sums are multiplied by before they are rounded to integers.
+        By which sums are multiplied before they are rounded to integers.
     up : bool
-        Integers: halves are rounded up; by default to even.
+        Whether halves of integers are rounded up; by default to even.
     sums : {"float32", "float64"}
-        In which sums are taken for float results. Integer results are those of float64 sums in any case; sums are
-        taken in float32 where that provably gives the same.
+        Dtype of the sums for float results. Integer results are always those of float64 sums, computed in float32
+        where the error bound proves the same integers.
     """
 
     def __init__(
@@ -54,23 +54,23 @@ class Correlation:
         """Write the result; arrays may have any strides that are multiples of their element, but must not overlap.
 
         For weights (kh, kw) `image` is (..., H, W) and `out` (..., OH, OW); for (n, kh, kw) `out` is
-        (..., n, OH, OW); for four axes they are (..., C_in, H, W) and (..., C_out, OH, OW). How many outputs there
-        are is said by `out`. Images: bool, (u)int8, (u)int16, (u)int32, float16, bfloat16 (as an array of uint16
+        (..., n, OH, OW); for four axes they are (..., C_in, H, W) and (..., C_out, OH, OW). `out` gives the number of
+        outputs. Images: bool, (u)int8, (u)int16, (u)int32, float16, bfloat16 (as an array of uint16
         with `bfloat16` set), float32, float64. Results: float32, float64, uint8, int8, uint16, int16, int32.
         """
 
     def certain(self, image: NDArray[Any], out: NDArray[Any]) -> tuple[str, float]:
-        """Return the dtype in which sums are taken for arrays of these types, and where they are in doubt.
+        """Return the dtype of the sums for arrays of these types, and the bound beyond which they are computed again.
 
-        The number is 0, or how far a float32 sum may lie from an integer before it is taken again in float64.
+        The number is 0, or the distance from an integer from which a float32 sum is computed again in float64.
         """
 
 class Cache:
-    """Correlations done lately, keyed by layouts, options and the kernel's bytes."""
+    """Cache of recent correlations, keyed by array layout, options and the kernel's bytes."""
 
     def __init__(self, most: int = 32) -> None: ...
     def run(self, image: Any, kernel: Any, out: Any, options: tuple[Any, ...]) -> NDArray[Any] | None:
-        """Return the result of the correlation kept for these, in `out` if it is an array; None if none is kept.
+        """Return the result of the cached correlation for these, in `out` if it is an array; None if there is none.
 
         Arrays are compared by type, shape, strides, dtype and alignment, the kernel by its bytes too; options by exact
         type and value (numbers, strings, None, dtypes and types, tuples of them, frozen objects by identity). None
@@ -88,10 +88,10 @@ class Cache:
         dtype: DTypeLike,
         interleaved: bool = False,
     ) -> None:
-        """Keep ``call(image, out)``, a `Correlation` or any callable, for results of a shape and dtype.
+        """Store ``call(image, out)``, a `Correlation` or any callable, for results of a shape and dtype.
 
-        Results that are not given are new arrays aligned to 64 bytes; `interleaved` ones (..., C, H, W) have their
-        channels side by side in memory.
+        Without `out` the result is a new array aligned to 64 bytes; if `interleaved`, its channels (..., C, H, W) lie
+        side by side in memory.
         """
 
     def clear(self) -> None: ...
@@ -115,25 +115,25 @@ def lag_products(
     """
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Return an array, not set, aligned to 64 bytes."""
+    """Return an uninitialised array, aligned to 64 bytes."""
 
 def instruction_set() -> str:
     """Return the instruction set in use: "avx512", "avx2", "neon" or "baseline"."""
 
 def instruction_sets() -> list[str]:
-    """Return those of this build that the processor can run, the fastest first."""
+    """Return the instruction sets of this build that the processor has, the fastest first."""
 
 def use(name: str) -> None:
-    """Take an instruction set from now on, the fastest for ""; ValueError if it cannot be had."""
+    """Use an instruction set from now on, the fastest for ""; ValueError if the processor lacks it."""
 
 def fuses() -> bool:
     """Return whether every step of a sum is one fused multiply-add."""
 
 def peak(seconds: float = 0.1) -> float:
-    """Return the most float32 multiply-adds a second that one thread was seen to do in registers."""
+    """Return the float32 multiply-adds a second that one thread achieves in registers, measured."""
 
 def threads() -> int:
-    """Return how many threads the engine runs on."""
+    """Return the number of threads of the engine."""
 
 def set_threads(n: int) -> None:
     """Let the engine run on n threads, the calling one included."""

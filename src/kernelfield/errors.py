@@ -8,10 +8,10 @@
     ├── DataError (ValueError)        the numbers given cannot answer the question
     ├── FileError (OSError)           a file cannot be read or written
     ├── MissingDependencyError (ImportError)  an optional package is needed
-    └── UnsupportedOperation (NotImplementedError)  a network holds an operation that is not known
+    └── UnsupportedOperation (NotImplementedError)  a network has an operation that no rule covers
 
-Every message is one line: the argument, what was expected, what was received, the remedy. What goes on all the same
-but should be known is a `KernelfieldWarning`.
+Every message is one line: the argument, the expected value, the received one, the remedy. A `KernelfieldWarning` tells
+of something that the user should know and that stops nothing.
 """
 
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ class KernelfieldError(Exception):
     """Base of every error raised on purpose."""
 
     if not TYPE_CHECKING:
-        # TensorFlow's AutoGraph raises an error again as its own class only where this is the constructor.
+        # TensorFlow's AutoGraph re-raises an error with its own class only if it has this constructor.
         __init__ = Exception.__init__
 
 
@@ -46,8 +46,8 @@ class MissingDependencyError(KernelfieldError, ImportError):
 
 
 class UnsupportedOperation(KernelfieldError, NotImplementedError):
-    """A network holds an operation of which it is not known what it reads."""
+    """A network has an operation that no rule covers: the elements it reads are not known."""
 
 
 class KernelfieldWarning(UserWarning):
-    """Something is passed over that the user meant to count."""
+    """Something that the user asked for was ignored."""

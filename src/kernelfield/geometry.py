@@ -1,14 +1,14 @@
 """Shape arithmetic of sliding windows: pure integers, no pixels.
 
-Everything that asks "how large", "how much padding" or "which index" asks this module. `Operation` says what a
-cross-correlation is, for everything that computes one: the engine, the frameworks, the matrices.
+Output sizes, padding and indices are computed here and nowhere else. `Operation` describes a cross-correlation to the
+engine, the frameworks and the matrices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Window:
     size : int
         Elements of the window (the kernel's extent), at least 1.
     before, after : int
-        Elements that the axis is extended by in front and behind.
+        Elements by which the axis is extended in front and behind.
     stride, dilation : int
         At least 1.
 
@@ -53,7 +53,7 @@ class Window:
     def of(cls, size: int, mode: Mode, origin: int = 0, stride: int = 1, dilation: int = 1) -> Window:
         """Return the window of a mode; element ``size // 2 + origin`` lies over the output pixel in ``"same"``.
 
-        That is the centre of scipy.ndimage; for even sizes it is the element behind the middle. With a stride, every
+        This is the centre of scipy.ndimage: for even sizes, the element behind the middle. With a stride, every
         `stride`-th output remains, from the first.
         """
         reach = dilation * (size - 1)
@@ -66,11 +66,11 @@ class Window:
 
     @property
     def span(self) -> int:
-        """Elements from the first to the last that the window covers."""
+        """Elements from the first to the last one of the window."""
         return self.dilation * (self.size - 1) + 1
 
     def output_size(self, n: int) -> int:
-        """Return the number of places the window takes on an axis of `n` elements (0 if it does not fit)."""
+        """Return the number of outputs on an axis of `n` elements; 0 if the window does not fit."""
         return max(0, (n + self.before + self.after - self.span) // self.stride + 1)
 
     def interior(self, n: int) -> tuple[int, int]:
@@ -81,14 +81,14 @@ class Window:
 
 
 def boundary_index(n: int, before: int, after: int, boundary: Boundary) -> np.ndarray:
-    """Return, for positions ``-before .. n - 1 + after``, the element that each position reads.
+    """Return the element that each of the positions ``-before .. n - 1 + after`` reads.
 
     Parameters
     ----------
     n : int
         Elements of the axis, at least 1.
     before, after : int
-        How far outside the positions reach; may exceed `n`.
+        Positions in front of the axis and behind it; may exceed `n`.
     boundary : {"constant", "nearest", "reflect", "mirror", "wrap"}
         The rule, with the meaning of scipy.ndimage; -1 marks the positions that read the constant.
 
@@ -131,11 +131,11 @@ class Operation:
     windows : (Window, Window)
         Along rows and columns.
     boundary : str
-        What lies outside, with the meaning of scipy.ndimage.
+        The rule for pixels outside the image, with the meaning of scipy.ndimage.
     cval : float
-        For ``"constant"``.
+        The pixels outside for ``"constant"``.
     groups : int
-        Of channels; only for weights of four axes.
+        Groups of channels; only for weights of four axes.
 
     Examples
     --------
@@ -166,7 +166,7 @@ class Operation:
 
     @property
     def before(self) -> tuple[int, int]:
-        """Rows and columns in front of the image that the first output reads."""
+        """Rows and columns that the first output reads in front of the image."""
         return self.windows[0].before, self.windows[1].before
 
     @property
@@ -175,7 +175,7 @@ class Operation:
         return any(w.before or w.after for w in self.windows)
 
     def indices(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows and columns that the extended image reads; -1 for the constant."""
+        """Return the row and the column that each element of the extended image reads; -1 for the constant."""
         rows, columns = (boundary_index(n, w.before, w.after, self.boundary) for n, w in zip(shape[-2:], self.windows))
         return rows, columns
 
@@ -187,22 +187,24 @@ class Operation:
         return (*image[: -2 if len(kernel) == 3 else -3], kernel[0], rows, columns)
 
     def numbers(self) -> tuple[list[int], str, float]:
-        """Return this as what the operators of a framework take: integers, a word and a number."""
+        """Return the operation as integers, a string and a float, which operators of a framework take."""
         sizes = [n for w in self.windows for n in (w.size, w.before, w.after, w.stride, w.dilation)]
         return [*sizes, self.groups], self.boundary, self.cval
 
     @classmethod
     def from_numbers(cls, sizes: Sequence[int], boundary: str, cval: float) -> Operation:
-        """Return the operation of which `numbers` gave these."""
+        """Return the operation that `numbers` returned these for."""
         return cls((Window(*sizes[:5]), Window(*sizes[5:10])), check_boundary(boundary), cval, sizes[10])
 
 
-def frames(shape: tuple[int, ...], windows: tuple[Window, Window]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the rectangles (rows, columns) of outputs whose window leaves an image of `shape`, as start and stop.
+def border_rectangles(
+    shape: tuple[int, ...], windows: tuple[Window, Window]
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return the rectangles of outputs whose windows reach outside an image: ((start, stop), (start, stop)).
 
     Examples
     --------
-    >>> frames((9, 9), (Window(3, 1, 1), Window(1)))
+    >>> border_rectangles((9, 9), (Window(3, 1, 1), Window(1)))
     [((0, 1), (0, 9)), ((8, 9), (0, 9))]
     """
     rows, columns = (w.output_size(n) for w, n in zip(windows, shape))
@@ -215,7 +217,7 @@ def frames(shape: tuple[int, ...], windows: tuple[Window, Window]) -> list[tuple
         ((top, bottom), (0, left)),
         ((top, bottom), (right, columns)),
     ]
-    return [frame for frame in candidates if all(start < stop for start, stop in frame)]
+    return [one for one in candidates if all(start < stop for start, stop in one)]
 
 
 def check_mode(mode: str) -> Mode:
@@ -235,10 +237,53 @@ def check_boundary(boundary: str) -> Boundary:
 
 
 def check_origin(origin: int, size: int, axis: str) -> int:
-    """Return `origin` if the element it moves to lies inside the window."""
+    """Return `origin` if it moves the anchor to an element of the window."""
     low, high = -(size // 2), (size - 1) // 2
     if not low <= origin <= high:
         raise ArgumentError(
             f"origin: expected {low} to {high} along the {axis} of a kernel of {size}; received {origin}"
         )
     return origin
+
+
+def pair(value: Any, name: str) -> tuple[int, int]:
+    """Return one or two integers as (rows, columns)."""
+    if type(value) is int:
+        return value, value
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
+        return value[0], value[1]
+    try:
+        rows, columns = np.broadcast_to(np.asarray(value), 2).tolist()
+    except ValueError:
+        raise ArgumentError(f"{name}: expected an integer or two (rows, columns); received {value!r}") from None
+    if not all(isinstance(number, int) and not isinstance(number, bool) for number in (rows, columns)):
+        raise ArgumentError(f"{name}: expected integers; received {value!r}")
+    return rows, columns
+
+
+def positive_pair(value: Any, name: str) -> tuple[int, int]:
+    """Return one or two integers as (rows, columns), each at least 1."""
+    numbers = pair(value, name)
+    if min(numbers) < 1:
+        raise ArgumentError(f"{name}: expected at least 1; received {value!r}")
+    return numbers
+
+
+def check_padding(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return ((top, bottom), (left, right)) from an integer, (rows, columns) or all four."""
+    if type(padding) is int and padding >= 0:
+        return (padding, padding), (padding, padding)
+    if type(padding) is tuple and len(padding) == 2 and all(type(n) is int and n >= 0 for n in padding):
+        return (padding[0], padding[0]), (padding[1], padding[1])
+    try:
+        numbers = np.asarray(padding)
+        both = np.stack([numbers, numbers], axis=-1) if numbers.ndim == 1 else numbers
+        (top, bottom), (left, right) = np.broadcast_to(both, (2, 2)).tolist()
+    except ValueError:
+        raise ArgumentError(
+            f"padding: expected an integer, (rows, columns) or ((top, bottom), (left, right)); received {padding!r}"
+        ) from None
+    for number in (top, bottom, left, right):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise ArgumentError(f"padding: expected integers of at least 0; received {padding!r}")
+    return (top, bottom), (left, right)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kernelfield.arrays import select
-from kernelfield.arrays.base import Adapter
+from kernelfield.tensors import registry
+from kernelfield.tensors.adapter import Adapter
 
 #: The frameworks that this run must find; one that is missing fails.
 NAMES = tuple(os.environ.get("KERNELFIELD_FRAMEWORKS", "torch,tensorflow,jax").split(","))
@@ -21,6 +21,8 @@ class Framework:
     """What is the same for all; the subclasses add the rest."""
 
     name: str
+    #: The package of its layers, if that is not called after it.
+    package: str | None = None
     #: Whether layers take (N, H, W, C).
     channels_last = False
     #: A dtype of 16 bits that the framework can convolve on a CPU, or None.
@@ -32,7 +34,7 @@ class Framework:
 
     @property
     def adapter(self) -> Adapter:
-        return select.adapter(self.name)
+        return registry.adapter(self.name)
 
     def precision(self, dtype: str) -> contextlib.AbstractContextManager[Any]:
         """Return a context in which tensors of `dtype` exist."""
@@ -54,7 +56,7 @@ class Framework:
 
     def layer(self, *args: Any, **options: Any) -> Any:
         """Return the framework's `Conv2d`, ready to be called."""
-        return importlib.import_module(f"kernelfield.layers.{self.name}").Conv2d(*args, **options)
+        return importlib.import_module(f"kernelfield.{self.package or self.name}").Conv2d(*args, **options)
 
     def call(self, layer: Any, image: np.ndarray) -> np.ndarray:
         """Return what a layer makes of (N, C, H, W), in that layout."""
@@ -96,6 +98,7 @@ class Torch(Framework):
 
 class TensorFlow(Framework):
     name = "tensorflow"
+    package = "keras"
     channels_last = True
 
     def tensor(self, array: Any) -> Any:

@@ -7,7 +7,9 @@ import pytest
 from conformance import oracle
 
 from kernelfield.errors import ArgumentError
-from kernelfield.layers.base import settings
+from kernelfield.tensors.layer import settings
+
+pytestmark = pytest.mark.core
 
 LAYERS = [
     dict(out_channels=2, kernel_size=3),
@@ -47,6 +49,22 @@ def test_the_layer_computes_the_operation(framework, options):
     result = framework.call(layer, image)
     assert result.dtype == np.float32
     np.testing.assert_allclose(result, expected(operation, image, weight, bias), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "dilation"), [((2, 4), (1, 1)), ((4, 3), (1, 2)), ((2, 2), (3, 1))])
+def test_same_padding_of_even_kernels_has_the_extra_element_behind(framework, size, dilation):
+    """As PyTorch, TensorFlow and JAX pad: by an oracle that knows no operation of ours."""
+    image = np.random.default_rng(3).normal(size=(1, 1, 7, 8)).astype("float32")
+    weight = np.random.default_rng(4).normal(size=(1, 1, *size)).astype("float32")
+    reach = [d * (k - 1) for d, k in zip(dilation, size)]
+    wide = np.pad(image[0, 0], [(n // 2, n - n // 2) for n in reach])
+    expected = sum(
+        weight[0, 0, a, b] * wide[a * dilation[0] : a * dilation[0] + 7, b * dilation[1] : b * dilation[1] + 8]
+        for a, b in np.ndindex(*size)
+    )
+    layer = framework.layer(out_channels=1, kernel_size=size, dilation=dilation, padding="same", bias=False)
+    layer.set_oihw(weight, None)
+    np.testing.assert_allclose(framework.call(layer, image)[0, 0], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("options", LAYERS[2:6], ids=IDS[2:6])

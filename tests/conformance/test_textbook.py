@@ -14,6 +14,8 @@ import kernelfield as kf
 from kernelfield.engine import layers
 from kernelfield.geometry import Operation, Window
 
+pytestmark = pytest.mark.core
+
 
 def edges() -> tuple[np.ndarray, np.ndarray]:
     """Return the 6×8 image of the chapter and its edges."""

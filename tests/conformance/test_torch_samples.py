@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional
 
 import kernelfield as kf
-from kernelfield.arrays.torch import TorchAdapter
 from kernelfield.errors import KernelfieldError
+from kernelfield.torch.adapter import TorchAdapter
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 # The least number of samples: what PyTorch 2.13 gives.

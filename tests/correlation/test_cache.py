@@ -14,6 +14,8 @@ from kernelfield.engine import tuning
 from kernelfield.engine.plan import CACHE
 from kernelfield.errors import ArgumentError, DataError, DtypeError
 
+pytestmark = pytest.mark.core
+
 OUTS = ("none", "contiguous", "strided", "channels last", "reversed")
 
 

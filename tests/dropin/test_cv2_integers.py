@@ -1,12 +1,11 @@
-"""Integers are rounded as they are divided, by every engine: against whole numbers of any size, divided by Python."""
+"""Integer results with every instruction set, against Python's whole numbers of any size."""
 
 import numpy as np
 import pytest
 
+from kernelfield import _core
 from kernelfield.dropin import cv2
 from kernelfield.dropin.opencv_kernels import gaussian_lines
-from kernelfield.engine.plan import forward
-from kernelfield.geometry import Operation, Window
 
 BOXES = [(1, 3), (2, 2), (3, 3), (4, 4), (5, 5), (6, 5), (7, 9), (15, 15), (63, 1), (65, 1), (31, 9), (255, 1)]
 
@@ -52,13 +51,25 @@ def test_gaussians_round_halves_up(engine, dtype, sigma):
 
 @pytest.mark.parametrize("size", [(3, 3), (15, 15), (13, 1)])
 @pytest.mark.parametrize("dtype", ["uint8", "int16"])
-@pytest.mark.parametrize("up", [False, True])
-def test_halves_are_met_and_rounded_as_asked(engine, size, dtype, up):
-    image = (np.arange(40 * 300) % 256).astype(dtype).reshape(40, 300) - (128 if dtype == "int16" else 0)
+def test_halves_are_met_and_go_up_or_to_even(engine, size, dtype):
+    image = (np.arange(40 * 300) % 256).reshape(40, 300).astype(dtype)
+    if dtype == "int16":
+        image -= 128
     kernel = np.zeros(size)
     kernel[size[0] // 2, size[1] // 2] = 0.5
-    operation = Operation((Window.of(size[0], "same"), Window.of(size[1], "same")), "nearest", 0.0)
-    out = np.empty_like(image)
-    forward(operation, image, kernel, out, up=up)
-    half = image.astype(float) / 2
-    np.testing.assert_array_equal(out, (np.floor(half + 0.5) if up else np.rint(half)).astype(dtype), strict=True)
+    before = size[0] // 2, size[1] // 2
+    for up, round_half in ((True, lambda values: np.floor(values + 0.5)), (False, np.rint)):
+        found = np.empty_like(image)
+        _core.Correlation(kernel, before=before, boundary="nearest", up=up)(image, found)
+        np.testing.assert_array_equal(found, round_half(image / 2).astype(dtype), strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16"])
+def test_sums_that_float32_does_not_hold_are_rounded_once(engine, dtype):
+    """Whole sums from 2**24 to 2**26: those of float32 would be several units off."""
+    rng = np.random.default_rng(0)
+    image, kernel = near_the_limits(dtype, (40, 200)), rng.integers(1, 30, (5, 7))
+    sums = np.einsum("ijab,ab->ij", windows(image, 7, 5), kernel)
+    assert 2**24 < abs(sums).max() < 2**26
+    got = cv2.filter2D(image, cv2.CV_32F, kernel.astype(float), borderType=cv2.BORDER_REPLICATE)
+    np.testing.assert_array_equal(got, sums.astype(np.float32), strict=True)

@@ -211,6 +211,22 @@ def test_errors_are_theirs(options):
     assert str(mine.value) == str(theirs.value)
 
 
+@pytest.mark.parametrize("name", ["correlate1d", "convolve1d", "correlate", "convolve"])
+@pytest.mark.parametrize("size", range(1, 6))
+def test_every_origin_is_accepted_or_refused_as_theirs(name, size):
+    rng = np.random.default_rng(0)
+    image, weights = rng.integers(0, 100, (9, 8)), rng.integers(-5, 6, size)
+    weights = weights if name.endswith("1d") else weights[:, None]
+    for number in range(-4, 5):
+        origin, results = number if weights.ndim == 1 else (number, 0), []
+        for module in (scipy.ndimage, ndimage):
+            try:
+                results.append(getattr(module, name)(image, weights, origin=origin))
+            except ValueError as error:
+                results.append(str(error))
+        np.testing.assert_array_equal(*results)
+
+
 def test_small_weights_and_nan_keep_their_footprint():
     image = np.zeros((5, 40))
     image[2, 20] = np.nan

@@ -9,6 +9,8 @@ import pytest
 import kernelfield
 from kernelfield import _core
 
+pytestmark = pytest.mark.core
+
 STUB = ast.parse((Path(kernelfield.__file__).parent / "_core.pyi").read_text(encoding="utf-8"))
 
 

@@ -28,6 +28,8 @@ import pytest
 import kernelfield as kf
 from kernelfield.dropin import cv2, ndimage
 
+pytestmark = pytest.mark.core
+
 FILE = Path(__file__).with_name("digests.json")
 
 PIXELS = (

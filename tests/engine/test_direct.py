@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from kernelfield import _core
 
+pytestmark = pytest.mark.core
+
 READ = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")
 PAIRS = [(i, o) for i in READ for o in ("float32", "float64")]
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 import kernelfield as kf
 from kernelfield import _core
 
+pytestmark = pytest.mark.core
+
 INTEGERS = ("uint8", "uint16", "int16", "int32")
 
 

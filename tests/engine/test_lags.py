@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from kernelfield import _core
 from kernelfield._core import lag_products
 
+pytestmark = pytest.mark.core
+
 TYPES = [
     ("uint8", "uint8"),
     ("uint8", "int16"),

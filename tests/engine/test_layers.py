@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from kernelfield.engine import layers, reference
 from kernelfield.geometry import Operation, Window
 
+pytestmark = pytest.mark.core
+
 
 @st.composite
 def shapes(draw, max_outputs=4):

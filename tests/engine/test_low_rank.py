@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from kernelfield.engine import low_rank
 from kernelfield.engine.low_rank import ROUNDING, SINGLE, factors, terms_within
 
+pytestmark = pytest.mark.core
+
 WHOLE = st.integers(-9, 9)
 
 
@@ -82,7 +84,7 @@ def test_a_part_says_no_only_where_the_whole_kernel_does(kind, rank, most, toler
         kernel = kernel.astype(np.float32).astype(np.float64)
     found = factors(kernel, most, tolerance)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(low_rank, "_part", lambda *_: None)
+        patch.setattr(low_rank, "_sample", lambda *_: None)
         patch.setattr(low_rank, "_BLOCK", kernel.size)
         expected = factors(kernel, most, tolerance)
     if expected is None:

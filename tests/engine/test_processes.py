@@ -9,7 +9,11 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads are counted and processes forked as on Linux")
+pytestmark = [
+    pytest.mark.core,
+    pytest.mark.threads,
+    pytest.mark.skipif(sys.platform != "linux", reason="threads are counted and processes forked as on Linux"),
+]
 
 COMMON = """
 import multiprocessing, os, sys, threading, warnings
@@ -232,7 +236,7 @@ def test_no_memory_is_made_executable():
 _LONG = """
 import sys, numpy as np, kernelfield as kf
 image = np.random.default_rng(0).random((8000, 8000))
-kernel = np.random.default_rng(1).random((201, 201))
+kernel = np.random.default_rng(1).random((81, 81))
 print("begun", flush=True)
 try:
     kf.correlate(image, kernel, method="direct", dtype="float64")

@@ -13,6 +13,8 @@ from kernelfield import _core
 from kernelfield.engine import exactness, reference, spectral
 from kernelfield.engine.threads import set_threads
 
+pytestmark = pytest.mark.core
+
 UNIT = 2.0**-24
 SMALL_TILES = (64, 80)
 

@@ -5,6 +5,8 @@ import pytest
 from kernelfield.engine import threads
 from kernelfield.errors import ArgumentError
 
+pytestmark = pytest.mark.core
+
 NAMES = ("KERNELFIELD_THREADS", "OMP_NUM_THREADS")
 
 
@@ -20,12 +22,12 @@ def _clean(monkeypatch, tmp_path):
 
 def test_who_says_how_many(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(7)), raising=False)
-    assert threads.threads_and_why() == (7, "processors")
+    assert threads.threads_and_source() == (7, "processors")
     for n, name in enumerate(reversed(NAMES), start=2):
         monkeypatch.setenv(name, str(n))
-        assert threads.threads_and_why() == (n, name)
+        assert threads.threads_and_source() == (n, name)
     threads.set_threads(9)
-    assert threads.threads_and_why() == (9, "set_threads")
+    assert threads.threads_and_source() == (9, "set_threads")
     threads.set_threads(None)
     assert threads.threads() == 3
 

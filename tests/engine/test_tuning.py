@@ -12,6 +12,8 @@ from kernelfield.engine import tuning
 from kernelfield.engine.plan import CACHE
 from kernelfield.errors import KernelfieldWarning
 
+pytestmark = pytest.mark.core
+
 FIGURES = tuning.Tuning((0.5, 0.02), (0.6, 0.03), {1 << 14: 9.0, 1 << 18: 11.0})
 
 
@@ -74,9 +76,7 @@ def test_what_is_damaged_is_passed_over_with_one_note(wrong):
     else:
         path.write_bytes(b"")
     tuning.use(None)
-    with pytest.warns(
-        KernelfieldWarning, match=r"tuning-.*: expected the figures of .*; the usual ones are taken"
-    ) as got:
+    with pytest.warns(KernelfieldWarning, match=r"tuning-.*: expected the figures of .*; the defaults are used") as got:
         assert tuning.current() == usual
     assert len(got) == 1
     assert "\n" not in str(got[0].message)

@@ -1,4 +1,4 @@
-"""Pictures that the tests of this folder share."""
+"""Sample pictures and files for the tests of this folder."""
 
 import io
 from pathlib import Path

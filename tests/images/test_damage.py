@@ -1,4 +1,4 @@
-"""Bombs, cut and damaged files: one FileError or a picture, quickly, and nothing else."""
+"""Decompression bombs, truncated and damaged files: a FileError or a picture, quickly, and nothing else."""
 
 import io
 import random

@@ -1,4 +1,4 @@
-"""Reading: real photographs, every kind of PNG, JPEG and NPY, and what the notes say."""
+"""Reading: real photographs, every kind of PNG, JPEG and NPY, and the notes."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Writing: what goes in comes out, what does not fit is refused, a failure leaves nothing."""
+"""Writing: exact round trips, rejected arrays, and no partial files after a failure."""
 
 import os
 import stat

@@ -91,6 +91,8 @@ def test_signs_and_places():
     assert derivative(axis=0).shape == (3, 1)
     assert derivative(axis=0).anchor == (1, 0)
     assert difference(0).weights.tolist() == [[1], [-1]]
+    anchors = {(axis, scheme): difference(axis, scheme).anchor for axis in (0, 1) for scheme in ("forward", "backward")}
+    assert anchors == {(0, "forward"): (0, 0), (0, "backward"): (1, 0), (1, "forward"): (0, 0), (1, "backward"): (0, 1)}
     assert difference() == -derivative(accuracy=1, scheme="forward")
     assert difference(scheme="backward") == -derivative(accuracy=1, scheme="backward")
 

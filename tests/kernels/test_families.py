@@ -1,4 +1,4 @@
-"""The families against the libraries that have them: cross-correlation weights, read off an impulse."""
+"""Kernel families against other libraries: cross-correlation weights from impulse responses."""
 
 import cv2
 import numpy as np
@@ -10,12 +10,11 @@ from scipy import ndimage
 from skimage import filters
 
 from kernelfield import kernels as k
-from kernelfield.errors import ArgumentError
 from kernelfield.kernels.gaussians import fixed_point, sampled_gaussian
 
 
 def weights_of(operation, shape):
-    """Cross-correlation weights of a filter: its answer to an impulse, turned round."""
+    """Return the cross-correlation weights of a filter: its flipped impulse response."""
     image = np.zeros((41, 41))
     image[20, 20] = 1
     response = operation(image)[::-1, ::-1]
@@ -90,7 +89,7 @@ def test_emboss_is_turned_as_pillow_turns_it():
 
 @pytest.mark.parametrize("name", ["BLUR", "DETAIL", "EDGE_ENHANCE", "FIND_EDGES", "SHARPEN", "SMOOTH", "SMOOTH_MORE"])
 def test_pillow_weights(name):
-    from kernelfield.kernels.phrases import PILLOW
+    from kernelfield.kernels.pillow import PILLOW
 
     size, scale, offset, weights = getattr(ImageFilter, name).filterargs
     kernel, usual = next((kernel, usual) for known, kernel, usual in PILLOW if known == name)
@@ -151,44 +150,6 @@ def test_relations_between_families():
     assert k.rings((5, 1)) == k.smooth(5)
     assert k.sharpen(1, 8) == k.identity() - k.laplacian(8)
     np.testing.assert_allclose(k.unsharp(amount=0.9, size=3, blur="box").weights, k.sharpen(0.1, 8).weights, atol=1e-15)
-
-
-BAD = [
-    lambda: k.shift(0.5, 0),
-    lambda: k.box(0),
-    lambda: k.box((1, 2, 3)),
-    lambda: k.box("33"),
-    lambda: k.gaussian(-1),
-    lambda: k.gaussian(0),
-    lambda: k.gaussian("1"),
-    lambda: k.gaussian(1, truncate=0),
-    lambda: k.gaussian(0, size=4),
-    lambda: k.gaussian(1, bits=0),
-    lambda: k.smooth(-1),
-    lambda: k.smooth(1, neighbours=6),
-    lambda: k.rings((0, 0)),
-    lambda: k.rings(()),
-    lambda: k.sobel(size=4),
-    lambda: k.sobel(order=3),
-    lambda: k.sobel(axis="x"),
-    lambda: k.roberts("up"),
-    lambda: k.emboss((0, 0)),
-    lambda: k.emboss((2, 0)),
-    lambda: k.laplacian(True),
-    lambda: k.log(0),
-    lambda: k.gaussian_derivative(1, (0, 3)),
-    lambda: k.sharpen(float("inf")),
-    lambda: k.unsharp(1, blur="box", size=3),
-    lambda: k.unsharp(blur="binomial"),
-    lambda: k.unsharp(1, size=4),
-    lambda: k.sobel().integers(max_divisor=0),
-]
-
-
-@pytest.mark.parametrize("call", BAD)
-def test_bad_arguments_give_one_line(call):
-    with pytest.raises(ArgumentError, match=r"^\w[^\n]+$"):
-        call()
 
 
 @pytest.mark.parametrize("name", k.CATALOGUE)

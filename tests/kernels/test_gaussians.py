@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy import special
 
 from kernelfield import kernels as k
-from kernelfield.errors import ArgumentError
 
 sigmas = st.floats(0.2, 6)
 odd = st.integers(0, 20).map(lambda n: 2 * n + 3)
@@ -56,12 +55,3 @@ def test_weights_sum_to_one_and_have_the_variance(method):
         if sigma >= 0.7:
             assert variance == pytest.approx(sigma**2 + extra, rel=0.01)
         assert np.array_equal(kernel.weights, kernel.weights[::-1, ::-1])
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [{"method": "exact"}, {"method": "discrete", "size": 4}, {"sigma": 0}, {"sigma": (0, 0)}, {"sigma": 1e9}],
-)
-def test_bad_arguments(arguments):
-    with pytest.raises(ArgumentError, match=r"^\w+: [^\n]+$"):
-        k.gaussian(**arguments)

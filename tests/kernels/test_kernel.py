@@ -167,6 +167,14 @@ def test_rank_and_factors():
         np.testing.assert_allclose(np.outer(column, row), kernel.weights, atol=1e-15)
 
 
+@given(st.integers(-12, 12), st.sampled_from([sobel(), sharpen(), binomial((4, 7)), gaussian((1, 2))]))
+def test_scaling_does_not_change_the_rank(exponent, kernel):
+    scaled = kernel * 10.0**exponent
+    assert scaled.rank() == kernel.rank()
+    assert scaled.rank(tolerance=1e-3) == kernel.rank(tolerance=1e-3)
+    assert (scaled.separable() is None) == (kernel.separable() is None)
+
+
 @pytest.mark.parametrize("twin", [copy.deepcopy, lambda kernel: pickle.loads(pickle.dumps(kernel))])
 def test_survives_copy_and_pickle(twin):
     kernel = sobel().shifted(1, 1)

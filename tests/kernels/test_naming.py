@@ -1,4 +1,4 @@
-"""Every entry of the catalogue, applied to a photograph by SciPy, is named by what is learned from the pair."""
+"""Every family of the catalogue, applied to a photograph by SciPy, is recognised by `learn`."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_no_entry_is_left_out():
 
 
 def filtered(kernel, rows=128, columns=160):
-    """The photograph, as many rows and columns of it, and what the kernel makes of it by SciPy, with its anchor."""
+    """Return a part of the photograph, and the same filtered with the kernel by SciPy."""
     image = photograph("camera")[60 : 60 + rows, 80 : 80 + columns]
     (down, right), weights = kernel.anchor, kernel.weights
     reach = max(down, right, weights.shape[0] - down, weights.shape[1] - right)

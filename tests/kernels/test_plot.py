@@ -1,4 +1,4 @@
-"""The figure of a kernel: what is drawn is what was asked."""
+"""The figure of a kernel: weights and frequency response."""
 
 import io
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from kernelfield import kernels as k
-from kernelfield.errors import MissingDependencyError
 
 
 def drawn(axes):
@@ -49,11 +48,3 @@ def test_weights_alone_and_kernels_without_a_name():
     figure = (k.sobel() + k.sobel(0)).shifted(5, 5).plot(response=False)
     assert len(figure.axes) == 1
     assert figure.get_suptitle() == ""
-
-
-def test_a_missing_matplotlib_is_said_with_the_remedy(monkeypatch):
-    from kernelfield.kernels import plot
-
-    monkeypatch.setattr(plot, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'kernelfield\[plot\]'"):
-        k.sobel().plot()

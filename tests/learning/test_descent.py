@@ -9,6 +9,8 @@ from cases import photograph
 import kernelfield as kf
 from kernelfield.errors import ArgumentError, DataError
 
+pytestmark = pytest.mark.core
+
 
 def edges() -> tuple[np.ndarray, np.ndarray]:
     """Return the textbook's pair: a 6×8 image and its edges."""
@@ -128,7 +130,7 @@ def test_what_cannot_be_is_refused(options, error, message):
     image, target = edges()
     with pytest.raises(error, match=message):
         kf.learn(image, target, **{"size": (1, 2), "method": "descent", **options})
-    with pytest.raises(ArgumentError, match="size: expected one for method='descent'"):
+    with pytest.raises(ArgumentError, match="size: expected a size for method='descent'"):
         kf.learn(image, image, method="descent")
 
 

@@ -1,4 +1,4 @@
-"""`learn` as its users meet it: sizes, shifts, what is left out, what cannot be told, what is refused."""
+"""`learn` from its public face: sizes, shifts, excluded pixels, undetermined kernels, errors."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ def test_what_cannot_be_is_refused_in_one_line(before, after, options, error, me
 
 
 def test_nothing_but_nan_is_refused():
-    with pytest.raises(DataError, match="after: expected pixels that count; received only NaN"):
+    with pytest.raises(DataError, match="after: expected usable pixels; received only NaN"):
         kf.learn(np.ones((9, 9)), np.full((9, 9), np.nan))
 
 

@@ -10,7 +10,7 @@ import skimage.data
 from PIL import Image, ImageFilter
 
 import kernelfield as kf
-from kernelfield.errors import ArgumentError, MissingDependencyError
+from kernelfield.errors import ArgumentError
 from kernelfield.learning.plot import encode, plot, residual
 
 PHOTOGRAPH = skimage.data.camera()[100:200, 200:340]
@@ -109,12 +109,6 @@ def test_another_pair_is_refused(fit):
         plot(fit, PHOTOGRAPH, np.stack([SHARP] * 3, axis=2))
     with pytest.raises(ArgumentError, match="expected both"):
         fit.plot(PHOTOGRAPH)
-
-
-def test_matplotlib_is_named_where_it_is_missing(fit, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'kernelfield\[plot\]'"):
-        fit.plot()
 
 
 def test_no_window_and_no_state_of_the_caller():

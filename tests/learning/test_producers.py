@@ -1,4 +1,4 @@
-"""Real producers that nobody here wrote, on real photographs: the filter between their input and output."""
+"""Filters of Pillow, OpenCV and SciPy, learned back from real photographs."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ def assert_found(fit, truth, name, verdict="exact"):
     assert fit.verdict == verdict
     assert fit.name == name
     assert fit.rank == truth.size
+
+
+def assert_border(fit, border):
+    """Assert that exactly the rules are left that give the same pixels: reflect and nearest, one pixel beyond."""
+    same = border in ("reflect", "nearest") and max(fit.size) <= 3
+    assert fit.boundary_candidates == (("reflect", "nearest") if same else (border,))
+    assert fit.boundary == fit.boundary_candidates[0]
 
 
 @cache
@@ -91,9 +98,7 @@ def test_opencv_blurs(photo, border):
     for size in ((3, 3), (5, 5), (7, 3)):
         fit = kf.learn(before, cv2.blur(before, size[::-1], borderType=code))
         assert_found(fit, np.full(size, 1 / (size[0] * size[1])), "box")
-        assert border in fit.boundary_candidates
-        if size == (5, 5):
-            assert fit.boundary == border
+        assert_border(fit, border)
 
 
 @pytest.mark.parametrize("border", sorted(BORDERS))
@@ -109,7 +114,7 @@ def test_opencv_filter2d_with_kernels_that_have_no_name(photo, border, shape):
     assert_found(fit, weights, None)
     assert fit.anchor == (shape[0] // 2, shape[1] // 2)
     assert fit.description == "no known filter"
-    assert border in fit.boundary_candidates
+    assert_border(fit, border)
     # Halves that float32 decides and errors of the coefficients leave a step here and there.
     assert np.abs(fit.apply(before, boundary=border).astype(int) - after).max() <= 1
 
@@ -172,5 +177,5 @@ def test_every_boundary_of_scipy_is_told(boundary):
 def test_pillow_gaussian_is_three_boxes_and_not_called_a_gaussian():
     before = photograph("china")
     fit = kf.learn(before, np.asarray(Image.fromarray(before).filter(ImageFilter.GaussianBlur(2))))
-    assert fit.name != "gaussian"
+    assert fit.name is None
     assert fit.kernel.weights.sum() == pytest.approx(1.0, abs=1e-3)

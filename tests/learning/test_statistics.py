@@ -1,4 +1,4 @@
-"""The sums and the solution against definitions that share no code with them."""
+"""Statistics and least squares against definitions that share no code with them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelfield.learning import statistics as module
-from kernelfield.learning.exact import Moments, solve
 from kernelfield.learning.gram import gram_matrix, window_totals
+from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.pair import grid_step
 from kernelfield.learning.rational import as_integers
 from kernelfield.learning.statistics import Statistics, gather
 from kernelfield.learning.support import Support, centred
+
+pytestmark = pytest.mark.core
 
 
 def windows_of(before: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -83,7 +85,7 @@ def test_statistics_of_blocks_add():
     assert merged.count == whole.count
     np.testing.assert_allclose(merged.gram, whole.gram)
     np.testing.assert_allclose((merged - parts[1]).cross, (parts[0] + parts[2]).cross)
-    with pytest.raises(ValueError, match="same shifts"):
+    with pytest.raises(ValueError, match="same size and shifts"):
         whole + gather(before, after, (3, 4), 1.0, 0.0)
 
 

@@ -49,6 +49,23 @@ def test_reflect_by_the_cosine_transform(shape, halves, dilation, seed):
     np.testing.assert_allclose([found.largest, found.smallest], [values[0], values[-1]], atol=1e-12)
 
 
+OFF_CENTRE = [
+    (BINOMIAL, (0, 1)),
+    (BINOMIAL, (1, 0)),
+    ([[1, 6, 1]], (0, -1)),
+    ([[1], [3], [1]], (1, 0)),
+    ([[1, 1], [1, 1]], (0, 0)),
+    ([[1, 4, 4, 1]], (0, 0)),
+]
+
+
+@pytest.mark.parametrize(("kernel", "origin"), OFF_CENTRE)
+def test_the_cosine_transform_is_for_centred_kernels_only(kernel, origin):
+    found, values = (f(kernel, (9, 8), origin=origin) for f in (kf.condition_number, singular_values))
+    assert "cosine" not in found.method
+    np.testing.assert_allclose([found.largest, found.smallest], [values[0], values[-1]], atol=1e-12)
+
+
 @pytest.mark.parametrize("how", [dict(boundary="constant"), dict(mode="full", boundary="constant"), dict(stride=2)])
 def test_any_other_by_the_dense_matrix(how):
     kernel = rng.normal(size=(3, 2))

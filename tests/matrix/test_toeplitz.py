@@ -179,7 +179,7 @@ def test_float32_operators_compute_in_float32():
         ([1.0, 2.0], (4, 4), {}, "kernel: expected two axes"),
         (np.ones((2, 3, 1, 1)), (4, 4), {}, r"image: expected \(..., C, H, W\)"),
         (np.ones((2, 3, 1, 1)), (2, 4, 4), {}, "image: expected 3 channels"),
-        ([[1.0, 1.0]], (4, 4), {"boundary": "constant", "cval": 3.0}, "cval: expected 0, with which .* linear"),
+        ([[1.0, 1.0]], (4, 4), {"boundary": "constant", "cval": 3.0}, "cval: expected 0, which .* linear"),
         ([[1.0, 1.0]], (4, 4), {"boundary": "zeros"}, "boundary: expected one of"),
         ([[1.0, 1.0]], (4, 4), {"stride": 0}, "stride: expected at least 1"),
     ],

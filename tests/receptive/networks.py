@@ -1,4 +1,4 @@
-"""Random networks: the same operations at once in PyTorch and in a builder of graphs."""
+"""Random networks, built at the same time in PyTorch and as a graph."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Network:
         return len(self.shape) - 2
 
     def add(self, function: Callable, read: tuple[str, ...], value: Callable[[str], Value]) -> str:
-        """Add a step in both worlds and return its name."""
+        """Add an operation to both and return its name."""
         name = f"n{len(self.steps)}"
         self.values[name] = value(name)
         self.steps.append((name, function, read))
@@ -208,7 +208,7 @@ def padding(draw, net, x):
 
 
 def crop(draw, net, x, extents=None):
-    """Return a part, of given extents or of any; with steps, turned around or shifted in a circle where any."""
+    """Return a slice of given or random extents; of random extents possibly with steps, reversed or rolled."""
     here = net.extents(x)
     steps = each(draw, net.rank, st.integers(1, 2)) if extents is None else (1,) * net.rank
     starts = tuple(draw(st.integers(0, n - (1 if extents is None else extents[axis]))) for axis, n in enumerate(here))
@@ -297,7 +297,7 @@ OPERATIONS = (convolution, convolution, transposed, pooling, upsampling, padding
 
 @st.composite
 def networks(draw, ranks=(1, 2, 2, 3), operations=OPERATIONS, most=6):
-    """Return a network of up to `most` operations, each on any value before it, the last ones as a rule."""
+    """Return a network of up to `most` operations, each on an earlier value, usually one of the last."""
     rank = draw(st.sampled_from(ranks))
     largest = {1: LARGEST, 2: 11, 3: 5}[rank]
     net = Network((1, CHANNELS, *each(draw, rank, st.integers(3, largest))))

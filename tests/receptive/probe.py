@@ -21,7 +21,7 @@ def probe(
     spatial: Sequence[int] = (2, 3),
     batched: bool = False,
 ) -> list[np.ndarray]:
-    """Return where a function of an array is NaN once some elements of the input are.
+    """Return the positions where a function of an array is NaN when some elements of its input are.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def probe(
     shape : sequence of int
         Of the input, batch and channels included.
     elements : sequence of array of bool
-        Sets over the axes of the input that lie in space: one is made NaN at a time.
+        Sets over the spatial axes of the input: one is set to NaN at a time.
     spatial : sequence of int
         These axes, ascending.
     batched : bool

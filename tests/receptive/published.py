@@ -1,4 +1,4 @@
-"""Networks with published figures, built as TensorFlow-Slim builds them: padding ``SAME`` where it says so."""
+"""Networks with published figures, as in TensorFlow-Slim, with its padding ``SAME``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms and exact sets against sets made by walking back, element by element."""
+"""Closed forms and exact sets against sets from the definition, element by element."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kernelfield.receptive.relations import elements_read, reached, relation, se
 
 
 def outside_of(index, extent, rule):
-    """Return the element that a place outside an axis stands for, by walking; None for the constant."""
+    """Return the element that an index outside an axis stands for, step by step; None for the constant."""
     if rule == "constant":
         return index if 0 <= index < extent else None
     if rule == "nearest":
@@ -35,7 +35,7 @@ def outside_of(index, extent, rule):
 
 
 def read_by(edge, node, source, unit, virtual):
-    """Yield the places of a source that a unit reads along an edge: all of them, or those that there are."""
+    """Yield the positions of a source that a unit reads along an edge: all of them, or those inside the source."""
     along = []
     for link, extent in zip(edge.links, source.shape):
         if link.map is None:
@@ -52,7 +52,7 @@ def read_by(edge, node, source, unit, virtual):
 
 
 def field_of(graph, name, virtual):
-    """Return a function from a unit to the set of places of the image that it sees."""
+    """Return a function from a unit to the set of image elements that it sees."""
 
     @cache
     def sees(name, unit):
@@ -90,7 +90,7 @@ maps = st.one_of(windows, windows, transposed, odd_maps(), st.just(IDENTITY))
 
 @st.composite
 def graphs(draw, merging):
-    """Return a graph of a few nodes; with `merging` its links may count axes together or share them."""
+    """Return a graph of a few nodes; with `merging` its links may combine axes or share them."""
     rank = draw(st.integers(1, 2))
     extent = st.integers(1, 7)
     nodes = [Node("image", "input", tuple(draw(extent) for _ in range(rank)))]
@@ -162,10 +162,10 @@ def ends(places):
 
 
 @given(graphs(merging=False))
-def test_forms_give_the_ends_of_what_is_seen_as_if_no_border_cut_it(graph):
+def test_intervals_give_the_ends_of_what_is_seen_as_if_no_border_cut_it(graph):
     for node in graph:
         found = spans(graph)[node.name]
-        assert all(span.forms is not None for span in found)
+        assert all(span.intervals is not None for span in found)
         sees = field_of(graph, node.name, virtual=True)
         widest = [0] * len(found)
         for unit in units_of(node):
@@ -180,11 +180,11 @@ def test_forms_give_the_ends_of_what_is_seen_as_if_no_border_cut_it(graph):
 
 
 @given(graphs(merging=True))
-def test_where_nothing_outside_is_read_forms_give_the_ends_of_the_exact_set(graph):
+def test_where_nothing_outside_is_read_intervals_give_the_ends_of_the_exact_set(graph):
     for node in graph:
         inside = field_of(graph, node.name, virtual=False)
         for span_axis, span in enumerate(spans(graph)[node.name]):
-            if span.forms is None:
+            if span.intervals is None:
                 continue
             for unit in units_of(node):
                 if stays_inside(graph, node.name, unit):
@@ -193,7 +193,7 @@ def test_where_nothing_outside_is_read_forms_give_the_ends_of_the_exact_set(grap
 
 
 def stays_inside(graph, name, unit):
-    """Return whether nothing outside any grid is read on the way back from a unit."""
+    """Return whether no unit on any path to a unit reads outside a grid."""
     node = graph.by_name[name]
     for edge in node.edges:
         source = graph.by_name[edge.source]
@@ -348,7 +348,7 @@ def test_windows_of_attention_move_by_windows():
 def test_a_table_that_would_be_too_long_is_not_kept():
     graph = chain(*(AxisMap(p, p - 1, tuple((i,) for i in range(p))) for p in (251, 257, 263)), extent=8)
     (span,) = spans(graph)["n2"]
-    assert span.forms is None
+    assert span.intervals is None
     assert span.stride() is None
 
 
@@ -369,7 +369,7 @@ def test_graphs_that_do_not_hold_together_are_refused():
         Graph((image, Node("a", "any", (4,), (Edge("image", (Link((0,)),)),))))
     with pytest.raises(ArgumentError, match="axes"):
         Graph((image, Node("a", "any", (4,), (Edge("image", (Link((0,)), Link((1,)))),))))
-    with pytest.raises(ArgumentError, match="after what it reads"):
+    with pytest.raises(ArgumentError, match="after its sources"):
         Graph((image, Node("a", "any", (4,), (Edge("b", (Link((0,)),)),))))
     with pytest.raises(ArgumentError, match="twice"):
         Graph((image, image))

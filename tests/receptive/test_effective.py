@@ -10,8 +10,8 @@ from torch import nn
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError, DataError
-from kernelfield.receptive.effective import _energy
-from kernelfield.receptive.gradients.base import Pullback
+
+pytestmark = pytest.mark.torch
 
 RNG = np.random.default_rng(7)
 
@@ -29,7 +29,7 @@ def convolutions(count: int, kernel: int = 3, channels: int = 1, weight: float |
 
 
 def uniform(count: int, kernel: int) -> np.ndarray:
-    """Return `count` uniform distributions added: what comes back through as many convolutions with equal weights."""
+    """Return a uniform distribution convolved `count` times: the gradient of convolutions with equal weights."""
     line = np.ones(1)
     for _ in range(count):
         line = np.convolve(line, np.ones(kernel) / kernel)
@@ -131,88 +131,6 @@ def test_channels_that_cancel():
     assert fields.effective(image, channels="each").energy.sum() == pytest.approx(1)
     with pytest.raises(DataError, match="no gradient"):
         fields.effective(image, channels="sum")
-
-
-def way_of(terms: np.ndarray, order: np.ndarray) -> Pullback:
-    """Return the way back of a unit whose channels have the gradients `terms`, added in an order, each step rounded."""
-
-    def back(seed: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore", invalid="ignore"):
-            products = terms[order] * seed[0, order].astype(terms.dtype)
-            return np.cumsum(products, axis=0)[-1][None, None].astype(np.float64)
-
-    return Pullback((1, len(terms), 1, 1), str(terms.dtype), back, channels_last=False)
-
-
-def energy_of(terms: np.ndarray, order: np.ndarray, channels: str = "sum", probes: int = 8) -> np.ndarray:
-    place = (0, slice(None), 0, 0)
-    return _energy(way_of(terms, order), place, (2, 3), channels, probes, 5)
-
-
-def orders(count: int) -> list[np.ndarray]:
-    """Return orders in which processors may add, the two halves one after the other among them."""
-    return [np.arange(count), *(np.random.default_rng(seed).permutation(count) for seed in range(5))]
-
-
-# How large the gradients of the channels are. At the second what cancels is gone back for with a larger seed, and the
-# gradients of the channels are not.
-SIZES = pytest.mark.parametrize(
-    ("dtype", "size"),
-    [("float32", size) for size in (1e-30, 1e-20, 1.0, 1e30)]
-    + [("float64", size) for size in (1e-300, 1e-190, 1.0, 1e300)],
-)
-
-
-@SIZES
-@pytest.mark.parametrize("count", [2, 4, 10, 100, 1000])
-def test_what_rounding_leaves_of_channels_that_cancel_is_no_gradient(dtype, count, size):
-    rng = np.random.default_rng(count)
-    half = rng.normal(size=(count // 2, 5, 5)) * size
-    terms = np.concatenate([half, -half]).astype(dtype)
-    # What every channel has lost on its own way: it alone leaves a few units in the last place of what cancels.
-    lost = terms * (1 + 4 * np.finfo(dtype).eps * rng.uniform(-1, 1, terms.shape))
-    for order in orders(count):
-        assert energy_of(terms, order, "random").sum() == pytest.approx(1)
-        assert not energy_of(terms, order).any()
-        assert way_of(lost.astype(dtype), order).back(np.ones((1, count, 1, 1))).any()
-        assert not energy_of(lost.astype(dtype), order).any()
-
-
-@SIZES
-@pytest.mark.parametrize("count", [2, 4])
-def test_a_gradient_far_smaller_than_those_of_the_channels_is_one(dtype, count, size):
-    half = np.random.default_rng(count).normal(size=(count // 2, 5, 5))
-    terms = np.concatenate([half, -half])
-    # In one place of the image the channels leave a part of the largest: 1e-6, about 17 units in the last place of
-    # float32, and in float64 1e-12.
-    rest = (1e-6 if dtype == "float32" else 1e-12) * np.abs(half).max()
-    terms[0, 3, 1] += rest
-    for order in orders(count):
-        energy = energy_of((terms * size).astype(dtype), order)
-        assert energy.sum() == pytest.approx(1)
-        assert energy[3, 1] > 0.5
-
-
-def test_gradients_of_many_channels_are_compared_with_those_of_random_signs():
-    half = np.random.default_rng(1).normal(size=(500, 5, 5))
-    terms = np.concatenate([half, -half])
-    terms[7, 2, 2] += 1e-6
-    for order in orders(1000):
-        assert energy_of(terms, order)[2, 2] == pytest.approx(1)
-
-
-@pytest.mark.parametrize("probes", [1, 2])
-def test_signs_that_make_channels_cancel(probes):
-    # Of three channels two cancel for half of the signs, and the third has no gradient.
-    half = np.random.default_rng(3).normal(size=(1, 5, 5))
-    terms = np.concatenate([half * (1 + 2e-16), -half, 0 * half])
-    seen = set()
-    for seed in range(20):
-        found = _energy(way_of(terms, np.arange(3)), (0, slice(None), 0, 0), (2, 3), "random", probes, seed)
-        seen.add(bool(found.any()))
-        if found.any():
-            np.testing.assert_allclose(found, half[0] ** 2 / (half**2).sum(), rtol=1e-12)
-    assert seen == {False, True}
 
 
 @pytest.mark.parametrize("channels", [2, 10, 300])

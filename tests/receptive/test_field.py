@@ -1,4 +1,4 @@
-"""The public face: figures that were published, units, tables, records, and both ways through a network."""
+"""The public functions: published figures, units, tables, records, and both directions through a network."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_field_larger_than_the_input_is_said():
     assert field.output.size == (3, 3)
     assert field.output.larger
     assert not field["first"].larger
-    assert "Fields larger than the input of 2×2: second. What lies outside it is padding." in str(field)
+    assert "Fields larger than the input of 2×2: second. Elements outside it are padding." in str(field)
     assert field.output.region(0, 0, clipped=False) == (range(-1, 2), range(-1, 2))
     assert field.output.region(0, 0) == (range(2), range(2))
     assert field.record()["layers"][1]["larger"] is True
@@ -91,7 +91,7 @@ def test_a_box_of_1311_is_not_what_inception_v3_sees():
 
 
 def gated():
-    """A convolution, its channels scaled by what was pooled over all places, and one more convolution."""
+    """A convolution, its channels scaled by a global pooling, and one more convolution."""
     net = published.Slim(16)
     x = net.conv("conv", net.image, 3)
     squeezed = net.builder.adaptive_pooling("squeeze", x, kind="average", output=(1, 1), spatial_axes=(2, 3))
@@ -156,7 +156,7 @@ def test_misaligned_branches_are_told():
     field = receptive_field(graph)
     assert not field["sum"].aligned
     assert field["odd"].aligned
-    assert "Not aligned, as paths differ in stride or in the middle of what they see: sum." in str(field)
+    assert "Not aligned, as paths differ in stride or in the middle of their fields: sum." in str(field)
 
 
 def test_units_that_see_nothing_have_empty_regions():
@@ -241,7 +241,7 @@ def test_without_a_closed_form_the_middle_unit_is_measured_and_that_is_said():
     assert field["n2"].stride == field["n2"].padding == (None,)
     assert field["n2"].region(4, clipped=False) == field["n2"].region(4) == (range(4, 8),)
     assert field["n2"].share == 0.5
-    assert "No closed form, as resizings hardly ever repeat: n2." in str(field)
+    assert "No closed form, as the period of the resizings is too long: n2." in str(field)
 
 
 def test_layers_go_by_their_names_and_aliases():
@@ -265,7 +265,7 @@ def test_pointwise_layers_can_be_left_out():
     assert "relu" in field.table()
     short = field.table(pointwise=False)
     assert "\nrelu" not in short
-    assert "and 1 that reads only its own place" in short
+    assert "and 1 element-wise layer" in short
 
 
 @pytest.mark.parametrize("unit", [(0,), (0, 0, 0), (3, 0), (-1, 0), (0.5, 0)])

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from kernelfield.errors import ArgumentError
 from kernelfield.receptive import AxisMap, Builder, Edge, Graph, Link, Node, receptive_field
 
+pytestmark = pytest.mark.torch
+
 PADS = {"constant": "constant", "nearest": "replicate", "mirror": "reflect"}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a network that does the same at every size; numbers are for rows and columns."""
+    """One layer of a network that works alike at every size; numbers are for rows and columns."""
 
     kind: str
     kernel: tuple[int, int] = (1, 1)
@@ -38,7 +40,7 @@ def whole_weights(kernel):
 
 
 def run(layers, x):
-    """Return what the layers make of a tensor."""
+    """Return the output of the layers for a tensor."""
     for layer in layers:
         padding = [*(n for pair in reversed(list(zip(layer.before, layer.after))) for n in pair)]
         if layer.kind == "conv":
@@ -57,7 +59,7 @@ def run(layers, x):
 
 
 def build(layers, builder, x, prefix=""):
-    """Return the value that the layers make of one of a builder."""
+    """Return the output of the layers for a value of a builder."""
     for number, layer in enumerate(layers):
         name = f"{prefix}{number}"
         window = {"kernel": layer.kernel, "stride": layer.stride, "dilation": layer.dilation, "spatial_axes": (2, 3)}
@@ -90,7 +92,7 @@ def pairs(low, high):
 
 @st.composite
 def keeping(draw):
-    """Return layers that keep the size: of any stride, if what follows undoes it."""
+    """Return layers that together keep the size: a stride is undone by later layers."""
     if draw(st.booleans()):
         kernel, dilation = draw(pairs(1, 3)), draw(pairs(1, 2))
         reach = [d * (k - 1) for k, d in zip(kernel, dilation)]

@@ -1,15 +1,18 @@
-"""Random networks in PyTorch, probed with NaN, against what the graph of the same network says."""
+"""Random networks in PyTorch, probed with NaN, against the graph of the same network."""
 
 from __future__ import annotations
 
 from math import prod
 
 import numpy as np
+import pytest
 from hypothesis import given
 from receptive.networks import networks
 from receptive.probe import check, probe
 
 from kernelfield.receptive import receptive_field
+
+pytestmark = pytest.mark.torch
 
 
 @given(networks())

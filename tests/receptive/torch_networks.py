@@ -1,4 +1,4 @@
-"""Networks as people write them, small: every kind of wiring that the PyTorch frontend has to follow."""
+"""Small networks with every kind of connection that the PyTorch frontend has to follow."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class UNet(nn.Module):
 
 
 class Dilated(nn.Module):
-    """Atrous pyramid with a global branch that is put beside the others, not multiplied."""
+    """Atrous pyramid with a global branch that is concatenated with the others."""
 
     def __init__(self):
         super().__init__()
@@ -91,7 +91,7 @@ class CrossStage(nn.Module):
 
 
 class Passed(nn.Module):
-    """Only the channels that no convolution has touched come out."""
+    """The output holds only channels that pass by all convolutions."""
 
     def __init__(self):
         super().__init__()
@@ -158,7 +158,7 @@ class Squeeze(nn.Module):
 
 
 class Coordinates(nn.Module):
-    """Coordinate attention: pooled along rows and along columns, put behind each other, split again."""
+    """Coordinate attention: pooled along rows and along columns, concatenated, and split again."""
 
     def __init__(self):
         super().__init__()
@@ -239,7 +239,7 @@ class Windows(nn.Module):
 
 
 class Tokens(nn.Module):
-    """A vision transformer with a class token; what comes out are the tokens."""
+    """A vision transformer with a class token, whose output are the tokens."""
 
     def __init__(self):
         super().__init__()
@@ -258,7 +258,7 @@ class Tokens(nn.Module):
 
 
 class Mixer(nn.Module):
-    """Tokens mixed across places by a linear layer."""
+    """Tokens mixed across positions by a linear layer."""
 
     def __init__(self):
         super().__init__()
@@ -269,7 +269,7 @@ class Mixer(nn.Module):
 
 
 class Involution(nn.Module):
-    """Windows unfolded, weighted by what the place itself says, and summed; then folded back."""
+    """Windows unfolded, weighted by the element at their centre, summed, and folded back."""
 
     def __init__(self):
         super().__init__()
@@ -318,7 +318,7 @@ class Norms(nn.Module):
 
 
 class Functional(nn.Module):
-    """Weights that are no layer's, functions only."""
+    """Weights without layers, used by functions."""
 
     def __init__(self):
         super().__init__()
@@ -356,7 +356,7 @@ class Volume(nn.Module):
 
 
 class Stacked(nn.Module):
-    """Frames stacked along a third axis of space and convolved over it; a batch of two put together and split."""
+    """Frames stacked along a third spatial axis and convolved over it; a batch of two joined and split."""
 
     def __init__(self):
         super().__init__()

@@ -1,12 +1,12 @@
-"""Natural images coded by sensors, as in Field (1987), and the sensors found in what is learned from them.
+"""Sparse coding of natural images by banks of sensors, as in Field (1987), and sensors learned from images.
 
 SciPy, scikit-learn and matplotlib are imported by the first call that needs them.
 """
 
 from kernelfield.coding.bandwidth import Bandwidths, by_bandwidth
 from kernelfield.coding.dictionary import Dictionary, learn_dictionary
+from kernelfield.coding.encoding import Code, code, luminance
 from kernelfield.coding.matching import Matches, match
-from kernelfield.coding.sampled import Code, code, luminance
 from kernelfield.coding.sensors import Bank, Sensor, bank
 from kernelfield.coding.spectrum import AmplitudeSpectrum, amplitude_spectrum
 from kernelfield.coding.statistics import kurtosis, relative_response, sparseness

@@ -1,4 +1,4 @@
-"""Which bandwidth codes an image best: Field's argument."""
+"""Sparseness of image codes by sensor bandwidth: the argument of Field (1987)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernelfield.coding.sampled import code
+from kernelfield.coding.encoding import code
 from kernelfield.coding.sensors import bank
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels.arguments import whole
@@ -17,7 +17,7 @@ from kernelfield.kernels.arguments import whole
 
 @dataclass(frozen=True, eq=False)
 class Bandwidths:
-    """How sparse the responses to images are, by the bandwidth of the sensors.
+    """Sparseness of the responses to images, by sensor bandwidth.
 
     Attributes
     ----------
@@ -43,13 +43,13 @@ def by_bandwidth(
     sampling: float = 1.5,
     fraction: float = 0.1,
 ) -> Bandwidths:
-    """Return how sparse the responses to natural images are as the bandwidth of the sensors varies.
+    """Return the sparseness of the responses to natural images for several sensor bandwidths.
 
-    Field (1987) argues so: sensors narrow in frequency are wide in space, and lump together what is apart; sensors wide
-    in frequency answer to everything. Between them, at about an octave, the response to natural images is put into the
-    fewest sensors, and about an octave is what cortical cells have. He compares the relative response of the strongest
-    sensors; kurtosis is his later measure (Field 1994). Frequency, aspect and orientations are held as given, and
-    sensors stand apart in proportion to their size.
+    The argument of Field (1987): sensors narrow in frequency are wide in space and mix distant features; sensors wide
+    in frequency respond to everything. In between, at about one octave, the response to natural images is concentrated
+    in the fewest sensors, and about one octave is the bandwidth of cortical cells. He compares the relative response of
+    the strongest sensors; kurtosis is his later measure (Field 1994). Frequency, aspect and orientations are fixed; the
+    spacing of sensors is proportional to their size.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def by_bandwidth(
     wavelength, aspect, sampling : float
         As in `bank`.
     orientations : int
-        Channels, evenly spaced.
+        Number of orientations, evenly spaced.
     fraction : float
         As in `relative_response`.
 

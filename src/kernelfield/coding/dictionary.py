@@ -1,4 +1,4 @@
-"""Kernels learned from patches of natural images alone."""
+"""Dictionaries of kernels learned from patches of natural images."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kernelfield.coding.encoding import check_luminance
 from kernelfield.coding.matching import Matches, match
-from kernelfield.coding.sampled import check_luminance
 from kernelfield.errors import ArgumentError, MissingDependencyError
 from kernelfield.kernels.arguments import one_of, whole
 
 Floats = NDArray[np.float64]
 
-# On the sum of magnitudes of a patch's factors, of variance 1: lower ones let features stay unlike edges.
+# L1 penalty on the coefficients of a patch of unit variance; with lower penalties features do not become edges.
 _PENALTY = 3.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dictionary:
-    """What patches of images are sums of.
+    """Features learned from image patches; each patch is approximately a weighted sum of them.
 
     Attributes
     ----------
     kernels : numpy.ndarray, shape (n, size, size)
-        The features, of unit energy each, those that vary most in the images first.
+        The features, of unit energy, sorted by decreasing variance in the images.
     method : str
         ``"ica"`` or ``"dictionary"``.
     patches : int
-        How many were learned from.
+        Number of patches learned from.
     converged : bool
-        Whether the iterations came to rest; False says that more patches or iterations might change the features.
+        Whether the iterations converged; if False, more patches or iterations may change the features.
     """
 
     kernels: Floats
@@ -62,32 +62,32 @@ def learn_dictionary(
     iterations: int = 400,
     seed: int = 0,
 ) -> Dictionary:
-    """Return kernels learned from nothing but patches of natural images: oriented, localised, like Gabor functions.
+    """Return kernels learned from patches of natural images alone: oriented and localised, like Gabor functions.
 
-    So found Olshausen and Field 1996, "Emergence of simple-cell receptive field properties by learning a sparse code
-    for natural images", Nature 381, 607-609, and, by independent components, Bell and Sejnowski 1997, "The
+    The result of Olshausen and Field 1996, "Emergence of simple-cell receptive field properties by learning a sparse
+    code for natural images", Nature 381, 607-609, and, by independent components, of Bell and Sejnowski 1997, "The
     'independent components' of natural scenes are edge filters", Vision Research 37(23), 3327-3338.
 
-    Every image is scaled to unit variance, the mean of each patch is taken off, and the patches are whitened in their
-    `components` strongest principal components. Then scikit-learn's FastICA looks for directions in which they are
-    independent, or its MiniBatchDictionaryLearning for features of which each patch needs few.
+    Every image is scaled to unit variance, the mean of each patch is subtracted, and the patches are whitened in their
+    `components` strongest principal components. Then scikit-learn's FastICA finds statistically independent directions,
+    or its MiniBatchDictionaryLearning features with sparse coefficients.
 
     Parameters
     ----------
     images : numpy.ndarray, shape (H, W), or a sequence of array_like
         Luminance.
     method : {"ica", "dictionary"}
-        What to learn by.
+        Independent component analysis, or sparse dictionary learning.
     size : int
-        Of the patches, in pixels a side.
+        Side of the patches in pixels.
     components : int
-        Features; fewer than ``size**2``.
+        Number of features; fewer than ``size**2``.
     patches : int
-        Drawn from the images, as many from each.
+        Number of patches, drawn equally from the images.
     iterations : int
-        At most; passes over the patches for ``"dictionary"`` are a fortieth of it.
+        Maximum for ``"ica"``; ``"dictionary"`` makes a fortieth as many passes over the patches.
     seed : int
-        Of the draw and of the first guess.
+        Seed for drawing patches and for initial values.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def learn_dictionary(
     MissingDependencyError
         If scikit-learn is not installed: ``pip install 'kernelfield[learn]'``.
     ArgumentError, DataError
-        For numbers and images that cannot be.
+        For invalid numbers or images.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def learn_dictionary(
 
 
 def _patches(images: Sequence[Floats], side: int, total: int, rng: np.random.Generator) -> Floats:
-    """Return patches (total, side * side) without their means, from images of unit variance."""
+    """Return patches (total, side * side) with zero means, from images scaled to unit variance."""
     found = []
     for i, image in enumerate(images):
         if min(image.shape) < side:
@@ -153,19 +153,19 @@ def _patches(images: Sequence[Floats], side: int, total: int, rng: np.random.Gen
 
 
 def _independent(white: Floats, iterations: int, seed: int) -> tuple[Floats, bool]:
-    """Return independent directions of white patches, and whether the search came to rest."""
+    """Return independent directions of white patches, and whether FastICA converged."""
     from sklearn.decomposition import FastICA
     from sklearn.exceptions import ConvergenceWarning
 
     search = FastICA(whiten=False, max_iter=iterations, tol=1e-3, random_state=seed)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", ConvergenceWarning)
         search.fit(white)
-    return np.asarray(search.mixing_).T, not said
+    return np.asarray(search.mixing_).T, not warned
 
 
 def _sparse(white: Floats, iterations: int, seed: int) -> tuple[Floats, bool]:
-    """Return features of which white patches need few each."""
+    """Return features that code white patches sparsely, and True."""
     from sklearn.decomposition import MiniBatchDictionaryLearning
 
     search = MiniBatchDictionaryLearning(

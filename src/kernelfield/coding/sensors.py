@@ -1,4 +1,4 @@
-"""Log-Gabor sensors, and banks of them."""
+"""Log-Gabor sensors and banks of sensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kernelfield.kernels.kernel import Kernel
 
 # Full width at half height of a Gaussian, in standard deviations.
 _FULL_WIDTH = 2 * math.sqrt(2 * math.log(2))
-# Standard deviations of the envelope that a kernel reaches to either side.
+# Half-width of a kernel in standard deviations of the envelope.
 _REACH = 5.0
 
 
@@ -27,19 +27,19 @@ class Sensor:
 
     ``G(f, t) = exp(-ln(f / f0)**2 / (2 s**2)) * exp(-t**2 / (2 sigma_t**2))``, where `f` is the radial frequency, `t`
     the angle from the sensor's orientation. The radial part is the log-Gabor function of Field (1987), a Gaussian over
-    ``ln f`` which is 0 at frequency 0: the sensors do not see the mean. A Gaussian over the angle was taken here.
+    ``ln f`` that is 0 at frequency 0: the mean has no response. The Gaussian over the angle is a choice made here.
 
     Parameters
     ----------
     wavelength : float
-        Of the best wave, in pixels: ``1 / f0``.
+        Preferred wavelength in pixels: ``1 / f0``.
     orientation : float
-        Direction in which the wave runs, in degrees from rightwards (along a row) to downwards (along a column), as in
-        OpenCV and scikit-image: at 0 the stripes stand upright, at 90 they lie.
+        Direction of the wave, in degrees from rightwards (along a row) to downwards (along a column), as in OpenCV and
+        scikit-image: at 0 the stripes are vertical, at 90 horizontal.
     bandwidth : float
         Full width of `G` at half height along the frequency axis, in octaves.
     aspect : float
-        Width of the envelope across the stripes over its length along them: below 1 the stripes are long.
+        Width of the envelope across the stripes divided by its length along them; below 1 the stripes are long.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class Sensor:
 
     @property
     def frequency(self) -> float:
-        """Of the best wave, in cycles per pixel."""
+        """Preferred frequency, in cycles per pixel."""
         return 1.0 / self.wavelength
 
     @property
@@ -70,25 +70,25 @@ class Sensor:
 
     @property
     def orientation_bandwidth(self) -> float:
-        """Full width of the orientation tuning at half height, in degrees: that of the Gabor filter of this length."""
+        """Full width of the orientation tuning at half height, in degrees, as for the Gabor filter of this length."""
         return math.degrees(2 * math.atan(_FULL_WIDTH * self.wavelength / (4 * math.pi * self.length)))
 
     @cached_property
     def even(self) -> Kernel:
-        """The sensor whose stripes are symmetric about its centre, as a kernel to correlate with."""
+        """The even sensor, symmetric about its centre, as a cross-correlation kernel."""
         return self._kernel(0.0)
 
     @cached_property
     def odd(self) -> Kernel:
-        """The sensor that answers where the image brightens in the direction of the orientation, as a kernel."""
+        """The odd sensor, positive where the image brightens along the orientation, as a cross-correlation kernel."""
         return self._kernel(-90.0)
 
     def transfer(self, rows: ArrayLike, columns: ArrayLike) -> NDArray[np.float64]:
-        """Return the answer of ``even + 1j * odd`` to waves, at frequencies in cycles per pixel along both axes.
+        """Return the transfer function of ``even + 1j * odd`` at frequencies in cycles per pixel along both axes.
 
-        To ``exp(-2j pi (rows * y + columns * x))`` it answers with the same wave times this number, which is large
-        for waves along the orientation and nearly 0 for those against it. The even sensor, as weights, has unit energy
-        where the grid of pixels does not cut its spectrum off.
+        The response to ``exp(-2j pi (rows * y + columns * x))`` is the same wave times this number, which is large for
+        waves along the orientation and nearly 0 for waves in the opposite direction. The even sensor, as weights, has
+        unit energy if its spectrum lies within the Nyquist limits.
         """
         y, x = np.asarray(rows, np.float64), np.asarray(columns, np.float64)
         angle = np.arctan2(y, x) - math.radians(self.orientation)
@@ -99,12 +99,12 @@ class Sensor:
         return np.asarray(self._gain * np.exp(-exponent / 2))
 
     def highest(self, faint: float) -> float:
-        """Return the frequency, in cycles per pixel, above which the answer is less than `faint` of the largest."""
+        """Return the frequency, in cycles per pixel, above which the response is below `faint` times the largest."""
         return self.frequency * math.exp(self._log_deviation * math.sqrt(-2 * math.log(faint)))
 
     @property
     def _log_deviation(self) -> float:
-        """Standard deviation over ln f: half the height is reached at f0 * 2**(+-bandwidth / 2)."""
+        """Standard deviation over ln f, with half height at f0 * 2**(+-bandwidth / 2)."""
         return self.bandwidth * math.log(2) / _FULL_WIDTH
 
     @property
@@ -114,14 +114,14 @@ class Sensor:
 
     @property
     def _gain(self) -> float:
-        """Makes the even part's energy, half the integral of G**2 over the plane of frequencies, 1."""
+        """Factor for unit energy of the even part, half the integral of G**2 over the frequency plane."""
         s, t = self._log_deviation, self._angular_deviation
         radial = self.frequency**2 * math.exp(s * s) * s * math.sqrt(math.pi)
         angular = t * math.sqrt(math.pi) * math.erf(math.pi / t)
         return math.sqrt(2 / (radial * angular))
 
     def _kernel(self, phase: float) -> Kernel:
-        """Return the weights, as far as they have not faded."""
+        """Return the weights for a phase, out to `_REACH` standard deviations."""
         return log_gabor(
             self.wavelength,
             self.orientation,
@@ -135,12 +135,12 @@ class Sensor:
 
 @dataclass(frozen=True)
 class LowPass:
-    """What fills the plane of frequencies below the sensors: a Gaussian.
+    """The Gaussian low-pass filter for the band below the sensors.
 
     Parameters
     ----------
     cutoff : float
-        Where its transfer function has half its height, in cycles per pixel.
+        Frequency of half height of its transfer function, in cycles per pixel.
     """
 
     cutoff: float
@@ -151,28 +151,28 @@ class LowPass:
         return _FULL_WIDTH / (4 * math.pi * self.cutoff)
 
     def transfer(self, rows: ArrayLike, columns: ArrayLike) -> NDArray[np.float64]:
-        """Return the answer to waves, at frequencies in cycles per pixel along both axes; of unit energy as weights."""
+        """Return the transfer function at frequencies in cycles per pixel; the weights have unit energy."""
         y, x = np.asarray(rows, np.float64), np.asarray(columns, np.float64)
         gain = 2 * math.sqrt(math.pi) * self.size
         return np.asarray(gain * np.exp(-2 * (math.pi * self.size) ** 2 * (y * y + x * x)))
 
     def highest(self, faint: float) -> float:
-        """Return the frequency, in cycles per pixel, above which the answer is less than `faint` of the largest."""
+        """Return the frequency, in cycles per pixel, above which the response is below `faint` times the largest."""
         return math.sqrt(-2 * math.log(faint)) / (2 * math.pi * self.size)
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Sensors of several sizes and orientations, and how far apart each kind stands.
+    """A bank of sensors of several sizes and orientations, and the spacing of their sampling grids.
 
     Attributes
     ----------
     sensors : tuple of Sensor
-        One a channel, fine ones first.
+        One per channel, the finest first.
     sampling : float
-        Distance of neighbours, in sizes (`Sensor.size`) of the sensor.
+        Spacing of neighbouring sensors, in units of `Sensor.size`.
     lowpass : bool
-        Whether what is slower than the largest sensors see is coded too.
+        Whether the low-pass band below the largest sensors is encoded too.
     """
 
     sensors: tuple[Sensor, ...]
@@ -181,7 +181,7 @@ class Bank:
 
     @property
     def remainder(self) -> LowPass:
-        """The low-pass, which takes over where the largest sensors have half their height."""
+        """The low-pass filter, with half height at the lower half-height frequency of the largest sensors."""
         return LowPass(min(sensor.frequency * 2 ** (-sensor.bandwidth / 2) for sensor in self.sensors))
 
     def __len__(self) -> int:
@@ -210,31 +210,31 @@ def bank(
 
     Six channels, two sizes in three orientations, are what the figure of Field (1987) shows (reprinted in Zhang,
     Lipton, Li and Smola, *Dive into Deep Learning*, section 7.2). Measured on that reprint, its sensors have
-    wavelengths of about a tenth and a quarter of the image's side, stand at -45, 0 and 45 degrees, and are sampled
-    0.8 wavelengths apart. Taken here: sizes an octave apart and orientations evenly spaced, so that the channels cover
-    the plane of frequencies evenly; round envelopes; a distance of 1.5 sizes, which is 0.8 wavelengths for one octave.
+    wavelengths of about a tenth and a quarter of the image's side, orientations of -45, 0 and 45 degrees, and a spacing
+    of 0.8 wavelengths. Choices made here: sizes an octave apart and evenly spaced orientations, which cover the
+    frequency plane evenly; round envelopes; a spacing of 1.5 sizes, which is 0.8 wavelengths for one octave.
 
     Parameters
     ----------
     channels : int
-        A multiple of `scales`.
+        Number of channels, a multiple of `scales`.
     scales : int
-        Sizes of sensors.
+        Number of sensor sizes.
     wavelength : float
-        Of the finest sensors, in pixels; more than 2.
+        Wavelength of the finest sensors in pixels; more than 2.
     ratio : float
-        From one size to the next; more than 1.
+        Ratio of one size to the next; more than 1.
     bandwidth : float
-        In octaves. About one is what the paper finds best for natural images.
+        In octaves. The paper finds about one best for natural images.
     aspect : float
         Width over length of the envelope; below 1 the stripes are long.
     orientations : sequence of float, optional
-        In degrees, ``channels / scales`` of them; see `Sensor`. By default 0 and on, evenly over 180.
+        In degrees, ``channels / scales`` of them; see `Sensor`. By default evenly spaced over 180, from 0.
     sampling : float
-        Distance of neighbours, in sizes of the sensor.
+        Spacing of neighbouring sensors, in units of `Sensor.size`.
     lowpass : bool
-        Also keep what is slower than the largest sensors see, blurred and sampled: it is no channel, it stands for the
-        scales that are left out, and without it a reconstruction has no light and shade.
+        Also encode the low-pass band below the largest sensors, blurred and sampled. It is not a channel; it stands for
+        the omitted larger scales, without which a reconstruction lacks large areas of light and shade.
 
     Returns
     -------
@@ -243,7 +243,7 @@ def bank(
     Raises
     ------
     ArgumentError
-        For numbers that make no bank.
+        For invalid numbers.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How the amplitude of an image falls with frequency."""
+"""The amplitude spectrum of an image, averaged over orientations, and its slope."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernelfield.coding.sampled import check_luminance
+from kernelfield.coding.encoding import check_luminance
 from kernelfield.errors import ArgumentError
 
-# Waves per image below which windows and the scene's layout decide, and of the finest pixels those that optics,
-# demosaicking and noise decide.
+# Lowest frequency in cycles per image, below which the window and the layout of the scene dominate, and highest in
+# cycles per pixel, above which optics, demosaicking and noise do.
 _SLOWEST = 4.0
 _FASTEST = 0.35
 _PER_OCTAVE = 4
@@ -28,8 +28,8 @@ class AmplitudeSpectrum:
     amplitude : numpy.ndarray
         Mean amplitude in the ring, in the image's units.
     slope, slope_error : float
-        Of the straight line through ``log amplitude`` over ``log frequency``, and its standard error from the scatter
-        about it; -1 for natural images (Field 1987).
+        Slope of the line fitted to ``log amplitude`` over ``log frequency``, and its standard error from the scatter
+        about the line; the slope is about -1 for natural images (Field 1987).
     intercept : float
         ``log amplitude`` of the line at 1 cycle per pixel.
     """
@@ -42,15 +42,15 @@ class AmplitudeSpectrum:
 
 
 def amplitude_spectrum(image: ArrayLike) -> AmplitudeSpectrum:
-    """Return how the amplitude of an image falls with frequency: near ``1/f`` for natural images.
+    """Return the amplitude spectrum of an image and its slope: near ``1/f`` for natural images.
 
-    That is what Field (1987) found of six natural images, and what gives sensors of equal bandwidth in octaves equal
-    responses at all scales. Tolhurst, Tadmor and Chao (1992, Ophthalmic and Physiological Optics 12(2), 229-232) found
+    Field (1987) found ``1/f`` for six natural images; it gives sensors of equal bandwidth in octaves equal responses at
+    all scales. Tolhurst, Tadmor and Chao (1992, Ophthalmic and Physiological Optics 12(2), 229-232) found
     slopes from -0.8 to -1.5 in 135 photographs, -1.2 on average.
 
-    The mean is taken off and a Hann window laid over rows and columns, lest the jump from one border to the opposite
-    one be taken for detail. Frequencies from 4 cycles per shorter side to 0.35 cycles per pixel count; this choice, the
-    window and the rings are taken here.
+    The mean is subtracted and a Hann window applied to rows and columns, which suppresses the discontinuity between
+    opposite borders. The slope is fitted from 4 cycles per shorter side to 0.35 cycles per pixel; this range, the
+    window and the rings are choices made here.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def amplitude_spectrum(image: ArrayLike) -> AmplitudeSpectrum:
     Raises
     ------
     ArgumentError
-        For an image too small.
+        For an image that is too small.
     DataError
         For an image without contrast, or with NaN or infinity.
 
@@ -104,8 +104,8 @@ def _hann(n: int) -> NDArray[np.float64]:
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return slope, its standard error and intercept of the least-squares line.
 
-    The slow rings hold few waves and scatter more, so the error is the one that holds for unequal scatter: HC3 of
-    MacKinnon and White 1985, Journal of Econometrics 29(3), 305-325.
+    Rings of low frequency contain few waves and scatter more; the error is therefore the heteroscedasticity-consistent
+    HC3 of MacKinnon and White 1985, Journal of Econometrics 29(3), 305-325.
     """
     apart = x - x.mean()
     spread = float((apart**2).sum())

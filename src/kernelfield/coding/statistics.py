@@ -1,4 +1,4 @@
-"""How sparse responses are: kurtosis, the lead of the strongest, Hoyer's measure."""
+"""Measures of sparseness of responses: kurtosis, relative response of the strongest, and Hoyer's measure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kernelfield.kernels.arguments import number
 
 
 def kurtosis(responses: ArrayLike) -> float:
-    """Return the excess kurtosis: 0 for Gaussian responses, 3 for Laplacian ones, more the sparser they are.
+    """Return the excess kurtosis: 0 for Gaussian responses, 3 for Laplacian ones, larger for sparser ones.
 
     ``mean((r - mean(r))**4) / mean((r - mean(r))**2)**2 - 3``: the measure of sparseness of Field 1994, "What is the
     goal of sensory coding?", Neural Computation 6(4), 559-601.
@@ -20,7 +20,7 @@ def kurtosis(responses: ArrayLike) -> float:
     Parameters
     ----------
     responses : array_like
-        Real, at least two that differ.
+        Real numbers, at least two of them different.
 
     Raises
     ------
@@ -37,22 +37,22 @@ def kurtosis(responses: ArrayLike) -> float:
     centred = values - values.mean()
     peak = float(np.abs(centred).max())
     if not peak > 0:
-        raise DataError("responses: expected some that differ; received equal ones; give an image with contrast")
+        raise DataError("responses: expected different values; received equal ones; give an image with contrast")
     squares = (centred / peak) ** 2
     return float(np.mean(squares**2) / np.mean(squares) ** 2) - 3.0
 
 
 def relative_response(responses: ArrayLike, fraction: float = 0.1) -> float:
-    """Return how much stronger than the average sensor the strongest `fraction` of them respond.
+    """Return the mean magnitude of the strongest `fraction` of responses divided by that of all.
 
-    The mean magnitude of the strongest over that of all: 2.6 for Gaussian responses and a tenth, 3.3 for Laplacian
-    ones. Field (1987) argues that a good code puts the response into few of its sensors, which then stand out from
-    noise; measuring it by the strongest tenth was taken here.
+    For a fraction of 0.1 it is 2.6 for Gaussian responses and 3.3 for Laplacian ones. Field (1987) argues that a good
+    code concentrates the response in few sensors, which then stand out from noise; the strongest tenth is a choice made
+    here.
 
     Parameters
     ----------
     responses : array_like
-        Real.
+        Real numbers.
     fraction : float
         Above 0, at most 1; at least one response is taken.
 
@@ -73,13 +73,13 @@ def relative_response(responses: ArrayLike, fraction: float = 0.1) -> float:
         raise ArgumentError(f"fraction: expected at most 1, received {fraction!r}")
     average = float(values.mean())
     if not average > 0:
-        raise DataError("responses: expected some that are not 0; received only 0; give an image with contrast")
+        raise DataError("responses: expected values other than 0; received only 0; give an image with contrast")
     count = max(1, round(part * values.size))
     return float(np.partition(values, values.size - count)[values.size - count :].mean()) / average
 
 
 def sparseness(responses: ArrayLike) -> float:
-    """Return Hoyer's sparseness: 0 where all respond equally, 1 where only one does.
+    """Return Hoyer's sparseness: 0 for equal magnitudes, 1 for a single response.
 
     ``(sqrt(n) - L1 / L2) / (sqrt(n) - 1)``: Hoyer 2004, "Non-negative matrix factorization with sparseness
     constraints", Journal of Machine Learning Research 5, 1457-1469.
@@ -87,7 +87,7 @@ def sparseness(responses: ArrayLike) -> float:
     Parameters
     ----------
     responses : array_like
-        Real, at least two.
+        Real numbers, at least two.
 
     Raises
     ------
@@ -102,13 +102,13 @@ def sparseness(responses: ArrayLike) -> float:
     """
     values = np.abs(_checked(responses))
     if not values.any():
-        raise DataError("responses: expected some that are not 0; received only 0; give an image with contrast")
+        raise DataError("responses: expected values other than 0; received only 0; give an image with contrast")
     root = math.sqrt(values.size)
     return float((root - values.sum() / np.linalg.norm(values)) / (root - 1))
 
 
 def _checked(responses: ArrayLike) -> NDArray[np.float64]:
-    """Return real finite responses in a row."""
+    """Return the responses as a flat float64 array, checked to be real and finite."""
     values = np.asarray(responses)
     if values.dtype.kind not in "biuf" or values.size < 2:
         raise ArgumentError(

@@ -1,9 +1,9 @@
-"""Responses of sensors to an image, exactly: sums over the waves that the image is made of.
+"""Exact sensor responses on a grid, computed from the cosine transform of the image, and their adjoint.
 
-An image that is continued by reflection is a sum of waves ``cos(pi p (y + 1/2) / H) cos(pi q (x + 1/2) / W)``, and
-its cosine transform (DCT-II) says how much of each. A sensor answers each wave with one number, its transfer function,
-so the responses on a grid of sensors are a sum over the waves that the sensor sees: a small Fourier transform. No
-kernel is cut off, the grid may have any distance, and the adjoint is as cheap.
+An image extended by reflection is a sum of waves ``cos(pi p (y + 1/2) / H) cos(pi q (x + 1/2) / W)`` with the
+coefficients of its cosine transform (DCT-II). A sensor multiplies each wave by its transfer function; the responses on
+a grid are therefore a sum over the waves in the sensor's band: a small Fourier transform. No kernel is truncated, the
+grid may have any spacing, and the adjoint costs the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kernelfield.coding.sensors import Bank, LowPass, Sensor
 Complex = NDArray[np.complex128]
 Floats = NDArray[np.float64]
 
-# Of the largest answer: waves that a sensor sees less of are left out.
+# Waves with a smaller transfer function, relative to the largest, are neglected.
 _FAINT = 1e-6
 
 
@@ -33,7 +33,7 @@ def waves_of(image: Floats) -> Floats:
 
 
 def image_of(waves: Floats) -> Floats:
-    """Return the image that `waves_of` took apart."""
+    """Return the image with the given cosine transform: the inverse of `waves_of`."""
     from scipy.fft import idctn
 
     return np.asarray(idctn(waves, norm="ortho"))
@@ -41,18 +41,18 @@ def image_of(waves: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Channel:
-    """The map from the waves of an image to the responses of one kind of sensor on a grid.
+    """The linear map from the cosine transform of an image to the responses of one channel of sensors.
 
     Attributes
     ----------
     shape : (int, int)
-        Of the image.
+        Shape of the image.
     grid : (int, int)
-        Sensors along rows and columns; they are spread evenly over the image.
+        Number of sensors along rows and columns, evenly spaced over the image.
     rows, columns : numpy.ndarray
-        Signed numbers p, q of the waves that the sensor sees, consecutive.
+        Signed numbers p, q of the waves in the sensor's band, consecutive.
     answers : numpy.ndarray
-        What the sensor makes of each, times the scale of the cosine transform.
+        Transfer function for each wave, times the scale of the cosine transform.
     """
 
     shape: tuple[int, int]
@@ -63,19 +63,19 @@ class Channel:
 
     @property
     def positions(self) -> tuple[Floats, Floats]:
-        """Where the sensors stand, in pixels: row and column of the grid's lines."""
+        """Positions of the sensors in pixels: the rows and the columns of the grid."""
         y, x = ((np.arange(count) + 0.5) * n / count - 0.5 for n, count in zip(self.shape, self.grid))
         return y, x
 
     def responses(self, waves: Floats) -> Complex:
-        """Return the responses (grid) of even sensors as the real part, of odd ones as the imaginary part."""
+        """Return the responses (grid), of even sensors as the real part, of odd ones as the imaginary part."""
         seen = _both_signs(_both_signs(waves, self.rows).T, self.columns).T * self.answers
         seen = _wrapped(_wrapped(seen, self.rows, 2 * self.grid[0]).T, self.columns, 2 * self.grid[1]).T
         spread = np.fft.ifft2(seen, norm="forward")
         return spread[: self.grid[0], : self.grid[1]]
 
     def adjoint(self, responses: Complex) -> Floats:
-        """Return the waves (H, W) that go with responses, by the transpose of `responses`."""
+        """Return the waves (H, W) for responses by the adjoint of `responses`."""
         around = np.fft.fft2(responses, s=(2 * self.grid[0], 2 * self.grid[1]))
         seen = around[np.ix_(self.rows % (2 * self.grid[0]), self.columns % (2 * self.grid[1]))]
         real = (seen * self.answers.conj()).real
@@ -86,26 +86,26 @@ class Channel:
 
 
 def channel_of(filter: Sensor | LowPass, shape: tuple[int, int], grid: tuple[int, int]) -> Channel:
-    """Return the map of one kind of sensor."""
+    """Return the map of one channel: a sensor or the low-pass filter on a grid."""
     highest = filter.highest(_FAINT)
     ends = [min(n - 1, math.ceil(2 * n * highest)) for n in shape]
     reach = [np.arange(-end, end + 1) for end in ends]
     frequencies = [p / (2 * n) for p, n in zip(reach, shape)]
-    # `transfer` is stated for the wave exp(-2j pi f x).
+    # `transfer` is defined for the wave exp(-2j pi f x).
     answers = filter.transfer(-frequencies[0][:, None], -frequencies[1])
     strong = answers > _FAINT * answers.max()
     spans = [np.flatnonzero(strong.any(axis=1 - axis)) for axis in (0, 1)]
     rows, columns = (line[span[0] : span[-1] + 1] for line, span in zip(reach, spans))
     part = answers[spans[0][0] : spans[0][-1] + 1, spans[1][0] : spans[1][-1] + 1].astype(np.complex128)
     for axis, (line, n, count) in enumerate(zip((rows, columns), shape, grid)):
-        # A cosine is half of each of two waves, but for wave 0; the grid begins half a step inside.
+        # A cosine is the sum of two half waves, except wave 0; the grid starts half a step inside.
         scale = np.where(line == 0, np.sqrt(1 / n), np.sqrt(0.5 / n)) * np.exp(0.5j * np.pi * line / count)
         part *= scale[:, None] if axis == 0 else scale
     return Channel(shape, grid, rows, columns, part)
 
 
 def channels(bank: Bank, shape: tuple[int, int]) -> tuple[Channel, ...]:
-    """Return the maps of a bank, the low-pass last, each on the grid that its distance gives."""
+    """Return the maps of a bank, the low-pass last, each on the grid given by its spacing."""
     found = []
     for filter in (*bank, *([bank.remainder] if bank.lowpass else [])):
         distance = max(1.0, bank.sampling * filter.size)
@@ -115,9 +115,9 @@ def channels(bank: Bank, shape: tuple[int, int]) -> tuple[Channel, ...]:
 
 
 def waves_from(maps: Sequence[Channel], responses: Sequence[Complex], iterations: int) -> Floats:
-    """Return the waves of least energy whose responses come nearest to those given, in the sense of least squares.
+    """Return the waves of minimum energy that fit given responses by least squares.
 
-    By the iterations of LSMR (Fong and Saunders 2011, SIAM J. Sci. Comput. 33(5), 2950-2971).
+    Iterations of LSMR (Fong and Saunders 2011, SIAM J. Sci. Comput. 33(5), 2950-2971).
     """
     from scipy.sparse.linalg import LinearOperator, lsmr
 
@@ -142,7 +142,7 @@ def waves_from(maps: Sequence[Channel], responses: Sequence[Complex], iterations
 
 
 def _real(parts: Sequence[Complex]) -> Floats:
-    """Return complex responses as one vector, real parts first."""
+    """Return complex responses as one real vector, real parts first."""
     flat = np.concatenate([part.ravel() for part in parts])
     return np.concatenate([flat.real, flat.imag])
 

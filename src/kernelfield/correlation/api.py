@@ -1,4 +1,4 @@
-"""Apply a kernel to an image: `corr2d`, `correlate`, `convolve`, and `plan`, which says how."""
+"""The public functions that apply a kernel to an image: `corr2d`, `correlate`, `convolve` and `plan`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy import ndarray
 from numpy.typing import ArrayLike, DTypeLike
 
 from kernelfield import _core
-from kernelfield.arrays.select import adapter_of
 from kernelfield.correlation.arguments import (
     RESULTS,
     check_kernel_shape,
@@ -18,7 +17,6 @@ from kernelfield.correlation.arguments import (
     check_pixels,
     check_precision,
     check_request,
-    pair,
     result_dtype,
     weights_and_origin,
 )
@@ -26,14 +24,15 @@ from kernelfield.correlation.tensors import correlate_tensors
 from kernelfield.engine import plan as planner
 from kernelfield.engine.plan import CACHE
 from kernelfield.errors import ArgumentError, DtypeError
-from kernelfield.geometry import check_mode, check_origin
+from kernelfield.geometry import check_mode, check_origin, pair
 from kernelfield.kernels import Kernel
+from kernelfield.tensors.registry import adapter_of
 
 __all__ = ["convolve", "corr2d", "correlate", "plan"]
 
-# What is no tensor of a framework.
+# Types that are not tensors of a framework.
 _PLAIN = (ndarray, Kernel, list, tuple, int, float)
-# The arguments of `correlate` that say where windows lie, in the order in which they are kept.
+# The arguments of `correlate` that place the windows, in the order of the cache key.
 _WINDOWS = ("mode", "boundary", "cval", "origin", "padding", "stride", "dilation", "groups")
 
 
@@ -54,7 +53,7 @@ def corr2d(X: Any, K: Any) -> Any:
     -------
     numpy.ndarray or tensor, shape (H - kh + 1, W - kw + 1)
         A tensor of the framework that `X` or `K` belongs to, differentiable; else an array: float32, or float64 where
-        `X` is float64 or has integers of more than 16 bits (Python's numbers are).
+        `X` is float64 or has integers of more than 16 bits, as Python's are.
 
     Raises
     ------
@@ -104,51 +103,51 @@ def correlate(
     image : array_like or tensor, shape (..., H, W)
         Integers or floats, any strides, any byte order. 64-bit integers must not exceed 2**53 in magnitude. Tensors of
         PyTorch, TensorFlow, JAX and MXNet give tensors back, differentiable. A photograph (H, W, 3) goes in as
-        ``photograph.transpose(2, 0, 1)``: it is read where it lies, and the result is laid out alike.
+        ``photograph.transpose(2, 0, 1)``: it is read in place, and the result has the same layout.
     kernel : array_like, tensor or Kernel, shape (kh, kw), (n, kh, kw) or (C_out, C_in/groups, kh, kw)
-        The weights; real and finite or not. A `Kernel` brings its own anchor. Three axes are a bank of kernels, each
-        applied to the image: the result is ``(..., n, OH, OW)``. With four axes the image is ``(..., C_in, H, W)`` and
-        the result ``(..., C_out, OH, OW)``, as in a layer.
+        The weights, real; NaN and infinities are allowed. A `Kernel` has its own anchor. Three axes are a bank of
+        kernels, each applied to the image: the result is ``(..., n, OH, OW)``. With four axes the image is
+        ``(..., C_in, H, W)`` and the result ``(..., C_out, OH, OW)``, as in a layer.
     mode : {"same", "valid", "full"}
-        Which outputs exist: as many as the image has pixels, those whose window lies inside, all that touch it.
+        The outputs: one for each pixel, those whose window lies inside the image, all whose window touches it.
     boundary : {"reflect", "constant", "nearest", "mirror", "wrap"}
-        What lies outside the image, with the meaning of scipy.ndimage. Not used in mode ``"valid"``.
+        The rule for pixels outside the image, with the meaning of scipy.ndimage. Not used in mode ``"valid"``.
     cval : float
-        The value outside, for ``boundary="constant"``.
+        The value outside the image, for ``boundary="constant"``.
     origin : int or (int, int), optional
         Moves the anchor, in mode ``"same"`` only; -(k // 2) to (k - 1) // 2.
     padding : int, (int, int) or ((int, int), (int, int)), optional
-        Pixels that the image is extended by, instead of what `mode` says: everywhere, along rows and columns, or
-        ``((top, bottom), (left, right))``; what stands there is `boundary`'s.
+        Pixels by which the image is extended, instead of by `mode`: on all sides, along rows and columns, or
+        ``((top, bottom), (left, right))``. Their values follow `boundary`.
     stride, dilation : int or (int, int)
         Steps of the window, and distance of the kernel's elements in the image, along rows and columns. In mode
-        ``"same"`` a stride keeps every so-many-th output, from the first.
+        ``"same"`` a stride of n keeps every n-th output, from the first.
     groups : int
         Groups of channels that do not mix.
     bias : array_like or tensor, shape (C_out,) or a number, optional
         Added to each output channel.
     out : numpy.ndarray, optional
-        Where to write; it may overlap the image. Its dtype is the result's.
+        The array to write; it may overlap the image. The result has its dtype.
     dtype : dtype, optional
         Of the result: float32, float64, or an 8-, 16- or 32-bit integer, where results are rounded to nearest
         (halves to even) and saturated at the ends of the range; NaN becomes 0. By default float32, and float64
         where the image is float64 or holds integers of more than 16 bits, which float32 cannot hold exactly. Tensors
         keep their dtype; those of integers take the kernel's, or float32.
     precision : {"dtype", "exact"}, optional
-        ``"exact"`` takes sums in float64 for float32 results too, in the order of the definition; sums of integers
-        below 2**53 are exact then. By default sums are taken in the dtype of the result, float64 for integers.
+        ``"exact"`` sums in float64 for float32 results too, in the order of the definition; sums of integers below
+        2**53 are then exact. By default sums have the dtype of the result, float64 for integers.
     method : {"direct", "separable", "spectral"}, optional
-        How; by default what `plan` finds fastest. Not for layers, strides and dilations.
+        By default the one that `plan` expects to be fastest. Not for layers, strides and dilations.
 
     Returns
     -------
     numpy.ndarray
-        Shape (..., OH, OW); `out` if it was given.
+        Shape (..., OH, OW); `out` if given.
 
     Raises
     ------
     ArgumentError
-        For a shape, mode, boundary, origin or `out` that cannot be.
+        For an invalid shape, mode, boundary, origin or `out`.
     DtypeError
         For complex, object or string arrays.
     DataError
@@ -162,7 +161,7 @@ def correlate(
     """
     anchor = kernel.anchor if type(kernel) is Kernel else None
     options = mode, boundary, cval, origin, padding, stride, dilation, groups, dtype, precision, method, anchor
-    # Compilers of frameworks trace this, with tensors, which must not come to the cache.
+    # Only arrays come to the cache: compilers of frameworks trace this function with tensors.
     if type(image) is ndarray and bias is None:
         found = CACHE.run(image, kernel if type(kernel) is ndarray else _numbers(kernel), out, options)
         if found is not None:
@@ -171,7 +170,7 @@ def correlate(
 
 
 def _numbers(kernel: Any) -> Any:
-    """Return the weights that `CACHE` knows a kernel by, if it can."""
+    """Return the weights that identify a kernel in `CACHE`."""
     if type(kernel) is Kernel:
         return kernel.weights
     return np.asarray(kernel) if type(kernel) is list else kernel
@@ -197,7 +196,7 @@ def convolve(
 ) -> Any:
     """Return the strict convolution of `image` with `kernel`: cross-correlation with the kernel flipped on both axes.
 
-    Everything else is as in `correlate`; in mode ``"same"`` the element ``k // 2 + origin`` of the kernel *as given*
+    All arguments are those of `correlate`; in mode ``"same"`` the element ``k // 2 + origin`` of the kernel *as given*
     is the centre, as in scipy.ndimage.
 
     Examples
@@ -208,9 +207,9 @@ def convolve(
     """
     anchor = kernel.anchor if type(kernel) is Kernel else None
     options = mode, boundary, cval, origin, padding, stride, dilation, groups, dtype, precision, method
-    asked = "convolve", *options, anchor
+    key = "convolve", *options, anchor
     if type(image) is ndarray and bias is None:
-        found = CACHE.run(image, kernel if type(kernel) is ndarray else _numbers(kernel), out, asked)
+        found = CACHE.run(image, kernel if type(kernel) is ndarray else _numbers(kernel), out, key)
         if found is not None:
             return found
     adapter = None if type(kernel) in _PLAIN else adapter_of(kernel)
@@ -222,11 +221,11 @@ def convolve(
         weights, own_origin = weights_and_origin(kernel)
         size, flipped = weights.shape, weights[..., ::-1, ::-1]
     if check_mode(mode) == "same" and padding is None:
-        wish = pair(own_origin if origin is None else origin, "origin")
-        checked = [check_origin(o, n, axis) for o, n, axis in zip(wish, size[-2:], ("rows", "columns"))]
+        moved = pair(own_origin if origin is None else origin, "origin")
+        checked = [check_origin(o, n, axis) for o, n, axis in zip(moved, size[-2:], ("rows", "columns"))]
         origin = (-checked[0] - (size[-2] % 2 == 0), -checked[1] - (size[-1] % 2 == 0))
     options = mode, boundary, cval, origin, padding, stride, dilation, groups, dtype, precision, method
-    return _run(image, flipped, bias, out, options, _numbers(kernel), asked)
+    return _run(image, flipped, bias, out, options, _numbers(kernel), key)
 
 
 def _run(
@@ -236,10 +235,10 @@ def _run(
     out: np.ndarray | None,
     options: tuple[Any, ...],
     weights: Any,
-    asked: tuple[Any, ...],
+    key: tuple[Any, ...],
 ) -> Any:
-    """Check what is asked for, do it, and keep in `CACHE` how it was done, by its weights and what was asked."""
-    how, (dtype, precision, method) = dict(zip(_WINDOWS, options)), options[8:11]
+    """Check the arguments, compute the result, and cache the runner by weights and key."""
+    windows, (dtype, precision, method) = dict(zip(_WINDOWS, options)), options[8:11]
     if not (type(image) is ndarray and type(kernel) in _PLAIN and (bias is None or type(bias) in _PLAIN)):
         adapter = adapter_of(image, kernel, bias)
         if adapter is not None:
@@ -247,20 +246,26 @@ def _run(
             for name, value in given.items():
                 if value is not None:
                     raise ArgumentError(f"{name}: expected none with tensors of {adapter.name}; leave it out")
-            return correlate_tensors(adapter, image, kernel, bias, how)
-    request = check_request(image, kernel, bias, out, how, dtype, precision, method)
-    laid = request.kernel.ndim == 2 and planner.is_interleaved(request.image)
+            return correlate_tensors(adapter, image, kernel, bias, windows)
+    request = check_request(image, kernel, bias, out, windows, dtype, precision, method)
+    interleaved = request.kernel.ndim == 2 and planner.is_interleaved(request.image)
     result = out
     if result is None or not planner.is_readable(result) or np.may_share_memory(result, request.image):
-        result = planner.results(request.shape, request.dtype, laid)
+        result = planner.new_result(request.shape, request.dtype, interleaved)
     runner = planner.forward(
-        request.operation, request.image, request.kernel, result, request.bias, request.method, request.sums
+        request.operation,
+        request.image,
+        request.kernel,
+        result,
+        request.bias,
+        request.method,
+        request.sums,
     )
-    again = type(image) is type(weights) is ndarray and planner.is_readable(image)
-    if again and runner is not None and bias is None and (out is None or result is out):
+    keeps = type(image) is type(weights) is ndarray and planner.is_readable(image)
+    if keeps and runner is not None and bias is None and (out is None or result is out):
         if request.image is not image:
             runner = partial(_converted, runner)
-        CACHE.keep(image, weights, out, asked, runner, request.shape, request.dtype, laid)
+        CACHE.keep(image, weights, out, key, runner, request.shape, request.dtype, interleaved)
     if out is None or result is out:
         return result
     out[...] = result
@@ -273,18 +278,18 @@ def _converted(runner: planner.Runner, image: np.ndarray, out: np.ndarray) -> No
 
 
 class PlannedCorrelation:
-    """What `plan` returns: print it to see how the work will be done, call it to do the work.
+    """A correlation planned for images of one shape: print it to see the method, call it to compute.
 
     Attributes
     ----------
     image_shape : tuple of int
-        Of the images that it takes, (..., H, W).
+        Shape of the images, (..., H, W).
     dtype, output_dtype : numpy.dtype
-        Of images and of results.
+        Dtypes of the images and of the results.
     kernel : numpy.ndarray
         The weights, read-only.
     method, reason : str
-        How the work is done, and why so.
+        The method, and why it was chosen.
     cost : int
         Multiply-adds of the definition.
     """
@@ -295,14 +300,14 @@ class PlannedCorrelation:
         kernel: ArrayLike | Kernel,
         dtype: np.dtype,
         method: str | None,
-        how: dict[str, Any],
+        windows: dict[str, Any],
     ) -> None:
         weights, own_origin = weights_and_origin(kernel)
         if weights.ndim != 2:
             raise ArgumentError(f"kernel: expected two axes (kh, kw); received shape {weights.shape}; use correlate")
-        operation = check_operation(image_shape, weights.shape, own_origin=own_origin, **how)
+        operation = check_operation(image_shape, weights.shape, own_origin=own_origin, **windows)
         check_precision(None, method, operation.plain)
-        self._how, self._asked = how, method
+        self._windows, self._asked = windows, method
         self.image_shape, self.kernel = image_shape, weights
         self.dtype, self.output_dtype = dtype, result_dtype(dtype, None, None)
         self._shape = operation.output_shape(image_shape, weights.shape)
@@ -317,9 +322,9 @@ class PlannedCorrelation:
         Parameters
         ----------
         image : numpy.ndarray
-            Of the shape and dtype planned for.
+            An image of the planned shape and dtype.
         kernel : array_like or Kernel, optional
-            Weights instead of those planned for (`kernel`): all is planned anew for them.
+            Other weights than the planned ones: they are planned anew.
 
         Raises
         ------
@@ -327,7 +332,7 @@ class PlannedCorrelation:
             For an image of another shape or dtype.
         """
         if kernel is not None and kernel is not self.kernel:
-            return PlannedCorrelation(self.image_shape, kernel, self.dtype, self._asked, self._how)(image)
+            return PlannedCorrelation(self.image_shape, kernel, self.dtype, self._asked, self._windows)(image)
         if not isinstance(image, np.ndarray) or image.shape != self.image_shape:
             raise ArgumentError(
                 f"image: expected an array of shape {self.image_shape}; received {np.shape(image)}; plan for that"
@@ -355,20 +360,20 @@ def plan(
     padding: Any = None,
     method: str | None = None,
 ) -> PlannedCorrelation:
-    """Plan a cross-correlation: say how it will be done, what it costs and why, and do it as often as wanted.
+    """Plan a cross-correlation: its method, cost and reason, to be printed, and to be called with images.
 
     Parameters
     ----------
     image_shape : tuple of int
         (..., H, W).
     kernel : array_like or Kernel, shape (kh, kw)
-        The weights; what they are decides, for kernels of low rank cost less.
+        The weights; kernels of low rank cost less.
     dtype : dtype
-        Of the images: uint8, uint16, int16, int32, float32 or float64.
+        Dtype of the images: uint8, uint16, int16, int32, float32 or float64.
     mode, boundary, cval, origin, padding
         As in `kernelfield.correlate`.
     method : {"direct", "separable", "spectral"}, optional
-        By default the one that a model of the time finds fastest.
+        By default the one that the cost model expects to be fastest.
 
     Returns
     -------
@@ -393,7 +398,7 @@ def plan(
     wanted = np.dtype(dtype)
     if wanted not in RESULTS:
         raise DtypeError(f"dtype: expected uint8, uint16, int16, int32, float32 or float64; received {wanted}")
-    how = dict(
+    windows = dict(
         mode=mode, boundary=boundary, cval=cval, origin=origin, padding=padding, stride=1, dilation=1, groups=1
     )  # fmt: skip
-    return PlannedCorrelation(tuple(image_shape), kernel, wanted, method, how)
+    return PlannedCorrelation(tuple(image_shape), kernel, wanted, method, windows)

@@ -9,17 +9,26 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from kernelfield.errors import ArgumentError, DataError, DtypeError
-from kernelfield.geometry import Operation, Window, check_boundary, check_mode, check_origin
+from kernelfield.geometry import (
+    Operation,
+    Window,
+    check_boundary,
+    check_mode,
+    check_origin,
+    check_padding,
+    pair,
+    positive_pair,
+)
 from kernelfield.kernels import Kernel
 
-# What the engine reads as it is; 64-bit integers are converted to float64.
+# Dtypes that the engine reads in place; 64-bit integers are converted to float64.
 _READ = frozenset(
     np.dtype(name)
     for name in ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")
 )
 _WIDENED = {"bool": "uint8", "int8": "int16", "float16": "float32", "uint32": "float64"}
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-# Of pixels that float32 does not hold.
+# Dtypes of pixels that float32 does not hold exactly.
 _WIDE = frozenset(np.dtype(name) for name in ("int32", "uint32", "float64"))
 #: Dtypes that results may have.
 RESULTS = tuple(np.dtype(name) for name in ("uint8", "uint16", "int16", "int32", "float32", "float64"))
@@ -27,25 +36,25 @@ RESULTS = tuple(np.dtype(name) for name in ("uint8", "uint16", "int16", "int32",
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A cross-correlation of arrays, checked.
+    """A checked cross-correlation of arrays.
 
     Attributes
     ----------
     operation : Operation
     image : numpy.ndarray, shape (..., H, W)
-        Of a dtype that the engine reads, in native byte order: the array that was given, if that is so of it.
+        In a dtype that the engine reads and native byte order; the array given, where it is so already.
     kernel : numpy.ndarray, shape (kh, kw), (n, kh, kw) or (C_out, C_in/groups, kh, kw)
         A copy in float64.
     shape, dtype
-        Of the result.
+        Shape and dtype of the result.
     sums : numpy.dtype
-        In which sums are taken.
+        Dtype of the sums.
     bias : numpy.ndarray or None
         One number, or one for each kernel.
     out : numpy.ndarray or None
-        Where to write.
+        The array to write.
     method : str or None
-        What was asked for.
+        The method asked for.
     """
 
     operation: Operation
@@ -64,15 +73,15 @@ def check_request(
     kernel: ArrayLike | Kernel,
     bias: ArrayLike | None,
     out: np.ndarray | None,
-    how: dict[str, Any],
+    windows: dict[str, Any],
     dtype: DTypeLike | None,
     precision: str | None,
     method: str | None,
 ) -> Request:
-    """Return what the arguments of `correlate` ask for, or raise; `how` are those that `check_operation` takes."""
+    """Return the checked request of a `correlate` call; `windows` holds the arguments of `check_operation`."""
     pixels = check_pixels(image, "image")
     weights, own_origin = weights_and_origin(kernel)
-    operation = check_operation(pixels.shape, weights.shape, own_origin=own_origin, **how)
+    operation = check_operation(pixels.shape, weights.shape, own_origin=own_origin, **windows)
     added = None if bias is None else _check_bias(np.asarray(bias), weights.shape)
     result = result_dtype(pixels.dtype, dtype, out)
     shape = operation.output_shape(pixels.shape, weights.shape)
@@ -84,14 +93,14 @@ def check_request(
 
 
 def check_image(image: ArrayLike, name: str) -> np.ndarray:
-    """Return what `check_pixels` does in a dtype that NumPy computes with: one of those that results may have."""
+    """Return the pixels, checked, in a dtype of `RESULTS`, for code that computes on them with NumPy."""
     array = check_pixels(image, name)
     wider = _WIDENED.get(array.dtype.name)
     return array if wider is None else array.astype(wider)
 
 
 def check_pixels(image: ArrayLike, name: str) -> np.ndarray:
-    """Return `image` as a native array that the engine reads, or raise an error that calls it `name`."""
+    """Return `image` as an array that the engine reads, or raise an error that names the argument `name`."""
     array = np.asarray(image)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise DtypeError(f"{name}: expected integers or floats of up to 64 bits; received {array.dtype}; convert it")
@@ -109,7 +118,7 @@ def check_pixels(image: ArrayLike, name: str) -> np.ndarray:
 
 
 def check_kernel(kernel: ArrayLike, name: str) -> np.ndarray:
-    """Return `kernel` as a float64 array of two to four axes, or raise an error that calls it `name`."""
+    """Return `kernel` as a float64 array of two to four axes, or raise an error that names the argument `name`."""
     weights = np.asarray(kernel)
     if weights.dtype.kind not in "biuf":
         raise DtypeError(f"{name}: expected real numbers; received {weights.dtype}; convert it")
@@ -118,7 +127,7 @@ def check_kernel(kernel: ArrayLike, name: str) -> np.ndarray:
 
 
 def check_kernel_shape(shape: tuple[int, ...], name: str) -> None:
-    """Raise unless `shape` is that of a kernel or of a layer's weights."""
+    """Raise unless `shape` is that of a kernel, of a bank or of a layer's weights."""
     if len(shape) not in (2, 3, 4) or 0 in shape:
         raise ArgumentError(
             f"{name}: expected two axes (kh, kw), three (n, kh, kw), or four (C_out, C_in/groups, kh, kw), not empty; "
@@ -127,13 +136,13 @@ def check_kernel_shape(shape: tuple[int, ...], name: str) -> None:
 
 
 def weights_and_origin(kernel: ArrayLike | Kernel) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the weights and how far their anchor lies from the centre."""
+    """Return the weights, and the distance of their anchor from the centre along rows and columns."""
     if not isinstance(kernel, Kernel):
         return check_kernel(kernel, "kernel"), (0, 0)
-    # A shift far away has its anchor outside its weights: zeros fill what lies between.
-    ends = [(max(0, -a), max(0, a - n + 1)) for a, n in zip(kernel.anchor, kernel.weights.shape)]
-    weights = np.pad(kernel.weights, ends)
-    rows, columns = (a + e[0] - n // 2 for a, e, n in zip(kernel.anchor, ends, weights.shape))
+    # The anchor of a large shift lies outside its weights: pad with zeros up to it.
+    padding = [(max(0, -a), max(0, a - n + 1)) for a, n in zip(kernel.anchor, kernel.weights.shape)]
+    weights = np.pad(kernel.weights, padding)
+    rows, columns = (a + p[0] - n // 2 for a, p, n in zip(kernel.anchor, padding, weights.shape))
     return weights, (rows, columns)
 
 
@@ -151,7 +160,7 @@ def check_operation(
     dilation: int | tuple[int, int],
     groups: int,
 ) -> Operation:
-    """Return the operation on shapes, or raise: what every argument of `correlate` says but the numbers."""
+    """Return the operation that the arguments of `correlate` describe for the shapes of image and kernel."""
     mode, size = check_mode(mode), kernel[-2:]
     steps, spacing = (positive_pair(value, name) for value, name in ((stride, "stride"), (dilation, "dilation")))
     if padding is not None:
@@ -196,51 +205,8 @@ def _check_channels(image: tuple[int, ...], kernel: tuple[int, ...], groups: int
         raise ArgumentError(f"groups: expected a divisor of the {kernel[0]} output channels; received {groups}")
 
 
-def pair(value: Any, name: str) -> tuple[int, int]:
-    """Return an integer or two as two, for rows and columns."""
-    if type(value) is int:
-        return value, value
-    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
-        return value[0], value[1]
-    try:
-        rows, columns = np.broadcast_to(np.asarray(value), 2).tolist()
-    except ValueError:
-        raise ArgumentError(f"{name}: expected an integer or two (rows, columns); received {value!r}") from None
-    if not all(isinstance(number, int) and not isinstance(number, bool) for number in (rows, columns)):
-        raise ArgumentError(f"{name}: expected integers; received {value!r}")
-    return rows, columns
-
-
-def positive_pair(value: Any, name: str) -> tuple[int, int]:
-    """Return an integer or two as two, at least 1 each."""
-    numbers = pair(value, name)
-    if min(numbers) < 1:
-        raise ArgumentError(f"{name}: expected at least 1; received {value!r}")
-    return numbers
-
-
-def check_padding(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return ((top, bottom), (left, right)) from an integer, (rows, columns) or all four."""
-    if type(padding) is int and padding >= 0:
-        return (padding, padding), (padding, padding)
-    if type(padding) is tuple and len(padding) == 2 and all(type(n) is int and n >= 0 for n in padding):
-        return (padding[0], padding[0]), (padding[1], padding[1])
-    try:
-        numbers = np.asarray(padding)
-        both = np.stack([numbers, numbers], axis=-1) if numbers.ndim == 1 else numbers
-        (top, bottom), (left, right) = np.broadcast_to(both, (2, 2)).tolist()
-    except ValueError:
-        raise ArgumentError(
-            f"padding: expected an integer, (rows, columns) or ((top, bottom), (left, right)); received {padding!r}"
-        ) from None
-    for number in (top, bottom, left, right):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise ArgumentError(f"padding: expected integers of at least 0; received {padding!r}")
-    return (top, bottom), (left, right)
-
-
 def check_precision(precision: str | None, method: str | None, has_methods: bool) -> bool:
-    """Return whether sums are asked for in the order of the definition and in float64, or raise."""
+    """Return whether `precision` asks for float64 sums in the order of the definition."""
     if precision not in (None, "dtype", "exact"):
         raise ArgumentError(f"precision: expected 'dtype' or 'exact'; received {precision!r}")
     if method is None:
@@ -253,7 +219,7 @@ def check_precision(precision: str | None, method: str | None, has_methods: bool
 
 
 def result_dtype(image: np.dtype, dtype: DTypeLike | None, out: np.ndarray | None) -> np.dtype:
-    """Return the dtype of the result by the rule that `correlate` states."""
+    """Return the dtype of the result, by the rule in the docstring of `correlate`."""
     if dtype is not None:
         result = np.dtype(dtype).newbyteorder("=")
         if result not in RESULTS:
@@ -277,7 +243,7 @@ def check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 
 def _check_bias(bias: np.ndarray, kernel: tuple[int, ...]) -> np.ndarray:
-    """Return a bias of all kernels, or one for each."""
+    """Return the bias as one number for each kernel."""
     if bias.dtype.kind not in "biuf":
         raise DtypeError(f"bias: expected real numbers; received {bias.dtype}")
     if bias.shape not in ((), (1,)) and (len(kernel) == 2 or bias.shape != kernel[:1]):

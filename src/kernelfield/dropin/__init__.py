@@ -1,6 +1,4 @@
-"""Signatures that people already call, on kernelfield's engine.
-
-`ndimage` stands for scipy.ndimage, `signal` for scipy.signal, `cv2` for OpenCV.
+"""Functions of SciPy and OpenCV under their own signatures, computed by kernelfield's engine.
 
 Change the import and leave the calls as they are::
 

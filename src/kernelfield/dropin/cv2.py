@@ -1,13 +1,13 @@
 """The linear filters of OpenCV, with its signatures, on kernelfield's engine.
 
-``from kernelfield.dropin import cv2`` replaces ``import cv2``: OpenCV needs not be installed for the functions and
-constants here, and everything else is looked up in it. Images are (H, W) or, with interleaved channels, (H, W, C), of
+``from kernelfield.dropin import cv2`` replaces ``import cv2``: OpenCV need not be installed for the functions and
+constants here; all other names are looked up in it. Images are (H, W) or, with interleaved channels, (H, W, C), of
 uint8, uint16, int16, float32 or float64, in any byte order; results are rounded to nearest, halves to even, and
-saturated. What the parameters mean is said in OpenCV's documentation; ``BORDER_WRAP`` works, where OpenCV refuses it.
+saturated. OpenCV's documentation describes the parameters; ``BORDER_WRAP`` works, where OpenCV refuses it.
 
 8-bit images with 8-bit results equal OpenCV's in every pixel in `filter2D` with whole or dyadic weights,
 `GaussianBlur`, and `Sobel`, `Scharr` and `Laplacian` with a whole scale. All other integer results are within 1 of
-OpenCV's: it takes sums in float32 or in fixed point, sums here are taken in float64. Floats agree to rounding, that of
+OpenCV's, which sums in float32 or in fixed point; sums here are float64. Floats agree to rounding, that of
 float32 for OpenCV's weights included (1e-5 of the range).
 
 Examples
@@ -27,24 +27,21 @@ from typing import Any
 
 import numpy as np
 
-from kernelfield.dropin.handing import NOTHING
-from kernelfield.dropin.opencv_kernels import gaussian_lines, laplacian, sobel_lines
-from kernelfield.dropin.opencv_rules import (
+from kernelfield.dropin.opencv_arguments import (
     ISOLATED,
     Array,
-    Call,
-    Weights,
     check_dst,
     dtype_of,
-    filtered,
     image_of,
+    integer,
     number,
     pair,
+    placement_of,
     weights_of,
-    where_of,
-    whole,
 )
-from kernelfield.engine.plan import CACHE
+from kernelfield.dropin.opencv_correlation import Call, Weights, filtered
+from kernelfield.dropin.opencv_kernels import gaussian_lines, laplacian, sobel_lines
+from kernelfield.engine.plan import CACHE, NO_KERNEL
 from kernelfield.errors import ArgumentError
 
 BORDER_CONSTANT = 0
@@ -131,10 +128,10 @@ def sepFilter2D(
     >>> sepFilter2D(np.array([[1, 2, 4]], np.uint8), -1, [1, 2, 1], [1])
     array([[ 6,  9, 12]], dtype=uint8)
     """
-    # One of the lines is the kernel in `CACHE`; the other is told by its numbers.
-    kernel, along = (kernelX, None) if type(kernelX) is np.ndarray else (NOTHING, kernelX)
-    down = (kernelY.shape, *kernelY.ravel().tolist()) if type(kernelY) is np.ndarray else kernelY
-    call = Call(src, kernel, dst, ("cv2.sepFilter2D", ddepth, along, down, anchor, delta, borderType))
+    # The key in `CACHE`: kernelX as the kernel, kernelY by its numbers among the options.
+    kernel, row = (kernelX, None) if type(kernelX) is np.ndarray else (NO_KERNEL, kernelX)
+    column = (kernelY.shape, *kernelY.ravel().tolist()) if type(kernelY) is np.ndarray else kernelY
+    call = Call(src, kernel, dst, ("cv2.sepFilter2D", ddepth, row, column, anchor, delta, borderType))
     found = CACHE.run(*call)
     if found is not None:
         return found
@@ -164,7 +161,7 @@ def GaussianBlur(
     >>> GaussianBlur(np.array([[0, 0, 255, 0, 0]], np.uint8), (5, 1), 1.1)
     array([[36, 63, 94, 63, 36]], dtype=uint8)
     """
-    call = Call(src, NOTHING, dst, ("cv2.GaussianBlur", ksize, sigmaX, sigmaY, borderType))
+    call = Call(src, NO_KERNEL, dst, ("cv2.GaussianBlur", ksize, sigmaX, sigmaY, borderType))
     found = CACHE.run(*call)
     if found is not None:
         return found
@@ -173,8 +170,8 @@ def GaussianBlur(
     sigma_x, sigma_y = number("sigmaX", sigmaX), number("sigmaY", sigmaY)
     lines = gaussian_lines(height, width, sigma_y if sigma_y > 0 else sigma_x, sigma_x, image.dtype)
     check_dst(dst, image, image.dtype)
-    where = where_of(borderType, (len(lines[0]), len(lines[1])))
-    return filtered(call, image, lines, where, image.dtype, up=image.dtype.kind == "u")
+    placement = placement_of(borderType, (len(lines[0]), len(lines[1])))
+    return filtered(call, image, lines, placement, image.dtype, up=image.dtype.kind == "u")
 
 
 def Sobel(
@@ -197,12 +194,12 @@ def Sobel(
     >>> Sobel(np.array([[0, 1, 3, 6]], np.float32), -1, 2, 0, ksize=3)
     array([[  8.,   4.,   4., -24.]], dtype=float32)
     """
-    call = Call(src, NOTHING, dst, ("cv2.Sobel", ddepth, dx, dy, ksize, scale, delta, borderType))
+    call = Call(src, NO_KERNEL, dst, ("cv2.Sobel", ddepth, dx, dy, ksize, scale, delta, borderType))
     found = CACHE.run(*call)
     if found is not None:
         return found
-    down, along = sobel_lines(whole("dx", dx), whole("dy", dy), whole("ksize", ksize))
-    return _applied(call, ddepth, (down * number("scale", scale), along), (-1, -1), delta, borderType)
+    column, row = sobel_lines(integer("dx", dx), integer("dy", dy), integer("ksize", ksize))
+    return _applied(call, ddepth, (column * number("scale", scale), row), (-1, -1), delta, borderType)
 
 
 def Scharr(
@@ -241,11 +238,11 @@ def Laplacian(
     >>> Laplacian(np.array([[0, 0, 9, 0, 0]], np.int16), -1)
     array([[  0,   9, -18,   9,   0]], dtype=int16)
     """
-    call = Call(src, NOTHING, dst, ("cv2.Laplacian", ddepth, ksize, scale, delta, borderType))
+    call = Call(src, NO_KERNEL, dst, ("cv2.Laplacian", ddepth, ksize, scale, delta, borderType))
     found = CACHE.run(*call)
     if found is not None:
         return found
-    kernel = laplacian(whole("ksize", ksize))
+    kernel = laplacian(integer("ksize", ksize))
     if number("scale", scale) != 1:
         kernel = kernel * scale
     return _applied(call, ddepth, kernel, (-1, -1), delta, borderType)
@@ -282,7 +279,7 @@ def boxFilter(
     >>> boxFilter(np.array([[1, 2, 4]], np.uint8), CV_32F, (3, 1), normalize=False)
     array([[5., 7., 8.]], dtype=float32)
     """
-    call = Call(src, NOTHING, dst, ("cv2.boxFilter", ddepth, ksize, anchor, normalize, borderType))
+    call = Call(src, NO_KERNEL, dst, ("cv2.boxFilter", ddepth, ksize, anchor, normalize, borderType))
     found = CACHE.run(*call)
     if found is not None:
         return found
@@ -302,11 +299,11 @@ def _applied(
     border: int,
     divisor: int = 1,
 ) -> Array:
-    """Return the cross-correlation, divided and moved, in the dtype asked for."""
+    """Return the cross-correlation with checked arguments."""
     image = image_of(call.src)
     dtype = dtype_of(ddepth, image)
     added = number("delta", delta)
     shape = (len(kernel[0]), len(kernel[1])) if isinstance(kernel, tuple) else kernel.shape
-    where = where_of(border, shape, anchor)
+    placement = placement_of(border, shape, anchor)
     check_dst(call.dst, image, dtype)
-    return filtered(call, image, kernel, where, dtype, added, divisor)
+    return filtered(call, image, kernel, placement, dtype, added, divisor)

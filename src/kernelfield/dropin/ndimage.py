@@ -1,10 +1,10 @@
 """The linear filters of scipy.ndimage, with its signatures, on kernelfield's engine; all else is SciPy's own.
 
-``from kernelfield.dropin import ndimage`` replaces ``from scipy import ndimage``. What the parameters mean is said in
-SciPy's documentation. What the engine does not cover, such as complex numbers, weights that extend along three axes or
-more, integers beyond 2**53 and arguments that are wrong, is handed to SciPy: results and errors are SciPy's.
+``from kernelfield.dropin import ndimage`` replaces ``from scipy import ndimage``; SciPy's documentation describes
+the parameters. Calls that the engine does not cover, such as complex numbers, weights that extend along three axes or
+more, integers beyond 2**53 and wrong arguments, fall back to SciPy: results and errors are SciPy's.
 
-What differs:
+Differences:
 
 - float32 images with float32 output (and 8- and 16-bit images with it) are summed in float32, where SciPy sums in
   float64: results differ by a few units in the last place of the largest term. float64 results agree to rounding.
@@ -25,14 +25,24 @@ from typing import Any
 
 import numpy as np
 
-from kernelfield.dropin.handing import Filtered, axes_of, axis_of, boundary_of, drop_in, each, image_of, whole
+from kernelfield.dropin.ndimage_filters import (
+    Line,
+    chain,
+    correlate_axes,
+    correlate_line,
+    difference,
+    mean,
+    output_apart,
+    total,
+)
 from kernelfield.dropin.ndimage_gaussian import (
     gaussian_filter,
     gaussian_filter1d,
     gaussian_gradient_magnitude,
     gaussian_laplace,
 )
-from kernelfield.dropin.ndimage_passes import along, apart, chain, difference, mean, over_axes, total
+from kernelfield.dropin.scipy_arguments import axes_of, axis_of, boundary_of, image_of, integer, per_axis
+from kernelfield.dropin.scipy_fallback import Filtered, drop_in
 
 __all__ = [
     "convolve",
@@ -82,7 +92,7 @@ def correlate(
     array([[2, 1],
            [4, 3]])
     """
-    return over_axes(input, weights, output, mode, cval, origin, axes, flip=False)
+    return correlate_axes(input, weights, output, mode, cval, origin, axes, flip=False)
 
 
 @drop_in("scipy.ndimage")
@@ -104,7 +114,7 @@ def convolve(
     array([[1, 1],
            [3, 3]])
     """
-    return over_axes(input, weights, output, mode, cval, origin, axes, flip=True)
+    return correlate_axes(input, weights, output, mode, cval, origin, axes, flip=True)
 
 
 @drop_in("scipy.ndimage")
@@ -124,7 +134,7 @@ def correlate1d(
     >>> correlate1d([1.0, 2.0, 4.0], [-1, 1])
     array([0., 1., 2.])
     """
-    return along(input, weights, axis, output, mode, cval, origin, flip=False)
+    return correlate_line(input, weights, axis, output, mode, cval, origin, flip=False)
 
 
 @drop_in("scipy.ndimage")
@@ -144,7 +154,7 @@ def convolve1d(
     >>> convolve1d([1.0, 2.0, 4.0], [-1, 1])
     array([-1., -2.,  0.])
     """
-    return along(input, weights, axis, output, mode, cval, origin, flip=True)
+    return correlate_line(input, weights, axis, output, mode, cval, origin, flip=True)
 
 
 @drop_in("scipy.ndimage")
@@ -165,8 +175,8 @@ def uniform_filter1d(
     array([4, 3, 4, 1, 4, 6, 6, 3])
     """
     image = image_of(input)
-    step = mean(axis_of(axis, image.ndim), size, boundary_of(mode), origin)
-    return chain(image, [step], output, cval)
+    line = mean(axis_of(axis, image.ndim), size, boundary_of(mode), origin)
+    return chain(image, [line], output, cval)
 
 
 @drop_in("scipy.ndimage")
@@ -191,9 +201,9 @@ def uniform_filter(
     """
     image = image_of(input)
     filtered = axes_of(axes, image.ndim)
-    options = [each(value, len(filtered)) for value in (size, mode, origin)]
-    steps = [mean(axis, n, boundary_of(rule), o) for axis, n, rule, o in zip(filtered, *options) if whole(n) > 1]
-    return chain(image, steps, output, cval)
+    options = [per_axis(value, len(filtered)) for value in (size, mode, origin)]
+    lines = [mean(axis, n, boundary_of(rule), o) for axis, n, rule, o in zip(filtered, *options) if integer(n) > 1]
+    return chain(image, lines, output, cval)
 
 
 @drop_in("scipy.ndimage")
@@ -235,7 +245,7 @@ def laplace(input: Any, output: Any = None, mode: Any = "reflect", cval: float =
     """
     image = image_of(input)
     filtered = axes_of(axes, image.ndim)
-    rules = [boundary_of(rule) for rule in each(mode, len(filtered))]
-    target = apart(output, image)
-    parts = [[(np.array([1.0, -2.0, 1.0]), axis, rule, 0, 1)] for axis, rule in zip(filtered, rules)]
-    return total(image, parts, target, cval, magnitude=False)
+    boundaries = [boundary_of(rule) for rule in per_axis(mode, len(filtered))]
+    target = output_apart(output, image)
+    chains = [[Line(np.array([1.0, -2.0, 1.0]), axis, boundary)] for axis, boundary in zip(filtered, boundaries)]
+    return total(image, chains, target, cval, magnitude=False)

@@ -1,11 +1,12 @@
-"""The Gaussian filters of scipy.ndimage, for `kernelfield.dropin.ndimage`."""
+"""The Gaussian filters of `kernelfield.dropin.ndimage`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from kernelfield.dropin.handing import Filtered, axes_of, boundary_of, drop_in, each, image_of, real
-from kernelfield.dropin.ndimage_passes import along, chain, gaussian_weights, of_gaussian
+from kernelfield.dropin.ndimage_filters import Line, chain, correlate_line, gaussian_derivatives, gaussian_weights
+from kernelfield.dropin.scipy_arguments import axes_of, boundary_of, image_of, per_axis, real
+from kernelfield.dropin.scipy_fallback import Filtered, drop_in
 
 
 @drop_in("scipy.ndimage")
@@ -29,7 +30,7 @@ def gaussian_filter1d(
     array([0.   , 0.106, 0.787, 0.106, 0.   ])
     """
     weights = gaussian_weights(sigma, order, truncate, radius)
-    return along(input, weights, axis, output, mode, cval, 0, flip=False)
+    return correlate_line(input, weights, axis, output, mode, cval, 0, flip=False)
 
 
 @drop_in("scipy.ndimage")
@@ -56,13 +57,12 @@ def gaussian_filter(
     """
     image = image_of(input)
     filtered = axes_of(axes, image.ndim)
-    options = [each(value, len(filtered)) for value in (sigma, order, mode, radius)]
-    steps = []
+    options = [per_axis(value, len(filtered)) for value in (sigma, order, mode, radius)]
+    lines = []
     for axis, width, degree, rule, reach in zip(filtered, *options):
         if real(width) > 1e-15:
-            weights = gaussian_weights(width, degree, truncate, reach)
-            steps.append((weights, axis, boundary_of(rule), 0, 1))
-    return chain(image, steps, output, cval)
+            lines.append(Line(gaussian_weights(width, degree, truncate, reach), axis, boundary_of(rule)))
+    return chain(image, lines, output, cval)
 
 
 @drop_in("scipy.ndimage")
@@ -85,7 +85,7 @@ def gaussian_laplace(
            [-0.03, -0.27, -0.03],
            [ 0.1 , -0.03,  0.1 ]])
     """
-    return of_gaussian(input, sigma, 2, output, mode, cval, axes, kwargs)
+    return gaussian_derivatives(input, sigma, 2, output, mode, cval, axes, kwargs)
 
 
 @drop_in("scipy.ndimage")
@@ -107,4 +107,4 @@ def gaussian_gradient_magnitude(
     array([[0.428, 0.856, 0.428],
            [0.428, 0.856, 0.428]])
     """
-    return of_gaussian(input, sigma, 1, output, mode, cval, axes, kwargs)
+    return gaussian_derivatives(input, sigma, 1, output, mode, cval, axes, kwargs)

@@ -1,4 +1,4 @@
-"""The kernels that OpenCV's functions design by themselves."""
+"""The kernels of OpenCV's derivatives and Gaussian blurs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kernelfield.kernels.gaussians import fixed_point, sampled_gaussian
 
 Line = NDArray[np.float64]
 
-# OpenCV, modules/imgproc/src/smooth.dispatch.cpp: taken where no sigma is given.
+# OpenCV, modules/imgproc/src/smooth.dispatch.cpp: used where no sigma is given.
 _SMALL_GAUSSIANS = {
     1: [1.0],
     3: [0.25, 0.5, 0.25],
@@ -25,7 +25,7 @@ _SMALL_GAUSSIANS = {
 def gaussian_lines(
     rows: int, columns: int, sigma_rows: float, sigma_columns: float, dtype: np.dtype[np.generic]
 ) -> tuple[Line, Line]:
-    """Return the weights of `gaussian_line` down and along."""
+    """Return the column and the row of Gaussian weights."""
     return gaussian_line(rows, sigma_rows, dtype), gaussian_line(columns, sigma_columns, dtype)
 
 
@@ -35,9 +35,9 @@ def gaussian_line(size: int, sigma: float, dtype: np.dtype[np.generic]) -> Line:
     Parameters
     ----------
     size : int
-        Odd; 0 takes it from `sigma`: 3 standard deviations to each side for 8 bits, 4 for all else.
+        Odd; 0 derives it from `sigma`: 3 standard deviations to each side for 8 bits, 4 for all else.
     sigma : float
-        0 or less takes it from `size`, ``0.3 * ((size - 1) / 2 - 1) + 0.8`` (OpenCV, `getGaussianKernel`).
+        0 or less derives it from `size`, ``0.3 * ((size - 1) / 2 - 1) + 0.8`` (OpenCV, `getGaussianKernel`).
     """
     if size == 0 and sigma > 0:
         size = round(sigma * (3 if dtype == np.uint8 else 4) * 2 + 1) | 1
@@ -60,12 +60,12 @@ def difference(order: int, size: int) -> Line:
 
 
 def sobel_lines(dx: int, dy: int, size: int) -> tuple[Line, Line]:
-    """Return Sobel's weights down and along, or Scharr's for size -1 (OpenCV, `getDerivKernels`)."""
+    """Return the column and the row of Sobel's weights, or of Scharr's for size -1 (OpenCV, `getDerivKernels`)."""
     if size == -1:
         if (dx, dy) not in ((1, 0), (0, 1)):
             raise ArgumentError(f"dx, dy: expected 1 and 0, or 0 and 1, for Scharr; received {dx} and {dy}")
-        along, across = np.array([-1.0, 0.0, 1.0]), np.array([3.0, 10.0, 3.0])
-        return (across, along) if dx else (along, across)
+        slope, smooth = np.array([-1.0, 0.0, 1.0]), np.array([3.0, 10.0, 3.0])
+        return (smooth, slope) if dx else (slope, smooth)
     if size < 1 or size % 2 == 0 or size > 31:
         raise ArgumentError(f"ksize: expected an odd number from 1 to 31, or FILTER_SCHARR; received {size}")
     if min(dx, dy) < 0 or dx + dy < 1 or max(dx, dy) >= max(size, 3):
@@ -75,8 +75,10 @@ def sobel_lines(dx: int, dy: int, size: int) -> tuple[Line, Line]:
 
 @lru_cache(maxsize=64)
 def laplacian(size: int) -> NDArray[np.float64]:
-    """Return the Laplacian: second differences for sizes 1 and 3, the sum of Sobel's second derivatives above."""
-    return _kept(_laplacian(size))
+    """Return the Laplacian, read-only: second differences up to size 3, then the sum of Sobel's second derivatives."""
+    weights = _laplacian(size)
+    weights.flags.writeable = False
+    return weights
 
 
 def _laplacian(size: int) -> NDArray[np.float64]:
@@ -88,9 +90,3 @@ def _laplacian(size: int) -> NDArray[np.float64]:
         return np.array([[2.0, 0.0, 2.0], [0.0, -8.0, 0.0], [2.0, 0.0, 2.0]])
     second, smooth = difference(2, size), difference(0, size)
     return np.outer(second, smooth) + np.outer(smooth, second)
-
-
-def _kept(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return weights that nobody can change."""
-    weights.flags.writeable = False
-    return weights

@@ -1,12 +1,11 @@
 """The two-dimensional sums of scipy.signal, with its signatures, on kernelfield's engine; all else is SciPy's own.
 
-``from kernelfield.dropin import signal`` replaces ``from scipy import signal``. What the parameters mean is said in
-SciPy's documentation. What the engine does not cover, such as complex numbers, integers whose sums may exceed 2**53,
-weights that are not finite and arguments that are wrong, is handed to SciPy: results and errors are SciPy's.
+``from kernelfield.dropin import signal`` replaces ``from scipy import signal``; SciPy's documentation describes the
+parameters. Calls that the engine does not cover, such as complex numbers, integers whose sums may exceed
+2**53, weights that are not finite and wrong arguments, fall back to SciPy: results and errors are SciPy's.
 
-The dtype is SciPy's, the common one of both inputs. Integer results are SciPy's in every pixel, those that wrap
-around among them. Sums of floats agree to
-rounding in that dtype: a few units in the last place of the largest term.
+The dtype is SciPy's, the common one of both inputs. Integer results equal SciPy's in every pixel, also where they wrap
+around. Sums of floats agree to rounding in that dtype: a few units in the last place of the largest term.
 
 Examples
 --------
@@ -19,14 +18,15 @@ array([[ 2,  7, 16, 17, 12],
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield import _core
-from kernelfield.dropin.exactness import method_of
-from kernelfield.dropin.handing import Filtered, Handed, drop_in, real, weights_of
+from kernelfield.dropin.exact_sums import exact_method
+from kernelfield.dropin.scipy_arguments import real, weights_of
+from kernelfield.dropin.scipy_fallback import Filtered, NotCovered, drop_in
 from kernelfield.engine import plan as planner
 from kernelfield.geometry import Mode, Operation, Window, check_boundary, check_mode
 
@@ -78,45 +78,44 @@ def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", 
 
 
 def _sums(in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, *, flip: bool) -> Filtered:
-    """Return what `convolve2d` (with a flip) or `correlate2d` does."""
+    """Return the result of `convolve2d`, with `flip`, or of `correlate2d`."""
     image, kernel = _array_of(in1), _array_of(in2)
     dtype = np.promote_types(image.dtype, kernel.dtype)
     if dtype.kind not in "iu" and dtype not in (np.float32, np.float64):
-        raise Handed
+        raise NotCovered
     if not isinstance(mode, str) or mode not in _MODES or not isinstance(boundary, str) or boundary not in _BOUNDARIES:
-        raise Handed
+        raise NotCovered
     outside, fill = check_boundary(_BOUNDARIES[boundary]), _fill_of(fillvalue, dtype)
     swapped = _is_second_the_image(image, kernel, mode, commutes=outside == "constant" and fill == 0)
     if swapped:
         image, kernel = kernel, image
     weights = weights_of(kernel)
-    work, bound = dtype, 0
-    method: str | None = None
-    if dtype.kind != "f":
-        work, method, bound = _exactly(image, weights, fill)
+    exact = _Exact(dtype, None, 0) if dtype.kind == "f" else _exactly(image, weights, fill)
+    work = exact.dtype
     wide = image.dtype.kind != "f" and image.dtype.itemsize == 8
-    known = not swapped and not wide and planner.is_readable(image)
+    repeatable = not swapped and not wide and planner.is_readable(image)
     if wide or not planner.is_readable(image):
         image = image.astype(np.float64 if wide else image.dtype.newbyteorder("="))
     windows = [_window(n, check_mode(mode), flip) for n in weights.shape]
     operation = Operation((windows[0], windows[1]), outside, fill)
-    laid = weights[::-1, ::-1].copy() if flip else weights
-    plan = planner.plan(operation, image.shape, image.dtype, laid, work, work, method, transforms=False)
-    correlation = planner.runner(plan, operation, laid)
+    slid = weights[::-1, ::-1].copy() if flip else weights
+    plan = planner.plan(operation, image.shape, image.dtype, slid, work, work, exact.method, transforms=False)
+    correlation = planner.runner(plan, operation, slid)
 
     def write(image: Array, out: Array) -> None:
         values = _core.empty(out.shape, work)
         correlation(image, values)
-        out[...] = values.astype(np.int32 if bound < 2**31 else np.int64)  # which wrap around as SciPy's sums do
+        # Integers wrap around as SciPy's sums do.
+        out[...] = values.astype(np.int32 if exact.bound < 2**31 else np.int64)
 
     runner = correlation if work == dtype else write
     result = _core.empty(operation.output_shape(image.shape, weights.shape), dtype)
     runner(image, result)
-    return Filtered(result[::-1, ::-1] if swapped and not flip else result, runner if known else None)
+    return Filtered(result[::-1, ::-1] if swapped and not flip else result, runner if repeatable else None)
 
 
 def _window(size: int, mode: Mode, flip: bool) -> Window:
-    """Return SciPy's window: its centre of an even size is the element before the middle of what is slid."""
+    """Return SciPy's window: the centre of an even size is the element before the middle of the kernel that slides."""
     even = size % 2 == 0
     return Window.of(size, mode, -even if mode == "same" and not flip else 0)
 
@@ -124,13 +123,13 @@ def _window(size: int, mode: Mode, flip: bool) -> Window:
 def _array_of(value: Any) -> Array:
     """Return an input as an array of two axes."""
     if type(value) not in (np.ndarray, list, tuple):
-        raise Handed
+        raise NotCovered
     try:
         array = np.asarray(value)
     except ValueError:
-        raise Handed from None
+        raise NotCovered from None
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "biuf":
-        raise Handed
+        raise NotCovered
     return array
 
 
@@ -139,10 +138,10 @@ def _fill_of(value: Any, dtype: np.dtype[Any]) -> float:
     try:
         fill = real(value)
     except OverflowError:
-        raise Handed from None
+        raise NotCovered from None
     limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     if not float(limits.min) <= fill <= float(limits.max) or not (dtype.kind == "f" or fill.is_integer()):
-        raise Handed
+        raise NotCovered
     return float(dtype.type(fill)) if dtype.kind == "f" else fill
 
 
@@ -154,18 +153,26 @@ def _is_second_the_image(image: Array, kernel: Array, mode: str, *, commutes: bo
     if all(fits):
         return False
     if any(n > m for n, m in zip(image.shape, kernel.shape)):
-        raise Handed
+        raise NotCovered
     return True
 
 
-def _exactly(image: Array, weights: NDArray[np.float64], fill: float) -> tuple[np.dtype[Any], str | None, int]:
-    """Return a float dtype and a method that give the sums of integers exactly, and how large these may be."""
+class _Exact(NamedTuple):
+    """A float dtype and a method that give sums of integers exactly, and the largest magnitude of a sum."""
+
+    dtype: np.dtype[Any]
+    method: str | None
+    bound: int
+
+
+def _exactly(image: Array, weights: NDArray[np.float64], fill: float) -> _Exact:
+    """Return how sums of integers are computed without rounding."""
     limits = (int(image.max()), int(image.min())) if image.dtype.itemsize == 8 else _limits(image.dtype)
     magnitude = max(*map(abs, limits), abs(int(fill)))
     bound = magnitude * max(1, int(np.abs(weights).sum()))
     if bound >= 2**53:
-        raise Handed
-    return np.dtype(np.float32 if bound < 2**24 else np.float64), method_of(weights), bound
+        raise NotCovered
+    return _Exact(np.dtype(np.float32 if bound < 2**24 else np.float64), exact_method(weights), bound)
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:

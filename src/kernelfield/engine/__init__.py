@@ -1,7 +1,7 @@
-"""Methods that compute on plain NumPy arrays; `plan` chooses among them, `layers` does layers and their gradients.
+"""Cross-correlation of NumPy arrays: `plan` chooses the method and runs it, `layers` has layers and their gradients.
 
-The work is done by the compiled module `kernelfield._core`, for the fastest instruction set that this processor has, or
-for the one that the environment variable ``KERNELFIELD_CPU`` names.
+The compiled module `kernelfield._core` computes, with the fastest instruction set of this processor or with the one
+that the environment variable ``KERNELFIELD_CPU`` names.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from kernelfield.errors import ArgumentError
 ENVIRONMENT_VARIABLE = "KERNELFIELD_CPU"
 
 
-def _begin() -> None:
-    """Do as the environment says."""
-    wish = os.environ.get(ENVIRONMENT_VARIABLE, "")
-    if wish:
+def _configure() -> None:
+    """Set the instruction set and the number of threads that the environment names."""
+    name = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    if name:
         try:
-            _core.use(wish)
+            _core.use(name)
         except ValueError:
-            there = ", ".join(_core.instruction_sets())
+            available = ", ".join(_core.instruction_sets())
             raise ArgumentError(
-                f"{ENVIRONMENT_VARIABLE}: expected one of {there}, as this processor has; received {wish!r}; unset it"
+                f"{ENVIRONMENT_VARIABLE}: expected one of {available}, as this processor has; "
+                f"received {name!r}; unset it"
             ) from None
     _core.set_threads(threads.threads())
 
 
-_begin()
+_configure()

@@ -1,4 +1,4 @@
-"""Layers of kernels and their gradients on NumPy arrays: what the frameworks' adapters call.
+"""Layers of kernels and their gradients on NumPy arrays, for the adapters of the frameworks.
 
 The gradients cut rows and columns into phases in which the stride is gone. With stride ``s`` and dilation ``d``, output
 ``i`` reads element ``i * s + a * d`` for tap ``a``. Let ``g = gcd(s, d)``. For the weights, outputs ``r, r + d/g, ...``
@@ -18,18 +18,18 @@ import numpy as np
 
 from kernelfield import _core
 from kernelfield.engine import plan
-from kernelfield.engine.frames import extended
-from kernelfield.geometry import Operation, Window, frames
+from kernelfield.engine.borders import extended
+from kernelfield.geometry import Operation, Window, border_rectangles
 
-# Pixels of an image that is extended whole: that takes less than its frames one by one.
+# Pixels of an image up to which it is extended as a whole: faster than border by border.
 _SMALL = 128 * 128
 
 
 def engine_is_better(operation: Operation, image: tuple[int, ...], kernel: tuple[int, ...]) -> bool:
     """Return whether the engine is faster than a framework's own convolution for these shapes.
 
-    The numbers of channels decide. Measured against PyTorch: its kernels work on blocks of 8 or 16 filters, and are
-    slow where those stay empty, whatever the size, the stride and the dilation.
+    The numbers of channels decide, as measured against PyTorch: its kernels work on blocks of 8 or 16 filters, and are
+    slow where blocks stay empty, whatever the size, the stride and the dilation.
     """
     if len(kernel) == 2:
         return True
@@ -41,14 +41,14 @@ def engine_is_better(operation: Operation, image: tuple[int, ...], kernel: tuple
 def forward(
     operation: Operation, image: np.ndarray, kernel: np.ndarray, out: np.ndarray, bias: np.ndarray | None = None
 ) -> None:
-    """Write the result, plus a bias (C_out,) for weights of four axes, or (1,), into `out`.
+    """Write the cross-correlation into `out`, plus a bias of shape (C_out,) for weights of four axes, or (1,).
 
     Parameters
     ----------
     image : ndarray, shape (..., H, W) or (..., C_in, H, W)
     kernel : ndarray, shape (kh, kw) or (C_out, C_in/groups, kh, kw)
     out : ndarray
-        Of the shape that ``operation.output_shape`` gives; any strides. It must not overlap the image.
+        The shape of ``operation.output_shape``; any strides. It must not overlap the image.
     """
     if kernel.ndim > 2 or bias is not None:
         plan.forward(operation, image, kernel, out, bias)
@@ -69,16 +69,16 @@ def backward(
     needs: tuple[bool, bool] = (True, True),
     channels_last: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the gradients with respect to image and kernel, as far as they are needed.
+    """Return the gradients with respect to image and kernel; None for one that is not needed.
 
     Parameters
     ----------
     image, kernel : ndarray
-        As in `forward`, floats; where the gradient of the kernel is not needed, only the shape of the image is asked.
+        As in `forward`, floats; without the gradient of the kernel, only the shape of the image is used.
     gradient : ndarray
-        Of a scalar with respect to the result.
+        The gradient of a scalar with respect to the result.
     channels_last : bool
-        Whether the gradient with respect to an image (N, C, H, W) is to lie in memory as (N, H, W, C).
+        Whether the gradient with respect to an image (N, C, H, W) is stored as (N, H, W, C).
     """
     pixels, weights = _four(image, kernel)
     slope = gradient.reshape(pixels.shape[0], weights.shape[0], *gradient.shape[-2:])
@@ -99,7 +99,7 @@ def weight_gradient(
     ----------
     image : ndarray, shape (N, C_in, H, W)
     gradient : ndarray, shape (N, C_out, OH, OW)
-        ``float32`` or ``float64``; the result is of its type. float32 is summed in strips, which float64 adds up.
+        ``float32`` or ``float64``, the dtype of the result. float32 is summed in strips, whose sums are float64.
     shape : tuple of int
         (C_out, C_in/groups, kh, kw).
     """
@@ -123,14 +123,14 @@ def image_gradient(
     Parameters
     ----------
     gradient : ndarray, shape (N, C_out, OH, OW)
-        ``float32`` or ``float64``; the result is of its type.
+        ``float32`` or ``float64``, the dtype of the result.
     weights : ndarray, shape (C_out, C_in/groups, kh, kw)
     shape : tuple of int
         (N, C_in, H, W).
     """
     if operation.boundary == "constant" or not operation.pads:
         return _spread(operation, gradient, weights, shape, operation.before, channels_last)
-    # Of the extended image; then what stands for a pixel elsewhere is added to it.
+    # The gradient of the extended image; the elements that repeat a pixel are then added to that pixel.
     reads = operation.indices(shape)
     whole = _spread(operation, gradient, weights, (*shape[:2], *map(len, reads)), (0, 0), channels_last)
     for axis, read, window in zip((2, 3), reads, operation.windows):
@@ -148,36 +148,38 @@ def _four(image: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _pieces(operation: Operation, image: np.ndarray) -> Iterator[tuple[np.ndarray, slice, slice]]:
-    """Yield parts of the extended image (N, C, H, W), and the rows and columns of outputs that each gives.
+    """Yield parts of the extended image (N, C, H, W), and the rows and columns of outputs that each has.
 
-    The interior is a view of the image; the frames around it are copies, as is the whole where it is small.
+    The interior is a view of the image; the borders around it are copies, as is all of a small image.
     """
     windows, shape = operation.windows, image.shape[2:]
     whole = [(0, w.output_size(n)) for w, n in zip(windows, shape)]
     if not operation.pads:
         yield image, slice(*whole[0]), slice(*whole[1])
         return
-    rectangles = frames(shape, windows)
+    rectangles = border_rectangles(shape, windows)
     inside = [w.interior(n) for w, n in zip(windows, shape)]
     if shape[0] * shape[1] <= _SMALL:
         rectangles = [(whole[0], whole[1])]
     elif all(start < stop for start, stop in inside):
-        # The first output of the interior reads from here on.
-        rows, columns = (slice(i[0] * w.stride - w.before, None) for i, w in zip(inside, windows))
-        yield image[:, :, rows, columns], slice(*inside[0]), slice(*inside[1])
-    for across, along in rectangles:
-        part = extended(image, windows, operation.boundary, operation.cval, across, along)
-        yield part, slice(*across), slice(*along)
+        # The first element that the first output of the interior reads.
+        top, left = (i[0] * w.stride - w.before for i, w in zip(inside, windows))
+        yield image[:, :, top:, left:], slice(*inside[0]), slice(*inside[1])
+    for rows, columns in rectangles:
+        part = extended(image, windows, operation.boundary, operation.cval, rows, columns)
+        yield part, slice(*rows), slice(*columns)
 
 
 class _Sliding(NamedTuple):
+    """One phase of an axis: outputs and taps that slide over elements with stride and dilation 1."""
+
     outputs: slice
     taps: slice
     elements: slice
 
 
 def _add_products(operation: Operation, image: np.ndarray, gradient: np.ndarray, total: np.ndarray) -> None:
-    """Add the lag products of an image and the gradient of where its windows fit, phase by phase."""
+    """Add the lag products of an extended image and the gradient to `total`, phase by phase."""
     filters, inputs = total.shape[0] // operation.groups, total.shape[1]
     rows, columns = (list(_sliding(n, window)) for n, window in zip(gradient.shape[2:], operation.windows))
     for down in rows:
@@ -191,7 +193,7 @@ def _add_products(operation: Operation, image: np.ndarray, gradient: np.ndarray,
 
 
 def _sliding(outputs: int, window: Window) -> Iterator[_Sliding]:
-    """Yield which outputs and taps of one axis slide over which elements with stride and dilation 1."""
+    """Yield the outputs, taps and elements of one axis that slide over each other with stride and dilation 1."""
     stride, dilation = window.stride, window.dilation
     common = gcd(stride, dilation)
     for first in range(min(dilation // common, outputs)):
@@ -204,6 +206,8 @@ def _sliding(outputs: int, window: Window) -> Iterator[_Sliding]:
 
 
 class _Reaching(NamedTuple):
+    """One phase of an axis: elements, the taps that reach them, and the outputs before the first one."""
+
     elements: slice
     taps: slice
     before: int
@@ -217,7 +221,7 @@ def _spread(
     before: tuple[int, int],
     channels_last: bool,
 ) -> np.ndarray:
-    """Return what each element of an image, extended in front by constants, gets from the windows that reach it."""
+    """Return the gradient of each element of an image, extended in front by constants: its sum over the windows."""
     n, channels, height, width = shape
     if channels_last:
         out = _core.empty((n, height, width, channels), gradient.dtype).transpose(0, 3, 1, 2)
@@ -230,7 +234,7 @@ def _spread(
     filters, inputs, *size = weights.shape
     turned = weights.astype(np.float64).reshape(groups, filters // groups, inputs, *size).swapaxes(1, 2)
     turned = turned.reshape(groups * inputs, filters // groups, *size)
-    apart = tuple(w.dilation // gcd(w.stride, w.dilation) for w in operation.windows)
+    dilation = tuple(w.dilation // gcd(w.stride, w.dilation) for w in operation.windows)
     rows, columns = (list(_reaching(*axis)) for axis in zip(shape[2:], operation.windows, before))
     single = channels == filters == 1
     for down in rows:
@@ -243,7 +247,7 @@ def _spread(
             correlation = _core.Correlation(
                 np.ascontiguousarray(taps[0, 0] if single else taps),
                 before=(down.before, across.before),
-                dilation=(apart[0], apart[1]),
+                dilation=(dilation[0], dilation[1]),
                 groups=groups,
                 sums=gradient.dtype.name,
             )
@@ -252,22 +256,22 @@ def _spread(
 
 
 def _reaching(size: int, window: Window, padding: int) -> Iterator[_Reaching]:
-    """Yield elements of one axis of the image, the taps that reach them, and how far these start before output 0."""
+    """Yield elements of one axis of the image, the taps that reach them, and the outputs before the first one."""
     stride, dilation = window.stride, window.dilation
     common = gcd(stride, dilation)
     for first in range(min(stride, size)):
-        elements, place = slice(first, None, stride), first + padding
-        own = [a for a in range(window.size) if (a * dilation - place) % stride == 0]
+        elements, position = slice(first, None, stride), first + padding
+        own = [a for a in range(window.size) if (a * dilation - position) % stride == 0]
         if own:
-            # The last of the taps reaches this place from output `(place - own[-1] * dilation) / stride`.
-            before = (own[-1] * dilation - place) // stride
+            # The last of the taps reaches it from output `(position - own[-1] * dilation) / stride`.
+            before = (own[-1] * dilation - position) // stride
             yield _Reaching(elements, slice(own[0], None, stride // common), before)
         else:
             yield _Reaching(elements, slice(0, 0), 0)
 
 
 def _folded(gradient: np.ndarray, index: np.ndarray, before: int, n: int, axis: int) -> np.ndarray:
-    """Return the gradient with respect to an axis of `n`, of which ``index`` was read: a view, added to in place."""
+    """Return the gradient with respect to an axis of `n` elements that ``index`` reads: a view, added to in place."""
     gradient = np.moveaxis(gradient, axis, 0)
     folded = gradient[before : before + n]
     for position in (*range(before), *range(before + n, len(index))):

@@ -1,7 +1,7 @@
-"""The chooser: shapes, dtypes and the rank of a kernel in, a printable plan out, and the plan executed.
+"""The planner: chooses a method from shapes, dtypes and the rank of the kernel, and runs it.
 
-Every cross-correlation of NumPy arrays passes here. What was found out about one is kept in `CACHE`, by the layout of
-its arrays, what was asked for, and the kernel's bytes: done again, it is one call of compiled code.
+Every cross-correlation of NumPy arrays passes here. `CACHE` keeps the runners of recent ones, keyed by array layout,
+options and the kernel's bytes: a repeated call is one call of compiled code.
 """
 
 from __future__ import annotations
@@ -20,29 +20,31 @@ from kernelfield.engine.low_rank import ROUNDING, SINGLE, Factors, factors, term
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Boundary, Operation
 
-#: Writes results into its second argument, from an image, its first.
+#: A correlation that is ready to run: takes an image and the array to write.
 Runner = Callable[[np.ndarray, np.ndarray], object]
-#: What can be asked for.
+#: The methods that a caller can ask for.
 METHODS = ("direct", "separable", "spectral")
 
-#: The correlations done lately: at most 32, the runner of each and what its results are.
+#: Runners of recent correlations, at most 32, with the shape and dtype of their results.
 CACHE = _core.Cache()
+#: The kernel in the keys of functions that take none.
+NO_KERNEL = np.empty(0)
 tuning.on_change(CACHE.clear)
 
 _FLOAT64 = np.dtype(np.float64)
-# ns of `direct` from which a kernel is looked at, and of each of its weights: that would take as long.
-_LOOK, _LOOK_WEIGHT = 2.5e4, 5.0
-# Share of the time of `direct` from which another method is worth other roundings.
+# ns that the search for factors takes at least, and for each weight; it is worth its time if `direct` takes longer.
+_SEARCH, _SEARCH_WEIGHT = 2.5e4, 5.0
+# Share of the time of `direct` below which another method is worth other rounding errors.
 _CLEARLY = 0.8
-# Of a power of two that makes weights whole: more places than any pixel leaves room for.
-_PLACES = 52
-# Weights from which a kernel may be worth transforms, and ns of `direct` from which it is worth to ask.
+# Largest exponent of the power of two in `whole_weights`.
+_MOST_BITS = 52
+# Weights, and ns of `direct`, from which transforms are considered.
 _LARGE, _LONG = 200, 2e6
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How one cross-correlation with a kernel of two axes will be computed.
+    """The method of one cross-correlation with a kernel of two axes, with its cost and the reason.
 
     Attributes
     ----------
@@ -55,11 +57,11 @@ class Plan:
     cost : int
         Multiply-adds of the definition.
     milliseconds : float
-        What a model of the time expects one thread to take, on the machine it was fitted to.
+        Expected time on one thread, by the cost model.
     reason : str
-        Why this method.
+        The reason for the method.
     factors : Factors or None
-        For ``"separable"``.
+        The outer products of ``"separable"``.
     """
 
     method: str
@@ -92,22 +94,22 @@ def plan(
     sums: np.dtype | None = None,
     method: str | None = None,
     transforms: bool = True,
-    lines: Factors | None = None,
+    known: Factors | None = None,
 ) -> Plan:
     """Return the plan for images (..., H, W) and a kernel (kh, kw) of float64; no pixel is read.
 
     Parameters
     ----------
     operation : Operation
-        With stride or dilation, there is one method: ``"direct"``.
+        With stride or dilation the method is ``"direct"``.
     sums : dtype, optional
-        In which sums are taken; by default that of the results, and float64 for integers.
+        Dtype of the sums; by default that of the results, float64 for integers.
     method : str, optional
-        One of `METHODS`; by default the one that a model of the time finds fastest, ``"direct"`` if not clearly so.
+        One of `METHODS`; by default the one that the cost model expects to be fastest, ``"direct"`` if not clearly so.
     transforms : bool
         Whether ``"spectral"`` may be chosen.
-    lines : Factors, optional
-        Outer products that are known to add up to the kernel: none are looked for.
+    known : Factors, optional
+        Outer products that add up to the kernel; by default they are searched for.
     """
     if method is not None and method not in METHODS:
         raise ArgumentError(f"method: expected one of {', '.join(METHODS)}; received {method!r}")
@@ -133,7 +135,7 @@ def plan(
     if method == "direct" or not operation.plain:
         return base
 
-    def other(method: str, reason: str, found: Factors | None = None) -> Plan:
+    def alternative(method: str, reason: str, found: Factors | None = None) -> Plan:
         time = cost.nanoseconds(method, outputs, size, itemsize, found.terms if found else 0) / 1e6
         reason = f"{reason}, about {time:.2g} ms of one thread"
         return replace(base, method=method, reason=reason, milliseconds=time, factors=found)
@@ -144,30 +146,31 @@ def plan(
             raise ArgumentError(
                 f"method: expected a finite kernel for {method!r}; received NaN or infinity; use 'direct'"
             )
-        return other(method, "asked for", factors(kernel, min(size), tolerance) if method == "separable" else None)
+        found = factors(kernel, min(size), tolerance) if method == "separable" else None
+        return alternative(method, "asked for", found)
 
-    # Planning must not cost more than the work: neither the search for factors nor what transforms are asked for.
-    low = lines is None and min(size) > 1 and time >= _LOOK + _LOOK_WEIGHT * kernel.size
+    # Planning must not take longer than the work.
+    search = known is None and min(size) > 1 and time >= _SEARCH + _SEARCH_WEIGHT * kernel.size
     large = transforms and time >= _LONG and kernel.size >= _LARGE
-    most = min(cost.most_terms(outputs, size), terms_within(time, size)) if low else 0
-    if not (most or large or lines):
+    most = min(cost.most_terms(outputs, size), terms_within(time, size)) if search else 0
+    if not (most or large or known):
         return base
-    # Sums of whole numbers are to be exact. Factors of whole weights are whole for rank 1 only.
+    # Sums of whole numbers stay exact: whole weights have whole factors for rank 1 only.
     whole = whole_weights(kernel) if dtype.kind != "f" else None
-    found = lines
+    found = known
     if most and whole is not None and (exact := factors(whole[0], 1, 0.0)) is not None:
         found = Factors(exact.columns / whole[1], exact.rows)
     elif most and (whole is None or output_dtype.kind == "f"):
         found = factors(kernel, most, tolerance)
-    plans = [base] if found is None else [base, other("separable", f"rank {found.terms}", found)]
+    plans = [base] if found is None else [base, alternative("separable", f"rank {found.terms}", found)]
     suits = dtype.kind == "f" or (dtype.itemsize < 4 and (whole is None or output_dtype.kind != "f"))
     if large and suits and np.isfinite(kernel).all():
-        plans.append(other("spectral", "a large kernel"))
+        plans.append(alternative("spectral", "a large kernel"))
     return min(plans, key=lambda one: one.milliseconds * (_CLEARLY if one is base else 1.0))
 
 
 def whole_weights(weights: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """Return whole weights and the least power of two that they were multiplied by; None if they have no such.
+    """Return the weights times the least power of two that makes them whole, and that power; None if there is none.
 
     The magnitudes of the whole weights add up to less than 2**53.
 
@@ -182,13 +185,13 @@ def whole_weights(weights: np.ndarray) -> tuple[np.ndarray, float] | None:
         return None
     fraction, exponent = np.frexp(weights)
     digits = (fraction * 2.0**53).astype(np.int64)
-    places = 53 - exponent - np.log2(np.maximum(digits & -digits, 1))
-    most = max(0.0, float(places[digits != 0].max(initial=0.0)))
-    if most > _PLACES:
+    bits = 53 - exponent - np.log2(np.maximum(digits & -digits, 1))
+    most = max(0.0, float(bits[digits != 0].max(initial=0.0)))
+    if most > _MOST_BITS:
         return None
-    one = 2.0**most
-    whole = weights * one
-    return (whole, one) if float(np.abs(whole).sum()) < 2**53 else None
+    power = 2.0**most
+    whole = weights * power
+    return (whole, power) if float(np.abs(whole).sum()) < 2**53 else None
 
 
 def runner(
@@ -199,11 +202,11 @@ def runner(
     scale: float = 1.0,
     up: bool = False,
 ) -> Runner:
-    """Return what does the work as planned; it may keep the kernel (float64) and the bias, which must not change."""
+    """Return the runner of a plan; it may keep the kernel (float64) and the bias, which must not change."""
     if plan.method == "spectral":
-        around = operation.before, operation.boundary, operation.cval
+        border = operation.before, operation.boundary, operation.cval
         added = None if bias is None else float(bias[0])
-        return partial(_transformed, kernel, around, {"bias": added, "scale": scale, "up": up})
+        return partial(_run_spectral, kernel, border, {"bias": added, "scale": scale, "up": up})
     return _compiled(operation, kernel, np.dtype(plan.sums), bias, scale, up, plan.factors)
 
 
@@ -212,8 +215,8 @@ def _compiled(
     kernel: np.ndarray,
     sums: np.dtype,
     bias: np.ndarray | None,
-    scale: float,
-    up: bool,
+    scale: float = 1.0,
+    up: bool = False,
     found: Factors | None = None,
 ) -> Runner:
     return _core.Correlation(
@@ -232,21 +235,21 @@ def _compiled(
     )
 
 
-def _transformed(
+def _run_spectral(
     kernel: np.ndarray,
-    around: tuple[tuple[int, int], Boundary, float],
+    border: tuple[tuple[int, int], Boundary, float],
     finish: dict[str, Any],
     image: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Write results by transforms, which take images (N, H, W)."""
+    """Write results by transforms, image by image."""
     if image.ndim > 3:
         for part, into in zip(image, out):
-            _transformed(kernel, around, finish, part, into)
+            _run_spectral(kernel, border, finish, part, into)
     elif image.ndim == 2:
-        spectral.correlate(image[None], kernel, out[None], *around, **finish)
+        spectral.correlate(image[None], kernel, out[None], *border, **finish)
     else:
-        spectral.correlate(image, kernel, out, *around, **finish)
+        spectral.correlate(image, kernel, out, *border, **finish)
 
 
 def forward(
@@ -257,29 +260,22 @@ def forward(
     bias: np.ndarray | None = None,
     method: str | None = None,
     sums: np.dtype | None = None,
-    scale: float = 1.0,
-    up: bool = False,
-    transforms: bool = True,
 ) -> Runner | None:
     """Write the cross-correlation into `out`, of the shape that ``operation.output_shape`` gives.
 
-    Return what does the same again for arrays laid out alike, without a look at anything else, whatever becomes of the
-    kernel; None where there is nothing to do, and where arrays had to be copied.
+    Return the runner that repeats it on arrays of the same layout, whatever becomes of the kernel; None if `out` is
+    empty or arrays had to be copied.
 
     Parameters
     ----------
     image, out : ndarray
-        Of any strides; they must not overlap. Images of what `kernelfield._core.Correlation` reads.
+        Any strides; they must not overlap. The image has a dtype that `kernelfield._core.Correlation` reads.
     kernel : ndarray
         (kh, kw), (n, kh, kw) or (C_out, C_in/groups, kh, kw).
     bias : ndarray, shape (n,), (C_out,) or (1,), optional
         Added to the sums.
-    method, sums, transforms
+    method, sums
         As `plan` takes them; banks and layers have one method.
-    scale : float
-        What sums are multiplied by before they are rounded to integers.
-    up : bool
-        Integers: halves are rounded up, not to even.
     """
     if not out.size:
         return None
@@ -287,11 +283,10 @@ def forward(
     added = None if bias is None else np.array(bias, np.float64)
     pixels, dtype = _native(image.dtype), _native(out.dtype)
     if weights.ndim == 2:
-        found = plan(operation, image.shape, pixels, weights, dtype, sums, method, transforms)
-        run = runner(found, operation, weights, added, scale, up)
+        found = plan(operation, image.shape, pixels, weights, dtype, sums, method)
+        run = runner(found, operation, weights, added)
     else:
-        taken = sums or (dtype if dtype.kind == "f" else _FLOAT64)
-        run = _compiled(operation, weights, taken, added, scale, up)
+        run = _compiled(operation, weights, sums or (dtype if dtype.kind == "f" else _FLOAT64), added)
     source = image if is_readable(image) else np.array(image, dtype=pixels)
     target = out if is_readable(out) else np.empty(out.shape, dtype)
     run(source, target)
@@ -311,20 +306,20 @@ def _native(dtype: np.dtype) -> np.dtype:
 
 
 def is_readable(array: np.ndarray) -> bool:
-    """Return whether compiled code can read, or write, an array where it lies."""
+    """Return whether compiled code can read or write an array in place."""
     return array.flags.aligned and array.dtype.isnative
 
 
 def is_interleaved(array: np.ndarray) -> bool:
-    """Return whether an array (C, H, W) or (N, C, H, W) is a view of pictures with channels side by side."""
+    """Return whether an array (C, H, W) or (N, C, H, W) is a view of images whose channels lie side by side."""
     if array.ndim not in (3, 4) or array.shape[-3] == 1:
         return False
     channels, size, strides = array.shape[-3], array.itemsize, array.strides
     return strides[-3] == size and strides[-1] == channels * size
 
 
-def results(shape: tuple[int, ...], dtype: np.dtype, interleaved: bool) -> np.ndarray:
-    """Return an array for results (..., H, W), which may have its channels (..., C, H, W) side by side in memory."""
+def new_result(shape: tuple[int, ...], dtype: np.dtype, interleaved: bool) -> np.ndarray:
+    """Return an empty array (..., H, W); interleaved, its channels (..., C, H, W) lie side by side in memory."""
     if interleaved:
         return np.moveaxis(_core.empty((*shape[:-3], *shape[-2:], shape[-3]), dtype), -1, -3)
     return _core.empty(shape, dtype)

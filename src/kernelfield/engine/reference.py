@@ -11,7 +11,7 @@ import numpy as np
 
 
 def outside(position: int, n: int, boundary: str) -> int | None:
-    """Return the element that `position` reads on an axis of `n`, walking back step by step; None is the constant."""
+    """Return the element that `position` reads on an axis of `n`, step by step; None for the constant."""
     while not 0 <= position < n:
         if boundary == "constant":
             return None
@@ -82,7 +82,7 @@ def layer_terms(
     dilation: tuple[int, int],
     groups: int,
 ) -> Iterator[tuple[tuple[int, int, int, int], tuple[int, int, int, int], tuple[int, int, int, int]]]:
-    """Yield the places (output, weight, pixel) of every product that a layer of kernels adds up."""
+    """Yield the indices (output, weight, pixel) of every product in the sums of a layer."""
     count, _, height, width = image_shape
     filters, channels, kh, kw = weights_shape
     for n in range(count):

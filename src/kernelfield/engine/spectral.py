@@ -1,9 +1,9 @@
 """Cross-correlation with large kernels by the fast Fourier transform: overlap-save, one tile a thread.
 
-A tile of the image is transformed, multiplied by the conjugate spectrum of the kernel, and transformed back; where the
-kernel did not wrap around, that is the result. Tiles lie on a grid that depends on the shapes alone, so the bits depend
-neither on the number of threads nor on the batch. Transforms are SciPy's, in float64 whatever the result is; what they
-leave in doubt is settled by `exactness`.
+A tile of the image is transformed, multiplied by the conjugate spectrum of the kernel, and transformed back; the result
+is the part in which the kernel did not wrap around. The grid of tiles depends on the shapes alone, so the bits depend
+neither on the number of threads nor on the batch. Transforms are SciPy's, always in float64; `exactness` computes the
+uncertain sums again.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from kernelfield.geometry import Boundary, positions_read
 
 Doubles = NDArray[np.float64]
 
-# Sides of tiles: others gain nothing.
+# Limits of the sides of tiles.
 _SHORTEST, _LONGEST = 100, 1100
-# Threads that tiles are laid out for, whatever their number is.
+# Number of threads that the choice of tiles assumes; fixed, so that bits do not depend on their number.
 _WORKERS = 4
-# Nanoseconds of all of them that pass before they are at work.
-_HANDING_OUT = 12e6
+# ns of all threads together to start them.
+_START = 12e6
 
 
 def correlate(
@@ -47,38 +47,38 @@ def correlate(
     Parameters
     ----------
     image : ndarray, shape (N, H, W)
-        Of any type of real numbers.
+        Any real dtype.
     kernel : ndarray, shape (kh, kw)
         Weights, finite.
     out : ndarray, shape (N, OH, OW)
         ``float32``, ``float64``, or integers of at most 32 bits. It must not overlap `image`.
     before : tuple of int
-        Rows and columns in front of the image that are read.
+        Rows and columns that the first output reads in front of the image.
     boundary : str
-        What lies outside, before and behind.
+        The rule for pixels outside the image.
     cval : float
-        For ``"constant"``.
+        The pixels outside for ``"constant"``.
     bias : float, optional
-        Added to the sums: in the type of float results, in float64 for integers.
+        Added to the sums: in the dtype of float results, in float64 for integers.
     scale : float
-        What sums are multiplied by before they are rounded to integers.
+        By which sums are multiplied before they are rounded to integers.
     up : bool
-        Integers: halves are rounded up; by default to even.
+        Whether halves of integers are rounded up; by default to even.
     tile : tuple of int, optional
-        Rows and columns of a tile, no less than those of `kernel`; by default what `tile_shape` says.
+        Rows and columns of a tile, no less than those of `kernel`; by default `tile_shape`.
 
     Notes
     -----
-    Results whose window holds nothing but zeros are 0. ``float32`` results of transforms are no further from the exact
-    sum than ``33 * u * sum(abs(kernel) * abs(window))`` with ``u = 2**-24``; so sums of positive products are positive.
-    Integers are those that exact sums are rounded to. What a transform leaves in doubt is taken again by products, as
-    ``direct`` takes them.
+    Results whose window holds only zeros are 0. ``float32`` results have an error of at most
+    ``33 * u * sum(abs(kernel) * abs(window))`` with ``u = 2**-24``, so sums of positive products are positive. Integers
+    are those that exact sums round to. Sums that a transform leaves uncertain are computed again by products, as
+    ``direct`` does.
 
-    ``float64`` results have no such bound: an error is at most `exactness.error`, which follows the largest values of
-    the tile and not those under the kernel.
+    ``float64`` results have no such bound: their error is at most `exactness.error`, which depends on the largest
+    values of the tile and not on those under the kernel.
 
-    Tiles that hold NaN or infinities, or numbers whose squares overflow, are taken by products as a whole: a transform
-    would spread them over the tile.
+    Tiles with NaN, infinities, or numbers whose squares overflow are computed by products as a whole: a transform would
+    spread them over the tile.
     """
     kernel = np.ascontiguousarray(kernel, np.float64)
     kh, kw = kernel.shape
@@ -86,57 +86,61 @@ def correlate(
     high, wide = shape[0] - kh + 1, shape[1] - kw + 1
     single = out.dtype == np.float32
     products = exactness.Products(kernel, "float32" if single else "float64", bias or 0.0, scale, up)
-    rooms: list[exactness.Room] = []
+    free: list[exactness.Buffers] = []
 
-    def work(place: tuple[int, int, int]) -> None:
-        n, y, x = place
+    def work(corner: tuple[int, int, int]) -> None:
+        n, y, x = corner
         into = out[n, y : y + high, x : x + wide]
         size = into.shape[0] + kh - 1, into.shape[1] + kw - 1
         try:
-            room = rooms.pop()  # one step of the interpreter: safe between threads
+            buffers = free.pop()  # atomic: safe between threads
         except IndexError:
-            room = exactness.Room(shape)
-        part = room.tile(size)
+            buffers = exactness.Buffers(shape)
+        part = buffers.tile(size)
         _extend(image[n], (y - before[0], x - before[1]), boundary, cval, part)
-        fill(part, into, room)
-        rooms.append(room)
+        fill(part, into, buffers)
+        free.append(buffers)
 
-    def fill(part: Doubles, into: NDArray[Any], room: exactness.Room) -> None:
-        uncertain = exactness.error(part, kernel, math.prod(shape))
-        if math.isfinite(uncertain):
+    def fill(part: Doubles, into: NDArray[Any], buffers: exactness.Buffers) -> None:
+        error = exactness.error(part, kernel, math.prod(shape))
+        if math.isfinite(error):
             sums = sums_of(part, kernel)
         elif part.any():
             products(part, into)
             return
         else:
-            uncertain, sums = 0.0, np.zeros(into.shape)
+            error, sums = 0.0, np.zeros(into.shape)
         if out.dtype.kind != "f":
-            exactness.settle_whole(sums, uncertain, part, bias or 0.0, scale, up, into, room, products)
+            exactness.write_integers(sums, error, part, bias or 0.0, scale, up, into, buffers, products)
         elif single:
-            exactness.settle_single(sums, uncertain, part, kernel, bias or 0.0, into, room, sums_of, products)
+            exactness.write_float32(sums, error, part, kernel, bias or 0.0, into, buffers, sums_of, products)
         else:
             if not part.all():
                 sums[exactness.zero_windows(part, (kh, kw))] = 0
             np.add(sums, bias or 0.0, out=into)
 
     sums_of = partial(_sums, shape=shape)
-    places = [
+    corners = [
         (n, y, x)
         for n in range(out.shape[0])
         for y in range(0, out.shape[1], high)
         for x in range(0, out.shape[2], wide)
     ]
-    workers = min(_core.threads(), len(places))
+    workers = min(_core.threads(), len(corners))
     if workers < 2:
-        for place in places:
-            work(place)
+        for corner in corners:
+            work(corner)
         return
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(work, places))
+        try:
+            list(pool.map(work, corners))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the other tiles
+            raise
 
 
 def _sums(part: NDArray[Any], kernel: NDArray[Any], shape: tuple[int, int]) -> Doubles:
-    """Return the sums of a tile where the kernel fits."""
+    """Return the sums of a tile at the positions where the kernel fits."""
     rows, columns = (n - k + 1 for n, k in zip(part.shape, kernel.shape))
     spectrum = _spectrum(kernel.astype(np.float64, copy=False).tobytes(), kernel.shape, shape)
     return circular(part, spectrum, shape, rows)[:, :columns]
@@ -152,29 +156,29 @@ def _extend(image: NDArray[Any], first: tuple[int, int], boundary: Boundary, cva
     (top, bottom), (left, right) = (
         (min(max(0, -f), s), max(0, min(s, n - f))) for f, s, n in zip(first, size, image.shape)
     )
-    across, along = (np.maximum(read, 0) for read in reads)
-    # Most of it lies inside, in a block; gathering all would take as long as the transforms.
+    row_index, column_index = (np.maximum(read, 0) for read in reads)
+    # Copy the block inside as a slice: gathering all of it would take as long as the transforms.
     inside = slice(left + first[1], right + first[1]) if left < right else slice(0)
     part[top:bottom, left:right] = image[top + first[0] : bottom + first[0], inside] if top < bottom else 0
     for rows in (slice(0, top), slice(bottom, None)):
-        part[rows, left:right] = image[across[rows], inside]
+        part[rows, left:right] = image[row_index[rows], inside]
     for columns in (slice(0, left), slice(right, None)):
-        part[:, columns] = image[np.ix_(across, along[columns])]
+        part[:, columns] = image[np.ix_(row_index, column_index[columns])]
     part[reads[0] < 0] = cval
     part[:, reads[1] < 0] = cval
 
 
 def circular(tile: NDArray[Any], spectrum: NDArray[Any], shape: tuple[int, int], rows: int | None = None) -> Doubles:
-    """Return (so many rows of) the circular cross-correlation of a tile, filled up with zeros, by a conjugate spectrum.
+    """Return the first rows of the circular cross-correlation of a tile, padded with zeros, by a conjugate spectrum.
 
     Parameters
     ----------
     tile, spectrum : ndarray
-        The spectrum has the columns of ``rfft2`` for the shape.
+        The spectrum has the shape of ``rfft2``.
     """
     from scipy import fft
 
-    # Axis by axis in place: irfft2 takes memory in between, which a thread gets anew from the system each time.
+    # Axis by axis in place: irfft2 would allocate an array for each tile.
     values = fft.rfft(tile, shape[1])
     values = fft.fft(values, shape[0], axis=0, overwrite_x=True)
     values *= spectrum
@@ -194,27 +198,27 @@ def _spectrum(weights: bytes, kernel: tuple[int, int], shape: tuple[int, int]) -
 
 
 def nanoseconds(outputs: tuple[int, int], kernel: tuple[int, int]) -> float:
-    """Return what one thread is expected to take for that many outputs of one image."""
+    """Return the expected time on one thread for that many outputs of one image."""
     return _cheapest(outputs, kernel)[0]
 
 
 def tile_shape(outputs: tuple[int, ...], kernel: tuple[int, int]) -> tuple[int, int]:
-    """Return the rows and columns of a tile that cost least for that many outputs and such a kernel."""
+    """Return the rows and columns of the cheapest tile for that many outputs and that shape of kernel."""
     return _cheapest((outputs[0], outputs[1]), kernel)[1]
 
 
 @lru_cache(maxsize=256)
 def _cheapest(outputs: tuple[int, int], kernel: tuple[int, int]) -> tuple[float, tuple[int, int]]:
-    (high, down), (wide, along) = (_sides(n, k) for n, k in zip(outputs, kernel))
+    (high, tiles_down), (wide, tiles_across) = (_sides(n, k) for n, k in zip(outputs, kernel))
     pixels = np.multiply.outer(high, wide)
-    tiles = np.multiply.outer(down, along)
+    tiles = np.multiply.outer(tiles_down, tiles_across)
     known = tuning.current().spectral
     work = tiles * pixels * np.interp(np.log(pixels), np.log(list(known)), list(known.values()))
-    # Threads that find no tile wait; how many there are must not decide.
-    together = work * (-(-tiles // _WORKERS) * _WORKERS / tiles) + _HANDING_OUT * (tiles > 1)
+    # Threads without a tile wait: count whole rounds of `_WORKERS`, whatever the number of threads.
+    together = work * (-(-tiles // _WORKERS) * _WORKERS / tiles) + _START * (tiles > 1)
     row, column = np.unravel_index(together.argmin(), together.shape)
-    # Of two threads, which other methods share among them.
-    time = 2 * work[row, column] if tiles[row, column] == 1 else work[row, column] + _HANDING_OUT / 2
+    # Other methods are shared by two threads: a single tile, which is not, counts twice.
+    time = 2 * work[row, column] if tiles[row, column] == 1 else work[row, column] + _START / 2
     return float(time), (int(high[row]), int(wide[column]))
 
 
@@ -222,8 +226,8 @@ tuning.on_change(_cheapest.cache_clear)
 
 
 def _sides(outputs: int, kernel: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return sides of tiles that have fast transforms, the smallest for each number of tiles, and these numbers."""
-    longest = outputs + kernel - 1  # what one tile needs
+    """Return sides of tiles with fast transforms, the smallest for each number of tiles, and these numbers."""
+    longest = outputs + kernel - 1  # the side of a single tile
     fast = _fast(1 << (2 * max(longest, _LONGEST)).bit_length())
     whole = fast[np.searchsorted(fast, longest)]
     most = min(whole, max(_LONGEST, 2 * kernel))
@@ -235,7 +239,7 @@ def _sides(outputs: int, kernel: int) -> tuple[NDArray[np.int64], NDArray[np.int
 
 @lru_cache(maxsize=32)
 def _fast(limit: int) -> NDArray[np.int64]:
-    """Return all numbers up to a limit that have no prime factor beyond 5, ascending."""
+    """Return all numbers up to a limit without a prime factor above 5, ascending."""
     found = np.array([1], np.int64)
     for prime in (2, 3, 5):
         powers = prime ** np.arange(int(math.log(limit, prime)) + 1, dtype=np.int64)

@@ -1,8 +1,7 @@
-"""What each method costs on this machine: the figures that plans go by.
+"""Cost figures of this machine, which plans use.
 
-Those here are of two machines, one for each kind of instruction set. ``kernelfield bench --tune`` measures those of the
-user's and keeps them in the user's cache folder, for this processor and instruction set. They decide how fast results
-come, never what results are.
+The figures here are of two machines. ``kernelfield bench --tune`` measures those of the user's machine and stores them
+in the user's cache folder, for this processor and instruction set. They affect the speed, never the results.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ FORMAT = "kernelfield-tuning/2"
 
 @dataclass(frozen=True)
 class Tuning:
-    """Figures of one machine, in ns of one thread.
+    """Cost figures of one machine, in ns on one thread.
 
     Attributes
     ----------
     direct, separable : (float, float)
-        For one output, and for each multiply-add of it, in float32.
+        For each output, and for each of its multiply-adds, in float32.
     spectral : dict of int to float
-        Pixels of a tile -> for one of them, there and back, in float64; between them it is interpolated.
+        Pixels of a tile -> both transforms, for each pixel, in float64; interpolated in between.
     """
 
     direct: tuple[float, float]
@@ -44,11 +43,11 @@ class Tuning:
     spectral: dict[int, float]
 
 
-# On one thread of a Xeon, but for transforms (an AMD EPYC, Zen 3), NEON and the baseline, which are estimates.
+# Measured on a Xeon; transforms on an AMD EPYC (Zen 3); NEON and the baseline are estimates.
 _SPECTRAL = {
     1 << 14: 70.0, 36864: 40.0, 65536: 29.0, 1 << 17: 24.0, 1 << 18: 23.0, 409600: 24.0, 589824: 24.0, 1 << 20: 25.0
 }  # fmt: skip
-_USUAL = {
+_DEFAULTS = {
     "avx512": Tuning((0.22, 0.0120), (0.12, 0.0180), _SPECTRAL),
     "avx2": Tuning((0.18, 0.0150), (0.13, 0.0180), _SPECTRAL),
     "neon": Tuning((0.25, 0.0250), (0.15, 0.0300), _SPECTRAL),
@@ -66,12 +65,12 @@ def current() -> Tuning:
 
 @cache
 def figures_of(name: str) -> Tuning:
-    """Return the figures for an instruction set: those given to `use`, those of this machine, or the usual ones."""
-    return _given.get(name) or _load(name) or _USUAL.get(name, _USUAL["baseline"])
+    """Return the figures of an instruction set: those given to `use`, those stored on this machine, or defaults."""
+    return _given.get(name) or _load(name) or _DEFAULTS.get(name, _DEFAULTS["baseline"])
 
 
 def use(tuning: Tuning | None) -> None:
-    """Go by other figures in this process, for the instruction set in use; None takes that back."""
+    """Use other figures in this process, for the instruction set in use; None reverts to the stored or default ones."""
     _given.pop(_core.instruction_set(), None)
     if tuning is not None:
         _given[_core.instruction_set()] = tuning
@@ -81,19 +80,19 @@ def use(tuning: Tuning | None) -> None:
 
 
 def on_change(listener: Callable[[], object]) -> None:
-    """Have `listener` called by `use`: what was derived from figures is to be forgotten."""
+    """Call `listener` when the figures change, to clear a cache of values derived from them."""
     _listeners.append(listener)
 
 
 def location(name: str) -> Path | None:
-    """Return the file of figures for an instruction set; None where nothing is kept.
+    """Return the file of figures for an instruction set; None where nothing is stored.
 
-    It lies in ``KERNELFIELD_CACHE``, else in ``kernelfield`` in ``XDG_CACHE_HOME`` or ``~/.cache``; an empty variable
-    says that nothing is to be kept.
+    Its folder is ``KERNELFIELD_CACHE``, else ``kernelfield`` in ``XDG_CACHE_HOME`` or ``~/.cache``; if the variable is
+    empty nothing is stored.
     """
-    wish = os.environ.get(ENVIRONMENT_VARIABLE)
-    if wish is not None:
-        folder = Path(wish).expanduser().absolute() if wish else None
+    asked = os.environ.get(ENVIRONMENT_VARIABLE)
+    if asked is not None:
+        folder = Path(asked).expanduser().absolute() if asked else None
     else:
         home = os.environ.get("XDG_CACHE_HOME", "")
         if not os.path.isabs(home):  # the XDG base directory specification: a relative path is not valid
@@ -103,7 +102,7 @@ def location(name: str) -> Path | None:
 
 
 def save(tuning: Tuning) -> Path | None:
-    """Keep figures for this processor and go by them; return where they lie, None where nothing can be kept."""
+    """Store figures for this processor and use them; return their file, None if it cannot be written."""
     path = location(_core.instruction_set())
     if path is None:
         return None
@@ -124,7 +123,7 @@ def save(tuning: Tuning) -> Path | None:
 
 @cache
 def processor() -> str:
-    """Return the name of the processor, as far as the system tells it."""
+    """Return the name of the processor, or the little that the system tells of it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -134,7 +133,7 @@ def processor() -> str:
 
 
 def _load(name: str) -> Tuning | None:
-    """Return figures that `save` kept for this processor; None where there are none, or none that can be right."""
+    """Return the figures that `save` stored for this processor; None where there are none or they are damaged."""
     path = location(name)
     if path is None:
         return None
@@ -149,8 +148,8 @@ def _load(name: str) -> Tuning | None:
         return _checked(record)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         warnings.warn(
-            f"{path}: expected the figures of kernelfield bench --tune; received what cannot be read "
-            f"({type(error).__name__}); the usual ones are taken; measure again or delete the file",
+            f"{path}: expected the figures of kernelfield bench --tune; received unreadable content "
+            f"({type(error).__name__}); the defaults are used; measure again or delete the file",
             KernelfieldWarning,
             stacklevel=2,
         )

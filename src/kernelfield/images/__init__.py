@@ -1,4 +1,4 @@
-"""Pictures in files: read and write PNG, JPEG, TIFF and NPY.
+"""Image files: read and write PNG, JPEG, TIFF and NPY.
 
 Pillow and tifffile are imported by the first call that needs them.
 """

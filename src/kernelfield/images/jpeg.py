@@ -1,6 +1,6 @@
-"""JPEG (ITU-T T.81): markers read here, pixels decoded by Pillow's libjpeg.
+"""JPEG files (ITU-T T.81): markers are parsed here, pixels decoded by Pillow's libjpeg.
 
-Only the decoder of Pillow is used, not its reader: that one warns about metadata which is not needed here.
+Only Pillow's decoder is used: its reader warns about metadata that is not needed here.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SCAN, END, APP1, APP2 = 0xDA, 0xD9, 0xE1, 0xE2
 
 @dataclass
 class Header:
-    """What stands before the first scan."""
+    """The header: the contents of the markers before the first scan."""
 
     frame: int = 0
     precision: int = 0
@@ -34,7 +34,7 @@ class Header:
 
 
 def decode(file: BinaryIO, size: int, max_pixels: int) -> Decoded:
-    """Decode a JPEG file of `size` bytes."""
+    """Return the picture in a JPEG file of `size` bytes."""
     header = _header(file)
     if header.components not in (1, 3, 4) or header.precision != 8:
         raise FileError(
@@ -69,8 +69,8 @@ def _header(file: BinaryIO) -> Header:
         code = b"\xff"
         while code == b"\xff":
             code = file.read(1)
-        # libjpeg passes over FF 00 as garbage: refused, so that both read the same header (Pillow's
-        # decoder trusts the size it is told).
+        # libjpeg skips FF 00 as garbage; rejected here, or the two could read different headers (Pillow's decoder
+        # trusts the size passed to it).
         if code in (b"", b"\0") or code[0] == END:
             raise _damaged("it ends before the pixels")
         marker = code[0]
@@ -106,7 +106,7 @@ def _take(header: Header, marker: int, body: bytes) -> None:
 def _pillow(header: Header, data: bytes) -> Pixels:
     from PIL import Image
 
-    # Four components are stored inverted, as Adobe does and Pillow assumes.
+    # Four components are stored inverted, the convention of Adobe and Pillow.
     mode, raw = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}[header.components]
     try:
         return np.asarray(Image.frombytes(mode, (header.width, header.height), data, "jpeg", raw, ""))

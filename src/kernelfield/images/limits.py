@@ -1,19 +1,19 @@
-"""What a file may claim before anything is allocated for it."""
+"""Limits on image headers, checked before memory is allocated."""
 
 from kernelfield.errors import FileError
 
 DEFAULT_MAX_PIXELS = 500_000_000
-"""Above one exposure of any camera (about 150 million) and a 20 000 x 20 000 mosaic; below what
-fills a laptop: 1.5 GB as 8-bit RGB, about three times that while it is being decoded."""
+"""Above one exposure of any camera (about 150 million) and a 20 000 x 20 000 mosaic; fits the memory of a laptop:
+1.5 GB as 8-bit RGB, about three times as much while decoding."""
 
 DEFLATE_RATIO = 1032
-"""The most bytes that one byte of a deflate stream can stand for (zlib.net, "Technical details")."""
+"""Largest compression ratio of a deflate stream (zlib.net, "Technical details")."""
 
 
 def check_pixels(height: int, width: int, channels: int, max_pixels: int) -> None:
-    """Refuse an empty picture, or one of more than `max_pixels` pixels.
+    """Raise for an empty picture, or one of more than `max_pixels` pixels.
 
-    Up to four channels count as one pixel, so that a picture of many channels is no way around the limit.
+    Each further four channels count as another pixel: many channels cannot bypass the limit.
     """
     if height < 1 or width < 1 or channels < 1:
         raise FileError(
@@ -29,7 +29,7 @@ def check_pixels(height: int, width: int, channels: int, max_pixels: int) -> Non
 
 
 def check_supply(needed: int, stored: int, ratio: int = 1) -> None:
-    """Refuse a header that promises more bytes than `stored` bytes can unpack to at `ratio`."""
+    """Raise for a header that needs more bytes than `stored` bytes can decompress to at `ratio`."""
     if needed > stored * ratio:
         raise FileError(
             f"the header promises {needed} bytes of pixels, the file holds {stored}; expected a whole file; "

@@ -1,4 +1,4 @@
-"""NPY (NumPy enhancement proposal 1): the header read as text and checked, never evaluated or unpickled."""
+"""NPY files (NumPy enhancement proposal 1): the header is parsed as text and checked, never evaluated or unpickled."""
 
 import math
 import re
@@ -18,13 +18,13 @@ LONGEST_HEADER = 10_000
 
 
 def decode(file: BinaryIO, size: int, max_pixels: int) -> Decoded:
-    """Decode an NPY file of `size` bytes that holds ``(H, W)`` or ``(H, W, C)`` numbers."""
+    """Return the picture in an NPY file of `size` bytes with an array ``(H, W)`` or ``(H, W, C)``."""
     dtype, fortran, shape = _header(file)
     if len(shape) not in (2, 3):
         raise FileError(f"the array has shape {shape}; expected (H, W) or (H, W, C); save one picture with numpy.save")
     if len(shape) == 3 and shape[0] <= 4 < shape[2]:
         raise FileError(
-            f"the array has shape {shape}, channels first as it seems; expected (H, W, C); save "
+            f"the array has shape {shape}, probably channels first; expected (H, W, C); save "
             "numpy.moveaxis(array, 0, -1)"
         )
     height, width, channels = (*shape, 1)[:3]

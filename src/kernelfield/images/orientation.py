@@ -1,4 +1,4 @@
-"""EXIF orientation: which way up the camera was held."""
+"""EXIF orientation: finding it in metadata and applying it to pixels."""
 
 import struct
 
@@ -10,7 +10,7 @@ TAG = 0x0112
 
 
 def find(exif: bytes) -> int:
-    """Return the orientation (1..8) that an EXIF block states; 1 where it states none or is damaged.
+    """Return the orientation (1..8) in an EXIF block; 1 if it is missing or damaged.
 
     The block is a TIFF header and a directory of 12-byte entries (CIPA DC-008, section 4.6).
     """
@@ -31,7 +31,7 @@ def find(exif: bytes) -> int:
 
 
 def apply(pixels: Pixels, orientation: int) -> Pixels:
-    """Turn and flip ``(H, W, ...)`` so that the top of the scene is row 0."""
+    """Return ``(H, W, ...)`` rotated and flipped to have the top of the scene in row 0."""
     match orientation:
         case 2:
             turned = pixels[:, ::-1]

@@ -1,4 +1,4 @@
-"""The value that reading returns, and what a decoder hands over to make one."""
+"""The `Picture` that reading returns, the intermediate result of decoders, and CMYK conversion."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ Pixels = NDArray[Any]
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a file holds it.
+    """A picture read from a file.
 
     Attributes
     ----------
@@ -22,11 +22,11 @@ class Picture:
         ``(H, W)`` for one channel, ``(H, W, C)`` for more; the stored dtype in native byte order. Samples of
         fewer than 8 bits are spread over 0..255 as uint8.
     channels : tuple of str
-        ``("grey",)``, ``("R", "G", "B")``, or ``("0", "1", ...)`` where the file does not say what they mean.
+        ``("grey",)``, ``("R", "G", "B")``, or ``("0", "1", ...)`` if the file does not say.
     notes : tuple of str
-        What was done on the way that a user should know, one line each.
+        Conversions made while reading that a user should know of, one line each.
     path : str
-        The file it came from.
+        The file.
     """
 
     pixels: Pixels
@@ -37,7 +37,7 @@ class Picture:
 
 @dataclass
 class Decoded:
-    """What a decoder found; `orientation` (EXIF 1..8) is not applied yet."""
+    """The result of a decoder, with `orientation` (EXIF 1..8) not applied yet."""
 
     pixels: Pixels
     channels: tuple[str, ...]
@@ -46,12 +46,12 @@ class Decoded:
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Names for channels of unknown meaning: grey when there is one, else their numbers."""
+    """Return names for channels of unknown meaning: grey for a single one, else their numbers."""
     return GREY if count == 1 else tuple(str(i) for i in range(count))
 
 
 def cmyk_to_rgb(ink: Pixels) -> Pixels:
-    """Turn ``(H, W, 4)`` unsigned CMYK (0 = no ink) into RGB without a colour profile: (1 - C)(1 - K)."""
+    """Return ``(H, W, 4)`` unsigned CMYK (0 = no ink) as RGB, without a colour profile: (1 - C)(1 - K), rounded."""
     top = int(np.iinfo(ink.dtype).max)
     paper = top - ink
     light = paper[..., :3].astype(np.uint64) * paper[..., 3:]

@@ -1,8 +1,7 @@
-"""PNG (W3C PNG, third edition): chunks read here, deflate and filters undone by Pillow's decoder.
+"""PNG files (W3C PNG, third edition): chunks are parsed here, deflate and filters undone by Pillow's decoder.
 
-Pillow's own PNG reader drops the low byte of 16-bit colour without a word and warns about chunks that are
-not needed here. Its decoder alone does neither, knows no global pixel limit, and yields both bytes when asked
-twice.
+Pillow's PNG reader silently drops the low byte of 16-bit colour and warns about chunks that are not needed here. Its
+decoder alone does neither, has no global pixel limit, and returns both bytes in two passes.
 """
 
 import struct
@@ -35,12 +34,12 @@ class Header:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one unfiltered row."""
+        """Number of bytes in one unfiltered row."""
         return (self.width * SAMPLES[self.kind] * self.depth + 7) // 8
 
 
 def decode(file: BinaryIO, size: int, max_pixels: int) -> Decoded:
-    """Decode the first picture of a PNG file of `size` bytes."""
+    """Return the first picture of a PNG file of `size` bytes."""
     file.seek(len(SIGNATURE))
     header = _header(file, size)
     check_pixels(header.height, header.width, SAMPLES[header.kind], max_pixels)
@@ -81,7 +80,7 @@ def _header(file: BinaryIO, size: int) -> Header:
 
 
 def _chunk(file: BinaryIO, size: int) -> tuple[str, bytes]:
-    """Read one chunk; a body that is not needed is passed over unread."""
+    """Return the name and body of the next chunk; bodies that are not needed are skipped."""
     head = file.read(8)
     length = int.from_bytes(head[:4], "big")
     if len(head) < 8 or length + 4 > size - file.tell():
@@ -99,7 +98,7 @@ def _chunk(file: BinaryIO, size: int) -> tuple[str, bytes]:
 
 
 def _chunks(file: BinaryIO, size: int) -> dict[str, bytes]:
-    """Return the bodies of the chunks up to IEND, by name; the parts of IDAT are joined."""
+    """Return the bodies of the chunks up to IEND, by name, with the parts of IDAT joined."""
     bodies: dict[str, bytes] = {}
     stream: list[bytes] = []
     name = ""
@@ -113,7 +112,7 @@ def _chunks(file: BinaryIO, size: int) -> dict[str, bytes]:
 
 
 def _unpack(header: Header, stream: bytes) -> Pixels:
-    """Inflate and unfilter; ``(H, W)`` or ``(H, W, samples)``, palette indices as they are."""
+    """Return the decompressed, unfiltered samples ``(H, W)`` or ``(H, W, samples)``; palette indices stay indices."""
 
     def plane(mode: str, raw: str) -> Pixels:
         return _pillow(mode, header, stream, raw)
@@ -122,7 +121,7 @@ def _unpack(header: Header, stream: bytes) -> Pixels:
         case 0, 1:
             return plane("1", "1").astype(np.uint8) * np.uint8(255)
         case 0, 16:
-            # Two bytes a pixel, as 8-bit grey with alpha has: high and low byte come out side by side.
+            # Decoded as 8-bit grey with alpha, also two bytes per pixel: the high and the low byte.
             both = plane("LA", "LA")
             return _join(both[..., 0], both[..., 1])
         case 4, 16:
@@ -196,7 +195,7 @@ def _put(file: BinaryIO, name: bytes, body: bytes) -> None:
 
 
 def _filtered(rows: Pixels, above: Pixels, step: int) -> bytes:
-    """Filter each row by None, Sub, Up or Paeth, whichever leaves the least (PNG, section 12.7)."""
+    """Return rows filtered by None, Sub, Up or Paeth, each by the one with the smallest sum (PNG, section 12.7)."""
     edge = ((0, 0), (step, 0))
     left = np.pad(rows, edge)[:, : rows.shape[1]]
     corner = np.pad(above, edge)[:, : rows.shape[1]]

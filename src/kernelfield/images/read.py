@@ -1,4 +1,4 @@
-"""Read a picture: recognise the format by its first bytes, decode it, turn it upright."""
+"""Reading of image files: format by signature, decoding, EXIF orientation."""
 
 import os
 import stat
@@ -25,19 +25,18 @@ LONGEST_SIGNATURE = 8
 def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     """Read a PNG, JPEG, TIFF or NPY file.
 
-    The format is recognised by the content, whatever the name ends in. Alpha is left out, EXIF orientation
-    (the orientation tag of a TIFF file) is obeyed, of several pages the first is read; `Picture.notes` says
-    what of that happened. Colour profiles, gamma and orientation stated in XMP are not applied: the numbers
-    are those stored.
+    The format is recognised by content, not by suffix. Alpha is dropped, EXIF orientation (the orientation tag of a
+    TIFF file) is applied, and only the first page is read; `Picture.notes` lists these conversions. Colour profiles,
+    gamma and orientation in XMP are not applied: values are as stored.
 
     Parameters
     ----------
     path : str or path-like
         The file.
     max_pixels : int
-        A file whose header states more pixels (``H * W``; each further four channels count again) is refused
-        before anything is allocated. The default, 500 million, is above one exposure of any camera and a
-        20 000 x 20 000 mosaic, and below what fills a laptop. Pillow's own limit plays no part.
+        Largest number of pixels (``H * W``; each further four channels count again), checked in the header before
+        memory is allocated. The default, 500 million, is above one exposure of any camera and a 20 000 x 20 000
+        mosaic, and fits the memory of a laptop. Pillow's own limit is not used.
 
     Returns
     -------
@@ -46,7 +45,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) 
     Raises
     ------
     FileError
-        The file is missing, no picture, damaged, of an unsupported kind, or too large.
+        The file is missing, not a picture, damaged, of an unsupported kind, or too large.
     """
     if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
         raise ArgumentError(
@@ -87,7 +86,7 @@ def _decode(name: str, file: BinaryIO, max_pixels: int) -> Picture:
             f"{name!r}: not enough memory to decode it; expected a smaller picture; lower max_pixels or cut the picture"
         ) from error
     except Exception as error:
-        # On damaged files the libraries raise whatever the damage happens to hit.
+        # On damaged files the libraries raise arbitrary exceptions.
         raise FileError(
             f"{name!r}: cannot be decoded as {form} ({type(error).__name__}: {_line(str(error))}); expected "
             "a whole file; it is damaged or of an unusual kind: export it again"
@@ -111,5 +110,5 @@ def _recognise(name: str, head: bytes) -> tuple[str, tuple[str, ...], Decoder]:
 
 
 def _line(text: str) -> str:
-    """Fold a message into one line of bounded length: libraries quote what they found."""
+    """Return a message as one line of bounded length; libraries may quote file contents."""
     return " ".join(text.split())[:400]

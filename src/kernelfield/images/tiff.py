@@ -1,4 +1,4 @@
-"""TIFF 6.0 and BigTIFF: tifffile reads the directory and places the segments, `tiff_codecs` unpacks them."""
+"""TIFF 6.0 and BigTIFF files: tifffile parses the directory and locates segments, `tiff_codecs` unpacks them."""
 
 import logging
 import math
@@ -25,14 +25,14 @@ ASSOCIATED, UNASSOCIATED = 1, 2
 _quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
 
 
-def _loud(_: logging.LogRecord) -> bool:
+def _not_quiet(_: logging.LogRecord) -> bool:
     return not _quiet.get()
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep what tifffile logs during this call, and no other, off the user's terminal."""
-    logging.getLogger("tifffile").addFilter(_loud)
+    """Suppress the log messages of tifffile inside this context, in this thread only."""
+    logging.getLogger("tifffile").addFilter(_not_quiet)
     token = _quiet.set(True)
     try:
         yield
@@ -41,7 +41,7 @@ def _silence() -> Iterator[None]:
 
 
 def decode(file: BinaryIO, size: int, max_pixels: int) -> Decoded:
-    """Decode the first page of a TIFF file of `size` bytes."""
+    """Return the first page of a TIFF file of `size` bytes."""
     from tifffile import TiffFile
 
     with _silence(), TiffFile(file) as tiff:
@@ -63,7 +63,7 @@ def decode(file: BinaryIO, size: int, max_pixels: int) -> Decoded:
 
 
 def _count_pages(file: BinaryIO, size: int) -> int:
-    """Follow the chain of directories, which may be a loop (some loops tifffile follows for ever)."""
+    """Return the length of the chain of directories, which may have a loop that tifffile would follow for ever."""
     file.seek(0)
     order: Literal["little", "big"] = "little" if file.read(2) == b"II" else "big"
     big = int.from_bytes(file.read(2), order) == 43
@@ -92,7 +92,7 @@ def _check(page: Any, size: int, max_pixels: int) -> None:
             "integers or floats; export them as 8 or 16 bit or float"
         )
     if page.is_tiled:
-        # The tile of a small picture may well be larger than the picture.
+        # The tile of a small picture may be larger than the picture.
         check_pixels(page.tilelength, page.tilewidth, samples, max(max_pixels, 1 << 24))
     if len(page.dataoffsets) < _segments(page) or len(page.databytecounts) < _segments(page):
         raise FileError(
@@ -106,7 +106,7 @@ def _check(page: Any, size: int, max_pixels: int) -> None:
 
 
 def _segments(page: Any) -> int:
-    """Count the strips or tiles that the page needs."""
+    """Return the number of strips or tiles that the page needs."""
     planes = page.samplesperpixel if page.planarconfig == 2 else 1
     if page.is_tiled:
         across = math.ceil(page.imagewidth / page.tilewidth)
@@ -161,7 +161,7 @@ def _assemble(file: BinaryIO, page: Any, compression: int) -> Pixels:
 
 
 def _colours(page: Any, pixels: Pixels) -> Decoded:
-    """Turn stored samples into channels."""
+    """Return the channels of a page from its stored samples."""
     found = Decoded(pixels, ())
     tag = page.tags.get(ORIENTATION)
     if tag is not None and tag.value in range(1, 9):
@@ -197,7 +197,7 @@ def _colours(page: Any, pixels: Pixels) -> Decoded:
 
 
 def _drop_alpha(found: Decoded, extra: list[int]) -> None:
-    """Leave out the extra samples (the last ones of each pixel) that are alpha."""
+    """Drop the alpha channels from the extra samples, the last ones of each pixel."""
     first = found.pixels.shape[2] - len(extra)
     alpha = [first + i for i, kind in enumerate(extra) if kind in (ASSOCIATED, UNASSOCIATED)]
     if alpha and first > 0:
@@ -214,7 +214,7 @@ def _expand(found: Decoded, page: Any) -> None:
             f"a pixel of the TIFF file has colour {indices.max()} of a palette of {len(colours)}; expected "
             "less; the file is damaged: export it again"
         )
-    # Palettes are 16 bit by the standard, and nearly always 8-bit colours times 257 (or, wrongly, 256).
+    # Palettes are 16 bit by the standard, usually 8-bit colours times 257 (or, incorrectly, 256).
     eight = not (colours % 257).any() or not (colours % 256).any()
     found.pixels = (colours >> 8).astype(np.uint8)[indices] if eight else colours.astype(np.uint16)[indices]
     found.notes.append("palette expanded to RGB")

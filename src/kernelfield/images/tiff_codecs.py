@@ -1,6 +1,6 @@
-"""The compressions of TIFF segments that need no imagecodecs, each held to the size the directory states.
+"""Decompression of TIFF segments without imagecodecs, limited to the size stated in the directory.
 
-tifffile's own decoders would let a small segment inflate without end, and lack LZW.
+tifffile's own decoders have no limit on decompressed size, and lack LZW.
 """
 
 import lzma
@@ -12,16 +12,16 @@ from kernelfield.images.limits import DEFLATE_RATIO
 NONE, LZW, DEFLATE, PACKBITS, OLD_DEFLATE, LZMA = 1, 5, 8, 32773, 32946, 34925
 
 RATIOS = {NONE: 1, LZW: 4096, DEFLATE: DEFLATE_RATIO, OLD_DEFLATE: DEFLATE_RATIO, PACKBITS: 64, LZMA: 1 << 16}
-"""The most bytes that one stored byte can stand for. LZW: a code of 9 bits or more stands for fewer than 4096
-bytes; PackBits: two bytes for 128; LZMA: no bound is published, this one is generous."""
+"""Largest compression ratio of each method. LZW: a code of at least 9 bits stands for fewer than 4096 bytes; PackBits:
+two bytes for 128; LZMA: no bound is published, this one is generous."""
 
 
 def inflate(packed: bytes, compression: int, size: int) -> bytes:
-    """Unpack one segment to at most `size` bytes."""
+    """Return one segment decompressed to at most `size` bytes."""
     if compression in (DEFLATE, OLD_DEFLATE):
         inflater = zlib.decompressobj()
         unpacked = inflater.decompress(packed, size)
-        inflater.decompress(inflater.unconsumed_tail, 1)  # on to the checksum, which this verifies
+        inflater.decompress(inflater.unconsumed_tail, 1)  # reads on and verifies the checksum
         return unpacked
     if compression == LZMA:
         return lzma.LZMADecompressor().decompress(packed, size)
@@ -33,7 +33,7 @@ def inflate(packed: bytes, compression: int, size: int) -> bytes:
 
 
 def _packbits(packed: bytes, size: int) -> bytes:
-    """Undo run lengths (TIFF 6.0, section 9)."""
+    """Return run-length-decoded bytes (TIFF 6.0, section 9)."""
     out = bytearray()
     at = 0
     while at < len(packed) and len(out) < size:

@@ -1,11 +1,11 @@
-"""LZW as TIFF packs it (TIFF 6.0, section 13), in Python: tifffile has it only with imagecodecs.
+"""LZW decompression for TIFF (TIFF 6.0, section 13) in Python; tifffile has it only with imagecodecs.
 
-Pillow's libtiff is no way around: it writes to the terminal about damaged files, and a global limit of
-Pillow's applies to it.
+Pillow's libtiff is no alternative: it prints to the terminal about damaged files, and Pillow's global pixel limit
+applies to it.
 
-Every code adds one entry to the table, so the width of a code depends only on how many came since the last
-Clear: the codes between two Clears are cut out at once. Entry ``258 + k`` is the text of code ``k`` and one
-byte more, which stand together in the output already: no table is built.
+Every code adds one entry to the table; the width of a code therefore depends only on the number of codes since the last
+Clear, and the codes between two Clears are extracted at once. Entry ``258 + k`` is the text of code ``k`` and one more
+byte, adjacent in the output already: no table is built.
 """
 
 import numpy as np
@@ -22,9 +22,9 @@ MASKS = ((1 << WIDTHS) - 1).astype(np.uint32)
 
 
 def unpack(packed: bytes, size: int) -> bytes:
-    """Unpack one segment; the first `size` bytes of it."""
+    """Return the first `size` bytes of a decompressed segment."""
     if packed[:1] == b"\0" and packed[1:2] in (b"\1", b"\3"):
-        raise FileError("the TIFF file uses LZW of before 1992; expected that of TIFF 6.0; export it again")
+        raise FileError("the TIFF file uses LZW from before 1992; expected that of TIFF 6.0; export it again")
     data = np.frombuffer(packed + bytes(3), np.uint8).astype(np.uint32)
     bits = 8 * len(packed)
     out = bytearray()
@@ -44,7 +44,7 @@ def unpack(packed: bytes, size: int) -> bytes:
 
 
 def _codes(data: NDArray[np.uint32], at: int, bits: int) -> NDArray[np.uint32]:
-    """Cut the codes out of the bits from `at` on, as many as a table has room for."""
+    """Return the codes in the bits from `at` on, up to the capacity of the table."""
     count = int(np.searchsorted(STARTS + WIDTHS, bits - at, side="right"))
     place, width = at + STARTS[:count], WIDTHS[:count]
     byte = place >> 3
@@ -54,7 +54,7 @@ def _codes(data: NDArray[np.uint32], at: int, bits: int) -> NDArray[np.uint32]:
 
 
 def _append(out: bytearray, codes: list[int]) -> None:
-    """Write out the codes between two Clears."""
+    """Append the text of the codes between two Clears to `out`."""
     starts: list[int] = []
     for index, code in enumerate(codes):
         here = len(out)
@@ -71,5 +71,5 @@ def _append(out: bytearray, codes: list[int]) -> None:
         begin, end = starts[entry], starts[entry + 1] + 1
         out += out[begin:end]
         if end > here:
-            # The entry of the code just before: its last byte is the first of this very text.
+            # The entry of the previous code: its last byte is the first byte of this text.
             out.append(out[begin])

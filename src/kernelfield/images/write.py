@@ -1,4 +1,4 @@
-"""Write a picture: the suffix chooses the format, the file appears whole or not at all."""
+"""Writing of image files: format by suffix, complete file or none."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ from kernelfield.images.picture import Pixels
 
 @dataclass(frozen=True)
 class Format:
-    """What a format can hold; empty `dtypes` stand for all real numbers, `side` for the longest side."""
+    """Encoder and limits of a format; empty `dtypes` means all real numbers, `side` is the largest side."""
 
     encode: Callable[[BinaryIO, Pixels], None]
     dtypes: tuple[str, ...] = ()
@@ -54,14 +54,14 @@ def write(path: str | os.PathLike[str], pixels: Any) -> None:
     ``.npy``                any real number                                      any
     ======================  ===================================================  ==================
 
-    No value is scaled, rounded or clipped: an array that the format cannot hold is refused. The file is
-    written under a temporary name in the same folder and renamed when complete, so that an interruption
-    leaves the old file as it was. The rename is not flushed to the disk (no fsync).
+    No value is scaled, rounded or clipped: an array that the format cannot hold raises an error. The file is written
+    under a temporary name in the same folder and renamed when complete; an interruption leaves an existing file
+    unchanged. The rename is not flushed to disk (no fsync).
 
     Parameters
     ----------
     path : str or path-like
-        The file to make or replace.
+        The file to create or replace.
     pixels : array_like
         ``(H, W)`` or ``(H, W, C)``.
 
@@ -97,7 +97,7 @@ def write(path: str | os.PathLike[str], pixels: Any) -> None:
 
 
 def _checked(pixels: Pixels, suffix: str, form: Format) -> Pixels:
-    """Return `pixels` in native byte order, one channel as ``(H, W)``, or refuse them."""
+    """Return `pixels` in native byte order, one channel as ``(H, W)``; raise if the format cannot hold them."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     if pixels.ndim not in (2, 3) or 0 in pixels.shape:
@@ -123,7 +123,7 @@ def _checked(pixels: Pixels, suffix: str, form: Format) -> Pixels:
 
 
 def _replace(name: str, encode: Callable[[BinaryIO, Pixels], None], pixels: Pixels) -> None:
-    """Encode under a temporary name beside the target, then rename."""
+    """Write to a temporary name beside the target, then rename."""
     target = os.path.realpath(name)  # a link stays a link
     mode = None
     if os.path.lexists(target):
@@ -133,7 +133,7 @@ def _replace(name: str, encode: Callable[[BinaryIO, Pixels], None], pixels: Pixe
             raise FileError(f"{name!r}: this is {kind}; expected a file to replace or a new name; choose another name")
     temporary = os.path.join(os.path.dirname(target), f".kernelfield-{secrets.token_hex(8)}.part")
     try:
-        # "x" makes the file with the user's umask, which tempfile would not.
+        # Mode "x" creates the file with the user's umask; tempfile would not.
         with open(temporary, "xb") as file:
             encode(file, pixels)
         if mode is not None:

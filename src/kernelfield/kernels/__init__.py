@@ -1,7 +1,7 @@
-"""Designed kernels and their catalogue: what filters are, before they meet an image."""
+"""Kernels and their catalogue: the `Kernel` class, the families of designed kernels, and names for estimated ones."""
 
 from kernelfield.kernels.blurs import disk, motion
-from kernelfield.kernels.catalogue import CATALOGUE, Match, match
+from kernelfield.kernels.catalogue import CATALOGUE, design, parse
 from kernelfield.kernels.differences import derivative, difference, minimum_size, stencil
 from kernelfield.kernels.directional import corner, diagonal, edge, line
 from kernelfield.kernels.edges import (
@@ -17,9 +17,9 @@ from kernelfield.kernels.edges import (
 )
 from kernelfield.kernels.gabor import gabor, log_gabor
 from kernelfield.kernels.kernel import Kernel
+from kernelfield.kernels.matching import Match, match
 from kernelfield.kernels.sharpening import sharpen, unsharp
 from kernelfield.kernels.smoothing import binomial, box, gaussian, identity, rings, shift, smooth
-from kernelfield.kernels.specify import design, parse
 from kernelfield.kernels.steerable import steerable, steerable_basis, steering
 
 __all__ = [

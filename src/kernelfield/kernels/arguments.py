@@ -1,4 +1,4 @@
-"""The checks that every kernel family makes on its arguments; each raises one line with the remedy."""
+"""Checks of the arguments of kernel families; each raises `ArgumentError` with the remedy."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kernelfield.errors import ArgumentError
 
-# A kernel larger than the largest pictures is a slip of the keyboard; so is one that fills the memory.
+# A kernel with more weights than a large image has pixels is a typing error.
 _MOST_WEIGHTS = 1 << 24
 
 
@@ -23,7 +23,7 @@ def whole(name: str, value: object, least: int | None = None) -> int:
 
 
 def one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
-    """Return `value` if it is one of `choices` (a bool is not taken for an integer)."""
+    """Return the element of `choices` equal to `value`; a bool does not count as an integer."""
     if isinstance(value, bool) or value not in choices:
         listed = ", ".join(repr(choice) for choice in choices)
         raise ArgumentError(f"{name}: expected one of {listed}; received {value!r}")
@@ -46,7 +46,7 @@ def number(name: str, value: object, *, above: float = -math.inf, least: float =
 
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
-    """Return (rows, columns): `value` twice if it is a single one."""
+    """Return (rows, columns); a single value stands for both."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
         return value, value
     items = tuple(value)
@@ -58,7 +58,7 @@ def pair(name: str, value: Any) -> tuple[Any, Any]:
 def window(name: str, value: Any) -> tuple[int, int]:
     """Return a kernel size as (rows, columns)."""
     rows, columns = pair(name, value)
-    return _of_use(name, whole(name, rows, 1), whole(name, columns, 1))
+    return _limited(name, whole(name, rows, 1), whole(name, columns, 1))
 
 
 def offset(name: str, value: Any) -> tuple[int, int]:
@@ -80,10 +80,11 @@ def odd(name: str, value: Any, least: int) -> int:
 def odd_window(name: str, value: Any) -> tuple[int, int]:
     """Return a kernel size as (rows, columns), both odd."""
     rows, columns = pair(name, value)
-    return _of_use(name, odd(name, rows, 1), odd(name, columns, 1))
+    return _limited(name, odd(name, rows, 1), odd(name, columns, 1))
 
 
-def _of_use(name: str, rows: int, columns: int) -> tuple[int, int]:
+def _limited(name: str, rows: int, columns: int) -> tuple[int, int]:
+    """Return (rows, columns) if a kernel may have that many weights."""
     if rows * columns > _MOST_WEIGHTS:
         raise ArgumentError(f"{name}: expected at most {_MOST_WEIGHTS:,} weights, received {rows}×{columns}")
     return rows, columns
@@ -92,7 +93,7 @@ def _of_use(name: str, rows: int, columns: int) -> tuple[int, int]:
 def unit(angle: float) -> tuple[float, float]:
     """Return the unit vector (rows, columns) at `angle` degrees from the columns' axis towards the rows'.
 
-    Multiples of 45 degrees are exact or symmetric, so kernels at these angles are.
+    At multiples of 45 degrees the components are exact or equal in magnitude, which keeps kernels symmetric.
     """
     eighths = (angle % 360) / 45
     if eighths == int(eighths):
@@ -103,7 +104,7 @@ def unit(angle: float) -> tuple[float, float]:
 
 
 def frequencies(name: str, value: int | ArrayLike) -> NDArray[np.float64]:
-    """Return frequencies in cycles a pixel: those given, or as many as the number says, evenly from -1/2."""
+    """Return frequencies in cycles per pixel: the array given, or `value` of them, evenly spaced from -1/2."""
     if np.ndim(value) == 0:
         n = whole(name, value, 1)
         return np.asarray((np.arange(n) - n // 2) / n)
@@ -113,13 +114,13 @@ def frequencies(name: str, value: int | ArrayLike) -> NDArray[np.float64]:
         array = np.array([np.nan])
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise ArgumentError(
-            f"{name}: expected how many frequencies, or finite ones on one axis, in cycles a pixel; received {value!r}"
+            f"{name}: expected their number, or finite frequencies on one axis, in cycles per pixel; received {value!r}"
         )
     return array
 
 
 def frozen_weights(weights: ArrayLike) -> NDArray[np.float64]:
-    """Return the weights of a kernel as a copy that cannot be changed."""
+    """Return a read-only float64 copy of the weights of a kernel."""
     try:
         array = np.asarray(weights)
         if np.iscomplexobj(array):
@@ -131,5 +132,5 @@ def frozen_weights(weights: ArrayLike) -> NDArray[np.float64]:
         raise ArgumentError(f"weights: expected a 2-D array that is not empty, received shape {array.shape}")
     if not np.isfinite(array).all():
         raise ArgumentError("weights: expected finite numbers, received NaN or infinity; replace them")
-    # Adding zero turns -0.0 into 0.0; memory of bytes can never be made writable again.
+    # Adding zero turns -0.0 into 0.0; an array over bytes can never be made writable.
     return np.frombuffer((array + 0.0).tobytes(), dtype=np.float64).reshape(array.shape)

@@ -1,4 +1,4 @@
-"""What kernels do to each other and to waves: arrays with anchors in, arrays out."""
+"""Arithmetic on kernel weights: rational form, rank-1 factors, common grids, composition, frequency response."""
 
 import math
 from fractions import Fraction
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 Weights = NDArray[np.float64]
 
-# Rounding that a few sums and one division leave, relative to the largest weight.
+# Rounding error of a few sums and one division, relative to the largest weight.
 ULPS = 8 * float(np.finfo(np.float64).eps)
 
 
 def over_divisor(weights: Weights, max_divisor: int) -> tuple[NDArray[np.int64], int] | None:
-    """Return the weights as integers over their smallest common divisor, None if they are not that."""
+    """Return the weights as integers and their smallest common divisor, or None if it exceeds `max_divisor`."""
     divisor = 1
     slack = ULPS * float(np.abs(weights).max())
     for weight in np.unique(np.abs(weights)).tolist():
-        # Fractions this coarse are far apart, so the nearest one is the only one in reach.
+        # Such fractions are far apart: at most one lies within the rounding error.
         nearest = Fraction(weight).limit_denominator(max_divisor)
         if abs(float(nearest) - weight) > slack or (nearest == 0) != (weight == 0):
             return None
@@ -31,7 +31,7 @@ def over_divisor(weights: Weights, max_divisor: int) -> tuple[NDArray[np.int64],
 
 
 def factors(weights: Weights, integral: tuple[NDArray[np.int64], int] | None) -> tuple[Weights, Weights]:
-    """Return a column and a row whose outer product is `weights` of rank 1, the column of integers if it can be."""
+    """Return a column and a row whose outer product is `weights`, of rank 1; the column of integers where possible."""
     i, j = np.unravel_index(int(np.abs(weights).argmax()), weights.shape)
     peak = float(weights[i, j])
     if integral is not None:
@@ -43,7 +43,7 @@ def factors(weights: Weights, integral: tuple[NDArray[np.int64], int] | None) ->
 
 
 def common_grid(*parts: tuple[Weights, tuple[int, int]]) -> tuple[list[Weights], tuple[int, int]]:
-    """Return arrays of one shape with their anchors on the same element, zero where a part has none."""
+    """Return the arrays zero-padded to one shape with their anchors on the same element, and that element."""
     above, left = (max(anchor[axis] for _, anchor in parts) for axis in (0, 1))
     below, right = (max(w.shape[axis] - anchor[axis] for w, anchor in parts) for axis in (0, 1))
     grids = []
@@ -56,11 +56,11 @@ def common_grid(*parts: tuple[Weights, tuple[int, int]]) -> tuple[list[Weights],
 
 
 def composed(first: Weights, second: Weights) -> Weights:
-    """Return the weights that do in one pass what `first` and `second` do in a row: their full convolution."""
+    """Return the full convolution of two arrays: the kernel equivalent to applying one after the other."""
     if first.size < second.size:
         first, second = second, first
     out = np.zeros(tuple(a + b - 1 for a, b in zip(first.shape, second.shape)))
-    # A sum in this order keeps integers exact.
+    # Direct sums keep integers exact; an FFT would not.
     for i, j in zip(*np.nonzero(second)):
         out[i : i + first.shape[0], j : j + first.shape[1]] += second[i, j] * first
     return out

@@ -1,4 +1,4 @@
-"""Blurs of lenses and shutters: weights that are exactly the part of a shape that each pixel covers."""
+"""Blurs of lenses and shutters: disk and motion blur, each weight the exact share of the shape in its pixel."""
 
 import math
 
@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 from kernelfield.kernels.arguments import number, unit, window
 from kernelfield.kernels.kernel import Kernel
 
-# Shorter pieces of a line, as a part of its length, are rounding.
+# Pieces of the line below this fraction of its length are rounding error.
 _NOTHING = 1e-12
 
 
 def disk(radius: float = 3.0) -> Kernel:
     """Return the mean over a disk: the blur of an ideal lens out of focus.
 
-    Each weight is the area of the disk that lies in the pixel, over that of the disk, exactly; so it changes smoothly
+    Each weight is the exact area of the disk inside the pixel, divided by the area of the disk; weights change smoothly
     with the radius.
 
     Parameters
     ----------
     radius : float
-        In pixels, above 0; up to 1/2 the disk lies in one pixel.
+        In pixels, above 0. Up to 1/2 the disk lies inside one pixel.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def disk(radius: float = 3.0) -> Kernel:
     reach = max(0, math.ceil(radius - 0.5))
     window("radius", 2 * reach + 1)
     edges = np.arange(-reach, reach + 2) - 0.5
-    # The area left of and below a corner of the grid, from the middle; differences give the pixels.
+    # Signed area between the middle and each corner of the grid; differences give the area in each pixel.
     corners = np.sign(edges)[:, None] * np.sign(edges) * _quarter(np.abs(edges)[:, None], np.abs(edges), radius)
     areas = np.abs(np.diff(np.diff(corners, axis=0), axis=1))
     source = "exact area of a disk in each pixel; J. W. Goodman, Introduction to Fourier Optics"
@@ -57,15 +57,15 @@ def disk(radius: float = 3.0) -> Kernel:
 
 
 def motion(length: float = 9.0, angle: float = 0.0) -> Kernel:
-    """Return the mean along a straight line: the blur of even motion while the shutter was open.
+    """Return the mean along a straight line: the blur of uniform motion while the shutter is open.
 
-    Each weight is the length of the line that lies in the pixel, over that of the line, exactly. The line is as thin
-    as can be, and its middle is that of the pixel in the middle.
+    Each weight is the exact length of the line inside the pixel, divided by the length of the line. The line has no
+    width, and its midpoint is the centre of the middle pixel.
 
     Parameters
     ----------
     length : float
-        Of the path in pixels, above 0; an odd whole number along an axis gives so many equal weights.
+        Of the path in pixels, above 0. An odd integer n along an axis gives n equal weights.
     angle : float
         Of the path, in degrees from the columns' axis towards the rows': 0 is horizontal, 90 vertical, 45 from the
         upper left to the lower right.
@@ -88,7 +88,7 @@ def motion(length: float = 9.0, angle: float = 0.0) -> Kernel:
     ends = [abs(part) * length / 2 for part in unit(angle)]
     reach = [max(0, math.ceil(end - 0.5 - _NOTHING * length)) for end in ends]
     window("length", [2 * n + 1 for n in reach])
-    # Where the path crosses from pixel to pixel, as parts of its length from the middle.
+    # Crossings from pixel to pixel, as fractions of the length measured from the middle.
     crossings = [np.array([-0.5, 0.5])]
     for part, n in zip(unit(angle), reach, strict=True):
         if part:

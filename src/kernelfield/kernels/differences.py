@@ -1,4 +1,4 @@
-"""Finite differences: derivatives of any order and accuracy, from the moment conditions in rationals."""
+"""Finite differences: derivatives of any order and accuracy, from moment conditions solved in rational numbers."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -15,7 +15,7 @@ Scheme = Literal["central", "forward", "backward"]
 
 _FORNBERG = "B. Fornberg, Generation of finite difference formulas, Math. Comp. 51 (1988), 699-706"
 
-# The weights of longer stencils differ by more than float64 holds.
+# The weights of longer stencils span more orders of magnitude than float64 resolves.
 _MOST_SAMPLES = 64
 
 
@@ -23,7 +23,7 @@ def stencil(order: int, offsets: Sequence[int]) -> tuple[Fraction, ...]:
     """Return the exact weights of a derivative at 0 from samples at the given offsets.
 
     They solve the moment conditions ``sum of w[j] * x[j]**m = order! if m == order else 0`` for m below
-    the number of offsets: the derivative of every polynomial that the samples determine is exact.
+    the number of offsets: derivatives of all polynomials of degree below that number are exact.
 
     Parameters
     ----------
@@ -85,13 +85,13 @@ def derivative(
     scale : float
         Factor on all weights.
     offsets : sequence of int, optional
-        Which pixels to sample, counted from the output pixel, instead of what `accuracy` and `scheme` say: at least
-        ``order + 1``. The error falls at least as ``spacing ** (len(offsets) - order)``.
+        Pixels to sample, counted from the output pixel, in place of `accuracy` and `scheme`: at least ``order + 1``.
+        The error falls at least as ``spacing ** (len(offsets) - order)``.
 
     Raises
     ------
     ArgumentError
-        For an order or accuracy below 1, an odd accuracy of central differences, too few offsets.
+        For an order or accuracy below 1, an odd accuracy of central differences, or too few offsets.
 
     References
     ----------
@@ -149,8 +149,8 @@ def derivative(
 def difference(axis: int = 1, scheme: Literal["forward", "backward"] = "forward") -> Kernel:
     """Return the textbook's edge detector ``[1, -1]``: a pixel minus the next one.
 
-    It is *minus* the first derivative: positive where the image falls. In mode ``"valid"`` the scheme
-    makes no difference.
+    It is *minus* the first derivative: positive where the image falls. In mode ``"valid"`` both schemes give
+    the same numbers.
 
     Parameters
     ----------
@@ -180,21 +180,20 @@ def difference(axis: int = 1, scheme: Literal["forward", "backward"] = "forward"
 
 
 def minimum_size(order: int, centred: bool = False) -> int:
-    """Return how many weights in a row a derivative of order `order` takes at the least.
+    """Return the smallest number of consecutive weights that can form a derivative of order `order`.
 
-    A kernel that gives the derivative must answer 0 to the powers ``x**m`` below the order and ``order!`` to
-    ``x**order``. With n weights the conditions for m = 0 … n - 1 alone determine all weights (the Vandermonde matrix
-    of different positions is invertible), so with n no more than the order all of them are 0, and the last condition
-    fails: n is at least ``order + 1``. That many are enough: `stencil` solves the conditions. Around a pixel in
-    the middle the number is odd; rounding up costs nothing, for the weights of an odd centred derivative mirror each
-    other with opposite signs, and that in the middle is 0.
+    The kernel must give 0 for the powers ``x**m`` below the order and ``order!`` for ``x**order``. With n weights the
+    conditions for m = 0 … n - 1 determine all weights (the Vandermonde matrix of different positions is invertible);
+    with n no larger than the order they are all 0 and the last condition fails. Hence n is at least ``order + 1``, and
+    `stencil` solves the conditions with that many. A kernel centred on a pixel has an odd number of weights; for an
+    odd order rounding up adds a middle weight of 0, because the weights are antisymmetric.
 
     Parameters
     ----------
     order : int
         Order of the derivative, at least 1.
     centred : bool
-        Whether the kernel is to have a weight in the middle, with as many on either side.
+        Whether the kernel has a middle weight, with as many weights on either side.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""Edges in any direction, diagonals, lines and corners, in whole numbers and their steered sums.
+"""Directional detectors: edges along any direction, diagonal edges, lines and corners.
 
-A direction is (rows down, columns right). An angle is in degrees from the columns' axis towards the rows': since rows
-go down, it turns clockwise on the screen, as in OpenCV and scikit-image. The direction (1, 1) is the angle 45.
+A direction is (rows down, columns right). An angle is in degrees from the columns' axis towards the rows' axis, which
+is clockwise on the screen, as in OpenCV and scikit-image. The direction (1, 1) is the angle 45.
 """
 
 import math
@@ -19,17 +19,17 @@ _WOODS = "R. C. Gonzalez and R. E. Woods, Digital Image Processing, chapter 10"
 
 
 def edge(direction: Sequence[float] = (1, 1), size: int = 5, scale: float = 1.0) -> Kernel:
-    """Return the slope along a direction, smoothed: it answers to edges orthogonal to the direction.
+    """Return the smoothed derivative along a direction: it responds to edges orthogonal to it.
 
     ``weights[p] = (u · p) B[p] / M``, with u the unit vector along `direction`, p the offset from the middle, B the
     binomial of that size and M = (size - 1)/4 its variance along an axis. On a ramp of any direction it gives exactly
-    the slope along u, per pixel; where the image grows along u it is positive. It is the sum of the two Sobel
-    derivatives of that size, weighted with u: along an axis it is Sobel's.
+    the slope along u, per pixel, positive where the image grows along u. It is the sum of the two Sobel derivatives of
+    that size, weighted with u; along an axis it is the Sobel derivative itself.
 
     Parameters
     ----------
     direction : (float, float)
-        Down the rows and along the columns, of any length but 0: (0, 1) is to the right, (1, 1) to the lower right.
+        Down the rows and along the columns, of any length above 0: (0, 1) is to the right, (1, 1) to the lower right.
     size : int
         Rows and columns, odd and at least 3.
     scale : float
@@ -72,14 +72,14 @@ def edge(direction: Sequence[float] = (1, 1), size: int = 5, scale: float = 1.0)
 
 
 def diagonal(direction: Sequence[int] = (1, 1), weighting: str = "sobel", scale: float = 1.0) -> Kernel:
-    """Return the 3×3 detector of diagonal edges, in whole numbers: positive where the image grows along `direction`.
+    """Return the 3×3 integer detector of diagonal edges, positive where the image grows along `direction`.
 
     Parameters
     ----------
     direction : (int, int)
         Down and right, each 1 or -1.
     weighting : {"sobel", "prewitt"}
-        Whether the corners count twice or as much as the pixels beside them.
+        Weight of the corners: twice that of the pixels beside them, or the same.
     scale : float
         Factor on the integers.
 
@@ -139,8 +139,8 @@ def line(angle: int = 0, scale: float = 1.0) -> Kernel:
 def corner(direction: Sequence[int] = (1, 1), scale: float = 1.0) -> Kernel:
     """Return the 3×3 detector of the corner of a bright area that fills the quadrant in `direction`.
 
-    It is the mean of the four pixels of that quadrant less the mean of the other five, times 20 to be whole: zero on a
-    constant image, and largest on that corner of all patterns of two grey levels.
+    It is the mean of the four pixels of that quadrant minus the mean of the other five, times 20 to have integers: zero
+    on a constant image, and largest on that corner among all patterns of two grey levels.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Kernels that answer to edges, lines and blobs: their weights sum to zero (emboss and all).
+"""Edge, line and blob detectors: derivatives and Laplacians, whose weights sum to zero.
 
 Signs: a first derivative is positive where the image grows along its axis; a Laplacian is positive on a
 dark spot. Weights are the published integers; `scale` multiplies them.
@@ -58,7 +58,7 @@ def sobel(axis: int = 1, size: int = 3, order: int = 1, scale: float = 1.0) -> K
 
 
 def scharr(axis: int = 1, scale: float = 1.0) -> Kernel:
-    """Return Scharr's 3×3 derivative, whose direction errs less than Sobel's; 1/32 makes it one per pixel.
+    """Return Scharr's 3×3 derivative, with a smaller error of direction than Sobel's; 1/32 makes it one per pixel.
 
     References
     ----------
@@ -171,8 +171,8 @@ def emboss(direction: Sequence[int] = (1, -1)) -> Kernel:
     Parameters
     ----------
     direction : (int, int)
-        Rows down and columns right to the neighbour, each -1, 0 or 1. The default, the lower left, is
-        what Pillow's EMBOSS subtracts (its weights are printed bottom row first, and it adds 128).
+        Rows down and columns right to the neighbour, each -1, 0 or 1. Pillow's EMBOSS subtracts the default, the
+        lower left (it lists its weights bottom row first, and adds 128).
 
     Examples
     --------
@@ -198,7 +198,7 @@ def gaussian_derivative(
     truncate: float = 4.0,
     scale: float = 1.0,
 ) -> Kernel:
-    """Return a derivative of a Gaussian, as ``scipy.ndimage.gaussian_filter`` with `order` has it.
+    """Return a derivative of a Gaussian, the kernel of ``scipy.ndimage.gaussian_filter`` with `order`.
 
     Parameters
     ----------
@@ -236,10 +236,10 @@ def gaussian_derivative(
 
 
 def log(sigma: Sigma = 1.0, size: Size | None = None, truncate: float = 4.0, scale: float = 1.0) -> Kernel:
-    """Return the Laplacian of a Gaussian, as ``scipy.ndimage.gaussian_laplace`` has it.
+    """Return the Laplacian of a Gaussian, the kernel of ``scipy.ndimage.gaussian_laplace``.
 
-    It is sampled, so the weights sum to zero but for what sampling and truncation leave. The arguments
-    are those of `gaussian_derivative`.
+    The weights are samples; they sum to zero up to sampling and truncation error. The arguments are those of
+    `gaussian_derivative`.
 
     References
     ----------
@@ -288,7 +288,7 @@ def _single(sigmas: list[float]) -> float | tuple[float, ...]:
 
 
 def _hermite(sigma: float, size: int, order: int) -> Weights:
-    """Return samples of the derivative of a Gaussian, as weights that are slid (not flipped)."""
+    """Return samples of the derivative of a Gaussian, as cross-correlation weights."""
     x = np.arange(size) - (size - 1) / 2
     smooth = sampled_gaussian(sigma, size)
     if order == 0:

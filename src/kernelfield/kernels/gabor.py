@@ -1,7 +1,7 @@
-"""Gabor and log-Gabor filters: a wave in a window that has a place, an orientation and a scale.
+"""Gabor and log-Gabor filters: an oriented wave in a window.
 
-Angles are in degrees from the columns' axis towards the rows' (clockwise on the screen), as in OpenCV and
-scikit-image; an orientation is that of the wave, at right angles to its stripes.
+Angles are in degrees from the columns' axis towards the rows' axis (clockwise on the screen), as in OpenCV and
+scikit-image; the orientation is the direction of the wave, at right angles to its stripes.
 """
 
 import math
@@ -15,7 +15,7 @@ from kernelfield.kernels.kernel import Kernel, Weights
 from kernelfield.kernels.smoothing import Size
 
 _DAUGMAN = "J. G. Daugman, J. Opt. Soc. Am. A 2 (1985), 1160-1169"
-# The Fourier transform is over four times as many rows and columns.
+# The Fourier transform takes four times as many rows and columns.
 _LARGEST = 1023
 _LENGTHS = [3**a * 5**b for a in range(13) for b in range(8)]
 _FIELD = "D. J. Field, J. Opt. Soc. Am. A 4 (1987), 2379-2394"
@@ -35,8 +35,8 @@ def gabor(
     """Return a Gabor filter: a cosine wave in a Gaussian window.
 
     ``weights[p] = scale · exp(-(x² + aspect² y²) / (2 sigma²)) / (2π sigma²/aspect) · cos(2π x/wavelength + phase)``
-    with x the coordinate along `orientation` and y that across. The window integrates to one, so a wave of amplitude 1
-    that fits gives about 1/2.
+    with x the coordinate along `orientation` and y across it. The window integrates to one; the response to the
+    matching wave of amplitude 1 is about 1/2.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ def gabor(
         In octaves, between the frequencies at half the peak: sigma is
         ``wavelength/π · sqrt(ln 2 / 2) · (2**b + 1) / (2**b - 1)``. 1 if neither is given.
     aspect : float
-        Standard deviation along the wave over that across; below 1 the stripes are long.
+        Standard deviation along the wave divided by that across it; below 1 the stripes are long.
     phase : float
         In degrees: 0 is even, 90 and -90 are odd.
     size : int or (int, int), optional
-        Odd numbers of rows and columns; by default what holds the ellipse of `truncate` standard deviations.
+        Odd numbers of rows and columns; by default the box around the ellipse of `truncate` standard deviations.
     truncate : float
         Where to end, in standard deviations, if `size` is not given.
     scale : float
@@ -69,8 +69,8 @@ def gabor(
     Notes
     -----
     ``skimage.filters.gabor_kernel(1 / wavelength, theta, sigma_x=sigma, sigma_y=sigma / aspect, offset=phase).real``
-    has these weights (angles in radians); skimage convolves with them. ``cv2.getGaborKernel(size, sigma, theta,
-    wavelength, aspect, psi)`` has these times ``2π sigma²/aspect``, with the phase -psi, for it stores them flipped.
+    has these weights (angles in radians); scikit-image convolves with them. ``cv2.getGaborKernel(size, sigma, theta,
+    wavelength, aspect, psi)`` has these weights times ``2π sigma²/aspect``, with phase -psi: it stores them flipped.
 
     References
     ----------
@@ -117,11 +117,11 @@ def log_gabor(
     truncate: float = 3.0,
     scale: float = 1.0,
 ) -> Kernel:
-    """Return a log-Gabor filter: Gaussian over the logarithm of frequency, as images of nature are coded well.
+    """Return a log-Gabor filter: Gaussian over the logarithm of frequency, an efficient code for natural images.
 
     Its transfer function is ``exp(-ln(f wavelength)² / (2 s²)) · exp(-a² / (2 t²))`` at the frequency f and the angle a
-    from `orientation`, on one side; zero at f = 0, so it does not answer to the mean, whatever the bandwidth. The
-    weights are the inverse Fourier transform, with the wave turned by `phase`, cut to `size`.
+    from `orientation`, on one side of the frequency plane. It is zero at f = 0: the mean has no response, whatever the
+    bandwidth. The weights are the inverse Fourier transform, with the wave shifted by `phase`, cropped to `size`.
 
     Parameters
     ----------
@@ -136,12 +136,12 @@ def log_gabor(
     phase : float
         In degrees: 0 is even, 90 and -90 are odd.
     size : int or (int, int), optional
-        Odd numbers of rows and columns. By default what `truncate` standard deviations of the Gabor filter of the
-        same bandwidths take; the tails are longer than a Gaussian's.
+        Odd numbers of rows and columns; by default those of the Gabor filter of the same bandwidths and `truncate`.
+        The tails are longer than a Gaussian's.
     truncate : float
         Where to end, if `size` is not given.
     scale : float
-        Factor on all weights. With 1 a wave of amplitude 1 that fits gives 1/2, as of `gabor`.
+        Factor on all weights. With 1 the response to the matching wave of amplitude 1 is 1/2, as of `gabor`.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def log_gabor(
 
 
 def spread_of(wavelength: float, bandwidth: float) -> float:
-    """Return the sigma of the Gabor window that lets a bandwidth in octaves pass."""
+    """Return the sigma of a Gabor window with a bandwidth given in octaves."""
     ratio = (2**bandwidth + 1) / (2**bandwidth - 1)
     return wavelength / math.pi * math.sqrt(math.log(2) / 2) * ratio
 
@@ -194,7 +194,7 @@ def spread_of(wavelength: float, bandwidth: float) -> float:
 def gabor_parts(
     shape: tuple[int, int], direction: tuple[float, float], wavelength: float, sigma: float, aspect: float
 ) -> tuple[Weights, Weights]:
-    """Return the window and the angle of the wave, in radians, at each weight."""
+    """Return the window and the phase of the wave, in radians, at each weight."""
     down, right = (np.arange(n) - n // 2 for n in shape)
     along = np.add.outer(direction[0] * down, direction[1] * right)
     across = np.add.outer(direction[1] * down, -direction[0] * right)
@@ -207,9 +207,9 @@ def log_gabor_wave(
 ) -> NDArray[np.complex128]:
     """Return the complex filter: its real part is even, its imaginary part odd.
 
-    The Fourier transform is taken on a grid of four times the size, so that what wraps around is in the tails.
+    The Fourier transform is taken on a grid of four times the size, which leaves only far tails to wrap around.
     """
-    # Odd, so that every frequency has its opposite; of small factors, so that the transform is fast.
+    # Odd: every frequency has its negative. Of small factors: the transform is fast.
     n = min(length for length in _LENGTHS if length > 4 * max(shape))
     frequencies = np.fft.fftfreq(n)
     along = np.add.outer(direction[0] * frequencies, direction[1] * frequencies)
@@ -218,7 +218,7 @@ def log_gabor_wave(
     radius[0, 0] = 1
     octaves = np.log2(radius * wavelength) / bandwidth
     turns = np.degrees(np.arctan2(across, along)) / angle
-    # Half the peak where either is 1/2.
+    # Half the peak at octaves = 1/2 or turns = 1/2.
     transfer = np.exp(-4 * math.log(2) * (octaves**2 + turns**2))
     transfer[0, 0] = 0
     wave = np.fft.ifft2(transfer)
@@ -227,12 +227,11 @@ def log_gabor_wave(
 
 
 def _shape(size: Size | None, truncate: float, orientation: float, along: float, across: float) -> tuple[int, int]:
-    """Return the size given, or what holds so many standard deviations of both axes of the window."""
+    """Return `size`, or the box around the ellipse of `truncate` standard deviations of the window."""
     if size is not None:
         return odd_window("size", size)
     truncate = number("truncate", truncate, above=0)
     down, right = (abs(part) for part in unit(orientation))
-    # The box around an ellipse.
     rows = max(math.hypot(along * down, across * right), 1 / truncate)
     columns = max(math.hypot(along * right, across * down), 1 / truncate)
     return window("size", [2 * math.ceil(truncate * n - 1e-9) + 1 for n in (rows, columns)])

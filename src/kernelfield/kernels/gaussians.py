@@ -1,4 +1,4 @@
-"""The one-dimensional Gaussian, four ways: by samples, over pixels, the discrete analogue, in fixed point.
+"""One-dimensional Gaussian weights: sampled, integrated over pixels, the discrete analogue, and in fixed point.
 
 All are divided by their sum.
 """
@@ -37,8 +37,8 @@ def discrete_gaussian(sigma: float, size: int) -> Weights:
     """Return the discrete analogue of the Gaussian, ``exp(-t) I_n(t)`` with ``t = sigma**2``, divided by its sum.
 
     I_n is the modified Bessel function of integer order (T. Lindeberg, Scale-space for discrete signals, IEEE PAMI 12
-    (1990), 234-254). Its transfer function is ``exp(t (cos ω - 1))``; the trapezoidal rule inverts that to rounding
-    once the samples reach beyond the tails.
+    (1990), 234-254). Its transfer function is ``exp(t (cos ω - 1))``; the trapezoidal rule inverts it to rounding
+    error once the samples reach beyond the tails.
     """
     if sigma == 0:
         return sampled_gaussian(0, size)
@@ -50,7 +50,7 @@ def discrete_gaussian(sigma: float, size: int) -> Weights:
 
 
 def fixed_point(factor: Weights, bits: int) -> Weights:
-    """Return symmetric weights in binary fixed point: error diffused inwards, the centre takes the rest.
+    """Return symmetric weights in binary fixed point: rounding errors carried inwards, the remainder in the centre.
 
     OpenCV, modules/imgproc/src/smooth.dispatch.cpp, getGaussianKernelFixedPoint_ED.
     """

@@ -1,4 +1,4 @@
-"""A kernel: frozen weights that know where they lie, what they are called and who published them."""
+"""The Kernel class: frozen cross-correlation weights with their anchor, name and source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels.arguments import frequencies, frozen_weights, offset, whole
 from kernelfield.kernels.arithmetic import ULPS, common_grid, composed, factors, over_divisor, response
-from kernelfield.kernels.show import brief, rows_of
 
 Weights = NDArray[np.float64]
 
@@ -33,14 +32,14 @@ class Kernel:
     parameters : mapping, optional
         The arguments that give this kernel, by name.
     source : str, optional
-        Paper and equation that the weights come from.
+        Paper and equation of the weights.
     anchor : (int, int), optional
-        Row and column of the element over the output pixel; ``(kh // 2, kw // 2)`` if not given. It
-        may lie outside the weights: a filter that shifts the image far has its weights far away.
+        Row and column of the element over the output pixel; ``(kh // 2, kw // 2)`` if not given. It may lie
+        outside the weights, as for a filter that shifts the image by more than its size.
 
     Notes
     -----
-    Two kernels are equal if they do the same: equal weights and equal anchor, whatever their names.
+    Two kernels are equal if their weights and anchors are equal, whatever their names.
 
     Examples
     --------
@@ -60,7 +59,7 @@ class Kernel:
     source: str | None
     anchor: tuple[int, int]
 
-    # NumPy's scalars and arrays leave `scalar * kernel` to this class.
+    # NumPy scalars and arrays defer `scalar * kernel` to this class.
     __array_priority__ = 1000
 
     def __init__(
@@ -113,7 +112,7 @@ class Kernel:
         return self if flipped == self else flipped
 
     def shifted(self, rows: int, columns: int) -> "Kernel":
-        """Return the kernel whose output lies `rows` further down and `columns` further right.
+        """Return the kernel with its output shifted by `rows` down and `columns` to the right.
 
         Examples
         --------
@@ -130,7 +129,7 @@ class Kernel:
         return Kernel(self.weights, self.name, parameters, self.source, anchor)
 
     def integers(self, max_divisor: int = 65536) -> tuple[NDArray[np.int64], int] | None:
-        """Return the weights as integers over their smallest common divisor, if they are that.
+        """Return the weights as integers and their smallest common divisor, or None if they are not rational.
 
         Parameters
         ----------
@@ -140,7 +139,7 @@ class Kernel:
         Returns
         -------
         (ndarray of int64, int) or None
-            Integers and divisor, equal to the weights but for rounding; None if there are none.
+            Integers and divisor whose quotient equals the weights up to rounding; None if there are none.
 
         Examples
         --------
@@ -150,12 +149,12 @@ class Kernel:
         return over_divisor(self.weights, whole("max_divisor", max_divisor, 1))
 
     def rank(self, tolerance: float | None = None) -> int:
-        """Return the number of separable kernels it takes to make this one.
+        """Return the rank: the least number of separable kernels whose sum is this one.
 
         Parameters
         ----------
         tolerance : float, optional
-            Singular values up to this fraction of the largest count as zero; rounding if not given.
+            Singular values up to this fraction of the largest count as zero; the rounding error if not given.
 
         Examples
         --------
@@ -170,8 +169,8 @@ class Kernel:
     def separable(self) -> tuple[Weights, Weights] | None:
         """Return a column and a row whose outer product is the kernel, or None if there are none.
 
-        The column is of integers where the kernel is of integers over a divisor; otherwise column
-        and row have the same largest magnitude.
+        The column has integers where the weights are integers over a divisor; otherwise column and row have the same
+        largest magnitude.
 
         Examples
         --------
@@ -183,20 +182,20 @@ class Kernel:
         return factors(self.weights, self.integers())
 
     def compose(self, other: "Kernel") -> "Kernel":
-        """Return the one kernel that does what this one and then `other` do in a row.
+        """Return the kernel equivalent to applying this one and then `other`.
 
-        ``correlate(correlate(image, a), b)`` is ``correlate(image, a.compose(b))`` wherever no border is in reach;
-        the order makes no difference. The size is the sum of the sizes less one on each axis.
+        ``correlate(correlate(image, a), b)`` equals ``correlate(image, a.compose(b))`` away from the border, in
+        either order. The size is the sum of the sizes minus one on each axis.
 
         Parameters
         ----------
         other : Kernel
-            What comes after.
+            The second kernel.
 
         Raises
         ------
         ArgumentError
-            If `other` is no kernel.
+            If `other` is not a kernel.
 
         Examples
         --------
@@ -212,17 +211,17 @@ class Kernel:
     def frequency_response(
         self, rows: int | ArrayLike = 64, columns: int | ArrayLike | None = None
     ) -> tuple[Weights, Weights, NDArray[np.complex128]]:
-        """Return what the kernel multiplies waves by, when it slides over an image as it is.
+        """Return the frequency response: the factors by which cross-correlation multiplies complex waves.
 
         Cross-correlating ``exp(2πi (f·p))`` at the pixels ``p`` gives the same wave times
         ``H(f) = sum over u of weights[u] * exp(2πi f·(u - anchor))``. A kernel that is symmetric about its anchor has
-        a real H, an antisymmetric one an imaginary H. Of the convolution kernel it is `flipped`'s.
+        a real H, an antisymmetric one an imaginary H. The response of convolution is that of `flipped`.
 
         Parameters
         ----------
         rows, columns : int or array_like, optional
-            Frequencies down the rows and along the columns, in cycles a pixel; or how many, evenly from -1/2 up to
-            but not 1/2. Columns are as rows if not given.
+            Frequencies down the rows and along the columns, in cycles per pixel; or their number, evenly spaced from
+            -1/2 up to but not including 1/2. Columns are the same as rows if not given.
 
         Returns
         -------
@@ -231,12 +230,12 @@ class Kernel:
         columns : numpy.ndarray of float64, shape (m,)
             The frequencies along the columns.
         response : numpy.ndarray of complex128, shape (n, m)
-            H at each pair.
+            H at each pair of frequencies.
 
         Raises
         ------
         ArgumentError
-            If a number is less than 1, or frequencies are not finite numbers on one axis.
+            If a number of frequencies is less than 1, or frequencies are not finite numbers on one axis.
 
         References
         ----------
@@ -253,7 +252,7 @@ class Kernel:
         return down, right, response(self.weights, self.anchor, down, right)
 
     def plot(self, *, response: bool = True) -> Any:
-        """Return a matplotlib figure: the weights, zero white, and beside them the frequency response.
+        """Return a matplotlib figure of the weights, with the frequency response beside them; zero is white.
 
         Parameters
         ----------
@@ -280,7 +279,7 @@ class Kernel:
         return Kernel(mine + theirs, anchor=anchor)
 
     def __radd__(self, other: object) -> "Kernel":
-        # The sum() of kernels starts with 0.
+        # sum() of kernels starts with 0.
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def __sub__(self, other: object) -> "Kernel":
@@ -314,11 +313,11 @@ class Kernel:
         return hash((self.shape, self.weights.tobytes(), self.anchor))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A mapping proxy cannot be pickled; the constructor makes a new one.
+        # A mapping proxy cannot be pickled; pass the constructor's arguments instead.
         return Kernel, (self.weights, self.name, dict(self.parameters), self.source, self.anchor)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={brief(value)}" for key, value in self.parameters.items())
+        arguments = ", ".join(f"{key}={_brief(value)}" for key, value in self.parameters.items())
         label = f"{self.name}({arguments}), " if self.name else ""
         head = f"Kernel {label}{self.shape[0]}×{self.shape[1]}"
         if self.anchor != (self.shape[0] // 2, self.shape[1] // 2):
@@ -326,4 +325,20 @@ class Kernel:
         integral = self.integers()
         if integral is not None and integral[1] > 1:
             head += f", 1/{integral[1]} ×"
-        return "\n".join([head, *rows_of(self.weights if integral is None else integral[0])])
+        return "\n".join([head, *_aligned_rows(self.weights if integral is None else integral[0])])
+
+
+def _brief(value: object) -> str:
+    """Return a parameter as source text, floats to six digits."""
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
+
+
+def _aligned_rows(numbers: NDArray[Any]) -> list[str]:
+    """Return the rows as text with aligned columns; large kernels are abbreviated as NumPy does."""
+    digits: Any = {"float_kind": lambda value: f"{value:.6g}"}
+    text = np.array2string(numbers, formatter=None if numbers.dtype.kind == "i" else digits, max_line_width=100)
+    cells = [line.strip(" []").split() for line in text.splitlines()]
+    if numbers.size > 1000 or len({len(row) for row in cells}) > 1:
+        return ["  " + line for line in text.splitlines()]
+    widths = [max(len(row[j]) for row in cells) for j in range(len(cells[0]))]
+    return ["  " + " ".join(cell.rjust(max(widths)) for cell in row) for row in cells]

@@ -1,4 +1,4 @@
-"""Sharpening kernels: the identity plus what a blur takes away. Their weights sum to one."""
+"""Sharpening kernels: the identity plus the difference between identity and blur; their weights sum to one."""
 
 from typing import Literal
 
@@ -17,9 +17,9 @@ def sharpen(amount: float = 1.0, neighbours: int = 4) -> Kernel:
     Parameters
     ----------
     amount : float
-        Strength; a negative one blurs.
+        Strength; negative values blur.
     neighbours : {4, 8}
-        The Laplacian's neighbourhood.
+        Number of neighbours in the Laplacian.
 
     References
     ----------
@@ -50,13 +50,13 @@ def unsharp(
     Parameters
     ----------
     sigma : float or pair of float, optional
-        Standard deviation of the Gaussian, 1 if not given; the other blurs have none.
+        Standard deviation of the Gaussian, 1 if not given; not used by the other blurs.
     amount : float
         Strength.
     size : int or pair of int, optional
-        Size of the blur; needed for box and binomial, where it is odd.
+        Size of the blur, odd; required for box and binomial.
     blur : {"gaussian", "box", "binomial"}
-        What is subtracted. Binomial of size 5 and amount 1 is ffmpeg's ``unsharp=5:5:1``.
+        The blur that is subtracted. Binomial of size 5 and amount 1 is ffmpeg's ``unsharp=5:5:1``.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Smoothing kernels: weights that sum to one, and the identity and the shift they start from."""
+"""Identity, shift and smoothing kernels; their weights sum to one."""
 
 from collections.abc import Sequence
 from math import comb
@@ -22,7 +22,7 @@ _GAUSSIAN = {
 
 
 def identity() -> Kernel:
-    """Return the kernel that changes nothing.
+    """Return the identity: the kernel that leaves the image unchanged.
 
     Examples
     --------
@@ -36,8 +36,8 @@ def identity() -> Kernel:
 def shift(rows: int, columns: int) -> Kernel:
     """Return the kernel that moves the image content down by `rows` and right by `columns`.
 
-    ``output[p] = image[p - (rows, columns)]``; negative numbers move it up and left. It is one weight
-    whose anchor lies apart from it.
+    ``output[p] = image[p - (rows, columns)]``; negative numbers move it up and left. It has one weight,
+    away from its anchor.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def box(size: Size = 3) -> Kernel:
 
 
 def binomial(size: Size = 3) -> Kernel:
-    """Return the binomial smoothing kernel: rows of Pascal's triangle, over their sum.
+    """Return the binomial smoothing kernel: the outer product of two normalised rows of Pascal's triangle.
 
     References
     ----------
@@ -92,29 +92,29 @@ def gaussian(
 ) -> Kernel:
     """Return a Gaussian blur, its weights divided by their sum.
 
-    Sampled, it has the weights of ``scipy.ndimage.gaussian_filter``, or with `size` of ``cv2.GaussianBlur``.
+    The sampled kernel has the weights of ``scipy.ndimage.gaussian_filter``; with `size`, those of ``cv2.GaussianBlur``.
 
     Parameters
     ----------
     sigma : float or pair of float
-        Standard deviation in pixels (of rows and columns); 0 leaves that axis alone.
+        Standard deviation in pixels (of rows and columns); 0 does not blur along that axis.
     size : int or pair of int, optional
         Number of weights; ``2 * int(truncate * sigma + 0.5) + 1`` if not given.
     truncate : float
         Where to end, in standard deviations, if `size` is not given.
     bits : int, optional
-        Round the weights of each axis to this many binary places, carrying the error inwards: what
-        OpenCV does to 8-bit images, with 8 bits.
+        Round the weights of each axis to this many binary places, carrying the error inwards, as OpenCV does for 8-bit
+        images with 8 bits.
     method : {"sampled", "integrated", "discrete"}
-        How the density becomes weights: its values at the pixels' centres; its integrals over the pixels, which is
-        what a sensor of square elements sees; or Lindeberg's discrete analogue ``exp(-t) I_n(t)`` with
-        ``t = sigma**2``, of odd size. Two of the last kind in a row are again one, of ``sigma**2`` the sum of
-        both, as of continuous Gaussians; the others come close from sigma 1 on.
+        Weights from the density: its values at the centres of pixels; its integrals over pixels, as measured by a
+        sensor of square elements; or Lindeberg's discrete analogue ``exp(-t) I_n(t)`` with ``t = sigma**2``, of odd
+        size. Composing two discrete analogues gives another one, with the sum of both ``sigma**2``, as for continuous
+        Gaussians; the other methods do so approximately from sigma 1 on.
 
     Raises
     ------
     ArgumentError
-        If sigma is negative, or a size is less than 1 or does not go with the method.
+        If sigma is negative, or a size is less than 1 or not allowed by the method.
 
     References
     ----------
@@ -129,7 +129,7 @@ def gaussian(
     sigmas = [number("sigma", value, least=0) for value in pair("sigma", sigma)]
     if not any(sigmas):
         raise ArgumentError(
-            f"sigma: expected more than 0 along an axis, received {sigma!r}; identity() changes nothing"
+            f"sigma: expected more than 0 along an axis, received {sigma!r}; use identity() for no blur"
         )
     if size is None:
         truncate = number("truncate", truncate, above=0)
@@ -158,14 +158,14 @@ def gaussian(
 
 
 def smooth(centre: float = 5.0, neighbours: int = 8) -> Kernel:
-    """Return the weighted mean of a pixel and its nearest neighbours, each of those of weight 1.
+    """Return the weighted mean of a pixel and its nearest neighbours, which have weight 1.
 
     Parameters
     ----------
     centre : float
         Weight of the pixel itself, at least 0.
     neighbours : {4, 8}
-        Which neighbours count: those beside it, or the diagonal ones too.
+        Number of neighbours: 4 without the diagonal ones, 8 with them.
 
     References
     ----------
@@ -190,12 +190,12 @@ def smooth(centre: float = 5.0, neighbours: int = 8) -> Kernel:
 
 
 def rings(weights: Sequence[float] = (0, 0, 1)) -> Kernel:
-    """Return a weighted mean over square rings, given from the centre outwards.
+    """Return a weighted mean over concentric square rings of pixels.
 
     Parameters
     ----------
     weights : sequence of float
-        One weight for the centre and one for each ring; none is negative.
+        One weight for the centre, then one for each ring outwards; none is negative.
 
     References
     ----------
@@ -219,12 +219,12 @@ def rings(weights: Sequence[float] = (0, 0, 1)) -> Kernel:
 
 
 def pascal(size: int) -> list[int]:
-    """Return the row of Pascal's triangle that has `size` entries."""
+    """Return the row of Pascal's triangle with `size` entries."""
     return [comb(size - 1, k) for k in range(size)]
 
 
 def binomial_row(size: int) -> Weights:
-    """Return the row of Pascal's triangle that has `size` entries, over its sum."""
+    """Return the row of Pascal's triangle with `size` entries, divided by its sum."""
     return np.array([entry / 2 ** (size - 1) for entry in pascal(size)])
 
 
@@ -236,6 +236,6 @@ def neighbourhood(neighbours: int) -> Weights:
 
 
 def ring_numbers(radius: int) -> NDArray[np.int64]:
-    """Return for each element of a square which square ring around the centre it lies on."""
+    """Return the number of the square ring around the centre for each element of a square."""
     distance = np.abs(np.arange(-radius, radius + 1))
     return np.asarray(np.maximum.outer(distance, distance))

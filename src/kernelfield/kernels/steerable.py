@@ -1,4 +1,4 @@
-"""Steerable filters: derivatives of a Gaussian along any direction, as weighted sums of a few fixed ones."""
+"""Steerable filters: derivatives of a Gaussian along any direction, as weighted sums of a fixed basis."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,21 +21,21 @@ def steerable(
     truncate: float = 4.0,
     scale: float = 1.0,
 ) -> Kernel:
-    """Return the derivative of a Gaussian of any order, along any direction.
+    """Return a derivative of a Gaussian, of any order along any direction.
 
-    ``weights[p] = He_n(u·p / sigma) / sigma**n * g[p]``, with He_n the Hermite polynomial of the order n, u the unit
-    vector at `orientation` and g the sampled Gaussian of sum one: slid over an image it gives the n-th derivative
-    along u of the smoothed image. Order 1 answers to edges, order 2 to lines.
+    ``weights[p] = He_n(u·p / sigma) / sigma**n * g[p]``, with He_n the Hermite polynomial of order n, u the unit
+    vector at `orientation` and g the sampled Gaussian of sum one. Cross-correlation with it gives the n-th derivative
+    along u of the smoothed image. Order 1 responds to edges, order 2 to lines.
 
     Parameters
     ----------
     order : int
         Order of the derivative, at least 1.
     orientation : float
-        Of the derivative, in degrees from the columns' axis towards the rows': 0 is along the columns, 90 down.
+        Of the derivative, in degrees from the columns' axis towards the rows' axis: 0 is to the right, 90 down.
     sigma : float
-        Standard deviation of the Gaussian in pixels, above 0. Freeman and Adelson's functions have 1/sqrt(2) in
-        their units, of which their 9-tap filters have 0.67 a pixel: sigma 1.06.
+        Standard deviation of the Gaussian in pixels, above 0. Freeman and Adelson's functions have sigma 1/sqrt(2) in
+        their units; their 9-tap filters have 0.67 units per pixel: sigma 1.06.
     size : int or (int, int), optional
         Odd numbers of rows and columns, more than the order; ``2 * int(truncate * sigma + 0.5) + 1`` if not given.
     truncate : float
@@ -73,7 +73,7 @@ def steerable(
     if max(shape) < minimum_size(order, centred=True):
         raise ArgumentError(
             f"size: expected at least {minimum_size(order, centred=True)} for order {order}, received {shape}; "
-            "a derivative of order d needs d + 1 weights, in the middle of a pixel an odd number"
+            "a derivative of order d needs d + 1 weights, and an odd number when centred on a pixel"
         )
     scale = number("scale", scale)
     down, right = (np.arange(n) - n // 2 for n in shape)
@@ -87,7 +87,7 @@ def steerable(
 def steerable_basis(
     order: int = 2, sigma: float = 1.5, size: Size | None = None, truncate: float = 4.0
 ) -> tuple[Kernel, ...]:
-    """Return the order + 1 filters of which every other orientation is a weighted sum: see `steering`.
+    """Return the order + 1 basis filters whose weighted sums give every orientation: see `steering`.
 
     They are `steerable` at the orientations ``180 j / (order + 1)`` degrees, j = 0 … order.
 
@@ -101,10 +101,10 @@ def steerable_basis(
 
 
 def steering(order: int, orientation: float) -> NDArray[np.float64]:
-    """Return the weights k_j of the sum of `steerable_basis` that is `steerable` at `orientation`.
+    """Return the weights k_j with which the filters of `steerable_basis` sum to `steerable` at `orientation`.
 
-    ``k_j(θ) = (1 / (n + 1)) · sum of cos(m (θ - θ_j))`` over ``m = -n, -n + 2, … n``, for the order n. To steer an
-    image already filtered with the basis, weight the results.
+    ``k_j(θ) = (1 / (n + 1)) · sum of cos(m (θ - θ_j))`` over ``m = -n, -n + 2, … n``, for order n. To steer an
+    image already filtered with the basis, apply the weights to the results.
 
     Parameters
     ----------

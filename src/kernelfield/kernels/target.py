@@ -1,12 +1,9 @@
-"""Estimated weights that look for a name, and the fits that the search is made of.
+"""The target of the search for a name: estimated weights with their anchor and tolerance.
 
-All positions here are offsets from the output pixel, in pixels.
+All positions are offsets from the output pixel, in pixels.
 """
 
-import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +11,13 @@ from numpy.typing import NDArray
 from kernelfield.kernels.arithmetic import common_grid
 from kernelfield.kernels.kernel import Kernel, Weights
 
-# What decides that a weight is more than nothing, relative to the largest weight.
+# Weights up to this fraction of the largest count as zero.
 NEGLIGIBLE = 2e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Weights, the element over the output pixel, and how far off each weight may be."""
+    """Estimated weights, the element over the output pixel, and the allowed error of each weight."""
 
     weights: Weights
     anchor: tuple[int, int]
@@ -37,7 +34,7 @@ class Target:
         return float(self.tolerance.max())
 
     def bounds(self, threshold: float = NEGLIGIBLE) -> tuple[slice, slice]:
-        """Return the rows and columns that hold more than the tolerance and `threshold` of the peak."""
+        """Return the bounding rows and columns of the weights above their tolerance plus `threshold` times the peak."""
         held = np.abs(self.weights) > self.tolerance + threshold * self.peak
         rows, columns = (np.flatnonzero(held.any(axis=axis)) for axis in (1, 0))
         if not len(rows):
@@ -45,14 +42,14 @@ class Target:
         return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
     def extent(self) -> tuple[int, int]:
-        """Return the size of the smallest rectangle that holds all but negligible weights."""
+        """Return the size of the bounding rectangle of all weights that are not negligible."""
         rows, columns = self.bounds()
         return rows.stop - rows.start, columns.stop - columns.start
 
     def sizes(self) -> list[tuple[int, int]]:
-        """Return sizes to try, largest first, for kernels whose far weights fade away.
+        """Return sizes to try, largest first, for kernels with decaying tails.
 
-        All that was given, or what rises above the tolerance, each made symmetric about the centre.
+        The whole target and the part above the tolerance, each made symmetric about the centre.
         """
         centre = centroid(self.weights, self.anchor) + self.anchor
         rows, columns = self.weights.shape
@@ -66,7 +63,7 @@ class Target:
         return found
 
     def place(self, kernel: Kernel) -> Kernel | None:
-        """Return the kernel shifted by whole pixels to where the target is, None if it falls between."""
+        """Return the kernel shifted by whole pixels onto the target, or None if the shift is not near an integer."""
         gap = centroid(self.weights, self.anchor) - centroid(kernel.weights, kernel.anchor)
         whole = np.rint(gap)
         if np.abs(gap - whole).max() > 0.25:
@@ -74,20 +71,20 @@ class Target:
         return kernel.shifted(-int(whole[0]), -int(whole[1])) if whole.any() else kernel
 
     def against(self, kernel: Kernel) -> tuple[Weights, Weights, Weights]:
-        """Return target, kernel and tolerance on one grid; beyond the target its weights are 0."""
+        """Return the weights of target and kernel and the tolerance on one grid, zero-padded."""
         allowed = self.tolerance - self.spread
         parts = [(self.weights, self.anchor), (kernel.weights, kernel.anchor), (allowed, self.anchor)]
         (mine, theirs, tolerance), _ = common_grid(*parts)
         return mine, theirs, tolerance + self.spread
 
     def deviation(self, kernel: Kernel) -> tuple[float, float]:
-        """Return the largest difference, and by how much the worst one exceeds its tolerance."""
+        """Return the largest difference, and the largest excess of a difference over its tolerance."""
         mine, theirs, tolerance = self.against(kernel)
         difference = np.abs(mine - theirs)
         return float(difference.max()), float((difference - tolerance).max())
 
     def strength(self, direction: Kernel, base: Kernel | None = None) -> tuple[float, float]:
-        """Return the factor f for which base + f * direction fits best, and the error of f."""
+        """Return the factor f of the best fit base + f * direction, and the error of f."""
         rest = Kernel(self.weights, anchor=self.anchor)
         if base is not None:
             rest = rest - base
@@ -95,7 +92,7 @@ class Target:
         return float((mine * step).sum() / (step**2).sum()), self.spread / float(np.abs(step).max())
 
     def patch(self, size: tuple[int, int]) -> Weights:
-        """Return the weights of a rectangle about the centre, 0 beyond what was given."""
+        """Return the weights of a rectangle about the centre, zero-padded."""
         centre = centroid(self.weights, self.anchor) + self.anchor
         out = np.zeros(size)
         top, left = (round(c - (n - 1) / 2) for c, n in zip(centre, size))
@@ -106,74 +103,12 @@ class Target:
 
 
 def centroid(weights: Weights, anchor: tuple[int, int]) -> NDArray[np.float64]:
-    """Return the offset (row, column) around which the squared weights balance.
+    """Return the centroid (row, column) of the squared weights.
 
-    Of a symmetric or antisymmetric kernel it is the centre; squares keep noise far out from moving it.
+    For a symmetric or antisymmetric kernel it is the centre; squaring suppresses the influence of distant noise.
     """
     energy = (weights / np.abs(weights).max()) ** 2
     total = energy.sum()
     places = [np.arange(n) - a for n, a in zip(weights.shape, anchor)]
     balance = [energy.sum(axis=1) @ places[0], energy.sum(axis=0) @ places[1]]
     return np.asarray(np.array(balance) / total)
-
-
-def centred(weights: Weights, shape: tuple[int, ...]) -> Weights:
-    """Return an array of that shape about the same middle: outer weights are cut off, or zeros stand around."""
-    out = np.zeros(shape)
-    # What each axis of the one has more than the other on either side.
-    over = [max(0, (n - m) // 2) for n, m in zip(weights.shape, shape)]
-    under = [max(0, (m - n) // 2) for n, m in zip(weights.shape, shape)]
-    inner = weights[over[0] : weights.shape[0] - over[0], over[1] : weights.shape[1] - over[1]]
-    out[under[0] : under[0] + inner.shape[0], under[1] : under[1] + inner.shape[1]] = inner
-    return out
-
-
-def scaled(target: Target, family: Callable[..., Kernel]) -> Iterator[Kernel]:
-    """Propose the family's member with the scale that fits best, first as a simple fraction."""
-    unit = target.place(family(scale=1.0))
-    if unit is None:
-        return
-    scale, error = target.strength(unit)
-    for value in dict.fromkeys([tidy(scale, error), scale]):
-        if value:
-            yield family(scale=value)
-
-
-def tidy(value: float, error: float) -> float:
-    """Return the simple fraction within `error` of `value`, or `value` where none stands out.
-
-    Among denominators up to d there is a fraction within `error` of a random number with a chance of
-    about ``error * d**2``: the search ends where that reaches a tenth.
-    """
-    error = max(error, 1e-9 * abs(value), 1e-12)
-    if error > 0.3:
-        return value
-    largest = max(1, min(1024, int(math.sqrt(0.1 / error))))
-    for denominator in range(1, largest + 1):
-        nearest = Fraction(round(value * denominator), denominator)
-        if nearest and abs(float(nearest) - value) <= error:
-            return float(nearest)
-    return value
-
-
-def minimise(cost: Callable[[float], float], low: float, high: float) -> float:
-    """Return the positive number between `low` and `high` where `cost` is least.
-
-    A coarse logarithmic scan finds the valley, a golden section its bottom.
-    """
-    scan = np.geomspace(low, high, 25)
-    best = int(np.argmin([cost(float(x)) for x in scan]))
-    left, right = float(scan[max(best - 1, 0)]), float(scan[min(best + 1, 24)])
-    golden = (math.sqrt(5) - 1) / 2
-    a, b = right - golden * (right - left), left + golden * (right - left)
-    cost_a, cost_b = cost(a), cost(b)
-    for _ in range(45):
-        if cost_a < cost_b:
-            right, b, cost_b = b, a, cost_a
-            a = right - golden * (right - left)
-            cost_a = cost(a)
-        else:
-            left, a, cost_a = a, b, cost_b
-            b = left + golden * (right - left)
-            cost_b = cost(b)
-    return (left + right) / 2

@@ -1,4 +1,4 @@
-"""The rule that the producer used beyond the border, read off the border pixels of the after."""
+"""Identification of the boundary rule that the producer used, from the border pixels of the after."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernelfield.correlation import correlate
-from kernelfield.engine.frames import extended
-from kernelfield.geometry import BOUNDARIES, Boundary, Window, boundary_index, frames
+from kernelfield.engine.borders import extended
+from kernelfield.geometry import BOUNDARIES, Boundary, Window, border_rectangles, boundary_index
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.support import Support
 
-# Border pixels along one side that are looked at: they are many, and one corner lies among them.
+# Maximum number of border pixels used along one side, one corner included.
 _LONGEST = 1024
-# In this order a rule stands for others that give the same numbers: reflect is the default of `correlate`.
+# Of rules that give the same numbers the first is reported: reflect is the default of `correlate`.
 _ORDER: tuple[Boundary, ...] = ("reflect", "nearest", "mirror", "wrap", "constant")
 
 
 @dataclass(frozen=True)
 class BoundaryRule:
-    """What the border pixels say.
+    """The boundary rule found, and the rules that explain the border equally well.
 
     Attributes
     ----------
     name : str or None
-        A name of scipy.ndimage; ``"copy"`` where the border pixels are those of the before, unfiltered (as Pillow's
-        kernels do); None where it cannot be told or no known rule fits.
+        A mode of scipy.ndimage; ``"copy"`` if the border pixels are those of the before, unfiltered (as Pillow's
+        kernels leave them); None if it is ambiguous or no known rule fits.
     cval : float
-        The value outside, for ``"constant"``.
+        Value outside the image, for ``"constant"``.
     candidates : tuple of str
-        All the rules that explain the border pixels; several where the pair cannot tell them apart.
+        All rules that explain the border pixels; several if the pair cannot tell them apart.
     reason : str
-        A phrase for people.
+        The explanation, as a phrase.
     """
 
     name: str | None
@@ -49,15 +49,15 @@ def find_boundary(
     variance: float,
     censor: bool,
 ) -> BoundaryRule:
-    """Return the rule whose prediction of the border pixels leaves no more than the residual's `variance`."""
+    """Return the rule that predicts the border pixels to within the residual `variance`."""
     if not pair.same_size:
-        return BoundaryRule(None, 0.0, (), "not needed: the after holds only pixels whose window lies inside")
+        return BoundaryRule(None, 0.0, (), "not needed: the windows of all pixels of the after lie inside the before")
     if support.size == (1, 1):
-        return BoundaryRule(None, 0.0, BOUNDARIES, "cannot tell: the kernel does not reach beyond the image")
+        return BoundaryRule(None, 0.0, BOUNDARIES, "unknown: the kernel does not reach beyond the image")
     windows = tuple(Window(n, a, n - 1 - a) for n, a in zip(support.size, support.anchor))
     squares, count, cval = _squares(pair, kernel, offsets, (windows[0], windows[1]), censor)
     if not count:
-        return BoundaryRule(None, 0.0, (), "cannot tell: no border pixel counts")
+        return BoundaryRule(None, 0.0, (), "unknown: no border pixel is used")
     floor = max(variance, pair.exact_variance(0.0, 1))
     allowed = floor * (2.0 * count + 12.0 * np.sqrt(count))
     fitting = {rule: square for rule, square in squares.items() if square <= allowed}
@@ -72,12 +72,12 @@ def find_boundary(
         if len(candidates) == 1:
             return BoundaryRule(first, cval if first == "constant" else 0.0, candidates, "from the border pixels")
         others = " and ".join(candidates[1:])
-        return BoundaryRule(first, 0.0, candidates, f"from the border pixels; {others} gives the same for this kernel")
-    return BoundaryRule(None, 0.0, candidates, f"cannot tell: {', '.join(candidates)} explain the border alike")
+        return BoundaryRule(first, 0.0, candidates, f"from the border pixels; the same result with {others}")
+    return BoundaryRule(None, 0.0, candidates, f"unknown: {', '.join(candidates)} explain the border equally well")
 
 
 def _same_rule(a: str, b: str, shape: tuple[int, ...], windows: tuple[Window, Window]) -> bool:
-    """Return whether two rules read the same pixels for these windows."""
+    """Return whether two rules read the same pixels with these windows."""
     if a == b:
         return True
     if "copy" in (a, b) or "constant" in (a, b):
@@ -91,12 +91,12 @@ def _same_rule(a: str, b: str, shape: tuple[int, ...], windows: tuple[Window, Wi
 def _squares(
     pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], windows: tuple[Window, Window], censor: bool
 ) -> tuple[dict[str, float], int, float]:
-    """Return the squared residual over the border pixels under each rule, their number, and the best constant."""
+    """Return the squared residual of the border pixels under each rule, their number, and the best constant."""
     shape = pair.shapes[0]
     rows: dict[str, list[np.ndarray]] = {rule: [] for rule in (*BOUNDARIES, "copy")}
     slopes: list[np.ndarray] = []
     for plane, offset in zip(pair.planes, offsets):
-        for place in (_part(frame) for frame in frames(shape, windows)):
+        for place in (_part(frame) for frame in border_rectangles(shape, windows)):
             where = slice(*place[0]), slice(*place[1])
             keep = np.ones(plane.after[where].shape, bool)
             for bad in (plane.bad_after, plane.clipped if censor else None):
@@ -122,7 +122,7 @@ def _squares(
 
 
 def _part(frame: tuple[tuple[int, int], tuple[int, int]]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return so much of a frame as tells the rule."""
+    """Return the part of a frame used to identify the rule."""
     (top, bottom), (left, right) = frame
     return (top, min(bottom, top + _LONGEST)), (left, min(right, left + _LONGEST))
 
@@ -135,7 +135,7 @@ def _predicted(
     rule: Boundary,
     cval: float = 0.0,
 ) -> np.ndarray:
-    """Return what the kernel gives at `place` under a rule."""
+    """Return the filtered pixels at `place` under a rule."""
     strip = extended(image, windows, rule, cval, *place)[0]
     result: np.ndarray = correlate(strip, kernel, mode="valid", dtype=np.float64)
     return result
@@ -147,7 +147,7 @@ def _touched(
     windows: tuple[Window, Window],
     place: tuple[tuple[int, int], tuple[int, int]],
 ) -> np.ndarray:
-    """Return which outputs at `place` would read a bad pixel under any rule."""
+    """Return the outputs at `place` that read a bad pixel under any rule."""
     image = bad[None].astype(np.uint8)
     hits = [
         correlate(extended(image, windows, rule, 0.0, *place)[0], np.ones(size), mode="valid") for rule in BOUNDARIES
@@ -157,7 +157,7 @@ def _touched(
 
 
 def _tidy(cval: float, pair: Pair, residual: np.ndarray, slope: np.ndarray) -> float:
-    """Return the nearest whole multiple of the step (or 0) where it explains the border as well."""
+    """Return 0 or the nearest multiple of the step if it explains the border as well as `cval`, else `cval`."""
     step = pair.step or 1.0
     left = residual - cval * slope
     slack = float(left @ left) + 25.0 * pair.exact_variance(0.0, 1)

@@ -1,7 +1,7 @@
-"""The kernel by gradient descent, step by step: the textbook's way, in the framework of one's choice.
+"""Learning by gradient descent, as in the textbook, in NumPy or a framework.
 
-Exact learning gives the answer that descent goes towards; descent shows the way, and can learn several kernels in a
-row (Zhang, Lipton, Li and Smola, *Dive into Deep Learning*, section 7.2.4).
+Exact learning gives the limit of descent directly; descent shows the steps, and can learn a sequence of kernels (Zhang,
+Lipton, Li and Smola, *Dive into Deep Learning*, section 7.2.4).
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from kernelfield.arrays.select import FRAMEWORKS, adapter
 from kernelfield.correlation import convolve, correlate
 from kernelfield.engine import layers
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.geometry import Operation, Window
 from kernelfield.kernels import Kernel
-from kernelfield.learning.exact import Moments, solve
 from kernelfield.learning.fit import Fit
+from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.statistics import gather
 from kernelfield.learning.support import Support, centred
+from kernelfield.tensors.registry import FRAMEWORKS, adapter
 
 _OPTIMISERS = ("sgd", "adam")
 
 
 @dataclass(frozen=True)
 class Descent:
-    """How to descend, checked.
+    """Options of descent, checked.
 
     Attributes
     ----------
@@ -45,9 +45,9 @@ class Descent:
     report_every : int
         Steps between two reports; 0 for none.
     report : callable
-        Takes a line.
+        Called with a line of text.
     tolerance : float
-        Stop once a step lowers the loss by less than this share.
+        Stop once a step lowers the loss by less than this fraction.
     """
 
     framework: str = "numpy"
@@ -83,7 +83,7 @@ class Descent:
 
 
 def learn_by_descent(pair: Pair, sizes: Sequence[tuple[int, int]] | None, how: Descent) -> Fit:
-    """Return the fit after descent; its `losses` are the summed squared errors before each step."""
+    """Return the fit after gradient descent; its `losses` are the summed squared errors before each step."""
     image, target, sizes, support = _valid_pair(pair, sizes)
     kernels = _initial(how, sizes)
     operations = [Operation((Window(size[0]), Window(size[1])), "constant", 0.0) for size in sizes]
@@ -108,23 +108,29 @@ def learn_by_descent(pair: Pair, sizes: Sequence[tuple[int, int]] | None, how: D
 def _valid_pair(
     pair: Pair, sizes: Sequence[tuple[int, int]] | None
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]], Support]:
-    """Return image and target so that the target is the valid part, the kernels' sizes, and the support of them all."""
+    """Return the image, the target (its valid part), the sizes of the kernels, and the support of their composition."""
     if len(pair.planes) > 1:
         raise ArgumentError(
             f"before: expected one channel for method='descent'; received {len(pair.planes)}; take them one by one"
         )
     plane = pair.planes[0]
     if plane.bad_before is not None or plane.bad_after is not None:
-        raise DataError("before, after: expected every pixel to count for method='descent'; received NaN or a mask")
+        raise DataError(
+            "before, after: expected only finite pixels and no mask for method='descent'; received NaN or a mask"
+        )
     before, after = pair.shapes
     implied = before[0] - after[0] + 1, before[1] - after[1] + 1
     if sizes is None:
         if pair.same_size:
-            raise ArgumentError("size: expected one for method='descent' on pictures of one size; received none")
+            raise ArgumentError(
+                "size: expected a size for method='descent' with before and after of one size; received none"
+            )
         sizes = [implied]
     whole = 1 + sum(s[0] - 1 for s in sizes), 1 + sum(s[1] - 1 for s in sizes)
     if not pair.same_size and whole != implied:
-        raise ArgumentError(f"size: expected {implied[0]}×{implied[1]} in all, as the pair says; received {whole}")
+        raise ArgumentError(
+            f"size: expected {implied[0]}×{implied[1]} in all, as the image shapes imply; received {whole}"
+        )
     support = centred(whole) if pair.same_size else Support(0, 0, *whole)
     positions = support.positions(before, after)
     if any(p.stop <= p.start for p in positions):
@@ -155,7 +161,7 @@ def _descend(
     lr: float,
     momentum: float,
 ) -> Iterator[tuple[float, list[np.ndarray]]]:
-    """Descend in NumPy, as `kernelfield.arrays.base.Adapter.descend` does in a framework."""
+    """Descend in NumPy, as `kernelfield.tensors.adapter.Adapter.descend` does in a framework."""
     kernels = [np.array(kernel, dtype=np.float64) for kernel in kernels]
     first = [np.zeros_like(kernel) for kernel in kernels]
     second = [np.zeros_like(kernel) for kernel in kernels]
@@ -193,7 +199,7 @@ def _fit(
     support: Support,
     losses: list[float],
 ) -> Fit:
-    """Return the fit: the kernels as one, and how far from the exact answer they stopped."""
+    """Return the fit: the composition of the kernels, compared with the exact answer."""
     weights = kernels[0]
     for kernel in kernels[1:]:
         weights = convolve(weights, kernel, mode="full", boundary="constant")
@@ -206,8 +212,8 @@ def _fit(
     least = 0.0 if least <= 1e-12 * spread else least
     anchor = support.anchor if pair.same_size else (support.rows // 2, support.columns // 2)
     explanation = (
-        f"descent stopped after {len(losses)} steps, at a squared error of {square:.4g}; the least that a kernel of "
-        f"this size with an offset leaves is {least:.4g}"
+        f"descent stopped after {len(losses)} steps, at a squared error of {square:.4g}; the minimum for a kernel of "
+        f"this size with an offset is {least:.4g}"
     )
     return Fit(
         kernel=Kernel(weights, anchor=anchor),
@@ -216,7 +222,7 @@ def _fit(
         boundary=None,
         cval=0.0,
         boundary_candidates=(),
-        boundary_reason="not looked for in descent",
+        boundary_reason="not searched for in descent",
         name=None,
         description="kernel learned by descent",
         integers=None,

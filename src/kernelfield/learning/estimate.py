@@ -1,4 +1,4 @@
-"""The estimate of a kernel over a known support, and its last digits."""
+"""The least-squares estimate of a kernel over a known support, and its correction for rounding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kernelfield.errors import DataError
-from kernelfield.learning.exact import Moments, Solution, solve
+from kernelfield.learning.least_squares import Moments, Solution, solve
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.quantisation import corrected, find_whole
 from kernelfield.learning.residual import measure
@@ -17,13 +17,13 @@ from kernelfield.learning.support import Support
 
 @dataclass(frozen=True)
 class Estimate:
-    """A kernel with its errors, and what it was drawn from.
+    """A kernel with its errors, and the statistics behind it.
 
     Attributes
     ----------
     support : Support
     censor : bool
-        Whether clipped values were left out.
+        Whether clipped values were excluded.
     statistics : list of Statistics
         One a plane.
     moments : Moments
@@ -53,21 +53,21 @@ class Estimate:
 
 
 def estimate_kernel(pair: Pair, support: Support, censor: bool) -> Estimate:
-    """Return the least-squares kernel over `support`, refined where sums in float64 alone are not enough.
+    """Return the least-squares kernel over `support`, refined by its residual where float64 sums are not enough.
 
     Raises
     ------
     DataError
-        If fewer pixels count than there are coefficients and offsets.
+        If there are fewer usable pixels than coefficients and offsets.
     """
     statistics = pair.statistics(support, censor)
     moments = sum((Moments.of(s) for s in statistics[1:]), start=Moments.of(statistics[0]))
     p = support.rows * support.columns
     if moments.count < p + moments.offsets:
         raise DataError(
-            f"before, after: expected at least {p + moments.offsets} pixels that count for "
+            f"before, after: expected at least {p + moments.offsets} usable pixels for "
             f"{support.rows}×{support.columns} coefficients and an offset; received {moments.count}; take a smaller "
-            "size, a larger image, or leave less out"
+            "size, a larger image, or exclude less"
         )
     solution = solve(moments)
     kernel = solution.kernel.reshape(support.size)
@@ -80,7 +80,7 @@ def estimate_kernel(pair: Pair, support: Support, censor: bool) -> Estimate:
             variance = residual.sd**2 * moments.count / moments.freedom
             kernel = kernel + (solution.inverse @ residual.gradient).reshape(support.size)
     stderr = np.sqrt(np.maximum(np.diag(solution.inverse), 0.0) * variance)
-    # The producer's own weights and sums were rounded too: no weight is known better than to half a unit.
+    # The producer rounded its weights and sums: no weight is known to better than half a unit in the last place.
     stderr = np.hypot(stderr, pair.epsilon * np.abs(kernel).max() / np.sqrt(3.0))
     if solution.undetermined.size:
         stderr[(solution.undetermined**2).sum(axis=0) > 1e-9] = np.inf
@@ -90,7 +90,7 @@ def estimate_kernel(pair: Pair, support: Support, censor: bool) -> Estimate:
 
 
 def polish(pair: Pair, estimate: Estimate) -> Estimate:
-    """Return the estimate with what rounding did to least squares undone; see `quantisation`."""
+    """Return the estimate corrected for the rounding of the after; see `quantisation`."""
     kernel, stderr, support, censor = estimate.kernel, estimate.stderr, estimate.support, estimate.censor
     found = find_whole(pair, kernel, stderr, support, censor)
     if not found:
@@ -112,6 +112,6 @@ def polish(pair: Pair, estimate: Estimate) -> Estimate:
 
 
 def _rounding(offsets: tuple[float, ...], step: float) -> str:
-    """Return how the producer came to its grid: truncation leaves offsets half a step low."""
+    """Return the rounding mode of the producer: truncation leaves offsets half a step low."""
     fractions = [offset / step - np.floor(offset / step) for offset in offsets]
     return "truncated" if all(0.25 < fraction < 0.75 for fraction in fractions) else "nearest"

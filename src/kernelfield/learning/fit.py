@@ -1,4 +1,4 @@
-"""The result of learning: the kernel, how sure it is, and what to do with it."""
+"""The result of learning: the kernel with its errors, verdict and statistics."""
 
 from __future__ import annotations
 
@@ -16,67 +16,66 @@ from kernelfield.correlation import correlate
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels import Kernel
-from kernelfield.learning.record import from_record, to_record, write_text
-from kernelfield.learning.report import report
 from kernelfield.learning.verdict import Verdict
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What `kernelfield.learn` found.
+    """A learned filter: the kernel between two images, returned by `kernelfield.learn`.
 
     Attributes
     ----------
     kernel : Kernel
         The cross-correlation weights, with their anchor; ``kernel.flipped()`` is the convolution kernel.
     stderr : numpy.ndarray, shape (kh, kw)
-        Standard error of each weight; infinite where the pair does not determine it.
+        Standard error of each weight; infinite for weights that the pair does not determine.
     anchor : (int, int)
         Row and column of the weight that lies over the output pixel.
     offset : float or tuple of float
-        What is added after the kernel, in units of the after; one a channel for colour.
+        Constant added after the kernel, in units of the after; one per channel for colour.
     boundary : str or None
-        The producer's rule beyond the border: a name of scipy.ndimage, or ``"copy"`` where border pixels were left as
-        they were; None where it cannot be told, see `boundary_reason`.
+        Boundary rule of the producer: a mode of scipy.ndimage, or ``"copy"`` if border pixels were left unfiltered;
+        None if unknown, see `boundary_reason`.
     cval : float
-        The value outside, for ``"constant"``.
+        Value outside the image, for ``"constant"``.
     boundary_candidates : tuple of str
-        All rules that explain the border.
+        All rules that explain the border pixels.
     boundary_reason : str
-        Why.
+        Explanation of `boundary`.
     name : str or None
-        Name in the catalogue of kernels; None if no known filter fits within the errors.
+        Name in the catalogue of kernels; None if no known filter agrees within the errors.
     parameters : mapping
         Of the known filter.
     description : str
         The name and parameters as a phrase.
     integers, divisor : numpy.ndarray or None, int or None
-        The weights as integers over a divisor, if they are that within their errors.
+        The weights as integers over a divisor, if they agree within their errors.
     rank : int
-        Directions of the kernel that the pair determines, of ``kh * kw``.
+        Number of directions of the kernel that the pair determines, out of ``kh * kw``.
     undetermined : numpy.ndarray, shape (kh * kw - rank, kh, kw)
-        Kernels that may be added and change nothing in this pair.
+        Kernels that can be added without any change to the fit of this pair.
     r2 : float
         Share of the variance of the after that the kernel explains.
     residual_sd : float
-        Standard deviation of what is left, in units of the after.
+        Standard deviation of the residual, in units of the after.
     samples, excluded : int
-        Pixels of the after used, and left out (clipped, NaN, masked).
+        Pixels of the after used, and excluded (clipped, NaN, masked).
     rounding : {"nearest", "nearest even", "truncated", None}
-        How the producer came to its grid, where the verdict is exact and there is a grid: halves went up, to even,
-        or everything went down (and the offset is half a step low).
+        Rounding mode of the producer, for exact verdicts on a grid: halves up, halves to even, or truncation (the
+        offset is then half a step low).
     verdict : {"exact", "approximate", "undetermined", "not linear"}
-        See the design: exact means that only rounding is left.
+        Quality of the fit. Exact: the residual is rounding error. Approximate: a linear filter explains most of it.
+        Undetermined: several kernels fit equally well, see `rank`.
     explanation : str
         The verdict as a sentence.
     notes : tuple of str
-        What else to know.
+        Remarks for the user.
     channels : tuple of str
         Names of the channels that share the kernel.
     losses : tuple of float
-        Where the kernel was learned by descent: the summed squared error before each step.
+        For descent: the summed squared error before each step.
     layers : tuple of Kernel
-        Where several were learned in a row: each; `kernel` is what they are as one.
+        For a sequence of kernels: each of them; `kernel` is their composition.
     """
 
     kernel: Kernel
@@ -116,25 +115,25 @@ class Fit:
         return self.kernel.shape
 
     def apply(self, image: ArrayLike, *, boundary: str | None = None) -> np.ndarray:
-        """Return `image` filtered as the after was made from the before.
+        """Return `image` filtered in the way that made the after from the before.
 
         Parameters
         ----------
         image : array_like, shape (H, W) or (H, W, C)
-            With three axes the last one holds channels, as many as were learned, or any number where the offset is
-            one for all.
+            With three axes the last one holds channels: as many as were learned, or any number if there is a single
+            offset.
         boundary : str, optional
-            Beyond the border; by default the producer's rule, or ``"reflect"`` where that is not known.
+            Boundary rule; by default the producer's, or ``"reflect"`` if that is unknown.
 
         Returns
         -------
         numpy.ndarray
-            Of the dtype of `image`: integers are rounded (or truncated, as the producer did) and saturated.
+            With the dtype of `image`: integers are rounded (or truncated, as the producer did) and saturated.
 
         Raises
         ------
         ArgumentError
-            If the number of channels or the boundary does not fit.
+            If the number of channels or the boundary is invalid.
         """
         pixels = check_image(image, "image")
         if pixels.ndim > 3:
@@ -160,8 +159,8 @@ class Fit:
         result += offset
         if plane.dtype.kind in "iu":
             limits = np.iinfo(plane.dtype)
-            # Truncation lies in the offset, half a step low: both kinds of producer round to nearest here.
-            # Sums of ninths and hundredths come out a little below the half or the whole that they are.
+            # Truncation is in the offset, half a step low: round to nearest for both kinds of producer. Floating-point
+            # sums of ninths and hundredths fall a little below the exact half or integer.
             rounded = np.rint(result) if self.rounding == "nearest even" else np.floor(result + (0.5 + 1e-6))
             result = np.clip(rounded, limits.min, limits.max)
         result = result.astype(plane.dtype)
@@ -173,21 +172,25 @@ class Fit:
         return result
 
     def __str__(self) -> str:
+        from kernelfield.learning.report import report
+
         return report(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fit as JSON: the file that ``kernelfield apply`` reads.
+        """Write the fit as a JSON file, which ``kernelfield apply`` reads.
 
         Raises
         ------
         FileError
-            If it cannot be written; nothing is left behind.
+            If it cannot be written; no partial file remains.
         """
+        from kernelfield.learning.record import to_record, write_text
+
         write_text(Path(path), json.dumps(to_record(self), indent=2, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Fit:
-        """Return the fit that `save` or ``kernelfield learn --json`` wrote.
+        """Return the fit in a file written by `save` or ``kernelfield learn --json``.
 
         Raises
         ------
@@ -196,12 +199,55 @@ class Fit:
         DataError
             If it is not such a record.
         """
+        from kernelfield.learning.record import from_record
+
         return from_record(cls, Path(path))
 
     def plot(self, before: ArrayLike | None = None, after: ArrayLike | None = None) -> Any:
-        """Return a matplotlib figure of the kernel, and of before, after and residual where they are given."""
+        """Return a matplotlib figure of the kernel, and of before, after and residual if the pair is given."""
         from kernelfield.learning.plot import plot
 
         if (before is None) != (after is None):
             raise ArgumentError("before, after: expected both or none; received one")
         return plot(self, before, after)
+
+
+def designed(kernel: Kernel, description: str) -> Fit:
+    """Return a designed kernel as an exact fit without errors, offset or samples, with boundary reflect.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Padded with zeros until its anchor lies inside.
+    description : str
+        Name and parameters as a phrase.
+    """
+    ends = [(max(0, -a), max(0, a - n + 1)) for a, n in zip(kernel.anchor, kernel.shape)]
+    weights = np.pad(kernel.weights, ends)
+    anchor = kernel.anchor[0] + ends[0][0], kernel.anchor[1] + ends[1][0]
+    whole = Kernel(weights, kernel.name, kernel.parameters, kernel.source, anchor)
+    integral = whole.integers()
+    return Fit(
+        kernel=whole,
+        stderr=np.zeros(weights.shape),
+        offset=0.0,
+        boundary="reflect",
+        cval=0.0,
+        boundary_candidates=(),
+        boundary_reason="designed, not learned: --boundary of apply chooses another",
+        name=kernel.name,
+        description=description,
+        integers=None if integral is None else integral[0],
+        divisor=None if integral is None else integral[1],
+        rank=weights.size,
+        undetermined=np.zeros((0, *weights.shape)),
+        r2=1.0,
+        residual_sd=0.0,
+        samples=0,
+        excluded=0,
+        rounding=None,
+        verdict="exact",
+        explanation="designed, not learned: these are the weights of the catalogue",
+        parameters=kernel.parameters,
+        notes=(f"source: {kernel.source}",) if kernel.source else (),
+    )

@@ -1,10 +1,10 @@
 """The Gram matrix of all windows of an image, from its lag products.
 
-``G[u, v] = sum over p of x[p + u] * x[p + v]`` depends on `u` and `v` almost only through the lag ``d = v - u``: it is
-the sum of ``f_d[q] = x[q] * x[q + d]`` over the rectangle of all ``q = p + u``. These rectangles share a core; they
+``G[u, v] = sum over p of x[p + u] * x[p + v]`` depends on `u` and `v` mostly through the lag ``d = v - u``: it is
+the sum of ``f_d[q] = x[q] * x[q + d]`` over the rectangle of all ``q = p + u``. These rectangles share a core and
 differ in at most ``kh - 1`` rows and ``kw - 1`` columns at each side. The core is summed once for each lag, the rows
-and columns of the sides one by one, and every entry is the core plus the sides that its rectangle holds: exact, at
-the cost of a few applications of the kernel.
+and columns of the sides one by one; every entry is the core plus the sides inside its rectangle. The result is exact,
+at the cost of a few applications of the kernel.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from kernelfield._core import lag_products
 
 
 def block_rows(rows: int) -> int:
-    """Return rows a block: enough blocks for every core, few enough to sum at once."""
+    """Return the rows per block: enough blocks for every processor core, few enough to sum at once."""
     return max(16, -(-rows // 64))
 
 
 def gram_matrix(image: np.ndarray, size: tuple[int, int], shift: float) -> np.ndarray:
-    """Return ``G`` of all windows of `image` less `shift`, float64, shape (kh * kw, kh * kw).
+    """Return ``G`` of all windows of ``image - shift``, float64, shape (kh * kw, kh * kw).
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def gram_matrix(image: np.ndarray, size: tuple[int, int], shift: float) -> np.nd
     size : (int, int)
         ``(kh, kw)``.
     shift : float
-        Taken away from every pixel.
+        Subtracted from every pixel.
     """
     kh, kw = size
     pieces = _pieces(image, size, shift)
@@ -102,7 +102,7 @@ def _pieces(image: np.ndarray, size: tuple[int, int], shift: float) -> np.ndarra
 def _around(
     image: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the anchors ``rows`` × ``columns`` and what their lags reach; beyond the image, zeros nobody uses."""
+    """Return the anchors ``rows`` × ``columns`` and the pixels within their lags; beyond the image, unused zeros."""
     kh, kw = size
     first, last = columns[0] - kw + 1, columns[1] + kw - 1
     bottom = rows[1] + kh - 1
@@ -114,7 +114,7 @@ def _around(
 
 
 def _spread(pieces: np.ndarray, k: int, axis: int) -> np.ndarray:
-    """Return for each of `k` shifts the core plus the lines of the sides that the shifted rectangle holds."""
+    """Return for each of `k` shifts the core plus the side lines inside the shifted rectangle."""
     pieces = np.moveaxis(pieces, axis, 0)
     sums = np.repeat(pieces[k - 1 : k], k, axis=0)
     sums[: k - 1] += np.cumsum(pieces[k - 2 :: -1], axis=0)[::-1] if k > 1 else 0
@@ -123,7 +123,7 @@ def _spread(pieces: np.ndarray, k: int, axis: int) -> np.ndarray:
 
 
 def _diagonal(gram: np.ndarray, dr: int, dc: int) -> np.ndarray:
-    """Return the view of the entries ``gram[u, u + d]``, indexed by the rows and columns of `u` that exist."""
+    """Return the view of the entries ``gram[u, u + d]``, indexed by the valid rows and columns of `u`."""
     kh, kw = gram.shape[:2]
     start = gram[0, max(0, -dc), dr, max(0, dc) :]
     strides = gram.strides[0] + gram.strides[2], gram.strides[1] + gram.strides[3]

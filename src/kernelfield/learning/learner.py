@@ -1,4 +1,4 @@
-"""`learn`: from a before and an after to the filter between them."""
+"""`learn`: the filter between two images, estimated, named and judged."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from kernelfield.kernels import Kernel, match
 from kernelfield.learning.boundary import find_boundary
 from kernelfield.learning.descent import Descent, learn_by_descent
 from kernelfield.learning.estimate import Estimate, estimate_kernel, polish
-from kernelfield.learning.exact import Moments, solve
 from kernelfield.learning.fit import Fit
+from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.linearity import examine
-from kernelfield.learning.pair import Pair, prepare
+from kernelfield.learning.pair import Pair, as_image, prepare
 from kernelfield.learning.rational import as_integers
-from kernelfield.learning.request import as_image, check_size, choose_support
 from kernelfield.learning.residual import measure, unclipped_share
-from kernelfield.learning.search import widened
+from kernelfield.learning.support_search import check_size, choose_support, widened
 from kernelfield.learning.verdict import Evidence, explain, judge
 
 
@@ -46,49 +45,49 @@ def learn(
     report: Callable[[str], Any] = print,
     tolerance: float = 0.0,
 ) -> Fit:
-    """Return the filter that made `after` from `before`: its kernel, with errors, name, boundary and verdict.
+    """Return the filter that made `after` from `before`: its kernel with errors, name, boundary and verdict.
 
-    Exact least squares of ``after[p] = sum over u of kernel[u] * before[p + u] + offset`` over the positions whose
-    window lies inside the image.
+    Exact least squares of ``after[p] = sum over u of kernel[u] * before[p + u] + offset`` over the positions with their
+    window inside the image.
 
     Parameters
     ----------
     before, after : array_like, shape (H, W) or (H, W, C)
-        The same size, or an after smaller by ``(kh - 1, kw - 1)``, the valid part. NaN and infinite pixels are left
-        out. The channels of a colour image share one kernel, each with its own offset.
+        Of the same size, or the after smaller by ``(kh - 1, kw - 1)``, the valid part. NaN and infinite pixels are
+        excluded. The channels of a colour image share one kernel and have an offset each.
     size : int or (int, int), optional
-        Of the kernel, centred on the output pixel (element ``size // 2``). Found if not given, up to `max_size`,
-        and then the centre is found too. For a smaller after the sizes say it. A list of sizes, for descent, learns
-        several kernels in a row.
+        Of the kernel, centred on the output pixel (element ``size // 2``). If not given, size and centre are searched
+        for, up to `max_size`; for a smaller after the image shapes imply the size. A list of sizes, for descent,
+        learns a sequence of kernels.
     max_size : int
-        Largest size to look for, at most 63.
+        Largest size to search, at most 63.
     mask : array_like of bool, optional
-        True where a pixel counts. Of the shape of `before` (windows that hold a False are left out) or of `after`.
+        True for pixels to use. Of the shape of `before` (windows that contain a False are excluded) or of `after`.
     clip : "auto", None or (low, high)
-        Values of the after at or beyond these ends are left out where they would spoil the fit. ``"auto"`` takes the
-        ends of an integer dtype, or 0 and 1 for floats that lie on 255ths or 65535ths; None leaves none out.
+        Range of the after; values at or beyond its ends are excluded if they would bias the fit. ``"auto"`` takes the
+        range of an integer dtype, or 0 and 1 for floats that are multiples of 1/255 or 1/65535; None excludes none.
     channel_axis : int or "auto"
-        Which axis of a three-dimensional image holds channels; ``"auto"`` takes a last axis of up to 4.
+        The channel axis of a three-dimensional image; ``"auto"`` takes a last axis of up to 4.
     method : {"exact", "descent"}
-        ``"descent"`` learns as a layer is trained: gradient descent on the summed squared error of the valid outputs,
-        without an offset. What follows is for it alone.
+        ``"descent"`` trains the kernel like a layer: gradient descent on the summed squared error of the valid
+        outputs, without an offset. The parameters below apply to it alone.
     framework : {"numpy", "torch", "tensorflow", "jax", "mxnet"}
-        Whose differentiation and optimisers descend.
+        Framework whose differentiation and optimisers are used.
     steps : int
-        How many steps at the most.
+        Maximum number of steps.
     lr : float
         Learning rate.
     optimiser : {"sgd", "adam"}
     momentum : float
         Of ``"sgd"``.
     initial : array_like or list of array_like, optional
-        The kernel before the first step; by default uniform within ±1/√(kh·kw), from `seed`, the same in every
-        framework. With a list of sizes, several kernels are learned in a row: a list.
+        The kernel before the first step, a list for a list of sizes; by default uniform within ±1/√(kh·kw), from
+        `seed`, the same in every framework.
     seed : int
     report_every, report
-        Every so many steps `report` is called with a line such as ``"epoch 2, loss 4.949"``; 0 for never.
+        Number of steps between calls of `report` with a line such as ``"epoch 2, loss 4.949"``; 0 for never.
     tolerance : float
-        Stop once a step lowers the loss by less than this share of it.
+        Stop once a step lowers the loss by less than this fraction.
 
     Returns
     -------
@@ -97,9 +96,9 @@ def learn(
     Raises
     ------
     ArgumentError
-        If shapes, size, mask or clip cannot be.
+        If shapes, size, mask or clip are invalid.
     DataError
-        If too few pixels remain for the kernel.
+        If too few pixels remain to determine the kernel.
 
     Examples
     --------
@@ -117,29 +116,29 @@ def learn(
     pair = prepare(as_image(before), as_image(after), mask, clip, channel_axis)
     if method == "descent":
         how = Descent(framework, steps, lr, optimiser, momentum, initial, seed, report_every, report, tolerance)
-        wishes = size if isinstance(size, list) and size else [size]
-        return learn_by_descent(pair, None if size is None else [check_size(wish) for wish in wishes], how)
+        sizes = size if isinstance(size, list) and size else [size]
+        return learn_by_descent(pair, None if size is None else [check_size(each) for each in sizes], how)
     support, censor, noise = choose_support(pair, size, max_size)
     estimate = estimate_kernel(pair, support, censor)
     while noise is not None and estimate.variance > 1.05 * noise + 0.1 * pair.exact_variance(0.0, 1):
-        # Border pixels spoil the fit: the producer's kernel is larger than its weights that are not zero.
+        # Border pixels bias the fit: the producer's kernel is larger than the bounding box of its nonzero weights.
         wider = widened(support, pair, max_size)
         if wider == support:
             break
         support = wider
         estimate = estimate_kernel(pair, support, censor)
-    if not censor and pair.clipped and _few_lie(pair, estimate):
+    if not censor and pair.clipped and _few_clipped_bias(pair, estimate):
         estimate, censor = estimate_kernel(pair, support, True), True
     if censor and estimate.solution.undetermined.size:
-        # What is left cannot tell; perhaps the ends of the range are honest values, as in a drawing.
+        # The remaining pixels do not determine the kernel; the ends of the range may be true values, as in a drawing.
         everything = estimate_kernel(pair, support, False)
         if everything.solution.rank > estimate.solution.rank:
             estimate, censor = everything, False
     return _describe(pair, estimate)
 
 
-def _few_lie(pair: Pair, estimate: Estimate) -> bool:
-    """Return whether a few clipped values spoil what is otherwise no more than rounding."""
+def _few_clipped_bias(pair: Pair, estimate: Estimate) -> bool:
+    """Return whether a few clipped values leave residuals in a fit that is otherwise exact up to rounding."""
     if estimate.variance > pair.exact_variance(0.0, 1, float((estimate.kernel**2).sum())):
         return False
     residual = measure(pair, estimate.kernel, estimate.offsets, estimate.support, False)
@@ -147,13 +146,13 @@ def _few_lie(pair: Pair, estimate: Estimate) -> bool:
 
 
 def _describe(pair: Pair, estimate: Estimate) -> Fit:
-    """Return the fit: the estimate with its names, boundary and verdict."""
+    """Return the estimate as a fit, with name, boundary and verdict."""
     support, moments, solution = estimate.support, estimate.moments, estimate.solution
     complete = solution.rank == estimate.kernel.size
     evidence = _evidence(pair, estimate, complete)
     if complete and pair.step > 0.0 and evidence.sd_at_rounding:
         polished = polish(pair, estimate)
-        # Integers over a divisor were seen to leave every pixel that counts within half a step.
+        # Integers over a divisor leave every used pixel within half a step.
         near = replace(evidence, largest=pair.step / 2.0)
         better = near if polished.whole else _evidence(pair, polished, complete)
         if better.at_rounding:
@@ -196,7 +195,7 @@ def _describe(pair: Pair, estimate: Estimate) -> Fit:
 
 
 def _evidence(pair: Pair, estimate: Estimate, complete: bool) -> Evidence:
-    """Return what the verdict is drawn from; the signs of nonlinearity only where more than rounding is left."""
+    """Return the evidence for the verdict; signs of nonlinearity only if the residual exceeds rounding."""
     kernel, moments, support = estimate.kernel, estimate.moments, estimate.support
     allowed = pair.exact_variance(moments.square, moments.count, float((kernel**2).sum()))
     sd, largest = float(np.sqrt(estimate.variance)), float("inf")
@@ -212,13 +211,13 @@ def _evidence(pair: Pair, estimate: Estimate, complete: bool) -> Evidence:
 
 
 def _notes(pair: Pair, estimate: Estimate) -> tuple[str, ...]:
-    """Return what else the user should know."""
+    """Return the remarks for the user."""
     notes = []
     if estimate.solution.undetermined.size:
         p, rank = estimate.kernel.size, estimate.solution.rank
         notes.append(
-            f"{p - rank} of {p} directions of the kernel change nothing in this pair; a picture with more detail, "
-            "or a smaller size if you know it, would tell"
+            f"{p - rank} of {p} directions of the kernel change nothing in this pair; an image with more detail, "
+            "or a smaller size if you know it, would determine them"
         )
     if len(pair.planes) > 1:
         notes += _disagreement(estimate)
@@ -226,7 +225,7 @@ def _notes(pair: Pair, estimate: Estimate) -> tuple[str, ...]:
 
 
 def _disagreement(estimate: Estimate) -> list[str]:
-    """Return a note if kernels learned one a channel explain the pair better than the shared one."""
+    """Return a note if one kernel per channel explains the pair significantly better than the shared one."""
     apart, freedom = 0.0, 0
     for statistics in estimate.statistics:
         moments = Moments.of(statistics)
@@ -237,7 +236,7 @@ def _disagreement(estimate: Estimate) -> list[str]:
     extra = p * (len(estimate.statistics) - 1)
     shared = estimate.moments.unexplained(estimate.kernel)
     gain = (shared - apart) / extra / max(apart / max(1, freedom), 1e-300)
-    # The F statistic is near 1 if one kernel serves all; 1 % of the residual is what a user would care for.
+    # The F statistic is near 1 if one kernel fits all channels; below 1 % of the residual a difference is irrelevant.
     if gain > 1.0 + 6.0 * np.sqrt(2.0 / extra) and shared > 1.01 * apart:
-        return ["the channels disagree: each has a kernel of its own; learn them per channel"]
+        return ["the channels disagree: each has a kernel of its own; learn them one by one"]
     return []

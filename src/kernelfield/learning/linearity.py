@@ -1,4 +1,4 @@
-"""Whether what a kernel leaves looks like noise or like a filter that is not linear."""
+"""Signs of a nonlinear filter in the residual: dependence on brightness and on local contrast."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from kernelfield.learning.residual import Block, blocks
 from kernelfield.learning.support import Support
 
 _BINS = 32
-# Pixels whose residual is computed, in blocks spread over the image, and how many of them are sorted.
+# Number of pixels with a computed residual, in blocks spread over the image, and of those that are sorted.
 _SAMPLE, _SORTED = 1 << 18, 1 << 16
 _FEWEST = 400
 
 
 @dataclass(frozen=True)
 class Linearity:
-    """Signs of a filter that is not linear, from a sample of the residual.
+    """Signs of a nonlinear filter, from a sample of the residual.
 
     Attributes
     ----------
     curve : float
-        Share of the residual's variance that a function of the predicted value explains: a tone curve, a gamma.
+        Share of the residual variance explained by a function of the predicted value, such as a tone curve or gamma.
     texture : float
-        Root mean square of the residual in the quarter of the image with most contrast, over that in the quarter
-        with least: about 1 for noise, large for a filter that looks at its neighbourhood.
+        Root mean square of the residual in the quarter of the image with most contrast, divided by that in the quarter
+        with least: about 1 for noise, large for a filter that adapts to its neighbourhood.
     """
 
     curve: float
@@ -34,7 +34,7 @@ class Linearity:
 
 
 def examine(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support, censor: bool) -> Linearity:
-    """Return the signs, from rows spread over the image."""
+    """Return the signs of nonlinearity, from blocks of rows spread over the image."""
     every = max(1, pair.planes[0].after.size * len(pair.planes) // _SAMPLE)
     parts = [
         _columns(block, support)
@@ -55,7 +55,7 @@ def examine(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support:
 
 
 def _columns(block: Block, support: Support) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return predicted value, residual and local contrast of the positions of a block that count."""
+    """Return predicted value, residual and local contrast at the used positions of a block."""
     keep = slice(None) if block.bad is None else ~block.bad
     rows, columns = (min(max(a, 0), n - 1) for a, n in zip(support.anchor, support.size))
     shape = block.after.shape
@@ -69,7 +69,7 @@ def _columns(block: Block, support: Support) -> tuple[np.ndarray, np.ndarray, np
 
 
 def _between(predicted: np.ndarray, residual: np.ndarray) -> float:
-    """Return the sum of squares between bins of equal numbers of predicted values."""
+    """Return the between-bin sum of squares, for bins with equal numbers of predicted values."""
     order = np.argsort(predicted)
     mean = residual.mean()
     return float(sum(part.size * (part.mean() - mean) ** 2 for part in np.array_split(residual[order], _BINS)))

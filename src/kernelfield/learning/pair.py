@@ -1,19 +1,21 @@
-"""A before and an after, made ready: planes, what to leave out, and the grid that the after's values lie on."""
+"""The image pair prepared for learning: checked planes, excluded pixels, and the grid of the after's values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, DataError, DtypeError
-from kernelfield.learning.exact import Moments
+from kernelfield.learning.least_squares import Moments
 from kernelfield.learning.statistics import Statistics, gather, shift_near_mean
 from kernelfield.learning.support import Support
+from kernelfield.tensors.registry import adapter_of
 
-# A data set of fewer levels than this is no sampled scale: a mask, a drawing, a label image.
+# An image with fewer levels is not a sampled scale but a mask, a drawing or a label image.
 _FEWEST_LEVELS = 64
 _SAMPLE = 1 << 22
 
@@ -25,15 +27,15 @@ class Plane:
     Attributes
     ----------
     before, after : numpy.ndarray, shapes (H, W) and (H', W')
-        Finite: what is not stands at the shift.
+        Finite; excluded pixels hold the shift.
     bad_before, bad_after : numpy.ndarray of bool or None
-        Pixels that do not count.
+        Excluded pixels.
     clipped : numpy.ndarray of bool or None
-        Pixels of the after at an end of the range.
+        Pixels of the after at or beyond an end of the range.
     before_shift, after_shift : float
         Constants near the means.
     before_square : float
-        About the mean square of the before.
+        Mean square of the before, from a sample.
     """
 
     before: np.ndarray
@@ -46,7 +48,7 @@ class Plane:
     before_square: float
 
     def excluded(self, support: Support, censor: bool) -> np.ndarray | None:
-        """Return which positions of `support` do not count; None if all do."""
+        """Return the excluded positions of `support` as a mask; None if there are none."""
         rows, columns = support.positions(self.before.shape, self.after.shape)
         parts = []
         if self.bad_after is not None:
@@ -64,18 +66,18 @@ class Plane:
 
 @dataclass(frozen=True)
 class Pair:
-    """The planes of a pair and what is known of its numbers.
+    """The planes of a pair and the grid, precision and range of its values.
 
     Attributes
     ----------
     planes : tuple of Plane
-        One a channel.
+        One per channel.
     step : float
-        Distance of neighbouring values of the after; 0 for a float image that lies on no grid.
+        Distance between neighbouring values of the after; 0 for floats that lie on no grid.
     epsilon : float
-        Relative rounding of one value of the after.
+        Relative rounding error of one value of the after.
     ends : (float, float) or None
-        Where the after is clipped, if it may be.
+        Range of the after, if values may be clipped to it.
     """
 
     planes: tuple[Plane, ...]
@@ -99,11 +101,12 @@ class Pair:
         return any(plane.clipped is not None for plane in self.planes)
 
     def exact_variance(self, square: float, count: int, energy: float = 1.0) -> float:
-        """Return the variance that rounding leaves at the most, for an after of this sum of squares about its mean.
+        """Return the largest residual variance that rounding explains.
 
-        `energy` is the sum of the squared weights: what floating point rounds are products of weights and pixels.
-        1/12 of a squared step (Widrow and Kollár, *Quantization Noise*, 2008, section 3), or that of floating point,
-        not below what sums in float64 can tell.
+        `square` is the sum of squares of the after about its mean over `count` pixels, `energy` the sum of the squared
+        weights, which scales the rounding of products in floating point. The variance is 1/12 of a squared step
+        (Widrow and Kollár, *Quantization Noise*, 2008, section 3) or that of floating point, and at least the
+        resolution of float64 sums.
         """
         spread = square / max(1, count)
         mean = max(abs(plane.after_shift) for plane in self.planes)
@@ -112,13 +115,26 @@ class Pair:
         return max(1.05 * self.step**2 / 12.0, floating, 1e-14 * (spread + terms))
 
     def statistics(self, support: Support, censor: bool, most: int | None = None) -> list[Statistics]:
-        """Return the statistics of each plane, from at most about `most` multiply-adds if given."""
+        """Return the statistics of each plane, with at most about `most` multiply-adds if given."""
         return [_statistics(plane, support, censor, most) for plane in self.planes]
 
     def moments(self, support: Support, censor: bool, most: int | None = None) -> Moments:
-        """Return the moments of all planes, which share one kernel."""
+        """Return the moments of all planes together, for one shared kernel."""
         first, *rest = (Moments.of(s) for s in self.statistics(support, censor, most))
         return sum(rest, start=first)
+
+
+def as_image(value: Any) -> Any:
+    """Return an image or tensor as an array; a batch of one image with one channel becomes that image."""
+    adapter = adapter_of(value)
+    if adapter is not None:
+        if not adapter.is_concrete(value):
+            raise ArgumentError("before, after: expected tensors with values in CPU memory; move them there")
+        value = adapter.to_numpy(value)
+    array = np.asarray(value)
+    if array.ndim == 4 and array.shape[0] == 1 and 1 in (array.shape[1], array.shape[3]):
+        return array[0, 0] if array.shape[1] == 1 else array[0, :, :, 0]
+    return array
 
 
 def prepare(
@@ -128,7 +144,7 @@ def prepare(
     clip: str | tuple[float, float] | None = "auto",
     channel_axis: int | str | None = "auto",
 ) -> Pair:
-    """Return the pair, checked; arguments as in `kernelfield.learn`."""
+    """Return the checked pair; arguments as in `kernelfield.learn`."""
     x, y = check_image(before, "before"), check_image(after, "after")
     planes_x, planes_y = _channels(x, "before", channel_axis), _channels(y, "after", channel_axis)
     if len(planes_x) != len(planes_y):
@@ -151,10 +167,10 @@ def prepare(
 
 
 def grid_step(image: np.ndarray) -> float:
-    """Return the step of the grid that the values lie on, or 0.
+    """Return the step of the grid that the values lie on, or 0 if there is none.
 
-    Integers lie on 1, or on their greatest common divisor (12 bits shifted into 16); floats may lie on 1, 1/255 or
-    1/65535. An image of few levels is not taken for a sampled scale.
+    For integers it is 1 or their greatest common divisor (12 bits shifted into 16), for floats 1, 1/255 or 1/65535. An
+    image with few levels does not count as a sampled scale.
     """
     every = max(1, image.size // (_SAMPLE if image.dtype.kind in "iu" else _SAMPLE >> 5))
     sample = image.ravel()[::every]
@@ -171,7 +187,7 @@ def grid_step(image: np.ndarray) -> float:
 
 
 def _channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> list[np.ndarray]:
-    """Return the planes of an image, by the rule that `kernelfield.learn` states."""
+    """Return the planes of an image, by the channel rule of `kernelfield.learn`."""
     if image.ndim == 2:
         return [np.ascontiguousarray(image)]
     if image.ndim != 3:
@@ -180,7 +196,7 @@ def _channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> l
         if image.shape[2] > 4:
             raise ArgumentError(
                 f"{name}: expected (H, W) or (H, W, C) with up to 4 channels; received shape {image.shape}; "
-                "say channel_axis="
+                "give channel_axis="
             )
         channel_axis = 2
     if channel_axis is None or isinstance(channel_axis, str) or not -3 <= channel_axis < 3:
@@ -195,14 +211,14 @@ def _check_mask(mask: ArrayLike | None, before: tuple[int, ...], after: tuple[in
         return None
     good = np.asarray(mask)
     if good.dtype != np.bool_:
-        raise DtypeError(f"mask: expected bool, True where a pixel counts; received {good.dtype}; compare it to 0")
+        raise DtypeError(f"mask: expected bool, True for pixels to use; received {good.dtype}; compare it to 0")
     if good.shape not in (before, after):
         raise ArgumentError(f"mask: expected the shape of before {before} or after {after}; received {good.shape}")
     return good
 
 
 def _ends(after: np.ndarray, step: float, clip: str | tuple[float, float] | None) -> tuple[float, float] | None:
-    """Return where the after may be clipped."""
+    """Return the range to which the after may be clipped, or None."""
     if clip is None:
         return None
     if isinstance(clip, str):
@@ -219,12 +235,12 @@ def _ends(after: np.ndarray, step: float, clip: str | tuple[float, float] | None
 
 
 def _epsilon(dtype: np.dtype) -> float:
-    """Return the relative rounding of one value; integers have none."""
+    """Return the relative rounding error of one value, 0 for integers."""
     return float(np.finfo(dtype).eps) / 2 if dtype.kind == "f" else 0.0
 
 
 def _plane(before: np.ndarray, after: np.ndarray, good: np.ndarray | None, ends: tuple[float, float] | None) -> Plane:
-    """Return one channel with its masks, or raise if nothing is left."""
+    """Return one channel with its masks; raise if no pixel is left."""
     bad_before, bad_after = _not_finite(before), _not_finite(after)
     if good is not None:
         if good.shape == before.shape:
@@ -233,7 +249,7 @@ def _plane(before: np.ndarray, after: np.ndarray, good: np.ndarray | None, ends:
             bad_after = ~good if bad_after is None else bad_after | ~good
     for name, bad in (("before", bad_before), ("after", bad_after)):
         if bad is not None and bad.all():
-            raise DataError(f"{name}: expected pixels that count; received only NaN, infinite or masked ones")
+            raise DataError(f"{name}: expected usable pixels; received only NaN, infinite or masked ones")
     before_shift, after_shift = shift_near_mean(before, bad_before), shift_near_mean(after, bad_after)
     if bad_before is not None:
         before = np.where(bad_before, np.array(before_shift).astype(before.dtype), before)
@@ -248,7 +264,7 @@ def _plane(before: np.ndarray, after: np.ndarray, good: np.ndarray | None, ends:
 
 
 def _not_finite(image: np.ndarray) -> np.ndarray | None:
-    """Return where the image is NaN or infinite; None if nowhere."""
+    """Return the mask of NaN and infinite pixels; None if there are none."""
     if image.dtype.kind != "f":
         return None
     if all(np.isfinite(image[start : start + 128]).all() for start in range(0, image.shape[0], 128)):
@@ -258,7 +274,7 @@ def _not_finite(image: np.ndarray) -> np.ndarray | None:
 
 
 def _any_in_window(bad: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return for each window of `bad` whether it holds a True."""
+    """Return the mask of windows that contain a True."""
     sums = np.zeros((bad.shape[0] + 1, bad.shape[1] + 1), np.int64)
     sums[1:, 1:] = bad.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
     kh, kw = size

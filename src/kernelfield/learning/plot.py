@@ -1,8 +1,7 @@
-"""A fit as a figure: before, after, kernel, residual. matplotlib is imported when a figure is made."""
+"""Figures of a fit: before, after, kernel and residual. matplotlib is imported by the first figure."""
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from kernelfield.correlation import correlate
 from kernelfield.correlation.arguments import check_image
-from kernelfield.errors import ArgumentError, MissingDependencyError
+from kernelfield.errors import ArgumentError
+from kernelfield.kernels.plot import COLOURS, LARGEST_WITH_NUMBERS, colour_bar, draw_numbers, frame_anchor, require
 from kernelfield.learning.report import table
 
 if TYPE_CHECKING:
@@ -20,35 +20,15 @@ if TYPE_CHECKING:
 
     from kernelfield.learning.fit import Fit
 
-# Blue below zero, red above, as on the terminal.
-_COLOURS = "RdBu_r"
-# Numbers in the cells of wider kernels would not be legible.
-_WIDEST = 9
-
-
-def require() -> None:
-    """Raise unless matplotlib is there.
-
-    Raises
-    ------
-    MissingDependencyError
-        With the command that installs it.
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError(
-            "plot: expected matplotlib; it is not installed; run: pip install 'kernelfield[plot]'"
-        )
-
 
 def plot(fit: Fit, before: ArrayLike | None = None, after: ArrayLike | None = None) -> Figure:
-    """Return a figure of the kernel and, where the pair is given, of before, after and residual.
+    """Return a figure of the kernel and, if the pair is given, of before, after and residual.
 
     Parameters
     ----------
     fit : Fit
-        What was learned.
     before, after : array_like, shape (H, W) or (H, W, C), optional
-        The pair, both or none. Of several channels the largest residual is drawn.
+        The pair, both or none. With several channels the largest residual of each pixel is drawn.
 
     Returns
     -------
@@ -59,7 +39,7 @@ def plot(fit: Fit, before: ArrayLike | None = None, after: ArrayLike | None = No
     MissingDependencyError
         If matplotlib is not installed.
     ArgumentError
-        If the pair does not go with the fit.
+        If the pair does not belong to the fit.
     """
     require()
     from matplotlib import rc_context
@@ -86,7 +66,7 @@ def plot(fit: Fit, before: ArrayLike | None = None, after: ArrayLike | None = No
 
 
 def encode(figure: Figure, form: str) -> bytes:
-    """Return a figure as the bytes of a file, the same for the same figure.
+    """Return a figure as the bytes of a file; the same figure gives the same bytes.
 
     Parameters
     ----------
@@ -103,10 +83,10 @@ def encode(figure: Figure, form: str) -> bytes:
 
 
 def residual(fit: Fit, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return after less what the filter makes of before, float64 of the shape of `after`.
+    """Return `after` minus the filtered `before`, float64 of the shape of `after`.
 
-    NaN where the filter says nothing: at the border, unless its rule is known. What the filter predicts beyond the
-    range of an integer type is cut off there, as the producer had to.
+    NaN at the border if its rule is unknown. Predictions saturate to the range of an integer dtype, as the producer's
+    results did.
     """
     if before.ndim != after.ndim or before.shape[2:] != after.shape[2:]:
         raise ArgumentError(
@@ -145,7 +125,7 @@ def _residual(fit: Fit, before: np.ndarray, after: np.ndarray, offset: float) ->
 
 
 def _draw_image(axes: Axes, image: np.ndarray, title: str) -> None:
-    """Draw a picture: colour as it is, anything else in grey with its scale."""
+    """Draw an image: three channels as colour, anything else in grey with a colour bar."""
     axes.set_title(title)
     _bare(axes)
     finite = image[np.isfinite(image)]
@@ -157,50 +137,29 @@ def _draw_image(axes: Axes, image: np.ndarray, title: str) -> None:
     if image.ndim == 3:
         axes.set_title(f"{title}, first of {image.shape[2]} channels")
     drawn = axes.imshow(grey, cmap="gray", vmin=low, vmax=high if high > low else low + 1.0)
-    _colour_bar(axes, drawn)
+    colour_bar(axes, drawn)
 
 
 def _draw_kernel(axes: Axes, fit: Fit, height: float) -> None:
-    """Draw the weights in axes of `height` inches, zero white, and frame the one over the output pixel."""
+    """Draw the weights in axes of `height` inches, zero white, and frame the weight over the output pixel."""
     weights = fit.kernel.weights
     rows, columns = weights.shape
     peak = float(np.abs(weights).max()) or 1.0
-    drawn = axes.imshow(weights, cmap=_COLOURS, vmin=-peak, vmax=peak, interpolation="nearest")
+    drawn = axes.imshow(weights, cmap=COLOURS, vmin=-peak, vmax=peak, interpolation="nearest")
     title = f"Kernel {rows}×{columns}"
-    if max(rows, columns) <= _WIDEST:
+    if max(rows, columns) <= LARGEST_WITH_NUMBERS:
         cells = table(fit)
         if fit.divisor not in (None, 1):
             title += f", numbers over {fit.divisor}"
-        longest = max(len(cell) for row in cells for cell in row)
-        cell = 72.0 * min(3.2 / columns, height / rows)
-        # A digit is about 0.64 as wide as the type is high.
-        for lines, count, end in ((axes.hlines, rows, columns), (axes.vlines, columns, rows)):
-            lines(np.arange(1, count) - 0.5, -0.5, end - 0.5, colors="white", linewidth=1.0)
-        size = float(np.clip(0.85 * cell / (0.64 * max(longest, 2)), 3.5, 12.0))
-        for i, row in enumerate(cells):
-            for j, cell in enumerate(row):
-                ink = "white" if abs(weights[i, j]) > 0.6 * peak else "black"
-                axes.text(j, i, cell.replace("-", "−"), ha="center", va="center", color=ink, fontsize=size)
-    _frame(axes, fit)
+        draw_numbers(axes, weights, cells, 72.0 * min(3.2 / columns, height / rows))
+    frame_anchor(axes, fit.kernel)
     axes.set_title(title)
     _bare(axes)
-    _colour_bar(axes, drawn)
-
-
-def _frame(axes: Axes, fit: Fit) -> None:
-    """Frame the weight over the output pixel."""
-    from matplotlib.patches import Rectangle
-
-    row, column = fit.anchor
-    if 0 <= row < fit.size[0] and 0 <= column < fit.size[1]:
-        for colour, line in (("white", 3.0), ("black", 1.2)):
-            box = Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, edgecolor=colour, linewidth=line)
-            axes.add_patch(box)
-        axes.set_xlabel("frame: the weight over the output pixel", fontsize=8)
+    colour_bar(axes, drawn)
 
 
 def _draw_residual(axes: Axes, left: np.ndarray, colour: bool) -> None:
-    """Draw what is left, zero white, grey where nothing is predicted."""
+    """Draw the residual, zero white, pixels without a prediction grey."""
     from matplotlib import colormaps
 
     if colour:
@@ -210,22 +169,15 @@ def _draw_residual(axes: Axes, left: np.ndarray, colour: bool) -> None:
     peak = float(np.quantile(known, 0.999)) if known.size else 1.0
     beyond = bool(known.size) and float(known.max()) > 1.05 * peak
     peak = peak or (float(known.max()) if known.size else 0.0) or 1.0
-    colours = colormaps[_COLOURS].with_extremes(bad="0.8")
+    colours = colormaps[COLOURS].with_extremes(bad="0.8")
     drawn = axes.imshow(left, cmap=colours, vmin=-peak, vmax=peak)
     axes.set_title("Residual: after less filtered before")
     if colour:
         axes.set_xlabel("of the channels the largest", fontsize=8)
     _bare(axes)
-    _colour_bar(axes, drawn, "both" if beyond else "neither")
+    colour_bar(axes, drawn, "both" if beyond else "neither")
 
 
 def _bare(axes: Axes) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
-
-
-def _colour_bar(axes: Axes, drawn: Any, extend: str = "neither") -> None:
-    # Inset axes are as high as the picture, whatever its shape.
-    bar = axes.figure.colorbar(drawn, cax=axes.inset_axes((1.03, 0.0, 0.045, 1.0)), extend=extend)
-    bar.ax.tick_params(labelsize=8)
-    bar.outline.set_linewidth(0.6)

@@ -1,10 +1,10 @@
-"""What rounding to a grid does to least squares, undone.
+"""Correction of least squares for the rounding of the after to a grid.
 
-Rounding looks like noise where the picture changes by more than a step from pixel to pixel; where it does not, the
-error follows the signal and least squares errs by more than its standard errors say. Two remedies: if weights that
-are integers over a divisor reproduce every pixel, they are the kernel; otherwise the fitted kernel is applied and
-rounded as the producer did, and what least squares then gets wrong is taken away (indirect inference: Gourieroux,
-Monfort and Renault, *Journal of Applied Econometrics* 8, S85, 1993).
+Rounding errors look like noise where the image changes by more than a step from pixel to pixel; elsewhere they follow
+the signal, and the error of least squares exceeds its standard errors. Two remedies: weights that are integers over a
+divisor and reproduce every pixel are the kernel; otherwise the fitted kernel is applied and rounded as by the producer,
+and the resulting bias of least squares is subtracted (indirect inference: Gourieroux, Monfort and Renault, *Journal of
+Applied Econometrics* 8, S85, 1993).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from kernelfield.learning.residual import blocks
 from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
 
-# How far an estimate times its divisor may lie from integers to be worth a try: standard errors and at the most.
-# Rounding that follows the signal was seen to cost up to 20 of them. And how many tries.
+# Candidates lie within this many standard errors of integers, and within this distance; this many are tried. Errors
+# of up to 20 standard errors were measured with rounding that follows the signal.
 _ERRORS, _NEAR, _TRIES = 30.0, 0.1, 24
-# Producers compute in float32: a value that is a half in exact arithmetic falls to either side.
+# Producers compute in float32: an exact half may be rounded either way.
 _SLACK = 1e-3
 _DIVISORS = (*range(1, 257), 273, 289, 320, 331, 512, 1000, 1003, 1024)
 _SEPARABLE = (*range(1, 257), 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
@@ -31,16 +31,16 @@ _SEPARABLE = (*range(1, 257), 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 
 @dataclass(frozen=True)
 class Whole:
-    """Integers over a divisor that reproduce every pixel that counts.
+    """Integers over a divisor that reproduce every used pixel.
 
     Attributes
     ----------
     integers : numpy.ndarray of int64, shape (kh, kw)
     divisor : int
     offsets : tuple of float
-        One a channel; whole (in steps) if the producer rounds, half a step lower if it truncates, where that fits.
+        One per channel: a multiple of the step if the producer rounds, half a step lower if it truncates, if that fits.
     rounding : {"nearest", "nearest even", "truncated"}
-        Halves go up or to even.
+        Rounding mode of the producer.
     """
 
     integers: np.ndarray
@@ -50,7 +50,7 @@ class Whole:
 
 
 def find_whole(pair: Pair, kernel: np.ndarray, stderr: np.ndarray, support: Support, censor: bool) -> Whole | None:
-    """Return integers over a divisor near `kernel` that explain every pixel within half a step, or None."""
+    """Return integers over a divisor near `kernel` that explain every used pixel within half a step, or None."""
     step = pair.step
     for tries, (integers, divisor) in enumerate(_candidates(kernel, float(stderr.max()))):
         if tries == _TRIES:
@@ -67,7 +67,7 @@ def find_whole(pair: Pair, kernel: np.ndarray, stderr: np.ndarray, support: Supp
 
 
 def _candidates(kernel: np.ndarray, error: float) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield integers and divisors near the kernel, small divisors first; then products of a column and a row."""
+    """Yield integers and divisors near the kernel, small divisors first, then outer products of integers."""
     for divisor in _DIVISORS:
         scaled = kernel * divisor
         integers = np.rint(scaled)
@@ -91,7 +91,7 @@ def _candidates(kernel: np.ndarray, error: float) -> Iterator[tuple[np.ndarray, 
 def _residual_ranges(
     pair: Pair, kernel: np.ndarray, support: Support, censor: bool
 ) -> list[tuple[float, float]] | None:
-    """Return the least and largest ``after - kernel * before`` of each plane, or None once they span over a step."""
+    """Return the range of ``after - kernel * before`` for each plane, or None if one spans more than a step."""
     ranges = []
     for plane in pair.planes:
         low, high = np.inf, -np.inf
@@ -108,12 +108,12 @@ def _residual_ranges(
 
 
 def _offset(low: float, high: float, step: float) -> tuple[float, str]:
-    """Return the plainest offset for which rounding explains residuals from `low` to `high`, and the kind of it."""
+    """Return the simplest offset with which rounding explains residuals from `low` to `high`, and the rounding mode."""
     least, most = high - step / 2.0, low + step / 2.0
     slack = _SLACK * step
     whole = np.ceil((least - slack) / step) * step
     if whole <= most + slack:
-        # Halves that went both ways leave a single point.
+        # Halves rounded both ways leave a single possible offset.
         return float(whole) + 0.0, "nearest even" if most - least <= slack else "nearest"
     half = np.ceil((least + step / 2.0 - slack) / step) * step - step / 2.0
     if half <= most + slack:
@@ -131,7 +131,7 @@ def _halves_go_to_even(
         for block in blocks(plane, kernel, offset, support, censor, dtype=np.float64):
             keep = slice(None) if block.bad is None else ~block.bad
             after = block.after[keep] / pair.step
-            # Sixths and thirteenths are not exact in binary: a half is what lies within 1e-9 of one.
+            # Sixths and thirteenths are not exact in binary: round away errors before looking for halves.
             predicted = np.rint((after - block.residual[keep] / pair.step) * 2.0**24) / 2.0**24
             even += int(np.count_nonzero(np.rint(predicted) == np.rint(after)))
             up += int(np.count_nonzero(np.floor(predicted + 0.5) == np.rint(after)))
@@ -147,14 +147,14 @@ def corrected(
     censor: bool,
     rounds: int = 2,
 ) -> np.ndarray:
-    """Return the kernel whose rounded output has `kernel` for its least-squares fit.
+    """Return the kernel whose rounded output has the least-squares fit `kernel`.
 
     Parameters
     ----------
     kernel : numpy.ndarray, shape (kh, kw)
         The least-squares fit.
     statistics : list of Statistics
-        One a plane.
+        One per plane.
     inverse : numpy.ndarray, shape (p, p)
         Of the Gram matrix.
     rounds : int

@@ -1,12 +1,12 @@
-"""Coefficients as integers over a divisor, when they are that within their errors."""
+"""Recognition of coefficients that are integers over a divisor within their errors."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# How many errors a coefficient may lie from an integer over the divisor.
+# Largest distance of a coefficient from an integer over the divisor, in standard errors.
 _ERRORS = 5.0
-# How probable it may be that coefficients without a divisor look as if they had this one.
+# Largest accepted probability that coefficients fit a divisor by chance.
 _CHANCE = 1e-4
 _LARGEST = 1024
 _POWERS = tuple(1 << n for n in range(11, 17))
@@ -15,15 +15,15 @@ _POWERS = tuple(1 << n for n in range(11, 17))
 def as_integers(kernel: np.ndarray, stderr: np.ndarray, least: float) -> tuple[np.ndarray, int] | None:
     """Return integers and the smallest divisor with ``integers / divisor == kernel`` within the errors, or None.
 
-    Divisors up to 1024 and powers of two up to 65536 are tried. A divisor so large that coefficients without one
-    would seem to have it by chance is not believed.
+    Divisors up to 1024 and powers of two up to 65536 are tried. A divisor is rejected if arbitrary coefficients would
+    fit it by chance.
 
     Parameters
     ----------
     kernel, stderr : numpy.ndarray
         Coefficients and their standard errors.
     least : float
-        The error that arithmetic alone leaves, as a lower limit of each error.
+        Rounding error of the computation, a lower limit of each error.
 
     Examples
     --------

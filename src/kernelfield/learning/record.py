@@ -1,4 +1,4 @@
-"""A fit as JSON and back; docs/filter-json.md describes the record."""
+"""Fits as JSON records; docs/filter-json.md describes the format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VERDICTS = ("exact", "approximate", "undetermined", "not linear")
 
 
 def to_record(fit: Fit) -> dict[str, Any]:
-    """Return the fit as plain lists, numbers and strings; what is infinite or unknown is None."""
+    """Return a fit as lists, numbers and strings that JSON can hold; infinite and unknown values are None."""
     from kernelfield import __version__
 
     return {
@@ -60,51 +60,8 @@ def to_record(fit: Fit) -> dict[str, Any]:
     }
 
 
-def designed(kernel: Kernel, description: str) -> Fit:
-    """Return a kernel that was not learned as a filter: exact, no errors, offset or samples, reflect at the border.
-
-    Parameters
-    ----------
-    kernel : Kernel
-        Its weights are extended with zeros to where its anchor is.
-    description : str
-        Name and parameters as a phrase.
-    """
-    from kernelfield.learning.fit import Fit
-
-    ends = [(max(0, -a), max(0, a - n + 1)) for a, n in zip(kernel.anchor, kernel.shape)]
-    weights = np.pad(kernel.weights, ends)
-    anchor = kernel.anchor[0] + ends[0][0], kernel.anchor[1] + ends[1][0]
-    whole = Kernel(weights, kernel.name, kernel.parameters, kernel.source, anchor)
-    integral = whole.integers()
-    return Fit(
-        kernel=whole,
-        stderr=np.zeros(weights.shape),
-        offset=0.0,
-        boundary="reflect",
-        cval=0.0,
-        boundary_candidates=(),
-        boundary_reason="designed, not learned: --boundary of apply chooses another",
-        name=kernel.name,
-        description=description,
-        integers=None if integral is None else integral[0],
-        divisor=None if integral is None else integral[1],
-        rank=weights.size,
-        undetermined=np.zeros((0, *weights.shape)),
-        r2=1.0,
-        residual_sd=0.0,
-        samples=0,
-        excluded=0,
-        rounding=None,
-        verdict="exact",
-        explanation="designed, not learned: these are the weights of the catalogue",
-        parameters=kernel.parameters,
-        notes=(f"source: {kernel.source}",) if kernel.source else (),
-    )
-
-
 def from_record(cls: type[Fit], path: Path) -> Fit:
-    """Return the fit written at `path`, checked."""
+    """Return the fit read from the file at `path`, checked."""
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise DataError(f"{path}: expected a filter of at most 64 MB; received more; is it an image?")
@@ -127,9 +84,9 @@ def from_record(cls: type[Fit], path: Path) -> Fit:
 
 
 def build(cls: type[Fit], record: Any) -> Fit:
-    """Return the fit that a record describes; raise LookupError, TypeError or ValueError if it describes none."""
+    """Return the fit in a record; raise LookupError, TypeError or ValueError if the record is invalid."""
     if not isinstance(record, dict):
-        raise TypeError(f"received {type(record).__name__}, not an object")
+        raise TypeError(f"received {type(record).__name__}, expected an object")
     if record["format"] != FORMAT:
         raise ValueError(f"format {record['format']} is not {FORMAT}; use the version that wrote it")
     anchor = int(record["anchor"][0]), int(record["anchor"][1])
@@ -153,7 +110,7 @@ def build(cls: type[Fit], record: Any) -> Fit:
     integers = None if record["integers"] is None else np.array(record["integers"], dtype=np.int64)
     divisor = None if integers is None else int(record["divisor"])
     if integers is not None and (integers.shape != weights.shape or not divisor):
-        raise ValueError("integers and divisor do not go with the kernel")
+        raise ValueError("integers and divisor do not match the kernel")
     parameters = {key: tuple(v) if isinstance(v, list) else v for key, v in dict(record["parameters"]).items()}
     return cls(
         kernel=Kernel(weights, record["name"], parameters, None, anchor),
@@ -185,7 +142,7 @@ def build(cls: type[Fit], record: Any) -> Fit:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to a temporary name beside `path`, then rename: nothing half written is ever seen."""
+    """Write `text` to a temporary file beside `path`, then rename it: readers never see a partial file."""
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -202,7 +159,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` in JSON's types."""
+    """Return `value` converted to the types of JSON."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (tuple, list, np.ndarray)):

@@ -1,4 +1,4 @@
-"""A fit as plain text."""
+"""Text report of a fit."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
 
-# Kernels up to this many columns are printed whole.
+# Wider kernels are not printed.
 _WIDEST = 11
 
 
 def facts(fit: Fit) -> list[tuple[str, str]]:
-    """Return what there is to say of the fit besides the numbers of its kernel, as label and text."""
+    """Return the properties of a fit other than its weights, as label and text."""
     rows, columns = fit.size
     name = fit.description
     lines = [
@@ -53,7 +53,7 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
 
 
 def table(fit: Fit) -> list[list[str]]:
-    """Return the weights as text: integers where they are that, else as many digits as the errors allow."""
+    """Return the weights as text: integers where known, else with the digits that the errors allow."""
     if fit.integers is not None:
         return [[str(value) for value in row] for row in fit.integers.tolist()]
     finite = fit.stderr[np.isfinite(fit.stderr) & (fit.stderr > 0)]
@@ -63,7 +63,7 @@ def table(fit: Fit) -> list[list[str]]:
 
 
 def report(fit: Fit) -> str:
-    """Return the whole fit as text."""
+    """Return the text report of a fit, with its weights."""
     lines = [f"{label:<9} {text}" for label, text in facts(fit)]
     cells = table(fit)
     heading = "kernel, as cross-correlation weights (flip both axes for strict convolution)"

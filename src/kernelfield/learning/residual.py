@@ -1,4 +1,4 @@
-"""What a kernel leaves unexplained, pixel by pixel."""
+"""The residual of a kernel, computed block by block."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from kernelfield.correlation import correlate
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.support import Support
 
-# Pixels of one block: its residual stays in the second-level cache.
+# Pixels of one block: the residual fits the second-level cache.
 _BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows of a residual.
+    """A block of rows of the residual.
 
     Attributes
     ----------
     windows : numpy.ndarray, shape (M + kh - 1, N + kw - 1)
-        The part of the before that they read.
+        The pixels of the before that they read.
     after, residual : numpy.ndarray, shape (M, N)
     bad : numpy.ndarray of bool, shape (M, N), or None
-        What does not count.
+        Excluded positions.
     """
 
     windows: np.ndarray
@@ -37,7 +37,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Residual:
-    """The residual ``after - (kernel applied to before) - offset`` over the positions that count.
+    """The residual ``after - (kernel applied to before) - offset`` over the used positions.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Residual:
     largest : float
         Largest magnitude.
     gradient : numpy.ndarray, shape (p,)
-        ``sum of residual[p] * (x[p + u] - before_shift)``, zero at the least-squares solution; empty if not asked for.
+        ``sum of residual[p] * (x[p + u] - before_shift)``, zero at the least-squares solution; empty if not requested.
     """
 
     count: int
@@ -64,7 +64,7 @@ def measure(
     censor: bool,
     gradient: bool = False,
 ) -> Residual:
-    """Return the residual of all planes, taken block by block so that memory stays small."""
+    """Return the residual of all planes, computed block by block to save memory."""
     count, square, largest = 0, 0.0, 0.0
     slope = np.zeros(kernel.size if gradient else 0)
     for plane, offset in zip(pair.planes, offsets):
@@ -91,9 +91,9 @@ def blocks(
     every: int = 1,
     dtype: type[np.floating] | np.dtype | None = None,
 ) -> Iterator[Block]:
-    """Yield the residual by blocks of rows, each `every`-th.
+    """Yield the residual in blocks of rows, or every `every`-th block.
 
-    Without `dtype` the residual is float32 where before and after have at most 8 bits, else float64.
+    By default the residual is float32 if before and after are uint8, else float64.
     """
     rows, columns = support.positions(plane.before.shape, plane.after.shape)
     excluded = plane.excluded(support, censor)
@@ -111,13 +111,13 @@ def blocks(
 
 
 def working_dtype(plane: Plane) -> np.dtype:
-    """Return the dtype in which a residual of this plane loses nothing that matters: float32 for 8 bits."""
+    """Return a dtype of sufficient precision for the residual of a plane: float32 for uint8, else float64."""
     both = plane.before.dtype == np.uint8 and plane.after.dtype == np.uint8
     return np.dtype(np.float32 if both else np.float64)
 
 
 def unclipped_share(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support) -> float:
-    """Return which share of the clipped values the kernel predicts well inside the range: more than rounding can."""
+    """Return the share of clipped values that the kernel predicts further inside the range than rounding explains."""
     inside, count = 0, 0
     assert pair.ends is not None
     slack = 1.5 * pair.step

@@ -1,6 +1,6 @@
-"""The sums that exact learning needs, taken once over a pair of images; sums of two blocks add.
+"""Sufficient statistics of a pair of images for least squares; statistics of two blocks add.
 
-Positions that do not count are left out exactly, by subtracting their windows from the sums over all positions.
+Excluded positions are removed exactly, by subtracting their windows from the sums over all positions.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import numpy as np
 from kernelfield._core import lag_products
 from kernelfield.learning.gram import block_rows, gram_matrix, window_totals
 
-# Below this many multiply-adds the products of all windows are cheaper than the strips.
+# Below this many multiply-adds explicit windows are cheaper than lag products with border strips.
 _SMALL = 1 << 27
 _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Sums over the positions of a pair, enough for least squares with an offset.
+    """Sums over the positions of a pair, sufficient for least squares with an offset.
 
     Attributes
     ----------
     size : (int, int)
         Rows and columns of the support; there are ``p = rows * columns`` coefficients, row-major.
     count : int
-        Positions.
+        Number of positions.
     gram : numpy.ndarray, shape (p, p)
         ``sum of (x[p + u] - before_shift) * (x[p + v] - before_shift)``.
     cross : numpy.ndarray, shape (p,)
@@ -36,7 +36,7 @@ class Statistics:
     after_total, after_square : float
         Sums of ``y[p] - after_shift`` and of its square.
     before_shift, after_shift : float
-        Constants near the means, taken away before any product so that no digits are lost.
+        Constants near the means, subtracted before any product to avoid cancellation.
     """
 
     size: tuple[int, int]
@@ -54,13 +54,13 @@ class Statistics:
         return self._combined(other, 1)
 
     def __sub__(self, other: Statistics) -> Statistics:
-        """Return the statistics without the positions of `other`."""
+        """Return the statistics with the positions of `other` removed."""
         return self._combined(other, -1)
 
     def _combined(self, other: Statistics, sign: int) -> Statistics:
         same = (self.size, self.before_shift, self.after_shift)
         if same != (other.size, other.before_shift, other.after_shift):
-            raise ValueError("statistics combine only over one support and the same shifts")
+            raise ValueError("statistics: expected the same size and shifts in both")
         return replace(
             self,
             count=self.count + sign * other.count,
@@ -79,14 +79,14 @@ class Statistics:
         return gram, cross, max(0.0, self.after_square - self.after_total**2 / n)
 
     def offset(self, kernel: np.ndarray) -> float:
-        """Return the offset that goes with the coefficients `kernel`."""
+        """Return the least-squares offset for the coefficients `kernel`."""
         n = max(1, self.count)
         after = self.after_shift + self.after_total / n
         return float(after - (self.before_shift + self.total / n) @ kernel.ravel())
 
 
 def shift_near_mean(image: np.ndarray, bad: np.ndarray | None = None) -> float:
-    """Return a constant near the mean of `image` where it is not `bad`; an integer for integer images."""
+    """Return a constant near the mean of `image` outside `bad`; an integer for integer images."""
     every = tuple(slice(None, None, max(1, n // 64)) for n in image.shape)
     sample = image[every] if bad is None else image[~bad][:: max(1, image.size // 4096)]
     mean = float(sample.mean(dtype=np.float64))
@@ -108,13 +108,13 @@ def gather(
     before : numpy.ndarray, shape (M + kh - 1, N + kw - 1)
         The window of position ``(i, j)`` starts at ``before[i, j]``. Finite.
     after : numpy.ndarray, shape (M, N)
-        One value a position. Finite.
+        One value per position. Finite.
     size : (int, int)
         ``(kh, kw)``.
     before_shift, after_shift : float
         See `Statistics`.
     excluded : numpy.ndarray of bool, shape (M, N), optional
-        Positions that do not count.
+        Positions to leave out.
     """
     if excluded is not None and excluded.any():
         bad = int(np.count_nonzero(excluded))
@@ -152,7 +152,7 @@ def _of_windows(
     after_shift: float,
     chosen: np.ndarray,
 ) -> Statistics:
-    """Return the statistics of the `chosen` positions from their windows, written out one by one."""
+    """Return the statistics of the `chosen` positions from their explicit windows."""
     p = size[0] * size[1]
     gram, cross, total = np.zeros((p, p)), np.zeros(p), np.zeros(p)
     after_total = after_square = 0.0

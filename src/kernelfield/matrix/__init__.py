@@ -1,4 +1,4 @@
-"""The operation as a matrix: sparse, as an operator without one, as a product with columns of windows, and its limits.
+"""The operation as a matrix: sparse matrix, linear operator, im2col, condition number and null space.
 
 SciPy is imported by the first call that needs it.
 """

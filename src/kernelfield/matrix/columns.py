@@ -1,4 +1,4 @@
-"""Windows as columns: the operation as one dense product, and the adjoint that adds windows back."""
+"""im2col and col2im: windows of an image as columns of a matrix, and the adjoint."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.correlation.arguments import check_image, check_operation, pair
+from kernelfield.correlation.arguments import check_image, check_operation
 from kernelfield.errors import ArgumentError
-from kernelfield.geometry import Boundary, Window, boundary_index
-from kernelfield.matrix.request import check_image_shape
+from kernelfield.geometry import Boundary, Window, boundary_index, pair
+from kernelfield.matrix.linear_map import check_image_shape
 from kernelfield.matrix.toeplitz import read_index
 
 
@@ -27,7 +27,7 @@ def im2col(
     stride: int | tuple[int, int] = 1,
     dilation: int | tuple[int, int] = 1,
 ) -> np.ndarray:
-    """Return every window of an image as a column, so that a cross-correlation is one product of matrices.
+    """Return the windows of an image as columns: cross-correlation becomes one matrix product.
 
     ``kernel.ravel() @ im2col(image, kernel.shape)`` is ``correlate(image, kernel).ravel()``; with channels,
     ``weights.reshape(C_out, -1) @ im2col(image, (kh, kw))`` is a layer.
@@ -35,7 +35,7 @@ def im2col(
     Parameters
     ----------
     image : array_like, shape (H, W) or (..., C, H, W)
-        Numbers of any type.
+        Of any numeric dtype.
     kernel_size : int or (int, int)
         Rows and columns of the window.
     mode, boundary, cval, origin, padding, stride, dilation
@@ -44,8 +44,8 @@ def im2col(
     Returns
     -------
     numpy.ndarray, shape (kh * kw, OH * OW) or (..., C * kh * kw, OH * OW)
-        Rows: elements of the window, in C order, channels outermost; columns: places of the window, in C order. It has
-        the dtype of the image, or float64 where that cannot hold `cval`. It takes ``kh * kw`` times the image's memory.
+        Rows: elements of the window, in C order, channels outermost; columns: positions of the window, in C order. It
+        has the dtype of the image, or float64 if that cannot hold `cval`, and takes ``kh * kw`` times its memory.
 
     Raises
     ------
@@ -99,11 +99,11 @@ def col2im(
     stride: int | tuple[int, int] = 1,
     dilation: int | tuple[int, int] = 1,
 ) -> np.ndarray:
-    """Return the image in which every element of every window is added where `im2col` read it: its exact adjoint.
+    """Return the image with all windows added back at their positions: the exact adjoint of `im2col`.
 
-    It does not undo `im2col`: a pixel that lies in nine windows comes back nine times. ``col2im(im2col(image)) /
-    col2im(im2col(ones))`` does. For pixels outside, what their window holds is added to the pixel they stand for;
-    with ``boundary="constant"`` it is dropped.
+    It is not the inverse of `im2col`: a pixel inside nine windows is added nine times. The inverse is
+    ``col2im(im2col(image)) / col2im(im2col(ones))``. Elements read outside the image are added to the pixel that the
+    boundary rule reads for them; with ``boundary="constant"`` they are dropped.
 
     Parameters
     ----------
@@ -121,11 +121,11 @@ def col2im(
     Raises
     ------
     ArgumentError
-        If the shapes do not go together.
+        If the shapes do not match.
 
     Examples
     --------
-    How many windows hold each pixel:
+    Number of windows that contain each pixel:
 
     >>> import kernelfield as kf, numpy as np
     >>> kf.col2im(np.ones((4, 4)), (3, 3), 2, mode="valid")
@@ -168,7 +168,7 @@ def col2im(
 
 
 def _folded(whole: np.ndarray, index: np.ndarray, n: int, axis: int) -> np.ndarray:
-    """Return what was added to an extended axis, added to the elements that it reads; -1 was read from nowhere."""
+    """Return an extended axis summed back onto the elements that it reads; index -1 reads none."""
     lines = np.moveaxis(whole, axis, 0)
     out = np.zeros((n, *lines.shape[1:]))
     inside = index >= 0
@@ -177,7 +177,7 @@ def _folded(whole: np.ndarray, index: np.ndarray, n: int, axis: int) -> np.ndarr
 
 
 def _holds(dtype: np.dtype[Any], value: float) -> bool:
-    """Return whether an image of `dtype` can hold `value` as it is."""
+    """Return whether `dtype` can hold `value` exactly."""
     if dtype.kind == "f":
         return True
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
@@ -187,7 +187,7 @@ def _holds(dtype: np.dtype[Any], value: float) -> bool:
 def _checked(
     shape: tuple[int, ...], kernel_size: int | tuple[int, int], **how: Any
 ) -> tuple[tuple[Window, Window], Boundary, float]:
-    """Return the windows, the boundary rule and the value outside."""
+    """Return the checked windows, boundary rule and value outside the image."""
     size = pair(kernel_size, "kernel_size")
     if min(size) < 1:
         raise ArgumentError(f"kernel_size: expected at least 1; received {kernel_size!r}")

@@ -1,4 +1,4 @@
-"""What a blur loses: the images that it turns into nothing."""
+"""The null space of an operation: the images that it maps to zero."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 
 from kernelfield.errors import ArgumentError
 from kernelfield.matrix.condition import DENSE
-from kernelfield.matrix.request import Request, check_request
+from kernelfield.matrix.linear_map import LinearMap, check_linear_map
 from kernelfield.matrix.spectrum import spectrum_of, tolerance
 from kernelfield.matrix.toeplitz import matrix_of
 
 
 @dataclass(frozen=True)
 class NullSpace:
-    """The images that an operation turns into zeros.
+    """The null space of an operation: its dimension and a basis of images.
 
     Attributes
     ----------
     dimension : int
-        Of the space; 0 where every image can be told from every other.
+        Dimension of the space; 0 if the operation can be inverted.
     basis : numpy.ndarray, shape (min(dimension, most), *image_shape)
-        Orthonormal images of it, slow waves first where a transform gave them.
+        Orthonormal images; waves of low frequency first if found by a transform.
     method : str
-        How they were found.
+        Method of computation, in words.
     """
 
     dimension: int
@@ -47,9 +47,9 @@ def null_space(
     dilation: int | tuple[int, int] = 1,
     groups: int = 1,
 ) -> NullSpace:
-    """Return the images that the operation turns into zeros, and which can be added unseen before it.
+    """Return the null space: the images that the operation maps to zero, lost when it is applied.
 
-    A singular value counts as 0 up to ``max(outputs, pixels)`` times the rounding of the largest, as in
+    Singular values up to ``max(outputs, pixels)`` times the rounding of the largest count as 0, as in
     `numpy.linalg.matrix_rank`.
 
     Parameters
@@ -57,7 +57,7 @@ def null_space(
     kernel, image_shape, mode, boundary, origin, padding, stride, dilation, groups
         As in `as_matrix`.
     most : int
-        How many basis images to return at the most; the dimension counts them all.
+        Maximum number of basis images to return; the dimension is that of the whole space.
 
     Returns
     -------
@@ -66,8 +66,8 @@ def null_space(
     Raises
     ------
     ArgumentError
-        As in `as_matrix`; where no transform diagonalises the matrix (see `condition_number`), for more than 1500
-        pixels.
+        As in `as_matrix`; for more than 1500 pixels, if no transform diagonalises the matrix (see
+        `condition_number`).
 
     Examples
     --------
@@ -78,7 +78,7 @@ def null_space(
     """
     if isinstance(most, bool) or not isinstance(most, int) or most < 0:
         raise ArgumentError(f"most: expected an integer of at least 0; received {most!r}")
-    request = check_request(
+    linear_map = check_linear_map(
         kernel,
         image_shape,
         mode=mode,
@@ -89,32 +89,32 @@ def null_space(
         dilation=dilation,
         groups=groups,
     )
-    if not np.isfinite(request.weights).all():
+    if not np.isfinite(linear_map.weights).all():
         raise ArgumentError("kernel: expected finite weights; received NaN or infinity; replace them")
-    found = spectrum_of(request)
+    found = spectrum_of(linear_map)
     if found is not None:
-        lost = found.values <= tolerance(request.matrix_shape, float(found.values.max()))
+        lost = found.values <= tolerance(linear_map.matrix_shape, float(found.values.max()))
         waves = _cosines if found.transform == "cosine" else _waves
         return NullSpace(int(lost.sum()), waves(lost, most), found.method)
-    columns = request.matrix_shape[1]
+    columns = linear_map.matrix_shape[1]
     if columns > DENSE:
         raise ArgumentError(
             f"image_shape: expected up to {DENSE} pixels for this kernel and boundary; received {columns}; "
             "use boundary='wrap', which is exact at any size, or a smaller image"
         )
-    return _dense(request, most)
+    return _dense(linear_map, most)
 
 
-def _dense(request: Request, most: int) -> NullSpace:
-    """Return the null space by all singular vectors."""
-    _, values, vectors = np.linalg.svd(matrix_of(request).toarray())
-    rank = int((values > tolerance(request.matrix_shape, float(values[0]))).sum())
-    basis = vectors[rank:][:most].reshape(-1, *request.image_shape)
+def _dense(linear_map: LinearMap, most: int) -> NullSpace:
+    """Return the null space from all singular vectors of the dense matrix."""
+    _, values, vectors = np.linalg.svd(matrix_of(linear_map).toarray())
+    rank = int((values > tolerance(linear_map.matrix_shape, float(values[0]))).sum())
+    basis = vectors[rank:][:most].reshape(-1, *linear_map.image_shape)
     return NullSpace(len(vectors) - rank, basis, "all singular vectors of the dense matrix")
 
 
 def _slow_first(lost: np.ndarray, halves: int) -> list[tuple[int, int]]:
-    """Return the frequencies (rows, columns) that are lost, the slow ones first."""
+    """Return the lost frequencies (rows, columns), the lowest first."""
     height, width = lost.shape
     places = [(int(p), int(q)) for p, q in zip(*np.nonzero(lost))]
 
@@ -126,7 +126,7 @@ def _slow_first(lost: np.ndarray, halves: int) -> list[tuple[int, int]]:
 
 
 def _cosines(lost: np.ndarray, most: int) -> np.ndarray:
-    """Return the images of the cosine transform that are lost."""
+    """Return the lost basis images of the cosine transform, the lowest frequencies first."""
     basis = []
     for place in _slow_first(lost, 2)[:most]:
         y, x = (np.cos(np.pi * k / n * (np.arange(n) + 0.5)) for k, n in zip(place, lost.shape))
@@ -136,7 +136,7 @@ def _cosines(lost: np.ndarray, most: int) -> np.ndarray:
 
 
 def _waves(lost: np.ndarray, most: int) -> np.ndarray:
-    """Return the real images of the Fourier transform that are lost: two for a wave and its negative."""
+    """Return the lost basis images of the Fourier transform as real images: two for a wave and its negative."""
     height, width = lost.shape
     basis: list[np.ndarray] = []
     for p, q in _slow_first(lost, 1):
@@ -144,7 +144,7 @@ def _waves(lost: np.ndarray, most: int) -> np.ndarray:
         if len(basis) >= most or negative < (p, q):
             continue
         turns = p * np.arange(height)[:, None] / height + q * np.arange(width) / width
-        # The sine of a wave that is its own negative is 0 on the grid.
+        # If a frequency equals its negative, its sine is 0 on the grid.
         kinds = (np.cos,) if negative == (p, q) else (np.cos, np.sin)
         basis += [image / np.linalg.norm(image) for image in (kind(2 * np.pi * turns) for kind in kinds)]
     return np.array(basis[:most]).reshape(-1, *lost.shape)

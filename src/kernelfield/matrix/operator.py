@@ -1,4 +1,4 @@
-"""The operation as an operator of scipy.sparse.linalg, with its exact adjoint, and no matrix."""
+"""The operation as a matrix-free operator of scipy.sparse.linalg, with its exact adjoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from kernelfield.engine import layers
 from kernelfield.errors import DtypeError
-from kernelfield.matrix.request import Request, check_request
+from kernelfield.matrix.linear_map import LinearMap, check_linear_map
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -30,29 +30,29 @@ def as_operator(
     groups: int = 1,
     dtype: DTypeLike = np.float64,
 ) -> LinearOperator:
-    """Return the operation as a linear operator on flattened images, for SciPy's solvers.
+    """Return the operation as a linear operator on flattened images, for the solvers of SciPy.
 
     ``as_operator(kernel, image.shape) @ image.ravel()`` runs the engine of `correlate`; ``.H @ result`` runs the
-    adjoint, which is exact: the inner products agree to rounding. Nothing but the kernel is stored.
+    adjoint, which is exact: inner products agree up to rounding. Only the kernel is stored.
 
     Parameters
     ----------
     kernel, image_shape, mode, boundary, cval, origin, padding, stride, dilation, groups
         As in `as_matrix`.
     dtype : {float64, float32}
-        In which sums are taken.
+        Precision of the sums.
 
     Returns
     -------
     scipy.sparse.linalg.LinearOperator, shape (outputs, pixels)
-        Products with a matrix (pixels, n) take all `n` images in one call.
+        Products with a matrix (pixels, n) process all `n` images in one call.
 
     Raises
     ------
     ArgumentError
         As in `as_matrix`.
     DtypeError
-        For another dtype.
+        For any other dtype.
 
     See Also
     --------
@@ -72,7 +72,7 @@ def as_operator(
     number = np.dtype(dtype)
     if number not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise DtypeError(f"dtype: expected float64 or float32; received {number}")
-    request = check_request(
+    linear_map = check_linear_map(
         kernel,
         image_shape,
         mode=mode,
@@ -84,32 +84,32 @@ def as_operator(
         dilation=dilation,
         groups=groups,
     )
-    return operator_of(request, number)
+    return operator_of(linear_map, number)
 
 
-def operator_of(request: Request, dtype: np.dtype[Any]) -> LinearOperator:
-    """Return the operator of a checked map."""
+def operator_of(linear_map: LinearMap, dtype: np.dtype[Any]) -> LinearOperator:
+    """Return the operator of a checked linear map."""
     from scipy.sparse.linalg import LinearOperator
 
     def forward(vectors: np.ndarray) -> np.ndarray:
-        images = _stacked(vectors, request.image_shape, dtype)
-        out = np.empty((len(images), *request.output_shape), dtype)
-        layers.forward(request.operation, images, request.weights, out)
+        images = _stacked(vectors, linear_map.image_shape, dtype)
+        out = np.empty((len(images), *linear_map.output_shape), dtype)
+        layers.forward(linear_map.operation, images, linear_map.weights, out)
         return out.reshape(len(images), -1).T.reshape(-1, *vectors.shape[1:])
 
     def adjoint(vectors: np.ndarray) -> np.ndarray:
-        slopes = _stacked(vectors, request.output_shape, dtype)
-        # Of the image only the shape and dtype are asked.
-        image = np.empty((len(slopes), *request.image_shape), dtype)
-        found, _ = layers.backward(request.operation, image, request.weights.astype(dtype), slopes, (True, False))
+        slopes = _stacked(vectors, linear_map.output_shape, dtype)
+        # Only the shape and dtype of the image are used.
+        image = np.empty((len(slopes), *linear_map.image_shape), dtype)
+        found, _ = layers.backward(linear_map.operation, image, linear_map.weights.astype(dtype), slopes, (True, False))
         return np.asarray(found).reshape(len(slopes), -1).T.reshape(-1, *vectors.shape[1:])
 
     return LinearOperator(
-        request.matrix_shape, matvec=forward, rmatvec=adjoint, matmat=forward, rmatmat=adjoint, dtype=dtype
+        linear_map.matrix_shape, matvec=forward, rmatvec=adjoint, matmat=forward, rmatmat=adjoint, dtype=dtype
     )
 
 
 def _stacked(vectors: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    """Return the columns of `vectors`, or the one vector, as images in a row."""
+    """Return the columns of `vectors`, or one vector, as a stack of images."""
     columns = vectors.reshape(len(vectors), -1)
     return np.ascontiguousarray(columns.T, dtype=dtype).reshape(-1, *shape)

@@ -1,4 +1,4 @@
-"""The operation as a sparse matrix: doubly blocked Toeplitz, as far as the boundary lets it be."""
+"""The operation as a sparse matrix: doubly blocked Toeplitz for zero boundaries, circulant for wrap."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Boundary, Window, boundary_index
-from kernelfield.matrix.request import Request, check_request
+from kernelfield.matrix.linear_map import LinearMap, check_linear_map
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-# 40 bytes each on the way: beyond this a matrix is no longer a tool, and as_operator is.
+# Assembly takes 40 bytes per stored number; above this number use as_operator.
 _MOST = 200_000_000
 
 
@@ -32,22 +32,22 @@ def as_matrix(
     dilation: int | tuple[int, int] = 1,
     groups: int = 1,
 ) -> csr_array:
-    """Return the sparse matrix that does to a flattened image what `correlate` does to the image.
+    """Return the sparse matrix equivalent to `correlate` on flattened images.
 
     ``as_matrix(kernel, image.shape) @ image.ravel()`` equals ``correlate(image, kernel).ravel()``. For one channel in
     mode ``"full"`` with ``boundary="constant"`` it is the doubly blocked Toeplitz matrix of the flipped kernel: blocks
     constant along block diagonals, each a Toeplitz matrix (Golub and Van Loan, *Matrix Computations*, 4th edition,
     section 4.7, for Toeplitz matrices). With ``boundary="wrap"`` it is doubly blocked circulant. Its transpose is
-    transposed convolution: what the frameworks call ``ConvTranspose`` and the gradient with respect to the image.
+    transposed convolution: ``ConvTranspose`` in the frameworks, and the gradient with respect to the image.
 
     Parameters
     ----------
     kernel : array_like, tensor or Kernel, shape (kh, kw) or (C_out, C_in/groups, kh, kw)
         The weights, as in `correlate`. Weights that are 0 are not stored.
     image_shape : sequence of int
-        ``(..., H, W)``, or ``(..., C_in, H, W)`` for weights of four axes. Leading axes give a block for each image.
+        ``(..., H, W)``, or ``(..., C_in, H, W)`` for weights of four axes. Leading axes give one block per image.
     mode, boundary, cval, origin, padding, stride, dilation, groups
-        As in `correlate`, with its defaults. What lies outside must be linear in the image: ``cval`` is 0.
+        As in `correlate`, with its defaults. The operation must be linear in the image: ``cval`` is 0.
 
     Returns
     -------
@@ -57,8 +57,7 @@ def as_matrix(
     Raises
     ------
     ArgumentError
-        For what `correlate` refuses; for a `cval` other than 0 where it is read; for more than 200 million stored
-        numbers.
+        As in `correlate`; for a `cval` other than 0 if it is used; for more than 200 million stored numbers.
 
     See Also
     --------
@@ -73,7 +72,7 @@ def as_matrix(
            [ 0.,  0.,  1., -1.]])
     """
     return matrix_of(
-        check_request(
+        check_linear_map(
             kernel,
             image_shape,
             mode=mode,
@@ -88,35 +87,37 @@ def as_matrix(
     )
 
 
-def matrix_of(request: Request) -> csr_array:
-    """Return the matrix of a checked map."""
+def matrix_of(linear_map: LinearMap) -> csr_array:
+    """Return the matrix of a checked linear map."""
     from scipy import sparse
 
-    weights = request.weights.reshape(-1, *request.weights.shape[-3:]) if request.weights.ndim == 4 else None
-    four = request.weights[None, None] if weights is None else weights
-    axes = request.image_shape[-2:] if weights is None else request.image_shape[-3:]
-    copies = math.prod(request.image_shape) // math.prod(axes)
-    outputs = math.prod(request.output_shape) // copies
-    stored = copies * np.count_nonzero(four) * math.prod(request.output_shape[-2:])
+    weights = linear_map.weights.reshape(-1, *linear_map.weights.shape[-3:]) if linear_map.weights.ndim == 4 else None
+    four = linear_map.weights[None, None] if weights is None else weights
+    axes = linear_map.image_shape[-2:] if weights is None else linear_map.image_shape[-3:]
+    copies = math.prod(linear_map.image_shape) // math.prod(axes)
+    outputs = math.prod(linear_map.output_shape) // copies
+    stored = copies * np.count_nonzero(four) * math.prod(linear_map.output_shape[-2:])
     if stored > _MOST:
         raise ArgumentError(
             f"image_shape: expected at most {_MOST:,} numbers to store; received {stored:,}; use as_operator"
         )
-    rows, columns, values = _entries(four, axes[-2:], request)
+    rows, columns, values = _entries(four, axes[-2:], linear_map)
     one = sparse.csr_array((values, (rows, columns)), shape=(outputs, math.prod(axes)))
     return one if copies == 1 else sparse.csr_array(sparse.kron(sparse.identity(copies), one, format="csr"))
 
 
 def read_index(window: Window, n: int, boundary: Boundary) -> np.ndarray:
-    """Return the element (outputs, size) of an axis of `n` that each output reads for each element of the kernel."""
+    """Return the index (outputs, size) that each output reads on an axis of `n` for each element of the kernel."""
     extended = boundary_index(n, window.before, window.after, boundary)
     places = np.arange(window.output_size(n))[:, None] * window.stride + np.arange(window.size) * window.dilation
     return np.asarray(extended[places])
 
 
-def _entries(weights: np.ndarray, size: tuple[int, ...], request: Request) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows, columns and values of one image's matrix; what is read twice stands there twice, and is summed."""
-    operation = request.operation
+def _entries(
+    weights: np.ndarray, size: tuple[int, ...], linear_map: LinearMap
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows, columns and values of the matrix of one image; duplicate entries are summed."""
+    operation = linear_map.operation
     down, across = (read_index(w, n, operation.boundary) for w, n in zip(operation.windows, size))
     grid = np.arange(len(down) * len(across)).reshape(len(down), len(across))
     per_group = weights.shape[0] // operation.groups

@@ -1,7 +1,7 @@
-"""Receptive fields of networks, exactly: what every unit sees of the image.
+"""Exact receptive fields of networks: the elements of the image that can affect each unit.
 
-`receptive_field` reads a model of any framework. `plan` finds stacks of layers that see so much; `register` teaches a
-frontend an operation of your own. Importing this package imports no framework.
+`receptive_field` analyses a model of any framework. `plan` finds a stack of layers with a given receptive field;
+`register` adds the rule of a further operation. Importing this package imports no framework.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kernelfield.receptive.builder import Builder, Value
-    from kernelfield.receptive.energy import EffectiveField
+    from kernelfield.receptive.effective_field import EffectiveField
     from kernelfield.receptive.field import ReceptiveField, receptive_field
     from kernelfield.receptive.graph import AxisMap, Edge, Graph, Link, Node
     from kernelfield.receptive.halo import Halo
@@ -24,7 +24,7 @@ _HOMES = {
     "AxisMap": "graph",
     "Builder": "builder",
     "Edge": "graph",
-    "EffectiveField": "energy",
+    "EffectiveField": "effective_field",
     "Graph": "graph",
     "Halo": "halo",
     "LayerField": "layer",

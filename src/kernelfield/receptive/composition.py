@@ -1,4 +1,4 @@
-"""Composing index maps with forms: what a node sees of the image, from what its sources see of it."""
+"""Composition of intervals with index maps: the interval that a node reads, from the intervals of its sources."""
 
 from __future__ import annotations
 
@@ -7,64 +7,68 @@ from math import gcd, lcm, prod
 
 import numpy as np
 
-from kernelfield.receptive.forms import LONGEST, NOWHERE, Form, moved
 from kernelfield.receptive.graph import AxisMap, Edge, Node
+from kernelfield.receptive.intervals import LONGEST, NOWHERE, Interval, moved
 
 
-def compose(form: Form, edge: Edge, node: Node, source: Node) -> Form | None:
-    """Return the form of a node that reads, along `edge`, a source of this form; None where its table is too long."""
-    collapsed = _collapse(form, edge, source)
-    whole = form.whole or (not collapsed.axes and bool(form.axes))
-    form = _with_axes(collapsed, [a for a, link in enumerate(edge.links) if link.map is not None and _gaps(link.map)])
-    links = [edge.links[axis] for axis in form.axes]
+def compose(interval: Interval, edge: Edge, node: Node, source: Node) -> Interval | None:
+    """Return the interval of a node whose `edge` reads a source with this interval; None for too long a table."""
+    collapsed = _collapse(interval, edge, source)
+    whole = interval.whole or (not collapsed.axes and bool(interval.axes))
+    interval = _with_axes(
+        collapsed, [a for a, link in enumerate(edge.links) if link.map is not None and _gaps(link.map)]
+    )
+    links = [edge.links[axis] for axis in interval.axes]
     targets = [axis for link in links for axis in link.axes]
     if all(len(link.axes) == 1 for link in links) and len(targets) == len(set(targets)):
-        result = _along_axes(form, edge)
+        result = _along_axes(interval, edge)
     else:
-        result = _across_axes(form, edge, node, source)
+        result = _across_axes(interval, edge, node, source)
     return None if result is None else _tidy(result, whole)
 
 
-def _collapse(form: Form, edge: Edge, source: Node) -> Form:
-    """Return the form with the axes of the source that are read whole taken together."""
-    for axis in form.axes:
+def _collapse(interval: Interval, edge: Edge, source: Node) -> Interval:
+    """Return the interval with the union taken over the axes of the source that are read as a whole."""
+    for axis in interval.axes:
         if edge.links[axis].map is not None:
             continue
-        position = form.axes.index(axis)
-        extents = [source.shape[a] if a == axis else p for a, p in zip(form.axes, form.periods)]
-        low, high = form.over(form.axes, extents)
-        rest = [p for p in range(len(form.axes)) if p != position]
-        form = Form(
-            tuple(form.axes[p] for p in rest),
-            tuple(form.periods[p] for p in rest),
-            tuple(form.steps[p] for p in rest),
+        position = interval.axes.index(axis)
+        extents = [source.shape[a] if a == axis else p for a, p in zip(interval.axes, interval.periods)]
+        low, high = interval.over(interval.axes, extents)
+        rest = [p for p in range(len(interval.axes)) if p != position]
+        interval = Interval(
+            tuple(interval.axes[p] for p in rest),
+            tuple(interval.periods[p] for p in rest),
+            tuple(interval.steps[p] for p in rest),
             low.min(axis=position),
             high.max(axis=position),
         )
-    return form
+    return interval
 
 
 def _gaps(map: AxisMap) -> bool:
-    """Return whether some phase of a map reads nothing."""
+    """Return whether a phase of a map has no taps."""
     return () in map.taps
 
 
-def _with_axes(form: Form, axes: list[int]) -> Form:
-    """Return the form with further axes that it does not depend on."""
-    if set(axes) <= set(form.axes):
-        return form
-    every = sorted({*form.axes, *axes})
-    periods = tuple(form.period(a) for a in every)
-    step_of = dict(zip(form.axes, form.steps))
+def _with_axes(interval: Interval, axes: list[int]) -> Interval:
+    """Return the interval with further axes on which it does not depend."""
+    if set(axes) <= set(interval.axes):
+        return interval
+    every = sorted({*interval.axes, *axes})
+    periods = tuple(interval.period(a) for a in every)
+    step_of = dict(zip(interval.axes, interval.steps))
     steps = tuple(step_of.get(a, 0) for a in every)
-    return Form(tuple(every), periods, steps, form.low.reshape(periods), form.high.reshape(periods), form.whole)
+    return Interval(
+        tuple(every), periods, steps, interval.low.reshape(periods), interval.high.reshape(periods), interval.whole
+    )
 
 
-def _along_axes(form: Form, edge: Edge) -> Form | None:
-    """Compose where every axis of the form is decided by an axis of its own."""
-    low, high = form.low, form.high
+def _along_axes(interval: Interval, edge: Edge) -> Interval | None:
+    """Return the composition where every axis of the interval depends on one axis of the node, each on another."""
+    low, high = interval.low, interval.high
     axes, periods, steps = [], [], []
-    for position, (axis, period, step) in enumerate(zip(form.axes, form.periods, form.steps)):
+    for position, (axis, period, step) in enumerate(zip(interval.axes, interval.periods, interval.steps)):
         link = edge.links[axis]
         assert link.map is not None
         cycles = period // gcd(period, link.map.step)
@@ -83,7 +87,7 @@ def _along_axes(form: Form, edge: Edge) -> Form | None:
             ends.append(best.reduce(np.where(there, taken + shift, empty), axis=position + 1))
         low, high = ends
     order = sorted(range(len(axes)), key=axes.__getitem__)
-    return Form(
+    return Interval(
         tuple(axes[p] for p in order),
         tuple(periods[p] for p in order),
         tuple(steps[p] for p in order),
@@ -94,7 +98,7 @@ def _along_axes(form: Form, edge: Edge) -> Form | None:
 
 @lru_cache(maxsize=1024)
 def _taps(map: AxisMap, cycles: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what each unit of so many periods reads, (units, taps), and which of these are taps at all."""
+    """Return the taps of the units of some periods, (units, taps), and a mask of those that exist."""
     count = max(1, *(len(taps) for taps in map.taps))
     place = np.zeros((cycles, map.period, count), np.int64)
     read = np.zeros(place.shape, bool)
@@ -104,16 +108,16 @@ def _taps(map: AxisMap, cycles: int) -> tuple[np.ndarray, np.ndarray]:
     return place.reshape(-1, count), read.reshape(-1, count)
 
 
-def _across_axes(form: Form, edge: Edge, node: Node, source: Node) -> Form | None:
-    """Compose where axes are merged or split: tables over several axes of the node at once.
+def _across_axes(interval: Interval, edge: Edge, node: Node, source: Node) -> Interval | None:
+    """Return the composition where axes are merged or split: a table over several axes of the node at once.
 
-    Along all but the first axis of a split the table holds every unit that there is; how it goes on is read off it.
+    Along all but the first axis of a split the table holds every unit; its period is found in the table.
     """
-    links = [edge.links[axis] for axis in form.axes]
+    links = [edge.links[axis] for axis in interval.axes]
     tabled = sorted({axis for link in links for axis in link.axes[1:]})
     axes = sorted({axis for link in links for axis in link.axes})
     extents = dict.fromkeys(axes, 1)
-    for link, period in zip(links, form.periods):
+    for link, period in zip(links, interval.periods):
         for axis in link.axes[:1]:
             multiple = prod(node.shape[a] for a in link.axes[1:])
             extents[axis] = lcm(extents[axis], _period(link.map, multiple, period))
@@ -125,7 +129,7 @@ def _across_axes(form: Form, edge: Edge, node: Node, source: Node) -> Form | Non
     shape = [extents[axis] for axis in axes]
     indices, by, read = [], np.zeros((1,) * (len(axes) + len(links)), np.int64), np.True_
     steps = dict.fromkeys(axes, 0)
-    for number, (link, period, step) in enumerate(zip(links, form.periods, form.steps)):
+    for number, (link, period, step) in enumerate(zip(links, interval.periods, interval.steps)):
         assert link.map is not None
         unit: np.ndarray = np.zeros((1,) * len(axes), np.int64)
         for axis in link.axes:
@@ -143,7 +147,7 @@ def _across_axes(form: Form, edge: Edge, node: Node, source: Node) -> Form | Non
             first = link.axes[0]
             shift = extents[first] * prod(node.shape[a] for a in link.axes[1:])
             steps[first] += shift // link.map.period * link.map.step // period * step
-    low, high = form.low[tuple(indices)], form.high[tuple(indices)]
+    low, high = interval.low[tuple(indices)], interval.high[tuple(indices)]
     read = read & (low <= high)
     taps_axes = tuple(range(len(axes), len(axes) + len(links)))
     full = np.broadcast_shapes(low.shape, by.shape)
@@ -160,11 +164,11 @@ def _across_axes(form: Form, edge: Edge, node: Node, source: Node) -> Form | Non
         low, high = low[tuple(first_period)], high[tuple(first_period)]
     if low.size > LONGEST:
         return None
-    return Form(tuple(axes), tuple(extents[a] for a in axes), tuple(steps[a] for a in axes), low, high)
+    return Interval(tuple(axes), tuple(extents[a] for a in axes), tuple(steps[a] for a in axes), low, high)
 
 
 def _period(map: AxisMap | None, multiple: int, period: int) -> int:
-    """Return after how many units, `multiple` places of the map each, a table of that period under the map repeats."""
+    """Return the period, in units of `multiple` indices of the map, of a table with that period under the map."""
     assert map is not None
     units = map.period // gcd(map.period, multiple)
     shift = units * multiple // map.period * map.step
@@ -172,7 +176,7 @@ def _period(map: AxisMap | None, multiple: int, period: int) -> int:
 
 
 def _repetition(low: np.ndarray, high: np.ndarray, position: int) -> tuple[int, int] | None:
-    """Return the shortest period and its step with which tables go on along an axis, or None where they do not."""
+    """Return the shortest period of two tables along an axis and the step per period, or None where there is none."""
     low, high = np.moveaxis(low, position, 0), np.moveaxis(high, position, 0)
     extent = len(low)
     if extent == 1:
@@ -190,10 +194,10 @@ def _repetition(low: np.ndarray, high: np.ndarray, position: int) -> tuple[int, 
     return None
 
 
-def _tidy(form: Form, whole: bool) -> Form:
-    """Return the form with the shortest periods, without the axes that do not matter."""
-    axes, periods, steps = list(form.axes), list(form.periods), list(form.steps)
-    low, high = form.low, form.high
+def _tidy(interval: Interval, whole: bool) -> Interval:
+    """Return the interval with the shortest periods, without the axes on which it does not depend."""
+    axes, periods, steps = list(interval.axes), list(interval.periods), list(interval.steps)
+    low, high = interval.low, interval.high
     for position in reversed(range(len(axes))):
         period, step = periods[position], steps[position]
         for shorter in (d for d in range(1, period) if period % d == 0 and step * d % period == 0):
@@ -211,4 +215,4 @@ def _tidy(form: Form, whole: bool) -> Form:
         if periods[position] == 1 and steps[position] == 0:
             low, high = low.squeeze(position), high.squeeze(position)
             del axes[position], periods[position], steps[position]
-    return Form(tuple(axes), tuple(periods), tuple(steps), low, high, whole)
+    return Interval(tuple(axes), tuple(periods), tuple(steps), low, high, whole)

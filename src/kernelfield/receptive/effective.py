@@ -1,4 +1,4 @@
-"""Where the gradient of a unit really goes, against where it may go."""
+"""The effective receptive field: where the gradient of a unit lies, for real images and weights."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from kernelfield.arrays.select import adapter_of
 from kernelfield.errors import ArgumentError, DataError
-from kernelfield.receptive.energy import EffectiveField
-from kernelfield.receptive.gradients.base import Call, Pullback
+from kernelfield.receptive.effective_field import EffectiveField
+from kernelfield.receptive.gradients.energy import unit_energy
+from kernelfield.receptive.gradients.pullback import Call, Pullback
 from kernelfield.receptive.gradients.select import prepare
+from kernelfield.tensors.registry import adapter_of
 
 if TYPE_CHECKING:
     from kernelfield.receptive.field import ReceptiveField
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
 Channels = Literal["random", "each", "sum"]
 
 _CHANNELS = ("random", "each", "sum")
-# By dtype: the largest gradient under which to go back again with a larger seed, and that seed. It is a power of two:
-# what cancels exactly at one scale does so at the other.
-_LIMITS = {"float64": (1e-200, 2.0**830), "float32": (1e-25, 2.0**100)}
-_UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-# So many ways back with random signs show how large the gradients of the channels are. Signs make a sum of channels
-# vanish in at most every other way, if any channel has a gradient (Littlewood and Offord).
-_REFERENCES = 8
-# How many unit roundoffs the gradient of a channel may have lost before it is added to the others.
-_LOST = 12
 
 
 def effective(
@@ -42,32 +34,33 @@ def effective(
     dither: float = 1e-6,
     seed: int = 0,
 ) -> EffectiveField:
-    """Return where the gradient of a unit with respect to real images goes.
+    """Return the effective receptive field of a unit: the energy of its gradient with respect to real images.
 
     The gradient energy of an element of the image is ``sum_c sum_k (dy_c / dx_k)**2`` over the channels c of the unit
-    and k of the element. Each image counts the same. Evaluated in float64 at inference (dropout and batch statistics
-    at rest).
+    and k of the element. Each image has the same weight. Evaluated in float64 and in inference mode (no dropout, stored
+    batch statistics).
 
     Parameters
     ----------
     receptive : ReceptiveField
         Of a model that has gradients, with its weights.
     images : array_like or sequence of array_like
-        As the model takes them, prepared alike (scaled, channels where it has them), with or without the batch axis;
-        photographs of the kind it was trained for.
+        Preprocessed as for the model (scaled, channels on the axis where the model expects them), with or without the
+        batch axis; photographs like those it was trained on.
     layer : str, optional
         The last one if not given.
     unit : sequence of int, optional
-        Index along each axis of the layer's map; its centre if not given.
+        Index along each axis of the layer's feature map; its centre if not given.
     channels : {"random", "each", "sum"}
-        ``"each"`` goes back once for each channel of the unit. ``"random"`` goes back `probes` times with random signs
-        on the channels, whose energy is the same on average [2]_. ``"sum"`` is the gradient of the sum of the channels,
+        ``"each"`` runs one backward pass for each channel of the unit. ``"random"`` runs `probes` passes with random
+        signs on the channels, whose mean energy is the same [2]_. ``"sum"`` is the gradient of the sum of the channels,
         in which channels of opposite sign cancel.
     probes : int
-        At most so many ways back for ``"random"``.
+        Largest number of backward passes for ``"random"``.
     dither : float
-        Noise added to the image, as a part of its standard deviation: equal neighbours (clipped highlights) tie in a
-        max pooling, and a framework sends the whole gradient to the first, always the upper left. 0 adds none.
+        Noise added to the image, as a fraction of its standard deviation: equal neighbours (clipped highlights) tie in
+        a max pooling, and a framework sends the whole gradient to the first of them, always the upper left. 0 adds
+        none.
     seed : int
         Of signs and noise.
 
@@ -78,25 +71,25 @@ def effective(
     Raises
     ------
     ArgumentError
-        If an argument does not fit, if an image is constant (zeros send everything to the corners of ReLUs and ties of
-        poolings, and show nothing of the network), or if the model has no gradients.
+        If an argument does not fit, if an image is constant (ReLUs at zero and ties of poolings then decide the
+        gradient, not the network), or if the model has no gradients.
     DataError
-        If the unit gives no gradient in any image (dead behind a ReLU, or channels that cancel), or one that is not
+        If the unit has no gradient in any image (inactive behind a ReLU, or channels that cancel), or one that is not
         finite.
 
     Notes
     -----
-    Gradients of deep networks vanish below the smallest float, and their squares sooner: a way back that brings nothing
-    is gone again with a larger seed, and energies are scaled before they are squared.
+    Gradients of deep networks underflow, and their squares sooner: a backward pass with a gradient below the range of
+    the dtype is repeated from a larger seed, and gradients are scaled before they are squared.
 
-    Channels that cancel leave rounding, and how much depends on the processor. A sum of n channels has no gradient if
-    what comes back is at most ``(n + 12) * u`` times the largest gradient of the channels, where u is the unit roundoff
-    (2**-53 in float64): n for adding them, 12 for what each has lost before. A gradient that cancels inside the
-    network is not told from a small one.
+    Channels that cancel leave rounding errors, whose size depends on the processor. A sum of n channels counts as
+    having no gradient if its gradient is at most ``(n + 12) * u`` times the largest gradient of the channels, where u
+    is the unit roundoff (2**-53 in float64): n for adding the channels, 12 for the rounding of each channel's own
+    gradient. A gradient that cancels inside the network cannot be told from a small one.
 
-    Of n convolutions in a row with k × k equal weights the gradient spreads as a uniform distribution added n times:
-    its standard deviation is ``sqrt(n (k**2 - 1) / 12)``, and so is that of the expected energy of random weights; it
-    grows as the root of the depth where the theoretical field grows with the depth [1]_.
+    The gradient of n consecutive convolutions with k × k equal weights is a uniform distribution convolved n times
+    with itself: its standard deviation is ``sqrt(n (k**2 - 1) / 12)``, and so is that of the expected energy for random
+    weights. It grows with the square root of the depth, the theoretical field with the depth [1]_.
 
     References
     ----------
@@ -116,37 +109,40 @@ def effective(
     node = receptive[last if layer is None else layer]
     place = node.middle if unit is None else tuple(unit)
     theory = node.mask(*place)
-    way_back = prepare(receptive.model, () if node.name == last else _calls(receptive, node.name))
+    pullback_of = prepare(receptive.model, () if node.name == last else _calls(receptive, node.name))
     rng = np.random.default_rng(seed)
     total, count, dead, dtype = np.zeros(grid), 0, 0, "float64"
     for image in _images(images, grid):
         spread = image.std()
         if not spread > 0:
             raise ArgumentError(
-                f"images: expected pictures; received one that is {image.flat[0]:g} everywhere, or not finite; give "
-                "photographs, or noise"
+                f"images: expected photographs or noise; received one that is {image.flat[0]:g} everywhere, or "
+                "not finite; choose other images"
             )
         count += 1
-        way = way_back(image + dither * spread * rng.standard_normal(image.shape))
-        dtype = way.dtype
-        spatial = _spatial(image.shape, grid, way.channels_last, "images")
-        energy = _energy(way, _place(way, node.shape, place), spatial, channels, probes, int(rng.integers(1 << 32)))
+        pullback = pullback_of(image + dither * spread * rng.standard_normal(image.shape))
+        dtype = pullback.dtype
+        spatial = _spatial(image.shape, grid, pullback.channels_last, "images")
+        index = _unit_index(pullback, node.shape, place)
+        energy = unit_energy(
+            pullback, index, spatial, channels=channels, probes=probes, seed=int(rng.integers(1 << 32))
+        )
         total += energy
         dead += not energy.any()
     if not count:
         raise ArgumentError("images: expected at least one; received none")
     if not total.any():
         raise DataError(
-            f"unit: expected one that some image moves; unit {place} of {node.name!r} has no gradient in any of "
+            f"unit: expected one with a gradient; unit {place} of {node.name!r} has no gradient in any of "
             f"{count}; choose another unit, other images or the layer before the activation"
         )
     return EffectiveField(total / total.sum(), theory, layer or node.name, place, count, dead, dtype)
 
 
 def _calls(receptive: ReceptiveField, node: str) -> list[Call]:
-    """Return the names that a framework may know a layer by: its own, of one call ("relu#2"), and those of modules.
+    """Return the names by which a framework may find a layer: its own, of one call ("relu#2"), and those of modules.
 
-    The name of a module stands for what its last call returns.
+    The name of a module stands for the result of its last call.
     """
     name, _, number = node.rpartition("#")
     own = (name, int(number)) if name and number.isdecimal() else (node, 1)
@@ -174,13 +170,13 @@ def _images(images: Any, grid: tuple[int, ...]) -> Iterator[np.ndarray]:
 
 
 def _array(value: Any) -> np.ndarray:
-    """Return a tensor of any framework, or numbers, as an array."""
+    """Return a tensor of any framework, or numbers, as a NumPy array."""
     adapter = adapter_of(value)
     return np.asarray(value) if adapter is None else np.asarray(adapter.to_numpy(value))
 
 
 def _spatial(shape: tuple[int, ...], grid: tuple[int, ...], channels_last: bool, name: str) -> tuple[int, ...]:
-    """Return the axes of a tensor along which a grid lies: those the framework says, or the only ones that fit."""
+    """Return the spatial axes of a tensor: those that the framework uses, or else the only ones that fit the grid."""
     count, first = len(grid), 1 if channels_last else 2
     fitting = [axes for axes in combinations(range(len(shape)), count) if tuple(shape[a] for a in axes) == grid]
     usual = tuple(range(first, first + count))
@@ -193,82 +189,9 @@ def _spatial(shape: tuple[int, ...], grid: tuple[int, ...], channels_last: bool,
     )
 
 
-def _place(way: Pullback, grid: tuple[int, ...], unit: tuple[int, ...]) -> tuple[Any, ...]:
+def _unit_index(pullback: Pullback, grid: tuple[int, ...], unit: tuple[int, ...]) -> tuple[Any, ...]:
     """Return the index of a unit's channels in the output."""
-    place: list[Any] = [slice(None)] * len(way.shape)
-    for axis, index in zip(_spatial(way.shape, grid, way.channels_last, "layer"), unit):
-        place[axis] = index
-    return tuple(place)
-
-
-def _weights(count: int, channels: str, probes: int, random: int) -> np.ndarray:
-    """Return the weights of the channels, a row for each way back.
-
-    The energies of the ways sum to that of the channels, up to a factor.
-    """
-    if channels == "sum":
-        return np.ones((1, count))
-    if channels == "each" or count <= probes:
-        return np.eye(count)
-    return np.random.default_rng(random).choice((-1.0, 1.0), (probes, count))
-
-
-def _energy(
-    way: Pullback, place: tuple[Any, ...], spatial: tuple[int, ...], channels: str, probes: int, random: int
-) -> np.ndarray:
-    """Return the energy for one image, scaled to sum 1; zeros where nothing but rounding comes back at any scale."""
-    count = np.empty(way.shape)[place].size
-    weights = _weights(count, channels, probes, random)
-    energy, peak, scale = _scaled(way, place, weights, spatial)
-    if not peak:
-        return energy
-    if len(weights) < min(count, _REFERENCES):
-        # The ways are sums of channels, and so few that all may have cancelled.
-        terms = _weights(count, "random", _REFERENCES, random)
-        _, largest, other = _scaled(way, place, terms, spatial)
-        if peak <= (count + _LOST) * _UNIT_ROUNDOFF.get(way.dtype, 0.0) * largest * (scale / other):
-            return np.zeros_like(energy)
-    energy /= energy.sum()
-    return energy
-
-
-def _scaled(
-    way: Pullback, place: tuple[Any, ...], weights: np.ndarray, spatial: tuple[int, ...]
-) -> tuple[np.ndarray, float, float]:
-    """Return what `_summed` does, and the scale of the seeds at which it neither vanishes nor overflows."""
-    tiny, large = _LIMITS.get(way.dtype, (0.0, 1.0))
-    scale = 1.0
-    energy, peak = _summed(way, place, weights, spatial)
-    if peak < tiny:
-        larger, reached = _summed(way, place, weights * large, spatial)
-        if reached < np.inf:
-            energy, peak, scale = larger, reached, large
-    elif peak == np.inf:
-        scale = 1 / large
-        energy, peak = _summed(way, place, weights * scale, spatial)
-    if peak == np.inf:
-        raise DataError(
-            "images: expected ones with a finite gradient; received one whose gradient is NaN or infinite; check the "
-            "weights, or take another image"
-        )
-    return energy, peak, scale
-
-
-def _summed(
-    way: Pullback, place: tuple[Any, ...], weights: np.ndarray, spatial: tuple[int, ...]
-) -> tuple[np.ndarray, float]:
-    """Return the energies of some ways back, over the square of the largest gradient, and that; infinite if NaN."""
-    total, peak = np.zeros(()), 0.0
-    for row in weights:
-        seed = np.zeros(way.shape)
-        seed[place] = row.reshape(seed[place].shape)
-        gradient = way.back(seed)
-        largest = float(np.abs(gradient).max())
-        if not np.isfinite(largest):
-            return total, np.inf
-        # Relative to the largest so far, squares neither overflow nor vanish.
-        common = max(peak, largest) or 1.0
-        others = tuple(axis for axis in range(gradient.ndim) if axis not in spatial)
-        total = total * (peak / common) ** 2 + ((gradient / common) ** 2).sum(axis=others)
-        peak = max(peak, largest)
-    return total, peak
+    index: list[Any] = [slice(None)] * len(pullback.shape)
+    for axis, position in zip(_spatial(pullback.shape, grid, pullback.channels_last, "layer"), unit):
+        index[axis] = position
+    return tuple(index)

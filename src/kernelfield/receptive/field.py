@@ -1,4 +1,4 @@
-"""What the units of every layer of a network see of the image."""
+"""The receptive fields of all layers of a network."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from kernelfield.errors import ArgumentError
 from kernelfield.receptive.algebra import Span, spans
+from kernelfield.receptive.frontends.select import graph as graph_of
 from kernelfield.receptive.graph import Graph, Node
 from kernelfield.receptive.halo import Halo, halo
 from kernelfield.receptive.layer import LayerField, single
@@ -21,7 +22,7 @@ from kernelfield.receptive.table import record, table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from kernelfield.receptive.energy import EffectiveField
+    from kernelfield.receptive.effective_field import EffectiveField
 
 __all__ = ["LayerField", "ReceptiveField", "receptive_field"]
 
@@ -34,23 +35,23 @@ def receptive_field(
     gates: bool = True,
     **options: Any,
 ) -> ReceptiveField:
-    """Return what the units of every layer of a network see of the image, exactly.
+    """Return the exact receptive fields of the units of every layer of a network.
 
     Parameters
     ----------
     model : object
         A PyTorch module, a Keras model, a Flax module or JAX function, a TensorFlow function or GraphDef, an MXNet
-        symbol or block, an ONNX model or its path, or a `Graph`. Weights are not needed and taken as not zero.
+        symbol or block, an ONNX model or its path, or a `Graph`. Weights are not needed; all count as not zero.
     input_size : sequence of int, optional
         Extents of the image, ``(H, W)``, or the shape of the whole input; may be left out where the model fixes it.
     unknown : {"error", "global"}
-        What an operation that is not known is: an error that names it, or one that reads everything; what builds on it
-        is then an upper bound and says so.
+        Treatment of an operation that is not known: an error that names it, or an operation that reads all of its
+        inputs; the layers behind it are then marked as upper bounds.
     gates : bool
-        Whether to count what only scales or shifts (squeeze and excitation, statistics of a normalisation over space).
-        The table tells both.
+        Whether to count sources that only scale or shift (squeeze and excitation, statistics of a normalisation over
+        spatial axes). The table shows both.
     **options
-        Of the model's framework.
+        Options of the frontend of the model's framework.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def receptive_field(
     Raises
     ------
     ArgumentError
-        If the model is of no framework that is known, or does not take an image of that size.
+        If the model belongs to no supported framework, or does not accept an image of that size.
     UnsupportedOperation
         If an operation is not known.
 
@@ -96,24 +97,22 @@ def receptive_field(
         if options:
             raise ArgumentError(f"options: expected none for a graph; received {', '.join(options)}")
     else:
-        from kernelfield.receptive.frontends.select import graph as graph_of
-
         graph = graph_of(model, input_size, unknown=unknown, **options)
     return ReceptiveField(graph if gates else graph.without_gates(), None if isinstance(model, Graph) else model, gates)
 
 
 @dataclass(frozen=True, eq=False)
 class ReceptiveField:
-    """The fields of all layers of a network; ``field[name]`` is that of one, ``print(field)`` the table.
+    """The receptive fields of all layers of a network: ``field[name]`` for one layer, ``print(field)`` for the table.
 
     Parameters
     ----------
     graph : Graph
         The network.
     model : object, optional
-        What the graph was made from, for `effective`.
+        The model that the graph was made from, for `effective`.
     gates : bool
-        Whether what only scales or shifts is counted.
+        Whether sources that only scale or shift are counted.
     """
 
     graph: Graph
@@ -136,7 +135,7 @@ class ReceptiveField:
 
     @cached_property
     def _bounds(self) -> dict[str, str]:
-        """For each node why its field is an upper bound, or nothing."""
+        """For each node the reason why its field is an upper bound; empty where it is exact."""
         found: dict[str, str] = {}
         for node in self.graph:
             found[node.name] = node.bound or next((b for e in node.edges if (b := found[e.source])), "")
@@ -174,15 +173,15 @@ class ReceptiveField:
 
     @cached_property
     def gated(self) -> bool:
-        """Whether the network holds anything that only scales or shifts and is counted."""
+        """Whether sources that only scale or shift are counted, and there are any."""
         return any(edge.gate for node in self.graph for edge in node.edges)
 
     def without_gates(self) -> ReceptiveField:
-        """Return the fields with what only scales or shifts left out."""
+        """Return the fields without sources that only scale or shift."""
         return ReceptiveField(self.graph.without_gates(), self.model, gates=False)
 
     def projective(self, *element: int, layer: str | None = None) -> np.ndarray:
-        """Return the units of a layer that an element of the image reaches.
+        """Return the projective field of an element of the image: the units of a layer that see it.
 
         Parameters
         ----------
@@ -200,9 +199,9 @@ class ReceptiveField:
         return reached(self.graph, elements, self._node(layer).name)
 
     def halo(self, layer: str | None = None) -> Halo:
-        """Return how tiles of the image must overlap for the outputs of a layer on them to be exact.
+        """Return the overlap of image tiles with which a layer computed tile by tile is exact.
 
-        It holds for networks that do the same at every size: that pool or resize by a factor, not to a size.
+        It holds for networks that work alike at every size: that pool or resize by a factor, not to a size.
 
         Parameters
         ----------
@@ -216,40 +215,40 @@ class ReceptiveField:
         Raises
         ------
         ArgumentError
-            If no overlap is enough, as where a layer reads all of the image.
+            If no overlap is large enough, for example where a layer reads the whole image.
         """
         return halo(self.graph, self._node(layer).name)
 
     def effective(self, images: Any, layer: str | None = None, *arguments: Any, **options: Any) -> EffectiveField:
-        """Return where the gradient really goes; see `kernelfield.receptive.effective.effective`."""
+        """Return where the gradient of a unit lies; see `kernelfield.receptive.effective.effective`."""
         from kernelfield.receptive.effective import effective
 
         return effective(self, images, layer, *arguments, **options)
 
     def draw(self, layer: str | None = None, *arguments: Any, **options: Any) -> Figure:
-        """Return a figure of what a unit sees; see `kernelfield.receptive.draw.draw`."""
-        from kernelfield.receptive.draw import draw
+        """Return a figure of the field of a unit; see `kernelfield.receptive.draw.unit.draw_unit`."""
+        from kernelfield.receptive.draw.unit import draw_unit
 
-        return draw(self, layer, *arguments, **options)
+        return draw_unit(self, layer, *arguments, **options)
 
     def draw_network(self, **options: Any) -> Figure:
-        """Return a figure of the network; see `kernelfield.receptive.network.draw_network`."""
-        from kernelfield.receptive.network import draw_network
+        """Return a figure of the network; see `kernelfield.receptive.draw.network.draw_network`."""
+        from kernelfield.receptive.draw.network import draw_network
 
         return draw_network(self, **options)
 
     def table(self, pointwise: bool = True) -> str:
-        """Return every layer's figures as text.
+        """Return the table of all layers.
 
         Parameters
         ----------
         pointwise : bool
-            Whether to list layers whose units only read the unit at their own place.
+            Whether to list layers whose units read only the unit at their own position.
         """
         return table(self, pointwise)
 
     def record(self) -> dict[str, Any]:
-        """Return every layer's figures as plain lists, numbers and strings, for JSON."""
+        """Return the numbers of all layers as plain lists, numbers and strings, for JSON."""
         return record(self)
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
-"""A network as a graph of index maps: what every element of every feature map reads of those before it.
+"""A network as a graph of index maps: the elements of earlier feature maps that every element reads.
 
-Nothing of the values is kept: a node knows the extent of its grid (the axes along which its elements lie in space), and
-for each of its sources which elements of the source's grid one of its own elements reads.
+Values are not kept: a node holds the extents of its grid (its spatial axes) and, for each of its sources, the elements
+of the source's grid that one of its own elements reads.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ Outside = Literal["constant", "nearest", "reflect", "mirror", "wrap"]
 
 @dataclass(frozen=True)
 class AxisMap:
-    """Which indices of one axis of a source an index reads: the same, step by step, in every period.
+    """The indices of one axis of a source that an index reads, as a periodic pattern.
 
     Index ``i = q * period + r`` reads ``q * step + tap`` for every tap of ``taps[r]``.
 
     Parameters
     ----------
     period : int
-        After how many indices the pattern repeats, at least 1: 1 for convolution and pooling, the factor for upsampling
-        and transposed convolution.
+        Number of indices after which the pattern repeats, at least 1: 1 for convolution and pooling, the factor for
+        upsampling and transposed convolution.
     step : int
-        How far the source moves on in a period; the stride where `period` is 1. May be 0 or negative.
+        Shift in the source for each period; the stride where `period` is 1. May be 0 or negative.
     taps : tuple of tuple of int
-        For each of the `period` phases, what is read, ascending; empty where nothing is (a transposed convolution whose
-        stride exceeds its kernel).
+        For each of the `period` phases the indices read, ascending; empty where none is read (a transposed convolution
+        whose stride exceeds its kernel).
     outside : str
-        What a tap outside the source reads, by the names of `kernelfield.geometry.BOUNDARIES`; ``"constant"`` reads
-        nothing of the source.
+        The boundary rule for taps outside the source, by the names of `kernelfield.geometry.BOUNDARIES`;
+        ``"constant"`` reads no element of the source.
 
     Examples
     --------
@@ -57,12 +57,12 @@ class AxisMap:
 
     @classmethod
     def window(cls, size: int, stride: int = 1, dilation: int = 1, before: int = 0) -> AxisMap:
-        """Return the map of a sliding window on an axis extended by `before` elements in front."""
+        """Return the map of a sliding window on an axis with `before` elements of padding in front."""
         return cls(1, stride, (tuple(range(-before, -before + dilation * (size - 1) + 1, dilation)),))
 
     @classmethod
     def transposed(cls, size: int, stride: int = 1, dilation: int = 1, before: int = 0) -> AxisMap:
-        """Return the map of the transpose of `window` (of a transposed convolution with that padding)."""
+        """Return the map of the transpose of `window` (of a transposed convolution with this padding)."""
         phases = [
             sorted(
                 {(r + before - dilation * t) // stride for t in range(size) if not (r + before - dilation * t) % stride}
@@ -73,7 +73,7 @@ class AxisMap:
 
     @classmethod
     def fixed(cls, *taps: int) -> AxisMap:
-        """Return the map that reads the same indices whatever the index."""
+        """Return the map that reads the same indices for every index."""
         return cls(1, 0, (tuple(sorted(taps)),))
 
 
@@ -82,13 +82,13 @@ IDENTITY = AxisMap(1, 1, ((0,),))
 
 @dataclass(frozen=True)
 class Link:
-    """What decides where along one axis of a source is read.
+    """The dependence of the indices read along one axis of a source on the indices of the reading node.
 
     Parameters
     ----------
     axes : tuple of int
-        Axes of the reading node; their indices, counted together in row-major order, are the index that `map` takes.
-        One axis as a rule; two where a reshape split an axis; none where the place is the same for all.
+        Axes of the reading node; their indices, combined in row-major order, are the index that `map` takes. Usually
+        one axis; two where a reshape split an axis; none where all elements read the same indices.
     map : AxisMap or None
         None reads the whole axis.
     """
@@ -99,7 +99,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Edge:
-    """What a node reads of one source.
+    """The elements of one source that a node reads.
 
     Parameters
     ----------
@@ -108,8 +108,8 @@ class Edge:
     links : tuple of Link
         One for each axis of the source's grid.
     gate : bool
-        Whether what is read only scales or shifts (squeeze and excitation, statistics of a normalisation, weights of an
-        attention): fields are told with and without it.
+        Whether the source only scales or shifts the values (squeeze and excitation, statistics of a normalisation,
+        weights of an attention): fields are reported with and without gates.
     """
 
     source: str
@@ -117,7 +117,7 @@ class Edge:
     gate: bool = False
 
     def pointwise(self, node: Node, source: Node) -> bool:
-        """Return whether every element reads the element at its own place, and no other."""
+        """Return whether every element reads the element at its own position, and no other."""
         return node.shape == source.shape and all(
             link.axes == (axis,) and link.map == IDENTITY for axis, link in enumerate(self.links)
         )
@@ -130,17 +130,17 @@ class Node:
     Parameters
     ----------
     name : str
-        The framework's name for it.
+        Its name in the framework.
     operation : str
         ``"input"``, ``"convolution"``, ``"pooling"``, ``"add"`` …
     shape : tuple of int
-        Extents of its grid; empty once no place is left (after a global pooling).
+        Extents of its grid; empty without spatial axes (after a global pooling).
     edges : tuple of Edge
-        What it reads; none for an input or a constant.
+        Its sources; none for an input or a constant.
     detail : str
         For the table: ``"3×3, stride 2"``.
     bound : str
-        Empty, or why `edges` may hold more than is read: an upper bound.
+        Empty, or the reason why `edges` is an upper bound of the elements read.
     """
 
     name: str
@@ -153,14 +153,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network: its nodes, each after those it reads.
+    """A network: its nodes, each after its sources.
 
     Parameters
     ----------
     nodes : tuple of Node
         The image is the first, the output the last.
     aliases : mapping of str to str
-        Further names of nodes: that of a module stands for the node of its output.
+        Further names of nodes: the name of a module stands for the node of its output.
 
     Examples
     --------
@@ -185,7 +185,7 @@ class Graph:
             for edge in node.edges:
                 source = seen.get(edge.source)
                 if source is None:
-                    raise ArgumentError(f"graph: expected {node.name!r} after what it reads; received {edge.source!r}")
+                    raise ArgumentError(f"graph: expected {node.name!r} after its sources; received {edge.source!r}")
                 if len(edge.links) != len(source.shape):
                     raise ArgumentError(
                         f"graph: expected {len(source.shape)} links from {node.name!r} to {source.name!r}, one "
@@ -219,6 +219,6 @@ class Graph:
         return iter(self.nodes)
 
     def without_gates(self) -> Graph:
-        """Return the graph without what only scales or shifts."""
+        """Return the graph without gates: without edges that only scale or shift."""
         nodes = tuple(replace(n, edges=tuple(e for e in n.edges if not e.gate)) for n in self.nodes)
         return Graph(nodes, self.aliases)

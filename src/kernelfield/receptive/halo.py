@@ -1,4 +1,4 @@
-"""Tiles: how far they must overlap for a network run on them to give what it gives on the whole image."""
+"""Halos of tiles: the overlap with which a network run tile by tile gives the result of the whole image."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy as np
 from kernelfield.errors import ArgumentError
 from kernelfield.receptive.graph import AxisMap, Edge, Graph, Node
 
-# First and last index of an interval that is empty.
+# First and, negated, last index of an empty interval.
 _NOWHERE = 1 << 60
-# More phases than any upsampling in use has: where a cell of outputs that repeats is longer, tiles cannot be cut.
+# More phases than any upsampling in use has: tiles are refused where the period of the outputs is longer.
 _LONGEST_CELL = 1 << 14
 
 Places = tuple[slice, ...]
@@ -24,11 +24,11 @@ Places = tuple[slice, ...]
 
 @dataclass(frozen=True)
 class Halo:
-    """How to cut tiles, along each axis of the image.
+    """The extents of tiles along each axis of the image.
 
-    A tile for the outputs ``o0 .. o1 - 1`` of a layer is cut from ``stride * o0 - before`` or in front of it, at a
-    multiple of `alignment`, to ``stride * o1 + after`` or behind it, a multiple of `alignment` in front of the image's
-    end; at the image's own ends it is cut there. `tiles` does that.
+    A tile for the outputs ``o0 .. o1 - 1`` of a layer starts at the last multiple of `alignment` up to
+    ``stride * o0 - before`` and ends a multiple of `alignment` before the end of the image, at or behind
+    ``stride * o1 + after``; both are clipped to the image. `tiles` yields such tiles.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ class Halo:
     stride : tuple of Fraction
         Elements of the image from one output to the next.
     before, after : tuple of int
-        Elements needed in front of the outputs' own and behind them.
+        Elements needed before and after those of the outputs themselves.
     alignment : tuple of int
-        Elements by which the image must move for every layer to move by whole units.
+        Smallest shift of the image that shifts every layer by whole units.
     least : tuple of int
-        Elements that a tile must have, at the ends of the image too.
+        Smallest extent of a tile, at the ends of the image too.
     """
 
     extent: tuple[int, ...]
@@ -55,7 +55,7 @@ class Halo:
     least: tuple[int, ...]
 
     def tiles(self, outputs: tuple[int, ...]) -> Iterator[tuple[Places, Places, Places]]:
-        """Yield tiles that give so many outputs each along the axes, fewer at the end.
+        """Yield tiles with a given number of outputs along each axis, fewer at the end.
 
         Parameters
         ----------
@@ -65,11 +65,11 @@ class Halo:
         Yields
         ------
         cut : tuple of slice
-            What of the image to run the network on.
+            The part of the image to run the network on.
         keep : tuple of slice
-            What of its result to keep.
+            The part of the network's result to keep.
         put : tuple of slice
-            Where that lies in the whole result.
+            The position of that part in the whole result.
 
         Examples
         --------
@@ -102,13 +102,13 @@ class Halo:
 
 
 def halo(graph: Graph, name: str) -> Halo:
-    """Return how tiles must be cut for the outputs of a layer to be exact.
+    """Return the extents of tiles with which the outputs of a layer are exact.
 
     Raises
     ------
     ArgumentError
-        If no overlap is enough: something reads all of the image, wraps around its end, turns it around or is laid out
-        by its size.
+        If no overlap is large enough: a layer reads the whole image, wraps around its end, reverses it or depends on
+        its size.
     """
     node = graph.by_name[name]
     if len(node.shape) != len(graph.image.shape):
@@ -126,13 +126,13 @@ def halo(graph: Graph, name: str) -> Halo:
 
 
 class _Axis:
-    """What of every node the outputs of a layer need, along one axis."""
+    """The elements of every node that the outputs of a layer need, along one axis."""
 
     def __init__(self, graph: Graph, output: Node, axis: int) -> None:
         self.output = output
         self.graph = graph
         self.axes = {output.name: axis}
-        #: Units of a node that pass while one unit of the output does.
+        #: Shift of each node, in its own units, for a shift of the output by one unit.
         self.rates = {output.name: Fraction(1)}
         self.cell = 1
         self.order = graph.nodes[graph.nodes.index(output) :: -1]
@@ -152,14 +152,14 @@ class _Axis:
             )
         self.before = self.after = 0
         self.least = 1
-        # Far from the ends, whatever the image's extent; and every output of this image, which may mirror its ends.
+        # First the outputs far from the ends of the image, then all outputs, whose boundary rule may mirror the ends.
         self._measure(np.arange(self.cell), ends=False)
         self._measure(np.arange(output.shape[axis]), ends=True)
-        # No layer runs out of elements on a tile of one output and all that it may need.
+        # A tile of one output and its halo leaves elements in every layer.
         self.least = min(graph.image.shape[axis], max(self.least, self.before + ceil(self.stride) + self.after))
 
     def _follow(self, node: Node, edge: Edge) -> None:
-        """Note which axis of a source an axis of a node runs along, at what rate, and when both are at whole units."""
+        """Record the axis of a source that follows the axis of a node, its rate, and the shift by whole units."""
         axis = self.axes[node.name]
         along = [(a, link.map) for a, link in enumerate(edge.links) if axis in link.axes and link.map is not None]
         if len(along) != 1 or edge.links[along[0][0]].axes != (axis,):
@@ -180,9 +180,9 @@ class _Axis:
         self.mirrored[edge.source] = max(self.mirrored.get(edge.source, 1), *(n + 1 for n in reach))
 
     def _measure(self, place: np.ndarray, ends: bool) -> None:
-        """Work out what of every node some outputs need, and from it what of the image must be there.
+        """Compute the elements of every node that some outputs need, and from them the extents of a tile.
 
-        With `ends` what lies outside a node stands for what its outside rule says, or for nothing.
+        With `ends`, elements outside a node are replaced by those that its boundary rule reads.
         """
         extent = self.graph.image.shape[self.axes[self.graph.image.name]]
         needed = {self.output.name: (place, place)}
@@ -193,7 +193,7 @@ class _Axis:
             for edge in node.edges:
                 self._widen(needed, node, edge, first, last, ends)
             scale = self.stride / self.rates[node.name]
-            # How much shorter than the image the layer is: its last units need what lies behind them.
+            # How much shorter than the image the layer is: its last units need the elements behind them.
             short = extent - scale * node.shape[self.axes[node.name]]
             some = first <= last
             self.before = max(self.before, _largest(self.stride, place[some], scale, first[some]))
@@ -209,13 +209,13 @@ class _Axis:
         last: np.ndarray,
         ends: bool,
     ) -> None:
-        """Add what an edge needs of its source for the units from `first` to `last` of a node."""
+        """Add the elements of an edge's source that the units from `first` to `last` of a node need."""
         map = edge.links[self.axes[edge.source]].map
         assert map is not None
         low, high = np.full(len(first), _NOWHERE), np.full(len(first), -_NOWHERE)
         lowest = np.array([taps[0] if taps else _NOWHERE for taps in map.taps])
         highest = np.array([taps[-1] if taps else -_NOWHERE for taps in map.taps])
-        # What lies further in than a period reads nothing further out.
+        # Units further inside than one period reach no further out.
         for inwards in range(map.period):
             front, back = first + inwards, last - inwards
             inside = first + inwards <= last
@@ -240,7 +240,7 @@ def _largest(a: Fraction, x: np.ndarray, b: Fraction, y: np.ndarray, more: Fract
 
 
 def _inside(low: np.ndarray, high: np.ndarray, extent: int, outside: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return what of an axis intervals read that may reach outside it."""
+    """Return the elements of an axis that intervals read, after the boundary rule for those outside."""
     last = extent - 1
     if outside == "nearest":
         parts = [(np.clip(low, 0, last), np.clip(high, 0, last), low <= high)]
@@ -250,7 +250,7 @@ def _inside(low: np.ndarray, high: np.ndarray, extent: int, outside: str) -> tup
         turn = 1 if outside == "reflect" else 0
         far = 2 * last + turn
         in_front, behind = (-turn - np.minimum(high, -1), -turn - low), (far - high, far - np.maximum(low, extent))
-        # What is turned around more than once may be anywhere.
+        # An index that is mirrored more than once may be anywhere.
         for (start, end), some in ((in_front, low < 0), (behind, high > last)):
             twice = (start < 0) | (end > last)
             parts.append((np.where(twice, 0, start), np.where(twice, last, end), some & (low <= high)))
@@ -262,7 +262,7 @@ def _inside(low: np.ndarray, high: np.ndarray, extent: int, outside: str) -> tup
 
 @lru_cache(maxsize=256)
 def _overhang(map: AxisMap, units: int, extent: int) -> tuple[int, int]:
-    """Return how far outside its source the units of an axis read, in front and behind."""
+    """Return how far outside its source the units of an axis read, before and after."""
     places = [unit // map.period * map.step + tap for unit in range(units) for tap in map.taps[unit % map.period]]
     return max(0, -min(places, default=0)), max(0, max(places, default=0) - extent + 1)
 

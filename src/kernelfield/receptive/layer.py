@@ -1,4 +1,4 @@
-"""What the units of one layer see of the image."""
+"""The receptive fields of the units of one layer."""
 
 from __future__ import annotations
 
@@ -18,62 +18,62 @@ from kernelfield.receptive.relations import seen
 
 @dataclass(frozen=True, eq=False)
 class LayerField:
-    """What the units of one layer see.
+    """The receptive fields of the units of one layer.
 
     Sizes, strides and paddings are those of Araujo, Norris and Sim (2019), "Computing Receptive Fields of
-    Convolutional Neural Networks", Distill 4(11), e21: of the field as if no border cut it. All have one entry for each
-    axis of the image.
+    Convolutional Neural Networks", Distill 4(11), e21: of the field in an image without borders. All have one entry for
+    each axis of the image.
     """
 
     node: Node = field(repr=False)
     spans: tuple[Span, ...] = field(repr=False)
     graph: Graph = field(repr=False)
     bound: str = ""
-    """Why the field may be smaller than it says; empty where it is exact."""
+    """The reason why the field is an upper bound; empty where it is exact."""
 
     @property
     def name(self) -> str:
-        """The framework's name of the layer."""
+        """Name of the layer in the framework."""
         return self.node.name
 
     @property
     def operation(self) -> str:
-        """What it does, in a word."""
+        """Name of the operation."""
         return self.node.operation
 
     @property
     def detail(self) -> str:
-        """Its kernel, stride and so on."""
+        """Kernel, stride and other settings of the operation."""
         return self.node.detail
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Extents of its grid: of the feature map, without channels."""
+        """Extents of the feature map, without channels."""
         return self.node.shape
 
     @property
     def middle(self) -> tuple[int, ...]:
-        """The unit in the middle of the grid."""
+        """The unit in the middle of the feature map."""
         return tuple(n // 2 for n in self.shape)
 
     @cached_property
     def size(self) -> tuple[int, ...]:
-        """Elements from the first to the last that a unit sees; of the widest, where units differ.
+        """Number of elements from the first to the last that a unit sees; of the widest field, where units differ.
 
-        It may exceed the image: what lies outside is padding. Where everything is read, it ends with the image.
+        It may exceed the image: elements outside it are padding. A field that is the whole axis ends with the image.
         """
         return tuple(self._size(axis) for axis in range(len(self.spans)))
 
     def _size(self, axis: int) -> int:
         span = self.spans[axis]
-        if span.forms is None or span.whole:
+        if span.intervals is None or span.whole:
             return len(self._ends(axis, self.middle))
         return span.size(self.shape)
 
     def _ends(self, axis: int, unit: tuple[int, ...]) -> range:
-        """Return what a unit sees along one axis as if no border cut it; of the image alone where it has no form."""
+        """Return the field of a unit along one axis without borders; clipped to the image if it has no closed form."""
         span, extent = self.spans[axis], self.graph.image.shape[axis]
-        if span.forms is None:
+        if span.intervals is None:
             return self.region(*unit)[axis]
         ends = span.at(unit)
         if ends is None:
@@ -82,9 +82,9 @@ class LayerField:
 
     @property
     def stride(self) -> tuple[int | Fraction | None, ...]:
-        """How far the field moves from a unit to the next: 0 where it stays, None where that is not one number.
+        """Shift of the field from one unit to the next: 0 where it stays, None where it is not one number.
 
-        That is so where paths differ, and where one axis of the layer runs through several of the image (tokens).
+        It is not where paths differ, and where one axis of the layer runs through several axes of the image (tokens).
         """
         found: list[int | Fraction | None] = []
         for axis, span in enumerate(self.spans):
@@ -95,7 +95,7 @@ class LayerField:
 
     @property
     def offset(self) -> tuple[int | None, ...]:
-        """The first element that unit 0 sees; None where it sees none, or all."""
+        """The first element that unit 0 sees; None where it sees none, or the whole axis."""
         found: list[int | None] = []
         for span in self.spans:
             ends = None if span.whole else span.at((0,) * len(self.shape))
@@ -104,30 +104,30 @@ class LayerField:
 
     @property
     def padding(self) -> tuple[int | None, ...]:
-        """The effective padding: elements in front of the image that unit 0 sees."""
+        """The effective padding: number of elements in front of the image that unit 0 sees."""
         return tuple(None if first is None else -first for first in self.offset)
 
     @property
     def aligned(self) -> bool:
         """Whether all paths through the network agree in stride and in the middle of their fields.
 
-        Paths that read everything are left out. Where upsampling makes the middle depend on the place, its mean counts.
+        Paths that read a whole axis are left out. Where the middle depends on the phase of upsampling, its mean counts.
         """
         return all(span.aligned for span in self.spans)
 
     @property
     def whole(self) -> tuple[bool, ...]:
-        """Whether every unit reads all there is along an axis, however large the image: a global operation."""
+        """Whether every unit reads the whole axis, for any size of the image: after a global operation."""
         return tuple(span.whole for span in self.spans)
 
     @property
     def closed(self) -> bool:
         """Whether the field has a closed form.
 
-        It has none where a chain of resizings repeats itself only after tens of thousands of units. Size and share are
-        then those of the middle unit, as cut by the image; regions and masks are exact all the same.
+        It has none where a chain of resizings has a period of tens of thousands of units. Size and share are then those
+        of the middle unit, clipped to the image; regions and masks remain exact.
         """
-        return all(span.forms is not None for span in self.spans)
+        return all(span.intervals is not None for span in self.spans)
 
     @property
     def larger(self) -> bool:
@@ -136,30 +136,30 @@ class LayerField:
 
     @property
     def share(self) -> float:
-        """Part of the image inside the box of what the unit in the middle sees, 0 to 1."""
+        """Fraction of the image inside the bounding box of the middle unit's field, 0 to 1."""
         extents = self.graph.image.shape
         ends = [self._ends(axis, self.middle) for axis in range(len(extents))]
         return prod(max(0, min(r.stop, n) - max(r.start, 0)) for r, n in zip(ends, extents)) / prod(extents)
 
     def region(self, *unit: int, clipped: bool = True) -> tuple[range, ...]:
-        """Return from where to where a unit sees, along each axis of the image.
+        """Return the range of elements that a unit sees along each axis of the image.
 
         Parameters
         ----------
         *unit : int
             Index along each axis of `shape`.
         clipped : bool
-            Whether to give the smallest box around what is read of the image, exactly; if not, what is seen as if the
-            image went on beyond its borders, which may start below 0.
+            Whether to return the exact bounding box of the elements read of the image; otherwise the field in an image
+            without borders, which may start below 0.
 
         Returns
         -------
         tuple of range
-            Empty ones where nothing is seen.
+            Empty where the unit sees nothing.
 
         Examples
         --------
-        ``rows, columns = field["conv3"].region(3, 3)``; the part itself is
+        ``rows, columns = field["conv3"].region(3, 3)``; the pixels themselves are
         ``image[rows.start : rows.stop, columns.start : columns.stop]``.
         """
         units = single(unit, self.shape, "unit", self.name)
@@ -173,7 +173,7 @@ class LayerField:
         return tuple(found)
 
     def mask(self, *unit: int) -> np.ndarray:
-        """Return the exact set of elements of the image that a unit sees, holes and all.
+        """Return the exact set of elements of the image that a unit sees, holes included.
 
         Parameters
         ----------
@@ -193,7 +193,7 @@ class LayerField:
 
 
 def single(place: tuple[int, ...], shape: tuple[int, ...], argument: str, of: str) -> np.ndarray:
-    """Return the set of one place of a grid, checked."""
+    """Return the set of one element of a grid, after a check of its index."""
     try:
         indices = tuple(map(index, place))
     except TypeError:

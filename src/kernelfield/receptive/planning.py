@@ -1,4 +1,4 @@
-"""Which layers to stack to see so many elements of the image: an exact search."""
+"""Exact search for the cheapest stack of layers with a given receptive field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kernelfield.receptive.stack import Layer, Stack
 Objective = Literal["multiply-adds", "depth"]
 
 _OBJECTIVES = ("multiply-adds", "depth")
-# The search takes a time that grows with the target; images are not much larger.
+# The time of the search grows with the target; images are not much larger.
 _LARGEST = 1 << 12
 
 
@@ -31,15 +31,15 @@ def plan(
     max_stride: int = 32,
     max_layers: int | None = None,
 ) -> Stack:
-    """Return the layers to stack so that a unit sees `target` elements of the image along every axis.
+    """Return a stack of layers whose units see `target` elements of the image along every axis.
 
-    Of all stacks of the layers allowed the cheapest: no heuristic. What a stack sees and costs from a layer on depends
-    only on the field and the stride reached and on the channels, so the best way to each of these states is found once
-    (dynamic programming in the order of the field).
+    It is the cheapest of all stacks of the allowed layers, without a heuristic. The field and the cost of the remaining
+    layers depend only on the field, stride and channels reached so far, so the best stack for each of these states is
+    computed once (dynamic programming in the order of the field).
 
-    No field of a layer has holes, and no element of the image is passed over: dilation waits until the field below it
-    is as wide as its gaps. Dilated layers have stride 1, for not every framework has both; a pooling follows a
-    convolution.
+    No field of a layer has holes, and every element of the image is read: a dilation is allowed only where the field
+    below is as wide as its gaps. Dilated layers have stride 1, as not every framework supports both; a pooling follows
+    a convolution.
 
     Parameters
     ----------
@@ -49,29 +49,29 @@ def plan(
     input_size : int or sequence of int
         Extents of the image; one integer is a square.
     objective : {"multiply-adds", "depth"}
-        What is least; among equals the other decides.
+        The quantity to minimise; the other one decides between equals.
     channels : int or callable
-        Of every convolution's result; as a function, of its total stride: ``lambda s: 64 * s`` doubles them with
-        every halving of the map.
+        Output channels of every convolution; or a function that returns them for a total stride: ``lambda s: 64 * s``
+        doubles them whenever the map is halved.
     image_channels : int
-        Of the image.
+        Channels of the image.
     kernels : sequence of int
-        Sizes of convolutions, at least 2: a 1×1 convolution sees nothing more.
+        Kernel sizes of convolutions, at least 2: a 1×1 convolution does not extend the field.
     strides : sequence of int
-        Of convolutions.
+        Strides of convolutions.
     dilations : sequence of int
-        Of convolutions of stride 1.
+        Dilations of convolutions of stride 1.
     pooling : sequence of (int, int)
-        Kernel and stride of poolings; empty for none.
+        Kernel and stride of poolings; empty for no pooling.
     max_stride : int
-        The largest total stride: 32 leaves 7 × 7 places of 224 × 224, as ResNets do; 8 is usual for segmentation.
+        The largest total stride: 32 leaves a map of 7 × 7 for 224 × 224, as in ResNets; 8 is usual for segmentation.
     max_layers : int, optional
         The largest depth.
 
     Returns
     -------
     Stack
-        Prints as a table; `graph` is what `kernelfield.receptive_field` analyses.
+        Prints as a table; `kernelfield.receptive_field` analyses its `graph`.
 
     Raises
     ------
@@ -80,8 +80,8 @@ def plan(
 
     Notes
     -----
-    A layer with kernel k, stride s and dilation d on top of a field r and a total stride j makes them
-    ``r + d (k - 1) j`` and ``j s`` [1]_.
+    A layer with kernel k, stride s and dilation d extends a field r and a total stride j to ``r + d (k - 1) j`` and
+    ``j s`` [1]_.
 
     References
     ----------
@@ -128,7 +128,7 @@ def plan(
 
 
 class _State(NamedTuple):
-    """All that the cost of what follows depends on."""
+    """All that the cost of the following layers depends on."""
 
     field: int
     stride: int
@@ -137,7 +137,7 @@ class _State(NamedTuple):
 
 
 class _Label(NamedTuple):
-    """A way to a state: its cost in the order of importance, its depth, and its last step."""
+    """A stack that reaches a state: its cost in order of importance, its depth, and its last layer."""
 
     cost: tuple[int, int]
     depth: int
@@ -147,7 +147,7 @@ class _Label(NamedTuple):
 
 @dataclass(frozen=True)
 class _Choices:
-    """What a layer may be: windows are (pooling, kernel, stride, dilation)."""
+    """The allowed layers: windows are (pooling, kernel, stride, dilation)."""
 
     input_size: tuple[int, ...]
     channels: Callable[[int], int]
@@ -155,12 +155,12 @@ class _Choices:
     max_stride: int
 
     def steps(self, state: _State) -> Iterator[tuple[_State, Layer]]:
-        """Yield what may come next."""
+        """Yield the states that one more layer reaches, with that layer."""
         for pooling, kernel, stride, dilation in self.windows:
             spacing, total = state.stride * dilation, state.stride * stride
             field = state.field + (kernel - 1) * spacing
-            # Taps farther apart than the field of what they read leave holes; units farther apart than their own
-            # pass over elements.
+            # Taps farther apart than the field of their inputs leave holes; units farther apart than their own field
+            # skip elements.
             if spacing > state.field or total > min(field, self.max_stride):
                 continue
             if pooling and (state.pooled or state.field == 1):
@@ -181,7 +181,7 @@ class _Choices:
 def _search(
     choices: _Choices, target: int, image_channels: int, objective: str, max_layers: int | None
 ) -> tuple[_Label | None, int]:
-    """Return the best way to a field of at least `target`, if there is one, and the largest field reached."""
+    """Return the best stack with a field of at least `target`, if there is one, and the largest field reached."""
     # Every layer widens the field, so states are complete when their field's turn comes.
     ways: defaultdict[int, dict[_State, list[_Label]]] = defaultdict(dict)
     ways[1][_State(1, 1, image_channels, False)] = [_Label((0, 0), 0)]
@@ -205,7 +205,7 @@ def _search(
 
 
 def _keep(labels: list[_Label], found: _Label, one: bool) -> None:
-    """Add a way that is cheaper than all those as short; one alone where the depth has no limit."""
+    """Add a stack unless a cheaper one is as short; without a limit of the depth only the cheapest is kept."""
     if any(label.cost <= found.cost and (one or label.depth <= found.depth) for label in labels):
         return
     labels[:] = [label for label in labels if not (found.cost <= label.cost and (one or found.depth <= label.depth))]
@@ -221,7 +221,7 @@ def _check(
     pooling: Sequence[tuple[int, int]],
     max_stride: int,
 ) -> _Choices:
-    """Return the choices, or raise if one is none."""
+    """Return the allowed layers, or raise if an argument is out of range."""
     extents = (input_size,) * 2 if isinstance(input_size, int) else tuple(input_size)
     if not 1 <= len(extents) <= 3:
         raise ArgumentError(f"input_size: expected an integer or 1 to 3 extents; received {input_size!r}")

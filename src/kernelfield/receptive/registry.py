@@ -1,4 +1,4 @@
-"""Operations that users add: what their own operations read."""
+"""Registry of the rules that users add for operations of their own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from kernelfield.errors import ArgumentError
 
 if TYPE_CHECKING:
     from kernelfield.receptive.builder import Builder
-    from kernelfield.receptive.value import Value
+    from kernelfield.receptive.builder.value import Value
 
 Function = Callable[["Builder", str, "Sequence[Value]", Mapping[str, Any]], "Value"]
 
-_REGISTERED: dict[str, Function] = {}
+#: The registered rules, by the name of the operation.
+REGISTERED: dict[str, Function] = {}
 
 
 def register(operation: str, function: Function | None = None) -> Any:
-    """Tell what an operation of a framework reads, where kernelfield does not know it or where you know it better.
+    """Register the rule of an operation that kernelfield does not know, or override the one it has.
 
     Parameters
     ----------
@@ -25,9 +26,9 @@ def register(operation: str, function: Function | None = None) -> Any:
         The framework's own name: ``"mylib::warp"`` (PyTorch), ``"my.domain::Warp"`` or ``"Warp"`` (ONNX), the name of a
         layer's class (Keras), of a primitive (JAX), of an operation (TensorFlow, MXNet).
     function : callable
-        ``function(builder, name, inputs, attributes)`` returns the output's `Value`. `inputs` are the tensors that the
-        operation takes, in order; `attributes` its other arguments by name, and ``"shape"``, that of its output, where
-        the framework tells it. Left out, `register` is a decorator.
+        ``function(builder, name, inputs, attributes)`` returns the output's `Value`. `inputs` are the operation's
+        tensors, in order; `attributes` its other arguments by name, and ``"shape"``, the shape of its output, where the
+        framework knows it. Without it `register` is a decorator.
 
     Returns
     -------
@@ -36,7 +37,7 @@ def register(operation: str, function: Function | None = None) -> Any:
 
     Examples
     --------
-    An operation that takes every place's two neighbours along the rows:
+    An operation that reads the two neighbours of every element within its row:
 
     >>> @register("mylib::sides")
     ... def sides(builder, name, inputs, attributes):
@@ -49,10 +50,10 @@ def register(operation: str, function: Function | None = None) -> Any:
         return lambda later: register(operation, later)
     if not callable(function):
         raise ArgumentError(f"function: expected a function (builder, name, inputs, attributes); received {function!r}")
-    _REGISTERED[operation] = function
+    REGISTERED[operation] = function
     return function
 
 
 def registered(operation: str) -> Function | None:
-    """Return what was registered for an operation, None where nothing was."""
-    return _REGISTERED.get(operation)
+    """Return the registered rule of an operation, None where there is none."""
+    return REGISTERED.get(operation)

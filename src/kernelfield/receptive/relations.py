@@ -1,7 +1,7 @@
-"""Exact sets at the known size: which elements a set of units reads, and which units a set of elements reaches.
+"""Exact sets for a known image size: the elements that units read, and the units that elements affect.
 
 Sets are boolean arrays over the grids of nodes. Along one axis a map is a boolean matrix (units × elements); an edge
-whose links run along different axes of its node is a product of such matrices, taken one axis after the other.
+whose links depend on different axes of its node is a product of such matrices, applied one axis after the other.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from kernelfield.receptive.graph import AxisMap, Edge, Graph, Link, Node
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-# Edges with links along the same axis are walked unit by unit: this many at a time.
+# Units at a time, for edges of which two links depend on the same axis.
 _UNITS_AT_ONCE = 1 << 16
 
 
 def elements_read(map: AxisMap, units: int, extent: int) -> np.ndarray:
-    """Return which elements of a source each unit reads.
+    """Return the elements of a source that each unit reads.
 
     Parameters
     ----------
     map : AxisMap
         From units to elements.
     units : int
-        How many units there are.
+        Number of units.
     extent : int
-        Elements of the source.
+        Number of elements of the source.
 
     Returns
     -------
     array of int, shape (units, taps)
-        Indices of elements; -1 where a tap reads nothing. An element may come twice.
+        Indices of elements; -1 where a tap reads none. An element may occur twice.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def elements_read(map: AxisMap, units: int, extent: int) -> np.ndarray:
 
 @lru_cache(maxsize=512)
 def relation(map: AxisMap, units: int, extent: int) -> csr_array:
-    """Return the boolean matrix (units × elements) of what is read along one axis.
+    """Return the boolean matrix (units × elements) of a map along one axis.
 
     Examples
     --------
@@ -78,17 +78,17 @@ def relation(map: AxisMap, units: int, extent: int) -> csr_array:
 
 
 def seen(graph: Graph, name: str, units: np.ndarray, source: str | None = None) -> np.ndarray:
-    """Return the elements of the image that a set of units reads, walking back from them.
+    """Return the elements of the image that a set of units reads, from these units backwards.
 
     Parameters
     ----------
     graph : Graph
     name : str
-        The node that the units are of.
+        The node of the units.
     units : array of bool
         Over the node's grid.
     source : str, optional
-        The node whose elements are wanted instead of the image's.
+        The node whose elements to return instead of the image's.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def seen(graph: Graph, name: str, units: np.ndarray, source: str | None = None) 
 
 
 def reached(graph: Graph, elements: np.ndarray, name: str) -> np.ndarray:
-    """Return the units of a node that read any of a set of elements of the image, walking forward.
+    """Return the units of a node that read any of a set of elements of the image.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def reached(graph: Graph, elements: np.ndarray, name: str) -> np.ndarray:
     elements : array of bool
         Over the grid of the image.
     name : str
-        The node whose units are wanted.
+        The node of the units.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def reached(graph: Graph, elements: np.ndarray, name: str) -> np.ndarray:
 
 
 def _ancestors(graph: Graph, name: str) -> set[str]:
-    """Return the names of the nodes that `name` reads, directly or not, and its own."""
+    """Return the names of the nodes that `name` reads, directly or not, and `name` itself."""
     needed = {name}
     for node in reversed(graph.nodes):
         if node.name in needed:
@@ -156,12 +156,12 @@ def _ancestors(graph: Graph, name: str) -> set[str]:
 
 
 def _back(edge: Edge, node: Node, source: Node, units: np.ndarray) -> np.ndarray:
-    """Return what a set of units reads along one edge."""
+    """Return the elements that a set of units reads along one edge."""
     if edge.pointwise(node, source):
         return units
     if not _separable(edge):
         return _back_by_unit(edge, node, source, units)
-    # Axes are taken up in the order of the links: those of a link first, then what remains of the others.
+    # The axes are consumed in the order of the links: those of one link at a time.
     array, axes = units, list(range(len(node.shape)))
     unlinked = tuple(a for a in axes if not any(a in link.axes for link in edge.links if link.map is not None))
     array = np.any(array, axis=unlinked, keepdims=True).squeeze(unlinked)
@@ -188,7 +188,7 @@ def _forward(edge: Edge, node: Node, source: Node, elements: np.ndarray) -> np.n
         return _forward_by_unit(edge, node, elements)
     array, order = elements, list[int]()
     for link, extent in zip(edge.links, source.shape):
-        # The first axis left is this link's; what it becomes goes to the end.
+        # The first axis left is this link's; the axes that replace it go to the end.
         if link.map is None:
             array = np.any(array, axis=0, keepdims=True)[0]
             continue
@@ -203,28 +203,28 @@ def _forward(edge: Edge, node: Node, source: Node, elements: np.ndarray) -> np.n
 
 
 def _separable(edge: Edge) -> bool:
-    """Return whether no axis of the node decides the place along two axes of the source."""
+    """Return whether no two links of an edge depend on the same axis of the node."""
     axes = [a for link in edge.links if link.map is not None for a in link.axes]
     return len(axes) == len(set(axes))
 
 
 def _product(matrix: Any, array: np.ndarray) -> np.ndarray:
-    """Return the boolean product with an array (elements, rest), empty columns left out."""
+    """Return the boolean product with an array (elements, rest); empty columns are skipped."""
     columns = np.flatnonzero(array.any(axis=0))
     result = np.zeros((matrix.shape[0], array.shape[1]), bool)
     if len(columns):
-        # Most sets are boxes: a view of the columns between the first and the last saves copying them.
+        # Most sets are boxes: a view from the first to the last column avoids a copy.
         inner = slice(columns[0], columns[-1] + 1)
         result[:, inner] = matrix @ array[:, inner]
     return result
 
 
-def _places(
+def _flat_indices(
     edge: Edge, node: Node, source: Node, units: tuple[np.ndarray, ...]
 ) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """Yield, for chunks of units, flat indices into the linked axes of the source, and whether each is read.
+    """Yield, for chunks of units, flat indices into the linked axes of the source, and a mask of those read.
 
-    The indices have a first axis for the unit and one more for the taps of each link.
+    The indices have one axis for the units and one for the taps of each link.
     """
     linked = [(link, extent) for link, extent in zip(edge.links, source.shape) if link.map is not None]
     for start in range(0, len(units[0]), _UNITS_AT_ONCE):
@@ -242,7 +242,7 @@ def _places(
 
 
 def _taps_of(link: Link, node: Node, units: tuple[np.ndarray, ...], extent: int) -> np.ndarray:
-    """Return which elements (units, taps) of one axis the units read."""
+    """Return the elements of one axis that the units read: (units, taps)."""
     assert link.map is not None
     extents = tuple(node.shape[a] for a in link.axes)
     table = elements_read(link.map, prod(extents), extent)
@@ -256,7 +256,7 @@ def _taps_of(link: Link, node: Node, units: tuple[np.ndarray, ...], extent: int)
 def _back_by_unit(edge: Edge, node: Node, source: Node, units: np.ndarray) -> np.ndarray:
     linked = [a for a, link in enumerate(edge.links) if link.map is not None]
     result = np.zeros(prod(source.shape[a] for a in linked), bool)
-    for flat, read in _places(edge, node, source, np.nonzero(units)):
+    for flat, read in _flat_indices(edge, node, source, np.nonzero(units)):
         result[np.broadcast_to(flat, read.shape)[read]] = True
     shape = [source.shape[a] if a in linked else 1 for a in range(len(source.shape))]
     return np.broadcast_to(result.reshape(shape), source.shape)
@@ -269,6 +269,6 @@ def _forward_by_unit(edge: Edge, node: Node, source_set: np.ndarray) -> np.ndarr
     units = tuple(axis.ravel() for axis in np.indices(node.shape))
     parts = [
         (elements[np.where(read, flat, 0)] & read).reshape(len(read), -1).any(axis=1)
-        for flat, read in _places(edge, node, source, units)
+        for flat, read in _flat_indices(edge, node, source, units)
     ]
     return np.concatenate(parts).reshape(node.shape)

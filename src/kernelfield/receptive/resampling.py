@@ -1,4 +1,4 @@
-"""Which elements of an axis a resampled axis reads: pooling to a given size, and resizing."""
+"""Index maps of resampling along one axis: pooling to a given size, and resizing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rounding = Literal["round_prefer_floor", "floor", "ceil", "round_prefer_ceil"]
 METHODS = ("nearest", "linear", "cubic", "area")
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_half_pixel_for_nn")
 _HALF = Fraction(1, 2)
-# Where rounding to an integer goes at a half, and elsewhere.
+# Rounding to an integer, by ONNX's names.
 _ROUND = {
     "round_prefer_floor": lambda x: ceil(x - _HALF),
     "floor": floor,
@@ -29,8 +29,8 @@ _REACH = {"linear": 1, "cubic": 2}
 def adaptive(size: int, output: int) -> AxisMap:
     """Return the map of pooling an axis of `size` elements to `output` ones.
 
-    Element ``i`` takes those from ``floor(i * size / output)`` up to ``ceil((i + 1) * size / output)``, as PyTorch's
-    adaptive pooling does.
+    Output ``i`` reads from ``floor(i * size / output)`` up to, and not including, ``ceil((i + 1) * size / output)``, as
+    in PyTorch's adaptive pooling.
 
     Examples
     --------
@@ -55,18 +55,18 @@ def resize(
     rounding: Rounding = "round_prefer_floor",
     antialias: bool = False,
 ) -> AxisMap:
-    """Return the map of resizing an axis, by its true support: elements of weight 0 are not read.
+    """Return the map of resizing an axis, by its exact support: elements of weight 0 are not read.
 
     Parameters
     ----------
     size, output : int
         Elements before and after.
     method, coordinates, rounding : str
-        In ONNX's words; ``"area"`` averages as `adaptive` does.
+        By ONNX's names; ``"area"`` averages like `adaptive`.
     scale : float or Fraction, optional
-        Output over input, where the framework takes it instead of the ratio of the sizes.
+        Output over input, where the framework uses it instead of the ratio of the sizes.
     antialias : bool
-        Whether a smaller output widens the interpolation to reach as many input elements as lie under it.
+        Whether the interpolation kernel is widened for a smaller output.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def resize(
     if method == "area":
         return adaptive(size, output)
     step, first = _positions(size, output, coordinates, scale)
-    # A period that the output does not hold twice says no more than a table.
+    # A period that the output does not hold twice has no advantage over a table.
     period = step.denominator if step.denominator < output else output
     taps = tuple(_taps(first + i * step, step, method, rounding, antialias) for i in range(period))
     moved = step * period
@@ -94,7 +94,7 @@ def resize(
 def _positions(
     size: int, output: int, coordinates: Coordinates, scale: float | Fraction | None
 ) -> tuple[Fraction, Fraction]:
-    """Return how far apart the outputs lie on the input's axis, and where the first one does."""
+    """Return the spacing of the outputs on the input's axis, and the position of the first."""
     if coordinates == "align_corners":
         return (Fraction(size - 1, output - 1) if output > 1 else Fraction(0)), Fraction(0)
     step = Fraction(size, output) if scale is None else _inverse(scale)
@@ -110,7 +110,7 @@ def _inverse(scale: float | Fraction) -> Fraction:
         raise ArgumentError(f"scale: expected a factor above 0; received {scale}")
     if isinstance(scale, Fraction):
         return 1 / scale
-    # 0.333 as a float is not a third: the ratio that was meant, if a simple one is as near as float32 tells.
+    # 0.333 as a float is not a third: take a simple ratio where it agrees within the precision of float32.
     exact = 1.0 / float(scale)
     simple = Fraction(exact).limit_denominator(1024)
     return simple if abs(float(simple) - exact) <= 1e-7 * exact else Fraction(exact)
@@ -121,7 +121,7 @@ def _taps(position: Fraction, step: Fraction, method: str, rounding: str, antial
         return (_ROUND[rounding](position),)
     widened = max(step, Fraction(1)) if antialias else Fraction(1)
     reach = _REACH[method] * widened
-    # Open at both ends: there the weight is 0, as it is of the cubic at whole steps from its centre.
+    # Open at both ends: the weight is 0 there, and that of the cubic also at whole steps from its centre.
     taps = range(floor(position - reach) + 1, ceil(position + reach))
     if method == "cubic":
         return tuple(tap for tap in taps if abs(tap - position) != widened)

@@ -1,4 +1,4 @@
-"""Layers in a row, with what they see and what they cost."""
+"""A stack of layers, with the receptive field and the cost of each."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Layer:
     operation : {"convolution", "pooling"}
     kernel, stride, dilation : int
     padding : tuple of int
-        Elements before and after, so that the map has ``ceil(size / stride)`` elements where it reads `size`.
+        Elements before and after, so that an input of `size` elements gives ``ceil(size / stride)``.
     shape : tuple of int
-        Extents of its map.
+        Extents of its feature map.
     channels_in, channels_out : int
     field : int
-        Image elements, along an axis, that one of its units sees if there is no border.
+        Image elements that one of its units sees along an axis, in an image without borders.
     total_stride : int
-        Image elements between the fields of neighbouring units.
+        Shift of the field, in image elements, from one unit to the next.
     """
 
     operation: Literal["convolution", "pooling"]
@@ -43,7 +43,7 @@ class Layer:
 
     @property
     def weights(self) -> int:
-        """Learned numbers; a bias is not counted."""
+        """Number of weights; biases are not counted."""
         if self.operation == "pooling":
             return 0
         return math.prod(self.kernel for _ in self.shape) * self.channels_in * self.channels_out
@@ -58,7 +58,7 @@ class Layer:
 
     @property
     def detail(self) -> str:
-        """The layer as people write it.
+        """Short description of the layer.
 
         Examples
         --------
@@ -72,20 +72,20 @@ class Layer:
 
 @dataclass(frozen=True)
 class Stack:
-    """What `plan` found; prints as a table.
+    """The stack of layers that `plan` found; prints as a table.
 
     Parameters
     ----------
     layers : tuple of Layer
-        From the image on.
+        In order from the image.
     input_size : tuple of int
         Extents of the image.
     target : int
-        Image elements, along an axis, that were to be seen.
+        Image elements to be seen along an axis.
     objective : str
-        What is least.
+        The quantity that was minimised.
     assumptions : tuple of str
-        What the costs and the choice rest on.
+        Assumptions behind the costs and the choice.
     """
 
     layers: tuple[Layer, ...]
@@ -96,12 +96,12 @@ class Stack:
 
     @property
     def field(self) -> int:
-        """Image elements, along an axis, that a unit of the last layer sees if there is no border."""
+        """Image elements that a unit of the last layer sees along an axis, in an image without borders."""
         return self.layers[-1].field
 
     @property
     def stride(self) -> int:
-        """Image elements between the fields of neighbouring units of the last layer."""
+        """Shift of the field, in image elements, from one unit of the last layer to the next."""
         return self.layers[-1].total_stride
 
     @property
@@ -111,16 +111,16 @@ class Stack:
 
     @property
     def multiply_adds(self) -> int:
-        """Of all layers, for one image."""
+        """Multiply-adds of all layers, for one image."""
         return sum(layer.multiply_adds for layer in self.layers)
 
     @property
     def weights(self) -> int:
-        """Learned numbers of all layers; biases are not counted."""
+        """Number of weights of all layers; biases are not counted."""
         return sum(layer.weights for layer in self.layers)
 
     def graph(self) -> Graph:
-        """Return the stack as a graph, which `kernelfield.receptive_field` analyses like any other."""
+        """Return the stack as a graph for `kernelfield.receptive_field`."""
         nodes = [Node("image", "input", self.input_size)]
         for number, layer in enumerate(self.layers, 1):
             window = AxisMap.window(layer.kernel, layer.stride, layer.dilation, layer.padding[0])
@@ -130,7 +130,7 @@ class Stack:
         return Graph(tuple(nodes))
 
     def record(self) -> dict[str, Any]:
-        """Return the stack as what JSON can hold."""
+        """Return the stack as plain lists, numbers and strings, for JSON."""
         names = ("operation", "kernel", "stride", "dilation", "padding", "shape", "channels_in", "channels_out")
         more = ("field", "total_stride", "multiply_adds", "weights")
         layers = [{name: getattr(layer, name) for name in names + more} for layer in self.layers]

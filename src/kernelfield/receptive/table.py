@@ -1,4 +1,4 @@
-"""Fields of all layers as text, and as plain values for JSON."""
+"""The receptive fields of all layers as a table of text, and as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WIDEST = 44
 
 
 def table(fields: ReceptiveField, pointwise: bool = True) -> str:
-    """Return a row for each layer, and below them what there is to say of the whole."""
+    """Return a table with a row for each layer, and notes on the network below it."""
     plain = fields.without_gates() if fields.gated else None
     head = ["layer", "operation", "map", "field", "stride", "padding", "aligned", "share"]
     if plain is not None:
@@ -36,7 +36,7 @@ def table(fields: ReceptiveField, pointwise: bool = True) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     if left := len(fields) - len(listed):
-        lines.append(f"and {left} that read{'s only its' if left == 1 else ' only their'} own place")
+        lines.append(f"and {left} element-wise layer{'s' if left > 1 else ''}")
     return "\n".join([*lines, *notes(fields)])
 
 
@@ -55,7 +55,7 @@ def _row(layer: LayerField) -> list[str]:
 
 
 def notes(fields: ReceptiveField) -> list[str]:
-    """Return, as sentences, what the figures of a network mean.
+    """Return sentences that explain the numbers in the table.
 
     Parameters
     ----------
@@ -69,16 +69,16 @@ def notes(fields: ReceptiveField) -> list[str]:
     found = []
     if larger := [layer for layer in layers if layer.larger]:
         found.append(
-            f"Fields larger than the input of {_times(fields.shape)}: {_from(larger)}. What lies outside it is padding."
+            f"Fields larger than the input of {_times(fields.shape)}: {_from(larger)}. Elements outside it are padding."
         )
     if everything := [layer for layer in layers if any(layer.whole)]:
         found.append(f"Everything is read along an axis, whatever its extent ('all'): {_from(everything)}.")
     if astray := [layer for layer in layers if not layer.aligned]:
-        found.append(f"Not aligned, as paths differ in stride or in the middle of what they see: {_from(astray)}.")
+        found.append(f"Not aligned, as paths differ in stride or in the middle of their fields: {_from(astray)}.")
     if loose := [layer for layer in layers if not layer.closed]:
         found.append(
-            f"No closed form, as resizings hardly ever repeat: {_from(loose)}. The field is what the unit in the "
-            "middle sees of the input."
+            f"No closed form, as the period of the resizings is too long: {_from(loose)}. The field is that "
+            "of the middle unit, clipped to the input."
         )
     bounds = dict.fromkeys(layer.bound for layer in layers if layer.bound)
     for bound in bounds:
@@ -106,7 +106,7 @@ def _times(extents: Sequence[int]) -> str:
 
 
 def _alike(values: Sequence[Any]) -> str:
-    """Return the values as text, as one where they are all the same."""
+    """Return the values as text, as one value where they are all the same."""
     texts = ["–" if value is None else str(value) for value in values]
     return texts[0] if len(set(texts)) == 1 else "×".join(texts)
 
@@ -116,7 +116,7 @@ def _short(text: str) -> str:
 
 
 def record(fields: ReceptiveField) -> dict[str, Any]:
-    """Return the figures of all layers as plain lists, numbers and strings; what there is not is None."""
+    """Return the numbers of all layers as plain lists, numbers and strings; missing ones are None."""
     plain = fields.without_gates() if fields.gated else None
     layers = []
     for layer in fields:

@@ -16,7 +16,7 @@ RNG = np.random.default_rng(2)
 
 
 class Network(nnx.Module):
-    """Two convolutions, the first with what is at rest at inference behind it."""
+    """Two convolutions, the first followed by layers that differ between training and inference."""
 
     def __init__(self) -> None:
         rngs = nnx.Rngs(0)
@@ -83,7 +83,7 @@ def test_functions():
 def test_channels_that_cancel(held):
     weights = np.random.default_rng(4).normal(size=(3, 3, 1, 2)).astype(np.float32)
     weights[..., 1] = -weights[..., 0]
-    # In the middle, where the weight is small, channels leave a part of the largest.
+    # In the middle, where the weight is small, the sum of the channels is a small part of the largest.
     weights[1, 1] *= np.float32(1e-3)
     nearly = weights.copy()
     nearly[1, 1, 0, 1] += np.float32(1e-6) * np.abs(weights).max()

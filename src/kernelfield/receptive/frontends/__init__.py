@@ -1,1 +1,1 @@
-"""Networks of every framework as graphs of index maps."""
+"""Frontends: one package for each framework, which translates its models into graphs; `select` chooses among them."""

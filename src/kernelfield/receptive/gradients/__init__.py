@@ -1,1 +1,1 @@
-"""What a change of an output is worth in changes of the image: one file a framework, `select` above them."""
+"""Gradients of an output with respect to the image: one module for each framework, and `select` above them."""

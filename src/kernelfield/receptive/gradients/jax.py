@@ -1,4 +1,4 @@
-"""Functions of JAX and modules of Flax NNX."""
+"""Gradients of JAX functions and Flax modules."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import jax
 import numpy as np
 
 from kernelfield.errors import ArgumentError
-from kernelfield.receptive.gradients.base import Call, Prepared, Pullback
+from kernelfield.receptive.gradients.pullback import Call, Prepared, Pullback
 
 
 def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
-    """Return what gives the way back from what the model returns.
+    """Return the function from an image to the pullback of the model's result.
 
-    Weights that can be found (of a module, or bound by `functools.partial`) are taken in float64; a function that holds
-    others in itself is evaluated in float32.
+    Weights of a module, or bound by `functools.partial`, are cast to float64; a function that holds other weights is
+    evaluated in float32.
     """
     if calls:
         raise ArgumentError(
@@ -28,7 +28,7 @@ def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
     with jax.enable_x64(True):
         twin = _double(model)
 
-    def way_back(image: np.ndarray) -> Pullback:
+    def pullback(image: np.ndarray) -> Pullback:
         with jax.enable_x64(True):
             try:
                 return of_function(twin, image)
@@ -36,11 +36,11 @@ def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
                 # Convolutions refuse to mix dtypes.
                 return of_function(model, image.astype(np.float32))
 
-    return way_back
+    return pullback
 
 
 def of_function(function: Callable[[Any], Any], image: np.ndarray) -> Pullback:
-    """Return the way back from what a function of one array returns."""
+    """Return the pullback of a function of one array."""
     result, vjp = jax.vjp(function, jax.numpy.asarray(image))
     leaves = [leaf for leaf in jax.tree.leaves(result) if jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating)]
     if len(leaves) != 1:
@@ -59,21 +59,21 @@ def of_function(function: Callable[[Any], Any], image: np.ndarray) -> Pullback:
 
 
 def _nothing(leaf: Any) -> Any:
-    """Return what `jax.vjp` takes where nothing is asked of a result: zeros, of its own dtype for integers."""
+    """Return the zero cotangent of a result for `jax.vjp`, of dtype float0 for integers."""
     if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact):
         return jax.numpy.zeros_like(leaf)
     return np.zeros(leaf.shape, jax.dtypes.float0)
 
 
 def _double(model: Any) -> Any:
-    """Return the model as a function of the image, its weights in float64 and its batch statistics at rest."""
+    """Return the model as a function of the image in inference mode, with its weights in float64."""
     nnx = sys.modules.get("flax.nnx")
     if nnx is not None and isinstance(model, nnx.Module):
         definition, state = nnx.split(model)
         twin = nnx.merge(definition, _cast(state))
         twin.eval()
         for _, part in nnx.iter_modules(twin):
-            # Layers cast to the dtype they were made with.
+            # Layers would cast to the dtype they were created with.
             if getattr(part, "dtype", None) is not None:
                 part.dtype = None
         return twin

@@ -1,4 +1,4 @@
-"""Models of Keras 3, by the backend it runs on."""
+"""Gradients of Keras 3 models, by the backend that Keras runs on."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from kernelfield.errors import ArgumentError
-from kernelfield.receptive.gradients.base import Call, Prepared, Pullback
+from kernelfield.receptive.gradients.pullback import Call, Prepared, Pullback
 
 
 def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
-    """Return what gives the way back from the first of the layers `calls` that is there; from the result if none.
+    """Return the function from an image to the pullback of the first layer of `calls` that exists, or of the result.
 
-    The model stays as it is: a copy with weights in float64 is evaluated.
+    A copy with weights in float64 is evaluated; the model does not change.
     """
     import keras
 
@@ -29,16 +29,16 @@ def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
     device = {"device": next(iter(twin.parameters())).device} if backend == "torch" and twin.weights else {}
     last = all(getattr(layer, "data_format", "channels_last") == "channels_last" for layer in twin.layers)
 
-    def way_back(image: np.ndarray) -> Pullback:
+    def pullback(image: np.ndarray) -> Pullback:
         with _doubles(backend):
             found = way.of_function(lambda x: twin(x, training=False), image, **device)
         return Pullback(found.shape, found.dtype, found.back, channels_last=last)
 
-    return way_back
+    return pullback
 
 
 def _doubles(backend: str) -> AbstractContextManager[Any]:
-    """Return the context in which a backend computes in float64."""
+    """Return the context manager in which a backend computes in float64."""
     if backend != "jax":
         return nullcontext()
     import jax
@@ -70,7 +70,7 @@ def _output(model: Any, calls: Sequence[Call]) -> Any:
     for name, call in calls:
         if name in known and call < 2:
             with suppress(AttributeError):
-                # Layers that are called several times have no output of their own.
+                # Layers that are called several times have no single output.
                 return known[name].output
     raise ArgumentError(
         f"layer: expected the name of a layer that the model calls once; received {calls[0][0]!r}; those inside nested "

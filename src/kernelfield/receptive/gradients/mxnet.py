@@ -1,4 +1,4 @@
-"""Blocks of MXNet's Gluon."""
+"""Gradients of MXNet's Gluon blocks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import mxnet as mx
 import numpy as np
 
 from kernelfield.errors import ArgumentError
-from kernelfield.receptive.gradients.base import Call, Prepared, Pullback
+from kernelfield.receptive.gradients.pullback import Call, Prepared, Pullback
 
 
 def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
-    """Return what gives the way back from what a block returns.
+    """Return the function from an image to the pullback of a block's result.
 
-    Its weights are cast to float64 and back, which changes none of them.
+    Its weights are cast to float64 and back, which is exact.
     """
     if calls:
         raise ArgumentError(
@@ -27,10 +27,10 @@ def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
             f"model: expected a Gluon block, which holds its weights; received a {type(model).__name__}; wrap it in "
             "mx.gluon.SymbolBlock"
         )
-    return lambda image: _way_back(model, image)
+    return lambda image: _pullback(model, image)
 
 
-def _way_back(model: Any, image: np.ndarray) -> Pullback:
+def _pullback(model: Any, image: np.ndarray) -> Pullback:
     dtypes = {name: parameter.dtype for name, parameter in model.collect_params().items()}
     leaf = mx.nd.array(image, dtype="float64")
     leaf.attach_grad()

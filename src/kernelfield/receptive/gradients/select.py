@@ -1,4 +1,4 @@
-"""Whose differentiation a model takes: that of the framework whose frontend reads it."""
+"""Choice of the framework that differentiates a model: the one whose frontend reads it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from importlib import import_module
 from typing import Any, cast
 
 from kernelfield.errors import ArgumentError
-from kernelfield.receptive.frontends.select import select
-from kernelfield.receptive.gradients.base import Call, Prepared
+from kernelfield.receptive.frontends.select import framework_of
+from kernelfield.receptive.gradients.pullback import Call, Prepared
 
 _FRAMEWORKS = ("keras", "torch", "jax", "mxnet", "tensorflow")
 
 
 def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
-    """Return what gives the way back from a layer of a model, or from its result where `calls` is empty.
+    """Return the function from an image to the pullback of a layer of a model, or of its result if `calls` is empty.
 
     Parameters
     ----------
     model : object
-        What was given to `kernelfield.receptive_field`.
+        The model given to `kernelfield.receptive_field`.
     calls : sequence of (str, int)
-        Names of the layer: a framework may know it by any of them.
+        Names of the layer; the framework may find it by any of them.
 
     Raises
     ------
     ArgumentError
-        If the model has no gradient, or the layer none of its own.
+        If the model has no gradients, or none for this layer.
     """
-    framework = "" if model is None else cast(Any, select(model)).__name__.rpartition(".")[2]
+    framework = "" if model is None else framework_of(model)
     if framework not in _FRAMEWORKS:
         raise ArgumentError(
             "model: expected one of PyTorch, Keras, JAX, TensorFlow or MXNet with its weights, which has gradients; "

@@ -1,4 +1,4 @@
-"""Functions of TensorFlow."""
+"""Gradients of TensorFlow functions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from kernelfield.errors import ArgumentError
-from kernelfield.receptive.gradients.base import Call, Prepared, Pullback
+from kernelfield.receptive.gradients.pullback import Call, Prepared, Pullback
 
 
 def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
-    """Return what gives the way back from what a function returns, in float64 where the function takes it."""
+    """Return the function from an image to the pullback of a function's result, in float64 where it accepts that."""
     if calls:
         raise ArgumentError(
             f"layer: expected none, for a function of TensorFlow has one result; received {calls[0][0]!r}; give a "
@@ -25,18 +25,18 @@ def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
             "the function it was made from"
         )
 
-    def way_back(image: np.ndarray) -> Pullback:
+    def pullback(image: np.ndarray) -> Pullback:
         try:
             return of_function(model, image)
         except (TypeError, ValueError, tf.errors.InvalidArgumentError):
             # A fixed signature, or weights of float32.
             return of_function(model, image.astype(np.float32))
 
-    return way_back
+    return pullback
 
 
 def of_function(function: Callable[[Any], Any], image: np.ndarray) -> Pullback:
-    """Return the way back from what a function of one tensor returns."""
+    """Return the pullback of a function of one tensor."""
     leaf = tf.constant(image)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(leaf)

@@ -1,4 +1,4 @@
-"""Modules and functions of PyTorch."""
+"""Gradients of PyTorch modules and functions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from kernelfield.errors import ArgumentError
-from kernelfield.receptive.gradients.base import Call, Prepared, Pullback
+from kernelfield.receptive.gradients.pullback import Call, Prepared, Pullback
 
 
 def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
-    """Return what gives the way back from the first of the modules `calls` that is there; from the result if none.
+    """Return the function from an image to the pullback of the first module of `calls` that exists, or of the result.
 
-    The model stays as it is: a copy of it is evaluated, in float64 and with dropout and batch statistics at rest.
+    A copy in float64 and in evaluation mode is used; the model does not change.
     """
     twin = copy.deepcopy(model).to(torch.float64).eval().requires_grad_(False)
     device = next((p.device for p in twin.parameters()), torch.device("cpu"))
@@ -27,7 +27,7 @@ def prepare(model: Any, calls: Sequence[Call]) -> Prepared:
 
     def keep(_: object, inputs: object, output: Any) -> Any:
         kept.append(_tensor(output, name))
-        # What follows may work in place: it gets a copy.
+        # The following layers may work in place: they get a copy.
         return output.clone() if isinstance(output, torch.Tensor) else output
 
     def choose(_: object) -> torch.Tensor:
@@ -46,10 +46,10 @@ def of_function(
     device: Any = "cpu",
     choose: Callable[[Any], torch.Tensor] | None = None,
 ) -> Pullback:
-    """Return the way back from what a function of a tensor returns, or from what `choose` takes of it."""
+    """Return the pullback of a function's result, or of the tensor that `choose` takes from it."""
     leaf = torch.tensor(image, dtype=torch.float64, device=device, requires_grad=True)
     with torch.enable_grad():
-        # A view of the leaf would be refused to what works in place.
+        # PyTorch refuses operations in place on a view of the leaf.
         output = function(leaf.clone())
         y = (choose or _tensor)(output)
 
@@ -66,7 +66,7 @@ def of_function(
 
 
 def _module(model: torch.nn.Module, calls: Sequence[Call]) -> tuple[torch.nn.Module, Call]:
-    """Return the first module that is one of the model's, and its call."""
+    """Return the first of the named modules that the model has, and its call."""
     modules = dict(model.named_modules())
     for name, call in calls:
         if name in modules:
@@ -78,7 +78,7 @@ def _module(model: torch.nn.Module, calls: Sequence[Call]) -> tuple[torch.nn.Mod
 
 
 def _tensor(output: Any, what: str = "") -> torch.Tensor:
-    """Return the one tensor of floats that an output holds."""
+    """Return the only tensor of floats in an output."""
     found = list(_tensors(output))
     if len(found) != 1:
         raise ArgumentError(

@@ -1,1 +1,0 @@
-"""Tensors of the frameworks: recognised without importing one, seen as NumPy arrays, and wrapped back."""

@@ -1,0 +1,1 @@
+"""Benchmark harness of ``kernelfield bench`` and ``benchmarks/``: work, libraries, checks, timing, tables, JSON."""

@@ -1,0 +1,66 @@
+"""Values of options: text from the command line converted to arguments of the library."""
+
+from __future__ import annotations
+
+import math
+
+from kernelfield.cli.messages import UsageError
+
+
+def kernel_size(text: str | None) -> int | tuple[int, int] | None:
+    """Return the value of --size.
+
+    Examples
+    --------
+    >>> kernel_size("5"), kernel_size("3,5"), kernel_size("3x5"), kernel_size(None)
+    (5, (3, 5), (3, 5), None)
+    """
+    if text is None:
+        return None
+    values = _numbers(text, 1)
+    if not 1 <= len(values) <= 2:
+        raise UsageError(f"--size: expected one or two whole numbers above 0, as 5 or 3,5; received {text!r}.")
+    return values[0] if len(values) == 1 else (values[0], values[1])
+
+
+def clip_range(text: str) -> str | tuple[float, float] | None:
+    """Return the value of --clip.
+
+    Examples
+    --------
+    >>> clip_range("0,4095"), clip_range("none"), clip_range("auto")
+    ((0.0, 4095.0), None, 'auto')
+    """
+    if text.lower() in ("auto", "none"):
+        return None if text.lower() == "none" else "auto"
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not low < high:
+        raise UsageError(f"--clip: expected LOW,HIGH with LOW below HIGH, auto or none; received {text!r}.")
+    return low, high
+
+
+def whole_numbers(text: str | None, option: str, minimum: int) -> tuple[int, ...] | None:
+    """Return the value of an option that takes whole numbers.
+
+    Examples
+    --------
+    >>> whole_numbers("224,224", "--input-size", 1), whole_numbers("3", "--unit", 0), whole_numbers(None, "--unit", 0)
+    ((224, 224), (3,), None)
+    """
+    if text is None:
+        return None
+    values = _numbers(text, minimum)
+    if not values:
+        raise UsageError(f"{option}: expected whole numbers of at least {minimum}, as 224,224; received {text!r}.")
+    return values
+
+
+def _numbers(text: str, minimum: int) -> tuple[int, ...]:
+    """Return the whole numbers between commas or ×; none at all if one of them is missing or too small."""
+    parts = text.lower().replace("×", ",").replace("x", ",").split(",")
+    if not all(part.strip().isdecimal() and int(part) >= minimum for part in parts):
+        return ()
+    return tuple(map(int, parts))

@@ -1,0 +1,597 @@
+"""Candidate kernels for estimated weights: one generator a family, which `matching` judges.
+
+Each yields the members of its family that come closest, wherever the weights lie: `Target.place` shifts a candidate to
+them. GENERATORS is in order of simplicity; of two names for the same weights the first wins.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernelfield.kernels import blurs, differences, directional, edges, sharpening, smoothing
+from kernelfield.kernels.fitting import centred, minimise, refine, scaled, simplest, tidy
+from kernelfield.kernels.gabor import gabor, gabor_parts, log_gabor, log_gabor_wave
+from kernelfield.kernels.gaussians import fixed_point, sampled_gaussian
+from kernelfield.kernels.kernel import Kernel, Weights
+from kernelfield.kernels.smoothing import pascal
+from kernelfield.kernels.steerable import steerable
+from kernelfield.kernels.target import NEGLIGIBLE, Target, centroid
+
+Generator = Callable[[Target], Iterator[Kernel]]
+
+# Beyond this size the spectrum is not searched: no filter of the catalogue is as large by default.
+_LARGEST = 129
+_ORDERS = 6
+
+derivative = lru_cache(maxsize=256)(differences.derivative)
+
+
+def identity_or_shift(target: Target) -> Iterator[Kernel]:
+    """Yield the identity or a shift for a single weight."""
+    if target.extent() == (1, 1):
+        rows, columns = (-int(x) for x in np.rint(centroid(target.weights, target.anchor)))
+        yield smoothing.shift(rows, columns) if rows or columns else smoothing.identity()
+
+
+def boxes(target: Target) -> Iterator[Kernel]:
+    """Yield the mean over the bounding rectangle."""
+    yield smoothing.box(target.extent())
+
+
+def binomials(target: Target) -> Iterator[Kernel]:
+    """Yield the binomial with the closest marginals."""
+    patch = target.patch(target.sizes()[0])
+    size = []
+    for marginal in (patch.sum(axis=1), patch.sum(axis=0)):
+        whole = len(marginal)
+        lengths = range(whole, 0, -2)
+        padded = [np.pad(np.array(pascal(n)) / 2.0 ** (n - 1), (whole - n) // 2) for n in lengths]
+        size.append(lengths[int(np.argmin([np.abs(row - marginal).max() for row in padded]))])
+    yield smoothing.binomial(size)
+
+
+def finite_differences(target: Target) -> Iterator[Kernel]:
+    """Yield one-dimensional derivatives of up to nine weights."""
+    extent = target.extent()
+    if min(extent) != 1:
+        return
+    axis = int(extent[1] > 1)
+    if max(extent) == 2:
+        yield differences.difference(axis, "forward")
+        yield differences.difference(axis, "backward")
+    # The outermost weights of accurate second derivatives are negligible: also try two more.
+    for length, order in product({max(extent), min(max(extent) + 2, 9)}, range(1, 5)):
+        central = length + 1 - 2 * ((order + 1) // 2)
+        if 1 < length <= 9 and central >= 2 and central % 2 == 0:
+            yield from scaled(target, partial(derivative, order, central, axis))
+        if order < length <= 9:
+            for scheme in ("forward", "backward"):
+                yield from scaled(target, partial(derivative, order, length - order, axis, 1.0, scheme))
+
+
+def three_by_three(target: Target) -> Iterator[Kernel]:
+    """Yield the classical 3×3 edge detectors."""
+    if target.extent() != (3, 3):
+        return
+    for neighbours in (4, 8):
+        yield from scaled(target, partial(edges.laplacian, neighbours))
+    for family in (edges.prewitt, edges.scharr):
+        for axis in (1, 0):
+            yield from scaled(target, partial(family, axis))
+
+
+def sobels(target: Target) -> Iterator[Kernel]:
+    """Yield Sobel derivatives and their Laplacian, 3×3 to 7×7."""
+    size = max(target.extent())
+    if size not in (3, 5, 7) or min(target.extent()) != size:
+        return
+    for order, axis in product(range(1, min(size, 5)), (1, 0)):
+        yield from scaled(target, partial(edges.sobel, axis, size, order))
+    yield from scaled(target, partial(edges.sobel_laplacian, size))
+
+
+def two_by_two(target: Target) -> Iterator[Kernel]:
+    """Yield emboss and Roberts: a pixel minus a diagonal neighbour."""
+    if target.extent() == (2, 2):
+        for direction in product((1, -1), (-1, 1)):
+            yield edges.emboss(direction)
+        for diagonal in ("main", "anti"):
+            yield from scaled(target, partial(edges.roberts, diagonal))
+
+
+def sharpen_or_smooth(target: Target) -> Iterator[Kernel]:
+    """Yield the identity minus a multiple of a Laplacian: sharpening, or smoothing where the multiple is negative."""
+    centre = target.place(smoothing.identity())
+    if centre is None or target.extent() != (3, 3):
+        return
+    for neighbours in (4, 8):
+        laplacian = target.place(edges.laplacian(neighbours))
+        if laplacian is None:
+            continue
+        amount, error = target.strength(-laplacian, centre)
+        if amount > 0:
+            for value in dict.fromkeys([tidy(amount, error), amount]):
+                yield sharpening.sharpen(value, neighbours)
+        elif amount < 0:
+            weight, error = -1 / amount - neighbours, error / amount**2
+            if abs(weight) <= error:
+                yield smoothing.smooth(0, neighbours)
+            elif weight > 0:
+                for value in dict.fromkeys([tidy(weight, error), weight]):
+                    yield smoothing.smooth(value, neighbours)
+
+
+def square_rings(target: Target) -> Iterator[Kernel]:
+    """Yield small integers on concentric square rings."""
+    size = max(target.extent())
+    if size not in (5, 7):
+        return
+    patch, numbers = target.patch((size, size)), smoothing.ring_numbers(size // 2)
+    means = np.array([patch[numbers == ring].mean() for ring in range(size // 2 + 1)])
+    if means[-1] > 0:
+        whole = np.rint(means / means[-1]) + 0.0
+        if whole.min() >= 0 and whole.max() <= 256:
+            yield smoothing.rings(whole.tolist())
+
+
+def gaussians(target: Target) -> Iterator[Kernel]:
+    """Yield Gaussians with the same sigma along both axes."""
+    for size, marginals, _ in _gaussian_sizes(target):
+        if min(size) > 1:
+            sigma = minimise(partial(_misfit, marginals), 0.15, 2.0 * max(size))
+            yield (sampled := _rounded(target, size, sigma))
+            if _exact(target, sampled):
+                return
+            yield from _other_methods(target, sampled, (sigma, sigma))
+
+
+def elliptic_gaussians(target: Target) -> Iterator[Kernel]:
+    """Yield Gaussians with two sigmas, and those along one axis only."""
+    for size, _, sigmas in _gaussian_sizes(target):
+        yield (sampled := _rounded(target, size, *sigmas))
+        if _exact(target, sampled):
+            return
+        yield from _other_methods(target, sampled, sigmas)
+
+
+def fixed_point_gaussians(target: Target) -> Iterator[Kernel]:
+    """Yield Gaussians in the fixed point of OpenCV for 8-bit images."""
+    # Rounding may turn the outermost weights to 0: also try a larger size.
+    for (rows, columns), marginals, sigmas in _gaussian_sizes(target):
+        for more in (0, 2):
+            size = (rows + more * (rows > 1), columns + more * (columns > 1))
+            wider = [np.pad(m, more // 2) if len(m) > 1 else m for m in marginals]
+            fits = [_fixed_sigmas(m, sigma) for m, sigma in zip(wider, sigmas)]
+            if not (fits[0] and fits[1]):
+                continue
+            yield smoothing.gaussian([_shortest(fits[0]), _shortest(fits[1])], size, bits=8)
+            common = fits[0] & fits[1]
+            if common:
+                yield smoothing.gaussian(_shortest(common), size, bits=8)
+
+
+def disks(target: Target) -> Iterator[Kernel]:
+    """Yield disks; the largest weight gives the area to within the tolerance."""
+    rows, columns = target.extent()
+    if rows != columns or rows % 2 == 0 or rows < 3 or not _sums_to_one(target):
+        return
+    for size in {rows, max(target.sizes()[0])}:
+        patch = target.patch((size, size))
+
+        def cover(values: Weights, patch: Weights = patch) -> Sequence[Weights]:
+            return (centred(blurs.disk(float(values[0])).weights, patch.shape),)
+
+        start = min(max(1 / math.sqrt(math.pi * target.peak), (rows - 2.0) / 2 + 0.01), rows / 2)
+        (radius,), _, left = refine(cover, (start,), [(0.51, size)], patch, 0.2)
+        if left < 1e-2:
+            yield simplest(target, blurs.disk, [float(radius)])
+
+
+def unsharp_masks(target: Target) -> Iterator[Kernel]:
+    """Yield unsharp masks with box, binomial and Gaussian blurs."""
+    centre = target.place(smoothing.identity())
+    if centre is None or min(target.extent()) < 3 or not _sums_to_one(target):
+        return
+    for size in target.sizes():
+        if any(n % 2 == 0 for n in size):
+            continue
+        for blur, family in (("box", smoothing.box), ("binomial", smoothing.binomial)):
+            placed = target.place(family(size))
+            if placed is not None:
+                amount, error = target.strength(centre - placed, centre)
+                for value in dict.fromkeys([tidy(amount, error), amount]):
+                    if value > 0:
+                        yield sharpening.unsharp(None, value, size, blur)  # type: ignore[arg-type]
+        rest = target.patch(size) - _impulse(size)
+
+        def mask(sigma: float, size: tuple[int, int] = size) -> Weights:
+            return _impulse(size) - np.outer(*(sampled_gaussian(sigma, n) for n in size))
+
+        def misfit(sigma: float, rest: Weights = rest, mask: Callable[[float], Weights] = mask) -> float:
+            return _rest(rest, mask(sigma))
+
+        sigma = minimise(misfit, 0.3, 2.0 * max(size))
+        amount = _factor(rest, mask(sigma))
+        if amount > 0:
+            error = target.spread / float(np.abs(mask(sigma)).max())
+            yield sharpening.unsharp(round(sigma, 2), tidy(amount, error), size)
+            yield sharpening.unsharp(sigma, amount, size)
+
+
+def gaussian_derivatives(target: Target) -> Iterator[Kernel]:
+    """Yield derivatives of a Gaussian and its Laplacian, of five weights and more."""
+    total = np.abs(target.weights).sum()
+    if max(target.extent()) < 5 or abs(target.weights.sum()) > 0.1 * total:
+        return
+    families: list[tuple[Callable[..., Kernel], tuple[int, int]]] = [(edges.log, (0, 0))]
+    for order in ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0)):
+        families.append((partial(edges.gaussian_derivative, order=order), order))
+    for size, (family, orders) in product(target.sizes(), families):
+        if any(n <= max(1, d) for n, d in zip(size, orders)):
+            continue
+        patch = target.patch(size)
+
+        def misfit(sigma: float, family: Callable[..., Kernel] = family, patch: Weights = patch) -> float:
+            return _rest(patch, family(sigma, size=patch.shape).weights)
+
+        rough = min(np.geomspace(0.3, max(size), 12).tolist(), key=misfit)
+        # A family with this much unexplained energy at its best does not fit.
+        if misfit(rough) < 0.3 * float((patch**2).sum()):
+            sigma = minimise(misfit, rough / 1.5, rough * 1.5)
+            for value in dict.fromkeys([round(sigma, 2), sigma]):
+                yield from scaled(target, partial(family, value, size=size))
+
+
+def directional_masks(target: Target) -> Iterator[Kernel]:
+    """Yield the 3×3 detectors of lines, corners and diagonal edges."""
+    if target.extent() != (3, 3) or not _sums_to_zero(target):
+        return
+    for angle in (0, 90, 45, 135):
+        yield from scaled(target, partial(directional.line, angle))
+    for direction in product((1, -1), (1, -1)):
+        yield from scaled(target, partial(directional.corner, direction))
+    for direction, weighting in product(((1, 1), (1, -1)), ("sobel", "prewitt")):
+        yield from scaled(target, partial(directional.diagonal, direction, weighting))
+
+
+def steered_edges(target: Target) -> Iterator[Kernel]:
+    """Yield weighted sums of the two Sobel derivatives of one size."""
+    size = max(target.extent())
+    if not 3 <= size <= 31 or not _sums_to_zero(target):
+        return
+    # The corner weights of large ones are negligible: also try two more.
+    for n in (size, size + 2):
+        if n % 2 == 0:
+            continue
+        parts = [target.place(edges.sobel(axis, n)) for axis in (0, 1)]
+        if parts[0] is None or parts[1] is None:
+            continue
+        (down, error), (right, _) = (target.strength(part) for part in parts if part is not None)
+        length = math.hypot(down, right)
+        if not length:
+            continue
+        unit = directional.edge((0, 1), n).weights[n // 2, n - 1] / edges.sobel(1, n).weights[n // 2, n - 1]
+        placed = target.place(directional.edge((down, right), n, length / unit))
+        if placed is None or target.deviation(placed)[1] > 0.01 * target.peak:
+            continue
+        for direction in dict.fromkeys([_simple(down, right, error), (down / length, right / length)]):
+            for scale in dict.fromkeys([tidy(length / unit, error / unit), length / unit]):
+                yield directional.edge(direction, n, scale)
+
+
+def motions(target: Target) -> Iterator[Kernel]:
+    """Yield motion blurs; moments of the weights give length and angle."""
+    weights = target.weights
+    rows, columns = target.extent()
+    few = np.count_nonzero(np.abs(weights) > target.tolerance + 1e-6 * target.peak)
+    if max(rows, columns) < 3 or few > 3 * (rows + columns) or weights.min() < -target.spread - 1e-6 * target.peak:
+        return
+    if abs(float(weights.sum()) - 1) > 1e-3 + float(target.tolerance.sum()):
+        return
+    patch = target.patch((rows | 1, columns | 1))
+    down, right = (np.arange(n) - n // 2 for n in patch.shape)
+    squares = [patch.sum(axis=1) @ down**2, patch.sum(axis=0) @ right**2]
+    turn = 0.5 * math.degrees(math.atan2(2 * (down @ patch @ right), squares[1] - squares[0]))
+    length = math.sqrt(12 * max(squares[0] + squares[1], 0.0) + 1.5)
+
+    def line(values: NDArray[np.float64]) -> Sequence[Weights]:
+        return (centred(blurs.motion(float(values[0]), float(values[1])).weights, patch.shape),)
+
+    # The derivative of a weight jumps where the line enters a pixel: use several starts.
+    box = ((0.5, 2 * max(patch.shape)), (-720, 720))
+    fits = [refine(line, (length * factor, turn), box, patch, 0.2, 15) for factor in (1.0, 0.97, 1.03)]
+    best = min(fits, key=lambda fit: fit[2])
+    if best[2] < 1e-2:
+        yield simplest(target, blurs.motion, [float(best[0][0]), _below(best[0][1], 180)])
+
+
+def steerables(target: Target) -> Iterator[Kernel]:
+    """Yield derivatives of a Gaussian of orders 1 to 6, along any direction."""
+    for patch, down, right in _waves(target):
+        parity = float((patch * patch[::-1, ::-1]).sum() / (patch**2).sum())
+        if abs(parity) < 0.99 or abs(patch.sum()) > 0.1 * np.abs(patch).sum():
+            continue
+        turn = math.degrees(math.atan2(down, right)) % 180
+        if min(patch.shape) < 3 or patch.size < 15:
+            continue
+        for order in range(1 if parity < 0 else 2, _ORDERS + 1, 2):
+            if max(patch.shape) <= order:
+                break
+
+            def family(
+                values: NDArray[np.float64], order: int = order, shape: tuple[int, ...] = patch.shape
+            ) -> Sequence[Weights]:
+                return (steerable(order, float(values[0]), float(values[1]), shape).weights,)
+
+            # The spectrum |f|^n exp(-2 pi^2 sigma^2 f^2) peaks at sqrt(n) / (2 pi sigma).
+            box = ((-720, 720), (0.2, 2 * max(patch.shape)))
+            sigma = math.sqrt(order) / (2 * math.pi * math.hypot(down, right))
+            (turned, width), parts, left = refine(family, (turn, sigma), box, patch, 0.3)
+            if left < 1e-2:
+                # A rotation by 180 degrees changes the sign of odd orders.
+                half = -1.0 if order % 2 and round(_below(turned, 360), 6) >= 180 else 1.0
+                found = [_below(turned, 180), float(width), half * float(parts[0])]
+                yield simplest(target, partial(_steerable, order, patch.shape), found)
+
+
+def gabors(target: Target) -> Iterator[Kernel]:
+    """Yield Gabor filters and, where one comes near, log-Gabor filters."""
+    for patch, down, right in _waves(target):
+        # Six parameters would fit almost any smaller kernel.
+        if min(patch.shape) < 3 or patch.size < 25:
+            continue
+        shape = patch.shape[0], patch.shape[1]
+        length = math.hypot(down, right)
+        direction = down / length, right / length
+        sigma, across = (max(0.4, math.sqrt(2 * spread)) for spread in _spreads(patch, direction))
+
+        def waves(values: NDArray[np.float64], shape: tuple[int, int] = shape) -> Sequence[Weights]:
+            frequency = math.hypot(values[0], values[1]) + 1e-12
+            window, turns = gabor_parts(
+                shape,
+                (values[0] / frequency, values[1] / frequency),
+                1 / frequency,
+                math.exp(values[2]),
+                math.exp(values[3]),
+            )
+            return window * np.cos(turns), -window * np.sin(turns)
+
+        start = (down, right, math.log(sigma), math.log(sigma / across))
+        box = ((-0.5, 0.5), (-0.5, 0.5), (math.log(0.3), math.log(2 * max(shape))), (-3, 3))
+        values, parts, left = refine(waves, start, box, patch, 0.5)
+        if left < 1e-2 and 1e-3 < math.hypot(values[0], values[1]) <= 0.5:
+            wavelength, orientation, phase, scale = _wave(values, parts)
+            build = partial(_gabor, shape)
+            found = [wavelength, orientation, math.exp(values[2]), math.exp(values[3]), phase, scale]
+            yield simplest(target, build, found)
+        if left < 0.15:
+            yield from _log_gabors(target, patch, values)
+
+
+def _log_gabors(target: Target, patch: Weights, near: NDArray[np.float64]) -> Iterator[Kernel]:
+    """Yield the closest log-Gabor filter, starting from a Gabor fit."""
+    shape = patch.shape[0], patch.shape[1]
+    # Start from the bandwidths of the Gabor filter.
+    frequency, sigma = math.hypot(near[0], near[1]), math.exp(near[2])
+    half = math.sqrt(math.log(2) / 2) / (math.pi * sigma)
+    half_across = half * math.exp(near[3])
+    octaves = math.log2((frequency + half) / max(frequency - half, 0.2 * frequency))
+    angle = 2 * math.degrees(math.atan(half_across / frequency))
+
+    def waves(values: NDArray[np.float64]) -> Sequence[Weights]:
+        frequency = math.hypot(values[0], values[1]) + 1e-12
+        direction = values[0] / frequency, values[1] / frequency
+        width, angle = math.exp(values[2]), math.exp(values[3])
+        wave = log_gabor_wave(shape, direction, 1 / frequency, width, angle)
+        return wave.real, -wave.imag
+
+    start = near[0], near[1], math.log(octaves), math.log(angle)
+    box = ((-0.5, 0.5), (-0.5, 0.5), (math.log(0.1), math.log(5)), (math.log(2), math.log(179)))
+    values, parts, left = refine(waves, start, box, patch, 0.2)
+    if left < 1e-2 and 1e-3 < math.hypot(values[0], values[1]) <= 0.5:
+        wavelength, orientation, phase, scale = _wave(values, parts)
+        build = partial(_log_gabor, shape)
+        yield simplest(target, build, [wavelength, orientation, math.exp(values[2]), math.exp(values[3]), phase, scale])
+
+
+GENERATORS: tuple[Generator, ...] = (
+    identity_or_shift,
+    boxes,
+    binomials,
+    finite_differences,
+    three_by_three,
+    sobels,
+    two_by_two,
+    directional_masks,
+    sharpen_or_smooth,
+    square_rings,
+    steered_edges,
+    gaussians,
+    elliptic_gaussians,
+    fixed_point_gaussians,
+    disks,
+    motions,
+    unsharp_masks,
+    gaussian_derivatives,
+    steerables,
+    gabors,
+)
+
+
+def _exact(target: Target, kernel: Kernel) -> bool:
+    placed = target.place(kernel)
+    return placed is not None and target.deviation(placed)[1] <= 1e-6 * target.peak
+
+
+def _other_methods(target: Target, sampled: Kernel, sigmas: Sequence[float]) -> Iterator[Kernel]:
+    """Yield the integrated and the discrete Gaussian of that size if it fits exactly, unlike the sampled one."""
+    size = sampled.shape
+    placed = target.place(sampled)
+    if placed is None or any(n % 2 == 0 for n in size):
+        return
+    # The three methods differ by less than a tenth of the largest weight.
+    if target.deviation(placed)[1] > 0.1 * target.peak:
+        return
+    patch = target.patch(size)
+    for method, spread in (("integrated", 1 / 12), ("discrete", 0.0)):
+        build = partial(_gaussian, size, method)
+
+        def blur(values: Weights, build: Callable[..., Kernel] = build) -> Sequence[Weights]:
+            return (build(*values.tolist()).weights,)
+
+        start = [math.sqrt(max(s**2 - spread, 0.01)) for s in sigmas]
+        values, _, left = refine(blur, start, [(0.05, 2.0 * max(size))] * 2, patch, 0.1)
+        if left < 1e-2:
+            alike = abs(values[0] - values[1]) < 1e-4 * values[0]
+            kernel = simplest(target, build, [float(values.mean())] * 2 if alike else values.tolist())
+            if _exact(target, kernel):
+                yield kernel
+
+
+def _gaussian(size: tuple[int, int], method: str, down: float, right: float) -> Kernel:
+    return smoothing.gaussian((down, right), size, method=method)
+
+
+def _impulse(size: tuple[int, int]) -> Weights:
+    """Return an array with 1 in the middle and 0 elsewhere."""
+    impulse = np.zeros(size)
+    impulse[size[0] // 2, size[1] // 2] = 1
+    return impulse
+
+
+def _sums_to_one(target: Target) -> bool:
+    return abs(float(target.weights.sum()) - 1) <= NEGLIGIBLE + float(target.tolerance.sum())
+
+
+def _factor(rest: Weights, step: Weights) -> float:
+    norm = float((step**2).sum())
+    return float((rest * step).sum()) / norm if norm else 0.0
+
+
+def _rest(rest: Weights, step: Weights) -> float:
+    return float(((rest - _factor(rest, step) * step) ** 2).sum())
+
+
+def _misfit(marginals: Sequence[Weights], sigma: float) -> float:
+    return sum(float(((m - sampled_gaussian(sigma, len(m))) ** 2).sum()) for m in marginals)
+
+
+def _rounded(target: Target, size: tuple[int, int], *sigmas: float) -> Kernel:
+    """Return the Gaussian with sigma rounded to the fewest decimals that the tolerance allows."""
+    exact = smoothing.gaussian(sigmas if len(sigmas) == 2 else sigmas[0], size)
+    allowed = max(target.spread / 2, 1e-6 * target.peak)
+    for decimals in (1, 2, 3, 4):
+        few = [max(round(sigma, decimals), 0.1) for sigma in sigmas]
+        kernel = smoothing.gaussian(few if len(few) == 2 else few[0], size)
+        if np.abs(kernel.weights - exact.weights).max() <= allowed:
+            return kernel
+    return exact
+
+
+def _gaussian_sizes(target: Target) -> Iterator[tuple[tuple[int, int], list[Weights], list[float]]]:
+    """Yield each size to try, the marginals along rows and columns, and the best sigma for each."""
+    if _sums_to_one(target) and max(target.extent()) > 2:
+        for size in target.sizes():
+            patch = target.patch(size)
+            marginals = [patch.sum(axis=1), patch.sum(axis=0)]
+            sigmas = [minimise(partial(_misfit, [m]), 0.15, 2.0 * len(m)) if len(m) > 1 else 0.0 for m in marginals]
+            yield size, marginals, sigmas
+
+
+def _fixed_sigmas(marginal: Weights, sigma: float) -> set[float]:
+    """Return the sigmas near this one whose 8-bit fixed-point weights are these."""
+    if len(marginal) == 1:
+        return {0.0}
+    wanted = np.rint(marginal * 256)
+    if len(marginal) % 2 == 0 or np.abs(wanted - marginal * 256).max() > 0.25:
+        return set()
+    trials = {round(sigma * factor, 3) for factor in np.linspace(0.9, 1.1, 401).tolist()}
+    trials |= {round(trial, decimals) for trial in trials for decimals in (1, 2)}
+    return {
+        trial
+        for trial in trials
+        if trial > 0 and np.array_equal(fixed_point(sampled_gaussian(trial, len(marginal)), 8) * 256, wanted)
+    }
+
+
+def _shortest(values: set[float]) -> float:
+    """Return the value with the fewest decimals; of several, the one nearest to the mean."""
+    mean = sum(values) / len(values)
+    return min(values, key=lambda value: (len(f"{value:g}".partition(".")[2]), abs(value - mean)))
+
+
+def _waves(target: Target) -> Iterator[tuple[Weights, float, float]]:
+    """Yield a patch of each odd size to try, with the peak of its spectrum in cycles per pixel down and right."""
+    if not 3 <= max(target.extent()) <= _LARGEST:
+        return
+    for size in target.sizes():
+        if size[0] % 2 and size[1] % 2 and 3 <= max(size) <= _LARGEST:
+            patch = target.patch(size)
+            n = max(32, 2 ** math.ceil(math.log2(2 * max(size))))
+            spectrum = np.abs(np.fft.rfft2(patch, (n, n)))
+            peak = np.unravel_index(int(spectrum.argmax()), spectrum.shape)
+            down, right = np.fft.fftfreq(n)[peak[0]], peak[1] / n
+            if down or right:
+                yield patch, float(down), float(right)
+
+
+def _spreads(patch: Weights, direction: tuple[float, float]) -> tuple[float, float]:
+    """Return the variances of the squared weights along a direction and across it."""
+    energy = patch**2 / (patch**2).sum()
+    down, right = (np.arange(n) - n // 2 for n in patch.shape)
+    along = np.add.outer(direction[0] * down, direction[1] * right)
+    across = np.add.outer(direction[1] * down, -direction[0] * right)
+    return float((energy * along**2).sum()), float((energy * across**2).sum())
+
+
+def _wave(values: NDArray[np.float64], parts: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Return wavelength, orientation from 0 to below 180, phase and scale of a fitted wave."""
+    orientation = math.degrees(math.atan2(values[0], values[1]))
+    phase = math.degrees(math.atan2(parts[1], parts[0]))
+    # The same wave in the opposite direction has the opposite phase.
+    if round(_below(orientation, 360), 6) >= 180:
+        phase = -phase
+    orientation = _below(orientation, 180)
+    if round(phase, 6) <= -180:
+        phase += 360
+    return 1 / math.hypot(values[0], values[1]), orientation, phase, math.hypot(parts[0], parts[1])
+
+
+def _gabor(shape: tuple[int, int], *values: float) -> Kernel:
+    wavelength, orientation, sigma, aspect, phase, scale = values
+    return gabor(wavelength, orientation, sigma, None, aspect, phase, shape, scale=scale)
+
+
+def _log_gabor(shape: tuple[int, int], *values: float) -> Kernel:
+    wavelength, orientation, bandwidth, angular_bandwidth, phase, scale = values
+    return log_gabor(wavelength, orientation, bandwidth, angular_bandwidth, phase, shape, scale=scale)
+
+
+def _steerable(order: int, shape: tuple[int, int], orientation: float, sigma: float, scale: float) -> Kernel:
+    return steerable(order, orientation, sigma, shape, scale=scale)
+
+
+def _below(angle: float, end: float) -> float:
+    """Return an angle reduced to 0 up to `end`; values within 1e-6 of `end` become 0."""
+    turned = float(angle) % end
+    return 0.0 if end - turned < 1e-6 else turned
+
+
+def _sums_to_zero(target: Target) -> bool:
+    total = float(np.abs(target.weights).sum())
+    return abs(float(target.weights.sum())) <= 1e-3 * total + float(target.tolerance.sum())
+
+
+def _simple(down: float, right: float, error: float) -> tuple[float, float]:
+    """Return a direction as its smallest integers, or as the unit vector if none up to 9 fit."""
+    length = math.hypot(down, right)
+    for longest in range(1, 10):
+        largest = max(abs(down), abs(right)) / longest
+        trial = round(down / largest), round(right / largest)
+        if abs(trial[0] * right - trial[1] * down) <= (error + 1e-9 * length) * math.hypot(*trial):
+            return trial
+    return down / length, right / length

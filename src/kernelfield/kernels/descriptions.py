@@ -1,0 +1,174 @@
+"""Kernels in words: name and parameters as a phrase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kernelfield.kernels.kernel import Kernel
+
+_DIRECTION = ("vertical", "horizontal")
+_ORDINAL = ("", "first", "second", "third", "fourth", "fifth", "sixth")
+
+
+def describe(kernel: Kernel, also: str | None = None) -> str:
+    """Return a kernel's name and parameters as a phrase, with Pillow's name `also` where there is one."""
+    given = kernel.parameters
+    text = _PHRASES[kernel.name or ""](given)
+    if "shift" in given:
+        text += f", shifted {_moved(*given['shift'])}"
+    return f"{text} (Pillow's {also.removeprefix('Pillow ')})" if also else text
+
+
+def _number(value: float) -> str:
+    fraction = Fraction(value).limit_denominator(1024)
+    simple = abs(float(fraction) - value) <= 1e-9 * abs(value) and abs(fraction.numerator) < 1000
+    return (str(fraction) if simple else f"{value:.4g}").replace("-", "−")
+
+
+def _amount(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".") if value >= 0.01 else f"{value:.3g}"
+
+
+def _scale(given: Mapping[str, Any]) -> str:
+    return "" if given["scale"] == 1 else f", scale {_number(given['scale'])}"
+
+
+def _times(given: Mapping[str, Any]) -> str:
+    return "" if given["scale"] == 1 else f" × {_number(given['scale'])}"
+
+
+def _size(given: Mapping[str, Any]) -> str:
+    return "{}×{}".format(*given["size"])
+
+
+def _sigma(given: Mapping[str, Any]) -> str:
+    sigma = given["sigma"]
+    if isinstance(sigma, tuple):
+        return f"sigma {sigma[0]:.2f} down and {sigma[1]:.2f} across"
+    return f"sigma {sigma:.2f}"
+
+
+def _moved(rows: int, columns: int) -> str:
+    parts = []
+    for count, unit, forth, back in ((rows, "row", "down", "up"), (columns, "column", "right", "left")):
+        if count:
+            parts.append(f"{abs(count)} {unit}{'s' * (abs(count) > 1)} {forth if count > 0 else back}")
+    return ", ".join(parts) or "by nothing"
+
+
+def _nth(order: int) -> str:
+    return f"{_ORDINAL[order]} derivative" if order < len(_ORDINAL) else f"{order}th derivative"
+
+
+def _angle(value: float) -> str:
+    return f"{_number(round(value, 2) + 0.0)}°"
+
+
+def _derivative(given: Mapping[str, Any]) -> str:
+    text = f"{_nth(given['order'])}, {_DIRECTION[given['axis']]}, "
+    if "offsets" in given:
+        text += f"from the pixels at {', '.join(map(_number, given['offsets']))}"
+    else:
+        text += f"{given['scheme']} difference of accuracy {given['accuracy']}"
+    return text + ("" if given["spacing"] == 1 else f", spacing {given['spacing']:g}") + _scale(given)
+
+
+def _sobel(given: Mapping[str, Any]) -> str:
+    size = "" if given["size"] == 3 else f" {given['size']}×{given['size']}"
+    order = "derivative" if given["order"] == 1 else _nth(given["order"])
+    return f"Sobel{size}, {_DIRECTION[given['axis']]} {order}" + _scale(given)
+
+
+def _simple(name: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda given: f"{name}, {_DIRECTION[given['axis']]} derivative" + _scale(given)
+
+
+def _emboss(given: Mapping[str, Any]) -> str:
+    down, right = given["direction"]
+    where = " ".join(word for word in (("", "lower", "upper")[down], ("", "right", "left")[right]) if word)
+    return f"emboss, minus the neighbour at the {where}"
+
+
+def _difference(given: Mapping[str, Any]) -> str:
+    return f"difference [1, −1], {_DIRECTION[given['axis']]}"
+
+
+def _edge(given: Mapping[str, Any]) -> str:
+    down, right = (f"{part:.4g}".replace("-", "−") for part in given["direction"])
+    return f"edge along {down} down, {right} right ({given['size']}×{given['size']})" + _scale(given)
+
+
+def _quadrant(given: Mapping[str, Any]) -> str:
+    down, right = given["direction"]
+    return f"{'upper' if down < 0 else 'lower'} {'left' if right < 0 else 'right'}"
+
+
+def _steerable(given: Mapping[str, Any]) -> str:
+    where = f"at {_angle(given['orientation'])}, {_sigma(given)} ({_size(given)})"
+    return f"{_nth(given['order'])} of a Gaussian {where}" + _scale(given)
+
+
+def _gabor(given: Mapping[str, Any]) -> str:
+    text = f"Gabor, wavelength {given['wavelength']:.2f}, orientation {_angle(given['orientation'])}, {_sigma(given)}"
+    aspect = "" if given["aspect"] == 1 else f", aspect {given['aspect']:.2f}"
+    return text + f"{aspect}, phase {_angle(given['phase'])} ({_size(given)})" + _scale(given)
+
+
+def _log_gabor(given: Mapping[str, Any]) -> str:
+    text = f"log-Gabor, wavelength {given['wavelength']:.2f}, orientation {_angle(given['orientation'])}"
+    text += f", {given['bandwidth']:.2f} octaves, {_angle(given['angular_bandwidth'])} wide"
+    return text + f", phase {_angle(given['phase'])} ({_size(given)})" + _scale(given)
+
+
+def _unsharp(given: Mapping[str, Any]) -> str:
+    blur = f"Gaussian {_sigma(given)}" if given["blur"] == "gaussian" else given["blur"]
+    return f"unsharp mask, amount {_amount(given['amount'])}, {blur} ({_size(given)})"
+
+
+def _gaussian(given: Mapping[str, Any]) -> str:
+    method = {"integrated": ", integrated over pixels", "discrete": ", discrete analogue"}.get(
+        given.get("method", ""), ""
+    )
+    bits = f", in {given['bits']}-bit fixed point" if "bits" in given else ""
+    return f"Gaussian blur, {_sigma(given)} ({_size(given)}){method}{bits}"
+
+
+def _gaussian_derivative(given: Mapping[str, Any]) -> str:
+    orders = [f"{_ORDINAL[n]} {_DIRECTION[axis]}" for axis, n in enumerate(given["order"]) if n]
+    return f"{' and '.join(orders)} derivative of a Gaussian, {_sigma(given)} ({_size(given)})" + _scale(given)
+
+
+_PHRASES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "identity": lambda given: "identity",
+    "shift": lambda given: f"shift by {_moved(given['rows'], given['columns'])}",
+    "box": lambda given: f"box {_size(given)}",
+    "binomial": lambda given: f"binomial {_size(given)}",
+    "gaussian": _gaussian,
+    "smooth": lambda given: f"weighted mean, centre {_amount(given['centre'])}, {given['neighbours']} neighbours of 1",
+    "rings": lambda given: "weighted mean of square rings " + ":".join(f"{w:g}" for w in given["weights"]),
+    "disk": lambda given: f"disk of radius {given['radius']:.2f}",
+    "motion": lambda given: f"motion blur, length {given['length']:.2f} at {_angle(given['angle'])}",
+    "derivative": _derivative,
+    "difference": _difference,
+    "sobel": _sobel,
+    "scharr": _simple("Scharr"),
+    "prewitt": _simple("Prewitt"),
+    "roberts": lambda given: f"Roberts cross, {given['diagonal']} diagonal" + _scale(given),
+    "laplacian": lambda given: f"{given['neighbours']}-neighbour Laplacian" + _times(given),
+    "sobel_laplacian": lambda given: f"Sobel Laplacian {given['size']}×{given['size']}" + _times(given),
+    "emboss": _emboss,
+    "edge": _edge,
+    "diagonal": lambda given: f"diagonal edge ({given['weighting']}), towards the {_quadrant(given)}" + _scale(given),
+    "line": lambda given: f"line detector at {given['angle']}°" + _scale(given),
+    "corner": lambda given: f"corner of a bright area at the {_quadrant(given)}" + _scale(given),
+    "steerable": _steerable,
+    "gabor": _gabor,
+    "log_gabor": _log_gabor,
+    "gaussian_derivative": _gaussian_derivative,
+    "log": lambda given: f"Laplacian of a Gaussian, {_sigma(given)} ({_size(given)})" + _times(given),
+    "sharpen": lambda given: f"sharpen, amount {_amount(given['amount'])}, {given['neighbours']} neighbours",
+    "unsharp": _unsharp,
+}

@@ -1,0 +1,152 @@
+"""Fits of a family's parameters to estimated weights: scale factors, one width, or several parameters at once."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernelfield.kernels.kernel import Kernel, Weights
+from kernelfield.kernels.target import Target
+
+Basis = Callable[[NDArray[np.float64]], Sequence[Weights]]
+
+
+def centred(weights: Weights, shape: tuple[int, ...]) -> Weights:
+    """Return the weights cropped or zero-padded about the middle to `shape`."""
+    out = np.zeros(shape)
+    # Elements to crop (over) or to pad (under) on either side.
+    over = [max(0, (n - m) // 2) for n, m in zip(weights.shape, shape)]
+    under = [max(0, (m - n) // 2) for n, m in zip(weights.shape, shape)]
+    inner = weights[over[0] : weights.shape[0] - over[0], over[1] : weights.shape[1] - over[1]]
+    out[under[0] : under[0] + inner.shape[0], under[1] : under[1] + inner.shape[1]] = inner
+    return out
+
+
+def scaled(target: Target, family: Callable[..., Kernel]) -> Iterator[Kernel]:
+    """Yield the family's member with the best-fitting scale, first rounded to a simple fraction."""
+    unit = target.place(family(scale=1.0))
+    if unit is None:
+        return
+    scale, error = target.strength(unit)
+    for value in dict.fromkeys([tidy(scale, error), scale]):
+        if value:
+            yield family(scale=value)
+
+
+def tidy(value: float, error: float) -> float:
+    """Return a simple fraction within `error` of `value`, or `value` if none is significant.
+
+    A random number has a fraction with a denominator up to d within `error` with probability about
+    ``error * d**2``: the search ends where that reaches a tenth.
+    """
+    error = max(error, 1e-9 * abs(value), 1e-12)
+    if error > 0.3:
+        return value
+    largest = max(1, min(1024, int(math.sqrt(0.1 / error))))
+    for denominator in range(1, largest + 1):
+        nearest = Fraction(round(value * denominator), denominator)
+        if nearest and abs(float(nearest) - value) <= error:
+            return float(nearest)
+    return value
+
+
+def minimise(cost: Callable[[float], float], low: float, high: float) -> float:
+    """Return the minimiser of `cost` between the positive numbers `low` and `high`.
+
+    A coarse logarithmic scan brackets the minimum, golden-section search refines it.
+    """
+    scan = np.geomspace(low, high, 25)
+    best = int(np.argmin([cost(float(x)) for x in scan]))
+    left, right = float(scan[max(best - 1, 0)]), float(scan[min(best + 1, 24)])
+    golden = (math.sqrt(5) - 1) / 2
+    a, b = right - golden * (right - left), left + golden * (right - left)
+    cost_a, cost_b = cost(a), cost(b)
+    for _ in range(45):
+        if cost_a < cost_b:
+            right, b, cost_b = b, a, cost_a
+            a = right - golden * (right - left)
+            cost_a = cost(a)
+        else:
+            left, a, cost_a = a, b, cost_b
+            b = left + golden * (right - left)
+            cost_b = cost(b)
+    return (left + right) / 2
+
+
+def refine(
+    basis: Basis,
+    start: Sequence[float],
+    box: Sequence[tuple[float, float]],
+    wanted: Weights,
+    enough: float,
+    steps: int = 25,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return the parameters of the best-fitting basis, its coefficients, and the unexplained share of the energy.
+
+    The coefficients are solved for in every step (variable projection: G. H. Golub and V. Pereyra, SIAM J. Numer. Anal.
+    10 (1973), 413-432); the parameters by Levenberg-Marquardt iterations, each within its `box`. No step is taken if
+    more than `enough` of the energy is unexplained at the start; the share is 1 if a parameter ends at its limit.
+    """
+    flat = wanted.ravel()
+    total = float(flat @ flat)
+
+    def rest(trial: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        columns = np.stack([part.ravel() for part in basis(trial)], axis=1)
+        found = np.asarray(np.linalg.lstsq(columns, flat, rcond=None)[0], dtype=np.float64)
+        left = flat - columns @ found
+        return found, left, float(left @ left)
+
+    low, high = (np.array(ends, dtype=np.float64) for ends in zip(*box))
+    at = np.clip(np.array(start, dtype=np.float64), low, high)
+    found, left, cost = rest(at)
+    damping = 1e-3
+    for _ in range(steps if cost <= enough * total else 0):
+        widths = 1e-6 * np.maximum(np.abs(at), 0.1)
+        slopes = np.stack([(rest(at + step)[1] - left) / step.max() for step in np.diag(widths)], axis=1)
+        normal, slope = slopes.T @ slopes, slopes.T @ left
+        better = False
+        while not better and damping < 1e6:
+            move = np.linalg.lstsq(normal + damping * np.diag(np.diag(normal)), -slope, rcond=None)[0]
+            move = np.clip(at + move, low, high) - at
+            trial = rest(at + move)
+            better = trial[2] < cost
+            damping *= 0.1 if better else 10.0
+        if not better:
+            break
+        at = at + move
+        done = trial[2] > 0.99 * cost or float(np.abs(move / np.maximum(np.abs(at), 0.1)).max()) < 1e-11
+        found, left, cost = trial
+        if done:
+            break
+    inside = bool(((at > low) & (at < high)).all())
+    return at, found, cost / total if inside else 1.0
+
+
+def simplest(target: Target, build: Callable[..., Kernel], values: Sequence[float]) -> Kernel:
+    """Return ``build(*values)``, each value rounded to the fewest decimals that the tolerance allows."""
+    exact = build(*values)
+    allowed = max(target.spread / 2, 1e-6 * float(np.abs(exact.weights).max()))
+    kept = list(values)
+    kernel = exact
+    for i, value in enumerate(values):
+        for decimals in (0, 1, 2, 3, 4, 6):
+            # Adding zero turns -0.0 into 0.0.
+            kept[i] = round(value, decimals) + 0.0
+            trial = _built(build, kept)
+            same = trial is not None and trial.shape == exact.shape
+            if trial is not None and same and np.abs(trial.weights - exact.weights).max() <= allowed:
+                kernel = trial
+                break
+        else:
+            kept[i] = value
+    return kernel
+
+
+def _built(build: Callable[..., Kernel], values: Sequence[float]) -> Kernel | None:
+    # Rounding may leave the valid range: a width of 0.3 becomes 0.
+    try:
+        return build(*values)
+    except ValueError:
+        return None

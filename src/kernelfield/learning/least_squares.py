@@ -1,0 +1,120 @@
+"""Least squares from the statistics of a pair: the kernel, its covariance, and its undetermined directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from kernelfield.learning.statistics import Statistics
+
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Centred sums, with the offset eliminated; moments of channels that share a kernel add.
+
+    Attributes
+    ----------
+    gram : numpy.ndarray, shape (p, p)
+    cross : numpy.ndarray, shape (p,)
+    square : float
+        The sum of squares of the after about its mean.
+    count : int
+        Positions.
+    offsets : int
+        Offsets eliminated, one per channel.
+    """
+
+    gram: np.ndarray
+    cross: np.ndarray
+    square: float
+    count: int
+    offsets: int = 1
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> Moments:
+        """Return the moments of one channel."""
+        return cls(*statistics.centred(), statistics.count)
+
+    def __add__(self, other: Moments) -> Moments:
+        """Return the moments of both channels, each about its own mean."""
+        return Moments(
+            self.gram + other.gram,
+            self.cross + other.cross,
+            self.square + other.square,
+            self.count + other.count,
+            self.offsets + other.offsets,
+        )
+
+    def ridge_inverse(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the inverse of the Gram matrix and the solution, with a ridge at the edge of float64.
+
+        Directions that the pair does not determine get a huge variance and a negligible weight.
+        """
+        p = self.cross.size
+        ridge = max(float(np.trace(self.gram)) / p, 0.0) * 64 * p * _EPSILON or 1.0
+        while True:
+            try:
+                factor = scipy.linalg.cho_factor(self.gram + np.eye(p) * ridge, lower=True)
+            except np.linalg.LinAlgError:
+                ridge *= 100.0
+                continue
+            inverse: np.ndarray = scipy.linalg.cho_solve(factor, np.eye(p))
+            return inverse, scipy.linalg.cho_solve(factor, self.cross)
+
+    def unexplained(self, kernel: np.ndarray) -> float:
+        """Return the residual sum of squares of the coefficients `kernel`, at least the resolution of float64."""
+        k = kernel.ravel()
+        left = self.square - 2.0 * float(k @ self.cross) + float(k @ self.gram @ k)
+        return max(left, self.square * _EPSILON)
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom: positions minus coefficients and offsets, at least 1."""
+        return max(1, self.count - self.cross.size - self.offsets)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The least-squares kernel of minimum norm.
+
+    Attributes
+    ----------
+    kernel : numpy.ndarray, shape (p,)
+    inverse : numpy.ndarray, shape (p, p)
+        Pseudo-inverse of the Gram matrix; times the variance of the residual it is the covariance.
+    rank : int
+        Number of directions that the pair determines.
+    undetermined : numpy.ndarray, shape (p - rank, p)
+        Orthonormal directions that can be added to the kernel without changing the residual.
+    condition : float
+        Largest eigenvalue over the smallest one kept.
+    """
+
+    kernel: np.ndarray
+    inverse: np.ndarray
+    rank: int
+    undetermined: np.ndarray
+    condition: float
+
+
+def solve(moments: Moments) -> Solution:
+    """Return the least-squares kernel, of minimum norm if the pair does not determine it.
+
+    The eigenvalues of the Gram matrix below ``8 p`` units of rounding of the largest count as zero (after
+    Golub and Van Loan, *Matrix Computations*, 4th ed., section 5.5.8, for products accumulated in float64).
+    """
+    p = moments.cross.size
+    values, vectors = scipy.linalg.eigh(moments.gram)
+    largest = float(values[-1])
+    kept = values > max(largest, 0.0) * max(p, 8) * 8 * _EPSILON
+    if not largest > 0.0:
+        kept[:] = False
+    basis = vectors[:, kept]
+    inverse = (basis / values[kept]) @ basis.T
+    kernel = basis @ ((basis.T @ moments.cross) / values[kept])
+    condition = float(largest / values[kept][0]) if kept.any() else np.inf
+    return Solution(kernel, inverse, int(kept.sum()), vectors[:, ~kept].T, condition)

@@ -1,0 +1,70 @@
+"""The operation as a linear map: kernel, image shape and options, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kernelfield.correlation.arguments import check_operation, weights_and_origin
+from kernelfield.errors import ArgumentError
+from kernelfield.geometry import Operation
+from kernelfield.tensors.registry import adapter_of
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """A checked operation that maps images of one shape linearly to results of another."""
+
+    operation: Operation
+    weights: np.ndarray
+    image_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """Rows (elements of the result) and columns (pixels) of the matrix."""
+        return math.prod(self.output_shape), math.prod(self.image_shape)
+
+
+def check_image_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape as a tuple of at least two positive integers."""
+    try:
+        shape = tuple(image_shape)
+    except TypeError:
+        shape = ()
+    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape)
+    if len(shape) < 2 or not whole:
+        raise ArgumentError(
+            f"image_shape: expected at least two positive integers (..., H, W); received {image_shape!r}; "
+            "give image.shape"
+        )
+    return tuple(int(n) for n in shape)
+
+
+def check_linear_map(kernel: Any, image_shape: Sequence[int], *, cval: float = 0.0, **how: Any) -> LinearMap:
+    """Return the checked linear map; `how` holds the other arguments of `correlate`."""
+    shape = check_image_shape(image_shape)
+    adapter = adapter_of(kernel)
+    if adapter is not None:
+        if not adapter.is_concrete(kernel):
+            raise ArgumentError(
+                "kernel: expected numbers; received a tensor on a device or in a trace; copy it to the CPU"
+            )
+        kernel = adapter.to_numpy(kernel)
+    weights, own_origin = weights_and_origin(kernel)
+    if weights.ndim == 3:
+        raise ArgumentError(
+            f"kernel: expected two axes (kh, kw) or four (C_out, C_in/groups, kh, kw); received shape {weights.shape}; "
+            "give kernel[:, None] and an image_shape with one channel"
+        )
+    operation = check_operation(shape, weights.shape, own_origin=own_origin, cval=cval, **how)
+    if operation.boundary == "constant" and operation.pads and operation.cval != 0:
+        raise ArgumentError(
+            f"cval: expected 0, which makes the operation linear; received {cval!r}; "
+            "add the result of correlate for an image of zeros with this cval to the product"
+        )
+    return LinearMap(operation, weights, shape, operation.output_shape(shape, weights.shape))

@@ -1,0 +1,1 @@
+"""Figures of receptive fields and of networks."""

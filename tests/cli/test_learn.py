@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SHARPEN = np.array([[-2, -2, -2], [-2, 32, -2], [-2, -2, -2]]) / 16
+
+
+def test_the_answer_is_seen_at_a_glance(run, pictures):
+    result = run("learn", pictures / "grey.png", pictures / "grey-sharpen.png")
+    assert (result.status, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[0] == "Sharpen, amount 0.125, 8 neighbours (Pillow's SHARPEN)"
+    assert lines[1].startswith("exact: ")
+    assert lines[3:6] == ["   -1  -1  -1", "   -1 [16] -1", "   -1  -1  -1"]
+    assert "Cross-correlation weights, each over 8; for convolution they are the same." in lines
+    assert max(map(len, lines)) <= 80
+    assert all(line == line.rstrip() for line in lines)
+    assert "\x1b" not in result.out
+
+
+def test_json_alone_on_stdout(run, pictures, valid):
+    result = run("learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--json")
+    assert (result.status, result.err) == (0, "")
+    record = valid(result.out)
+    np.testing.assert_array_equal(record["kernel"], SHARPEN)
+    assert (record["verdict"], record["name"], record["boundary"]) == ("exact", "sharpen", "copy")
+    assert (record["size"], record["anchor"], record["channels"]) == ([3, 3], [1, 1], ["grey"])
+
+
+def test_save_writes_what_json_prints(run, pictures, tmp_path):
+    pair = pictures / "grey.png", pictures / "grey-sharpen.png"
+    shown = run("learn", *pair, "--save", tmp_path / "filter.json")
+    assert shown.out.startswith("Sharpen")
+    assert (tmp_path / "filter.json").read_text() == run("learn", *pair, "--json").out
+
+
+def test_json_of_a_pair_that_cannot_tell(run, tmp_path, valid):
+    # The chapter's edge image: two columns of change know little of nine weights.
+    edge = np.ones((6, 8), np.float32)
+    edge[:, 2:6] = 0
+    after = np.zeros((6, 8), np.float32)
+    after[:, 1:] = edge[:, :-1] - edge[:, 1:]
+    np.save(tmp_path / "before.npy", edge)
+    np.save(tmp_path / "after.npy", after)
+    result = run("learn", tmp_path / "before.npy", tmp_path / "after.npy", "--size", "3", "--json")
+    record = valid(result.out)
+    assert record["verdict"] == "undetermined"
+    assert any(None in row for row in record["stderr"])
+    assert len(record["undetermined"]) == 9 - record["rank"] > 0
+    text = run("learn", tmp_path / "before.npy", tmp_path / "after.npy", "--size", "3").out
+    assert text.splitlines()[1].startswith("undetermined: ")
+
+
+def test_not_linear_is_said_first(run, pictures):
+    result = run("learn", pictures / "grey.png", pictures / "grey-median.png", "--max-size", "9")
+    assert result.status == 0
+    first, second = result.out.splitlines()[:2]
+    assert first == "No known filter"
+    assert second.startswith("not linear: the filter does not explain the picture")
+
+
+@pytest.mark.parametrize(("typed", "size"), [("5", [5, 5]), ("3,5", [3, 5]), ("3x7", [3, 7])])
+def test_size(run, pictures, valid, typed, size):
+    result = run("learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--size", typed, "--json")
+    assert valid(result.out)["size"] == size
+
+
+def test_max_size(run, pictures, valid):
+    pair = pictures / "grey.png", pictures / "grey-median.png"
+    assert max(valid(run("learn", *pair, "--max-size", "5", "--json").out)["size"]) <= 5
+
+
+def test_mask_leaves_pixels_out(run, pictures, pixels, tmp_path, valid):
+    spoilt = pixels(pictures / "grey-sharpen.png").copy()
+    spoilt[20:60, 30:90] = 7
+    mask = np.full(spoilt.shape, 255, np.uint8)
+    mask[20:60, 30:90] = 0
+    Image.fromarray(spoilt).save(tmp_path / "after.png")
+    Image.fromarray(np.stack([mask] * 3, axis=2)).save(tmp_path / "mask.png")
+    pair = pictures / "grey.png", tmp_path / "after.png"
+    result = run("learn", *pair, "--mask", tmp_path / "mask.png", "--size", "3", "--json")
+    assert valid(result.out)["verdict"] == "exact"
+    assert "leaves out 2,400 of 48,000 pixels" in result.err
+    assert valid(run("learn", *pair, "--size", "3", "--json").out)["verdict"] != "exact"
+
+
+def test_clip(run, tmp_path, valid):
+    rng = np.random.default_rng(3)
+    before = rng.integers(0, 4096, (90, 100)).astype(np.uint16)
+    after = before.astype(float)
+    after[:, 1:-1] = 1.5 * before[:, 1:-1] - 0.25 * before[:, :-2].astype(float) - 0.25 * before[:, 2:]
+    np.save(tmp_path / "before.npy", before)
+    np.save(tmp_path / "after.npy", np.clip(np.rint(after), 0, 4095).astype(np.uint16))
+    pair = "learn", tmp_path / "before.npy", tmp_path / "after.npy", "--size", "1,3", "--json"
+    right = valid(run(*pair, "--clip", "0,4095").out)
+    np.testing.assert_allclose(right["kernel"], [[-0.25, 1.5, -0.25]], atol=2e-3)
+    assert right["excluded"] > 100
+    for wrong in ("none", "-1,5000"):
+        record = valid(run(*pair, "--clip", wrong).out)
+        assert record["excluded"] == 0
+        assert abs(record["kernel"][0][1] - 1.5) > 0.02
+
+
+def test_channels_share_a_filter(run, pictures, valid):
+    record = valid(run("learn", pictures / "flower.png", pictures / "flower-sharpen.png", "--json").out)
+    assert record["channels"] == ["R", "G", "B"]
+    assert len(record["offset"]) == 3
+    np.testing.assert_array_equal(record["kernel"], SHARPEN)
+
+
+def test_one_channel(run, pictures, valid):
+    arguments = "learn", pictures / "flower.png", pictures / "flower-sharpen.png", "--channel", "g", "--json"
+    record = valid(run(*arguments).out)
+    assert record["channels"] == ["G"]
+    assert record["offset"] == 0
+
+
+def test_each_channel(run, pictures, tmp_path, pixels, valid):
+    names = ("emboss", "sharpen", "emboss")
+    mixed = [pixels(pictures / f"flower-{name}.png")[..., i] for i, name in enumerate(names)]
+    Image.fromarray(np.stack(mixed, axis=2)).save(tmp_path / "after.png")
+    pair = pictures / "flower.png", tmp_path / "after.png"
+    record = valid(run("learn", *pair, "--per-channel", "--json").out)
+    assert [record["channels"][c]["name"] for c in "RGB"] == ["emboss", "sharpen", "emboss"]
+    text = run("learn", *pair, "--per-channel").out
+    assert re.findall(r"^([RGB]): (\w+)", text, re.M) == [("R", "Emboss"), ("G", "Sharpen"), ("B", "Emboss")]
+    together = run("learn", *pair, "--max-size", "5")
+    assert "the channels disagree" in " ".join(together.out.split())
+
+
+def test_notes_of_pictures_go_to_stderr(run, pictures, pixels, tmp_path, valid):
+    for name in ("flower", "flower-sharpen"):
+        rgb = pixels(pictures / f"{name}.png")
+        alpha = np.full((*rgb.shape[:2], 1), 200, np.uint8)
+        Image.fromarray(np.concatenate([rgb, alpha], axis=2)).save(tmp_path / f"{name}.png")
+    result = run("learn", tmp_path / "flower.png", tmp_path / "flower-sharpen.png", "--json")
+    assert valid(result.out)["verdict"] == "exact"
+    lines = result.err.splitlines()
+    assert [line.startswith("note: ") and line.endswith("alpha channel left out") for line in lines] == [True] * 2
+
+
+@pytest.mark.parametrize(("suffix", "start"), [("svg", b"<?xml"), ("PDF", b"%PDF")])
+def test_plot(run, pictures, tmp_path, suffix, start):
+    target = tmp_path / f"report.{suffix}"
+    result = run("learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--plot", target, "--size", "3")
+    assert (result.status, result.err) == (0, "")
+    assert target.read_bytes().startswith(start)
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+def test_plot_of_each_channel(run, pictures, tmp_path):
+    pair = pictures / "flower.png", pictures / "flower-sharpen.png"
+    result = run("learn", *pair, "--plot", tmp_path / "report.png", "--per-channel", "--size", "3")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"report-{c}.png" for c in "BGR"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
+    assert result.err.startswith("note: one figure a channel: ")
+
+
+@pytest.fixture
+def broken(pictures, pixels, tmp_path_factory):
+    """A folder of pictures that are wrong."""
+    folder = tmp_path_factory.mktemp("broken")
+    whole = (pictures / "grey.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.png").write_text("this is no picture")
+    (folder / "empty.png").write_bytes(b"")
+    grey = pixels(pictures / "grey.png")
+    Image.fromarray(grey[:-90]).save(folder / "smaller.png")
+    Image.fromarray(np.pad(grey, 4)).save(folder / "larger.png")
+    Image.fromarray(np.ones((5, 5), np.uint8)).save(folder / "other-size.png")
+    Image.fromarray(np.zeros_like(grey)).save(folder / "black.png")
+    np.save(folder / "nan.npy", np.full(grey.shape, np.nan, np.float32))
+    np.save(folder / "tiny.npy", np.arange(4.0).reshape(2, 2))
+    np.save(folder / "objects.npy", np.array([["a", "b"]]))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("after", "says"),
+    [
+        ("missing.png", "no such file"),
+        ("cut.png", "cut short"),
+        ("text.png", "not PNG"),
+        ("empty.png", "empty"),
+        ("objects.npy", "real numbers"),
+        ("", "a folder"),
+        ("smaller.png", "crop both"),
+        ("larger.png", "expected at most"),
+        ("nan.npy", "only NaN"),
+    ],
+)
+def test_pictures(refused, pictures, broken, tmp_path, after, says):
+    targets = "--save", tmp_path / "filter.json", "--plot", tmp_path / "report.png"
+    assert says in refused(1, "learn", pictures / "grey.png", broken / after, *targets)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_grey_and_colour(refused, pictures):
+    line = refused(1, "learn", pictures / "flower.png", pictures / "grey.png")
+    assert "expected 3 channel(s) (R, G, B)" in line
+    assert "received 1 (grey)" in line
+    assert "expected 3 channel(s)" in refused(
+        1, "learn", pictures / "flower.png", pictures / "grey.png", "--per-channel"
+    )
+
+
+def test_too_small(refused, broken):
+    assert "expected at least" in refused(1, "learn", broken / "tiny.npy", broken / "tiny.npy", "--size", "3")
+
+
+@pytest.mark.parametrize(
+    ("mask", "says"),
+    [("other-size.png", "mask: expected the shape"), ("black.png", "received only 0"), ("cut.png", "cut short")],
+)
+def test_masks(refused, pictures, broken, mask, says):
+    pair = pictures / "grey.png", pictures / "grey-sharpen.png"
+    assert says in refused(1, "learn", *pair, "--mask", broken / mask)
+
+
+@pytest.mark.parametrize(("name", "channel"), [("flower", "X"), ("grey", "R")])
+def test_unknown_channel(refused, pictures, name, channel):
+    pair = pictures / f"{name}.png", pictures / f"{name}-sharpen.png"
+    assert "--channel: expected one of" in refused(1, "learn", *pair, "--channel", channel)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--size", "99"), "size: expected"),
+        (("--max-size", "0"), "max_size: expected"),
+        (("--max-pixels", "100"), "--max-pixels"),
+        (("--max-pixels", "0"), "max_pixels: expected"),
+        (("--save", "nowhere/filter.json"), "choose another place"),
+        (("--save", "."), "is a folder"),
+        (("--plot", "nowhere/report.png"), "choose another place"),
+    ],
+)
+def test_options_that_the_library_refuses(refused, pictures, tmp_path, monkeypatch, options, says):
+    monkeypatch.chdir(tmp_path)
+    assert says in refused(1, "learn", pictures / "grey.png", pictures / "grey-sharpen.png", *options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--size", "5x"), "--size: expected"),
+        (("--size", "0"), "--size: expected"),
+        (("--size", "3,4,5"), "--size: expected"),
+        (("--size", "-3"), "--size"),
+        (("--size",), "--size"),
+        (("--clip", "5"), "--clip: expected LOW,HIGH"),
+        (("--clip", "9,3"), "--clip: expected LOW,HIGH"),
+        (("--clip", "nan,3"), "--clip: expected LOW,HIGH"),
+        (("--max-size", "big"), "--max-size"),
+        (("--plot", "report.gif"), "--plot: expected"),
+        (("--channel", "R", "--per-channel"), "--per-channel"),
+        (("--sise", "3"), "Did you mean --size?"),
+        (("more.png",), "more.png"),
+    ],
+)
+def test_usage(refused, pictures, options, says):
+    line = refused(2, "learn", pictures / "grey.png", pictures / "grey-sharpen.png", *options)
+    assert says in line
+    assert line.endswith("See: kernelfield learn --help")
+
+
+def test_usage_of_commands(refused):
+    assert "Did you mean" in refused(2, "lern")
+    assert refused(2, "learn").endswith("See: kernelfield learn --help")
+    assert "sideways" in refused(2, "apply", "a", "b", "c", "--boundary", "sideways")
+
+
+def test_a_folder_without_permission(refused, pictures, tmp_path, monkeypatch):
+    # Root, as which tests may run, can write anywhere.
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    target = tmp_path / "filter.json"
+    line = refused(1, "learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--save", target)
+    assert "no folder that can be written" in line
+
+
+def test_nothing_half_written_is_left(refused, pictures, tmp_path, monkeypatch):
+    def full(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    line = refused(1, "learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--save", tmp_path / "f.json")
+    assert "No space left on device" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_cannot_break_the_line(refused, pictures, tmp_path):
+    line = refused(1, "learn", tmp_path / "a\nb\x1b[31m.png", pictures / "grey.png")
+    assert "\x1b" not in line
+    refused(1, "apply", tmp_path / "a\nb\x1b[31m.json", pictures / "grey.png", tmp_path / "c.png")
+
+
+def test_no_matplotlib(refused, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    line = refused(1, "learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--plot", tmp_path / "a.png")
+    assert "pip install 'kernelfield[plot]'" in line
+
+
+def test_no_memory(refused, pictures, monkeypatch):
+    def out_of_memory(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("kernelfield.learn", out_of_memory)
+    assert "not enough memory" in refused(1, "learn", pictures / "grey.png", pictures / "grey-sharpen.png")
+
+
+def test_interrupted(run, pictures, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kernelfield.learn", interrupt)
+    result = run("learn", pictures / "grey.png", pictures / "grey-sharpen.png")
+    assert (result.status, result.out, result.err) == (130, "", "")

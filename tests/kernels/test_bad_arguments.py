@@ -1,0 +1,88 @@
+"""Wrong arguments of the families: one line that begins with the argument's name."""
+
+import numpy as np
+import pytest
+
+from kernelfield import kernels as k
+from kernelfield.errors import ArgumentError
+
+CALLS = [
+    lambda: k.shift(0.5, 0),
+    lambda: k.box(0),
+    lambda: k.box((1, 2, 3)),
+    lambda: k.box("33"),
+    lambda: k.gaussian(-1),
+    lambda: k.gaussian(0),
+    lambda: k.gaussian("1"),
+    lambda: k.gaussian(1, truncate=0),
+    lambda: k.gaussian(0, size=4),
+    lambda: k.gaussian(1, bits=0),
+    lambda: k.smooth(-1),
+    lambda: k.smooth(1, neighbours=6),
+    lambda: k.rings((0, 0)),
+    lambda: k.rings(()),
+    lambda: k.sobel(size=4),
+    lambda: k.sobel(order=3),
+    lambda: k.sobel(axis="x"),
+    lambda: k.roberts("up"),
+    lambda: k.emboss((0, 0)),
+    lambda: k.emboss((2, 0)),
+    lambda: k.laplacian(True),
+    lambda: k.log(0),
+    lambda: k.gaussian_derivative(1, (0, 3)),
+    lambda: k.sharpen(float("inf")),
+    lambda: k.unsharp(1, blur="box", size=3),
+    lambda: k.unsharp(blur="binomial"),
+    lambda: k.unsharp(1, size=4),
+    lambda: k.sobel().integers(max_divisor=0),
+    lambda: k.disk(0),
+    lambda: k.disk(1e6),
+    lambda: k.motion(0),
+    lambda: k.motion(1e6, 45),
+    lambda: k.motion(3, np.nan),
+    lambda: k.edge((0, 0)),
+    lambda: k.edge((1, 2, 3)),
+    lambda: k.edge((np.inf, 1)),
+    lambda: k.edge(("a", 1)),
+    lambda: k.edge((1, 1), size=4),
+    lambda: k.edge((1, 1), size=1),
+    lambda: k.diagonal((0, 1)),
+    lambda: k.diagonal((1, 1), "roberts"),
+    lambda: k.line(30),
+    lambda: k.corner((2, 1)),
+    lambda: k.corner(scale=np.inf),
+    lambda: k.gabor(1.9),
+    lambda: k.gabor(sigma=0),
+    lambda: k.gabor(sigma=2, bandwidth=1),
+    lambda: k.gabor(bandwidth=0),
+    lambda: k.gabor(aspect=0),
+    lambda: k.gabor(size=4),
+    lambda: k.gabor(wavelength=1e6),
+    lambda: k.gabor(phase="even"),
+    lambda: k.gabor(truncate=0),
+    lambda: k.log_gabor(1),
+    lambda: k.log_gabor(bandwidth=0),
+    lambda: k.log_gabor(angular_bandwidth=180),
+    lambda: k.log_gabor(size=(3, 6)),
+    lambda: k.log_gabor(size=(1, 1025)),
+    lambda: k.log_gabor(1000),
+    lambda: k.steerable(0),
+    lambda: k.steerable(sigma=0),
+    lambda: k.steerable(5, size=5),
+    lambda: k.steerable(2, size=4),
+    lambda: k.steerable(orientation=np.inf),
+    lambda: k.steerable_basis(0),
+    lambda: k.steering(0, 0),
+    lambda: k.gaussian_derivative(1, (0, 2), size=2),
+    lambda: k.gaussian(method="exact"),
+    lambda: k.gaussian(method="discrete", size=4),
+    lambda: k.gaussian(sigma=0),
+    lambda: k.gaussian(sigma=(0, 0)),
+    lambda: k.gaussian(sigma=1e9),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_one_line_names_the_argument(call):
+    with pytest.raises(ArgumentError, match=r"^[\w, ]+: [^\n]+$"):
+        call()
