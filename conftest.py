@@ -18,6 +18,8 @@ FRAMEWORKS = {"torch", "tensorflow", "jax", "mxnet"}
 ASKED = set(os.environ.get("KERNELFIELD_FRAMEWORKS", "torch,tensorflow,jax").split(","))
 LIBRARIES = {"keras": "tensorflow", "flax": "jax", "transformers": "torch"}
 ROOT = Path(__file__).parent
+# Virtual environments are not looked into.
+FOLDERS = ROOT / "src", ROOT / "tests"
 
 
 @cache
@@ -45,7 +47,9 @@ def is_left_out(path: Path, wanted: str) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    if not collection_path.is_relative_to(ROOT) or not (collection_path.is_dir() or collection_path.suffix == ".py"):
+    if not any(map(collection_path.is_relative_to, FOLDERS)):
+        return None
+    if not (collection_path.is_dir() or collection_path.suffix == ".py"):
         return None
     return is_left_out(collection_path, config.option.markexpr.partition(" ")[0]) or None
 
