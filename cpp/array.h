@@ -6,6 +6,8 @@
 namespace kf {
 
 enum class Type : std::uint8_t { u8, i8, u16, i16, u32, i32, f16, bf16, f32, f64 };
+constexpr std::size_t types = 10;
+static_assert((std::size_t)Type::f64 + 1 == types);
 
 constexpr std::ptrdiff_t size_of(Type type) {
   switch (type) {

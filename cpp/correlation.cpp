@@ -36,8 +36,8 @@ Type Ready::sums(Type image, Type result) const { return prepared(image, result,
 float Ready::doubt(Type image, Type result) const { return prepared(image, result, table()).job.doubt; }
 
 const Ready::Prepared& Ready::prepared(Type image, Type result, const Table& table) const {
-  const std::size_t index = (std::size_t)image * 10 + (std::size_t)result;
-  std::atomic<Prepared*>& place = prepared_[index + (table.fused ? 100 : 0)];
+  const std::size_t index = (std::size_t)image * types + (std::size_t)result;
+  std::atomic<Prepared*>& place = prepared_[index + (table.fused ? types * types : 0)];
   Prepared* known = place.load(std::memory_order_acquire);
   if (known) return *known;
   std::unique_ptr<Prepared> made = prepare(image, result, table.fused);

@@ -56,7 +56,7 @@ class Ready {
   std::unique_ptr<Prepared> prepare(Type image, Type result, bool fused) const;
 
   Options options_;
-  mutable std::array<std::atomic<Prepared*>, 200> prepared_{};  // by types, with and without fused steps
+  mutable std::array<std::atomic<Prepared*>, 2 * types * types> prepared_{};  // by types, with and without fused steps
 };
 
 }  // namespace kf

@@ -129,7 +129,7 @@ def correlate(
     out : numpy.ndarray, optional
         The array to write; it may overlap the image. The result has its dtype.
     dtype : dtype, optional
-        Of the result: float32, float64, or an 8-, 16- or 32-bit integer, where results are rounded to nearest
+        Of the result: float32, float64, uint8, uint16, int16 or int32; integer results are rounded to nearest
         (halves to even) and saturated at the ends of the range; NaN becomes 0. By default float32, and float64
         where the image is float64 or holds integers of more than 16 bits, which float32 cannot hold exactly. Tensors
         keep their dtype; those of integers take the kernel's, or float32.
