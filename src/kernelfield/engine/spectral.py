@@ -22,8 +22,8 @@ from kernelfield.geometry import Boundary, positions_read
 
 Doubles = NDArray[np.float64]
 
-# Limits of the sides of tiles.
-_SHORTEST, _LONGEST = 100, 1100
+# Limits of the sides of tiles: longer ones take more memory and no less time.
+_SHORTEST, _LONGEST = 100, 540
 # Number of threads that the choice of tiles assumes; fixed, so that bits do not depend on their number.
 _WORKERS = 4
 # ns of all threads together to start them.

@@ -43,13 +43,14 @@ class Tuning:
     spectral: dict[int, float]
 
 
-# Measured on a Xeon; transforms on an AMD EPYC (Zen 3); NEON and the baseline are estimates.
+# Measured by `kernelfield bench --tune` on a Xeon with AVX-512, transforms with what settles them; NEON and the baseline are
+# estimates.
 _SPECTRAL = {
-    1 << 14: 70.0, 36864: 40.0, 65536: 29.0, 1 << 17: 24.0, 1 << 18: 23.0, 409600: 24.0, 589824: 24.0, 1 << 20: 25.0
+    1 << 14: 31.0, 36864: 19.0, 65536: 17.0, 1 << 17: 15.5, 1 << 18: 15.0, 409600: 15.5, 589824: 15.5, 1 << 20: 16.0
 }  # fmt: skip
 _DEFAULTS = {
-    "avx512": Tuning((0.22, 0.0120), (0.12, 0.0180), _SPECTRAL),
-    "avx2": Tuning((0.18, 0.0150), (0.13, 0.0180), _SPECTRAL),
+    "avx512": Tuning((0.32, 0.0167), (0.41, 0.0236), _SPECTRAL),
+    "avx2": Tuning((0.23, 0.0257), (0.34, 0.0258), _SPECTRAL),
     "neon": Tuning((0.25, 0.0250), (0.15, 0.0300), _SPECTRAL),
     "baseline": Tuning((0.25, 0.0550), (0.11, 0.0550), _SPECTRAL),
 }
