@@ -43,8 +43,7 @@ class Tuning:
     spectral: dict[int, float]
 
 
-# Measured by `kernelfield bench --tune` on a Xeon with AVX-512, transforms with what settles them; those of NEON and of the
-# baseline are estimates.
+# Measured by `kernelfield bench --tune` on a Xeon with AVX-512; NEON's and the baseline's are estimates.
 _SPECTRAL = {
     1 << 14: 31.0, 36864: 19.0, 65536: 17.0, 1 << 17: 15.5, 1 << 18: 15.0, 409600: 15.5, 589824: 15.5, 1 << 20: 16.0
 }  # fmt: skip
