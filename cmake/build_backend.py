@@ -34,7 +34,7 @@ def compiler() -> str | None:
 
 
 def stand_in() -> list[str]:
-    """Return what has to be installed to compile."""
+    """Return the packages to install for a compiler, where the machine has none."""
     return [] if compiler() else ["ziglang>=0.15"]
 
 

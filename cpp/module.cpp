@@ -352,7 +352,7 @@ bool may_overlap(const kf::Array& a, const kf::Array& b) {
   return ends(a, a0, a1) && ends(b, b0, b1) && a0 < b1 && b0 < a1;
 }
 
-// Correlations done lately, keyed by everything but pixels.
+// Cache of recent correlations, keyed by array layout, options and the bytes of the kernel.
 class Cache {
   struct Layout {
     int axes = -1, type = 0, flags = 0;

@@ -1,4 +1,4 @@
-"""What is done again at once gives what it gives when everything is found out: bit by bit, and no errors are lost."""
+"""A repeated call has the bits of the first one, and raises the same errors."""
 
 import threading
 

@@ -1,1 +1,1 @@
-"""What the frameworks share: the adapter's interface, the registry of adapters, and the logic of layers."""
+"""Shared by the frameworks: the interface of an adapter, the registry of adapters, and the logic of layers."""

@@ -54,7 +54,7 @@ def agrees(function, build, shape=(1, 2, 5, 7), spatial=(2, 3), amount=NAN, exac
         known = reached(graph, element, value.node)
         assert not (changed & ~known).any(), f"{place}: a unit that reads it is missing"
         if exact:
-            assert (changed == known).all(), f"{place}: a unit is said to read it that does not"
+            assert (changed == known).all(), f"{place}: the graph names a unit that does not read it"
     assert exact == (not any(node.bound for node in graph))
     return graph
 
