@@ -128,15 +128,18 @@ $(VENV)/zig: $(VENV)/installed
 
 $(TOOLS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt scikit-build-core
-	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) ".[plot,test,torch,tensorflow,jax]"
+	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt scikit-build-core wheel # pyvips has no wheel on PyPI
+	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) ".[test,torch,tensorflow,jax]"
+	# timm asks for torchvision, whose wheels do not go with PyTorch's CPU build.
+	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt --no-deps timm
 	touch $@
 
 # kernelfield comes without its dependencies: MXNet's NumPy is older than other packages' newest.
 $(MXNET)/installed: pyproject.toml constraints-mxnet.txt
 	$(PYTHON) -m venv $(MXNET)
-	$(MXNET)/bin/python $(PIP) --constraint constraints-mxnet.txt mxnet numpy scipy pillow tifffile cyclopts rich \
-		scikit-build-core pytest pytest-xdist hypothesis opencv-python-headless scikit-image scikit-learn
+	$(MXNET)/bin/python $(PIP) --constraint constraints-mxnet.txt mxnet numpy scipy pillow tifffile imagecodecs \
+		matplotlib cyclopts rich scikit-build-core pytest pytest-xdist hypothesis opencv-python-headless scikit-image \
+		scikit-learn
 	$(MXNET)/bin/python $(PIP) --no-deps $(EDITABLE) .
 	touch $@
 
