@@ -88,15 +88,16 @@ def picture(kernel: Kernel, choices: Iterable[Texts] = ()) -> str:
                 body = _cells(weights, numbers, cell, min(_LARGEST_FONT, size))
                 break
     body = body or _image(weights, width, height)
-    row, column = kernel.anchor
+    named, (row, column) = f"kernel of {rows} by {columns} weights", kernel.anchor
     if 0 <= row < rows and 0 <= column < columns:
         box = f'x="{column * cell + 1:.2f}" y="{row * cell + 1:.2f}" width="{max(1.0, cell - 2):.2f}" '
         box += f'height="{max(1.0, cell - 2):.2f}" fill="none"'
+        named += ", the one over the output pixel framed"
         body += f'<rect {box} stroke="white" stroke-width="2.5"/><rect {box} stroke="black" stroke-width="1.2"/>'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.2f} {height:.2f}" role="img" style="flex:none">'
-        f"<title>kernel of {rows} by {columns} weights, the one over the output pixel framed</title>{body}</svg>"
+        f"<title>{named}</title>{body}</svg>"
     )
 
 

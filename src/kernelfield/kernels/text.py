@@ -22,7 +22,6 @@ _MOST_INTEGERS = 31 * 31
 
 def kernel_text(kernel: Kernel) -> str:
     """Return a heading and the weights in aligned columns; of a large kernel the weights around the anchor."""
-    rows, columns = kernel.shape
     texts, divisor = weight_texts(kernel)
     peak = float(np.abs(kernel.weights).max())
     factor = f"1/{divisor}" if divisor > 1 else ""
@@ -30,15 +29,34 @@ def kernel_text(kernel: Kernel) -> str:
         factor = f"1e{max(-300, math.floor(math.log10(peak)))}"
         texts = decimals(kernel.weights / float(factor), 4)
     heading = kernel_heading(kernel) + (f", {factor} ×" if factor else "")
+    return "\n".join([heading, *aligned(texts, kernel.anchor)])
+
+
+def aligned(texts: Texts, anchor: tuple[int, int]) -> list[str]:
+    """Return the lines of numbers in columns of one width: all, or, of many, those around the anchor.
+
+    Parameters
+    ----------
+    texts : list of list of str
+        The weights as text.
+    anchor : (int, int)
+
+    Examples
+    --------
+    >>> aligned([["-1", "0", "10"]], (0, 1))
+    ['  -1  0 10']
+    """
+    rows, columns = len(texts), len(texts[0])
     width = max(len(text) for row in texts for text in row)
     room = max(1, (_WIDTH - 1) // (width + 1))
     # An odd number, so that the anchor is in the middle.
     most = min(_ROWS, rows), columns if columns <= room else room - 1 + room % 2
+    lines = []
     if most != (rows, columns):
-        top, left = (min(max(0, a - n // 2), size - n) for a, n, size in zip(kernel.anchor, most, kernel.shape))
+        top, left = (min(max(0, a - n // 2), size - n) for a, n, size in zip(anchor, most, (rows, columns)))
         texts = [row[left : left + most[1]] for row in texts[top : top + most[0]]]
-        heading += f"\n  rows {top} to {top + most[0] - 1}, columns {left} to {left + most[1] - 1}:"
-    return "\n".join([heading, *("  " + " ".join(text.rjust(width) for text in row) for row in texts)])
+        lines.append(f"  rows {top} to {top + most[0] - 1}, columns {left} to {left + most[1] - 1}:")
+    return [*lines, *("  " + " ".join(text.rjust(width) for text in row) for row in texts)]
 
 
 def kernel_heading(kernel: Kernel) -> str:
@@ -53,14 +71,14 @@ def kernel_heading(kernel: Kernel) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text on one line of at most `longest` characters, its end left out if need be.
+    """Return a text on one line of at most `longest` characters, its end left out if need be; "?" for controls.
 
     Examples
     --------
     >>> shortened("a name that does not fit", 12)
     'a name that…'
     """
-    line = " ".join(text.split())
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(text[: 4 * longest].split()))
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
