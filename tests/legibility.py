@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 SMALLEST = 5.4
 
@@ -36,7 +37,7 @@ def texts(figure: Figure) -> list[Text]:
 
 
 def faults(figure: Figure) -> list[str]:
-    """Return a line for each text that is small, cut off, or over another text."""
+    """Return a line for each text that is small, cut off or over another text, and each curve through a legend."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()
@@ -56,28 +57,23 @@ def faults(figure: Figure) -> list[str]:
         high = min(box.y1, second.y1) - max(box.y0, second.y0)
         if wide > 1 and high > 1:
             found.append(f"{name} lies over {other}")
+    for axes in every_axes(figure):
+        if axes.get_legend() is not None:
+            found += _crossed(axes, axes.get_legend().get_window_extent(renderer))
     return found
 
 
-def crossed(figure: Figure) -> list[str]:
-    """Return a line for each curve that runs through a legend."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+def _crossed(axes: Axes, box: Bbox) -> list[str]:
+    """Return a line for each curve that runs through the legend with this box."""
     found = []
-    for axes in every_axes(figure):
-        legend = axes.get_legend()
-        if legend is None:
-            continue
-        box = legend.get_window_extent(canvas.get_renderer())
-        for line in axes.lines:
-            points = line.get_transform().transform(line.get_xydata())
-            steps = np.linspace(0, 1, 50)[:, None]
-            dense = np.concatenate([a + steps * (b - a) for a, b in pairwise(points)] or [points])
-            inside = (
-                box.contains(*dense.T)
-                if len(dense) == 1
-                else ((dense[:, 0] > box.x0) & (dense[:, 0] < box.x1) & (dense[:, 1] > box.y0) & (dense[:, 1] < box.y1))
-            )
-            if np.any(inside) and axes.bbox.overlaps(box):
-                found.append(f"{line.get_label()!r} runs through the legend of {axes.get_title()!r}")
+    for line in axes.lines:
+        ends = line.get_transform().transform(line.get_xydata())
+        steps = np.linspace(0, 1, 50)[:, None]
+        points = np.concatenate([ends, *(a + steps * (b - a) for a, b in pairwise(ends))])
+        seen = [
+            bounds.x0 < x < bounds.x1 and bounds.y0 < y < bounds.y1 for bounds in (box, axes.bbox) for x, y in points
+        ]
+        half = len(points)
+        if any(a and b for a, b in zip(seen[:half], seen[half:])):
+            found.append(f"{line.get_label()!r} runs through the legend of {axes.get_title()!r}")
     return found

@@ -29,7 +29,7 @@ Texts = list[list[str]]
 HEADING, TITLE, TEXT, SMALL = 11.0, 10.0, 9.0, 8.0
 #: Colours from the largest negative value over zero to the largest positive one: RdBu of ColorBrewer, which readers
 #: with any colour vision tell apart. Its ends are light enough for the frame and the numbers drawn on them.
-SIGNED = ("#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b")
+SIGNED = ("#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b")
 # Points of the smallest and the largest number in a cell.
 _SMALLEST_NUMBER, _LARGEST_NUMBER = 5.5, 12.0
 # Inches of a colour bar, and of the gap before it.
@@ -71,7 +71,7 @@ def draw_signed(axes: Axes, values: np.ndarray, peak: float = 0.0, **options: An
     return drawn
 
 
-def draw_numbers(drawn: AxesImage, choices: Sequence[Texts], width: float) -> bool:
+def draw_numbers(drawn: AxesImage, choices: Sequence[Texts], width: float, height: float | None = None) -> bool:
     """Draw a number in each cell of an image, with lines between the cells, and return whether there was room.
 
     Parameters
@@ -80,13 +80,13 @@ def draw_numbers(drawn: AxesImage, choices: Sequence[Texts], width: float) -> bo
         An image of values, without RGB.
     choices : sequence of list of list of str
         The numbers as text; the first that fit are drawn.
-    width : float
-        Width of a cell, in points.
+    width, height : float
+        Size of a cell, in points; square if no height is given.
     """
     for texts in choices:
         # No character is wider than 0.64 times the font size, but for the minus sign.
         longest = max(len(text) for row in texts for text in row)
-        size = 0.82 * width / (0.64 * max(longest, 2))
+        size = min(0.82 * width / (0.64 * max(longest, 2)), 0.7 * (height or width))
         if size >= _SMALLEST_NUMBER:
             break
     else:
@@ -160,7 +160,7 @@ def heading(text: str, inches: float) -> str:
 
 def panel_title(axes: Axes, text: str) -> None:
     """Write the title of a panel at the same height above all axes, whatever is drawn beside them."""
-    axes.set_title(text, y=1.0, pad=6.0)
+    axes.set_title(text, y=1.0, pad=6.0, fontsize=TITLE)
 
 
 def bare(axes: Axes, framed: bool = True) -> None:

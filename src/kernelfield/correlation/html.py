@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kernelfield.kernels import Kernel
 from kernelfield.kernels.html import card, picture
+from kernelfield.kernels.text import weight_texts
 
 if TYPE_CHECKING:
     from kernelfield.correlation.api import PlannedCorrelation
@@ -21,7 +22,9 @@ def plan_html(planned: PlannedCorrelation) -> str:
         ("cost", f"{planned.cost:,} multiply-adds of the definition"),
     ]
     # The anchor is no part of the plan: no weight is framed.
-    return card(picture(Kernel(planned.kernel, anchor=(-1, -1))), f"Cross-correlation, {planned.method}", facts)
+    kernel = Kernel(planned.kernel, anchor=(-1, -1))
+    texts, divisor = weight_texts(kernel)
+    return card(picture(kernel, [texts] if divisor == 1 else []), f"Cross-correlation, {planned.method}", facts)
 
 
 def _extents(shape: tuple[int, ...]) -> str:
