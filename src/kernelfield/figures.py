@@ -155,7 +155,14 @@ def _beside(axes: Axes) -> Any:
 
 def heading(text: str, inches: float) -> str:
     """Return a title for a figure so many inches wide: in lines that fit, drawn literally."""
-    return textwrap.fill(text, max(20, int(8.5 * inches))).replace("$", r"\$")
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=HEADING)
+    width = text_to_path.get_text_width_height_descent(text, font, False)[0]
+    # The letters of a line are at most a little wider than those of the whole text.
+    share = 0.92 * 72 * inches / max(width, 1.0)
+    return textwrap.fill(text, max(8, int(share * len(text)))).replace("$", r"\$")
 
 
 def panel_title(axes: Axes, text: str) -> None:

@@ -104,7 +104,7 @@ def _draw_responses(axes: Axes, code: Code, channel: int) -> None:
     rows, columns = code.positions(channel)
     if max(len(rows), len(columns)) <= _MOST_DOTS:
         y, x = (line.ravel() for line in np.meshgrid(rows, columns, indexing="ij"))
-        area = float(np.clip((36 / max(len(rows), len(columns))) ** 2, 1.2, 5.0))
+        area = float(np.clip((36 / max(len(rows), len(columns))) ** 2, 0.7, 5.0))
         axes.scatter(x, y, s=area, c="black", linewidths=0)
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
