@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from legibility import faults
 from PIL import Image
 
 FOLDER = Path(__file__).parents[1] / "examples" / "exercises"
@@ -26,6 +28,43 @@ def test_blobs_answer_most_at_the_radius_that_is_promised(tmp_path):
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found, promised = map(float, re.search(r"radius ([\d.]+), sqrt\(2\) sigma = ([\d.]+)", said).groups())
     assert found == pytest.approx(promised, abs=0.05)
+
+
+@pytest.fixture
+def draw(monkeypatch):
+    """Return a function that runs an exercise here, and returns its figure and its variables."""
+    monkeypatch.syspath_prepend(FOLDER)
+    drawn = []
+    monkeypatch.setattr("pictures.write", lambda made, name: drawn.append(made))
+
+    def run(name):
+        variables = runpy.run_path(str(FOLDER / f"{name}.py"))
+        return drawn[0], variables
+
+    return run
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SCRIPTS])
+def test_nothing_in_a_picture_overlaps(name, draw):
+    assert faults(draw(name)[0]) == []
+
+
+def test_diagonal_edges_shows_the_transposed_image_and_all_panels_in_line(draw):
+    figure, variables = draw("diagonal_edges")
+    panels = {axes.get_title(): axes for axes in figure.axes}
+    for name, image in (("X", variables["X"]), ("Z", variables["steep"])):
+        np.testing.assert_array_equal(panels[f"{name}ᵀ"].images[0].get_array(), image.T)
+    figure.canvas.draw()
+    for row in (figure.axes[:5], figure.axes[5:]):
+        assert np.ptp([(axes.bbox.y0, axes.bbox.y1) for axes in row], axis=0) == pytest.approx(0)
+
+
+def test_the_smallest_kernels_have_as_many_weights_as_the_title_says(draw):
+    figure, _ = draw("minimum_size")
+    assert "d + 1 weights" in figure.get_suptitle()
+    for order, axes in enumerate(figure.axes[:4], 1):
+        assert axes.get_title() == f"order {order}: {order + 1} weights"
+        assert len(axes.patches) == order + 1
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import secrets
 from contextlib import suppress
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelfield.cli.messages import UsageError, note
-from kernelfield.errors import FileError, MissingDependencyError
+from kernelfield.errors import FileError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,21 +40,17 @@ def check_target(path: Path | None) -> None:
 
 
 def check_figure(path: Path | None, option: str = "--plot") -> None:
-    """Raise if a figure was asked for that cannot be written, or not drawn because matplotlib is missing."""
+    """Raise if a figure was asked for that cannot be written."""
     if path is None:
         return
     if path.suffix.lower() not in _FIGURES:
         raise UsageError(f"{option}: expected a name that ends in {', '.join(_FIGURES)}; received {str(path)!r}.")
     check_target(path)
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError(
-            f"{option}: expected matplotlib; it is not installed; run: pip install 'kernelfield[plot]'"
-        )
 
 
 def write_figure(path: Path, figure: Figure) -> None:
     """Write a figure, in the format of the name's ending."""
-    from kernelfield.learning.plot import encode
+    from kernelfield.figures import encode
 
     write_file(path, encode(figure, path.suffix.lower().lstrip(".")))
 

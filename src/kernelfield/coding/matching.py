@@ -95,13 +95,7 @@ class Matches:
         return "\n".join(lines)
 
     def plot(self) -> Figure:
-        """Return a matplotlib figure: kernels, fitted functions, and their orientation, frequency and bandwidth.
-
-        Raises
-        ------
-        MissingDependencyError
-            If matplotlib is not installed.
-        """
+        """Return a matplotlib figure: kernels, fitted functions, and their orientation, frequency and bandwidth."""
         from kernelfield.coding.plot import plot_matches
 
         return plot_matches(self)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelfield.kernels.text import aligned
+
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
-
-# Wider kernels are not printed.
-_WIDEST = 11
 
 
 def facts(fit: Fit) -> list[tuple[str, str]]:
@@ -70,9 +69,4 @@ def report(fit: Fit) -> str:
     if fit.divisor not in (None, 1):
         heading += f", each over {fit.divisor}"
     lines.append(f"{heading}:")
-    if fit.size[1] > _WIDEST:
-        lines.append("  (too wide to print; see .kernel)")
-    else:
-        width = max(len(cell) for row in cells for cell in row)
-        lines += ["  " + "  ".join(cell.rjust(width) for cell in row) for row in cells]
-    return "\n".join(lines)
+    return "\n".join(lines + aligned(cells, fit.anchor))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelfield.cli.harness.measure import COPY, OURS
 from kernelfield.cli.harness.table import duration, side, title
+from kernelfield.figures import SMALL, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,6 @@ _COLOURS = {
 
 def draw(record: dict[str, Any]) -> Figure:
     """Return a figure with a panel for each kind of work and image: lines over the kernel's size, or points for one."""
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -40,11 +40,13 @@ def draw(record: dict[str, Any]) -> Figure:
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, wspace=0.03, hspace=0.03)
-    with rc_context({"font.size": 9.0, "axes.titlesize": 10.0, "axes.spines.top": False, "axes.spines.right": False}):
+    with style():
         figure = Figure(figsize=(max(5.0, 3.8 * columns), 3.2 * rows + 1.1), dpi=150, layout=layout)
         every = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, (name, figures) in zip(every, panels.items()):
             axes.set_title(name)
+            axes.tick_params(labelsize=SMALL)
+            axes.spines[["top", "right"]].set_visible(False)
             if len(figures) > 1:
                 _lines(axes, figures)
             else:
@@ -57,7 +59,7 @@ def draw(record: dict[str, Any]) -> Figure:
             found.update(dict(zip(*axes.get_legend_handles_labels()[::-1])))
         order = [name for name in _COLOURS if name in found]
         if order:
-            figure.legend([found[name] for name in order], order, loc="outside lower center", ncols=8, frameon=False)
+            figure.legend([found[name] for name in order], order, loc="outside lower center", ncols=5, frameon=False)
         figure.suptitle(f"{record['machine']['cpu']}, {record['threads'][OURS]} threads: median time of a call")
     return figure
 
@@ -107,5 +109,5 @@ def _points(axes: Axes, figure: dict[str, Any]) -> None:
 
 def _tick(value: float, _: object) -> str:
     """Return the label of a tick."""
-    number, unit = (value * 1e6, "µs") if value < 0.999e-3 else (value * 1e3, "ms")
+    number, unit = (value * 1e6, "µs") if value < 0.999e-3 else (value * 1e3, "ms") if value < 0.999 else (value, "s")
     return f"{number:.3g} {unit}"

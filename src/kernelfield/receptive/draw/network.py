@@ -7,8 +7,8 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from kernelfield.receptive.draw.label import label
 from kernelfield.receptive.draw.layout import Layout, layout
-from kernelfield.receptive.draw.matplotlib import label, require_matplotlib
 from kernelfield.receptive.graph import Graph, Node
 
 if TYPE_CHECKING:
@@ -41,13 +41,7 @@ def draw_network(receptive: ReceptiveField) -> Figure:
     -------
     matplotlib.figure.Figure
         `savefig` writes PNG, SVG or PDF, by the suffix.
-
-    Raises
-    ------
-    MissingDependencyError
-        If matplotlib is not installed.
     """
-    require_matplotlib()
     from matplotlib import colormaps, rc_context
     from matplotlib.figure import Figure
 
