@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 # Inches: largest width and height of a picture, smallest of a panel; room for a colour bar, a title, a line below.
 _WIDE, _HIGH, _LEAST = 3.3, 4.2, 2.2
 _BAR, _TITLE, _BELOW, _EDGE = 0.85, 0.3, 0.35, 0.15
-# Share of the after's pixels within the range of the before for which both are drawn on one scale.
-_SHARED = 0.95
+# Share of the after's values within the range of the before for which both are drawn on one scale, grey and colour:
+# colours have no other scale that looks like a photograph.
+_SHARED, _SHARED_COLOUR = 0.95, 0.8
 # Rounding errors of floating point, relative to the largest value, are not drawn in full colour.
 _ROUNDING = 64.0
 # Intervals along the axes of the diagram of a pair that is not linear.
@@ -90,7 +91,7 @@ def _with_pair(fit: Fit, before: np.ndarray, after: np.ndarray) -> Figure:
     _draw_image(first, before, "Before", scale, (0, 0), 72 * width / wide)
     low, high_ = scale
     inside = np.isfinite(after) & (after >= low) & (after <= high_)
-    shared = np.count_nonzero(inside) >= _SHARED * after.size
+    shared = np.count_nonzero(inside) >= (_SHARED if after.ndim == 2 else _SHARED_COLOUR) * after.size
     _draw_image(second, after, "After", scale if shared else _range(after), moved, 72 * width / wide)
     if fit.verdict == "not linear":
         _draw_relation(page, third, after - left, after)
