@@ -51,6 +51,13 @@ def style() -> AbstractContextManager[None]:
             "axes.linewidth": 0.6,
             "legend.fontsize": SMALL,
             "image.interpolation": "auto",
+            # What a user's own style may set and these figures do not stand.
+            "image.origin": "upper",
+            "image.aspect": "equal",
+            "axes.grid": False,
+            "axes.titlelocation": "center",
+            "figure.autolayout": False,
+            "figure.constrained_layout.use": False,
             "svg.fonttype": "path",
         }
     )

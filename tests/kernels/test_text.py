@@ -45,6 +45,17 @@ def test_of_a_large_kernel_the_weights_around_the_anchor_are_printed(size):
     assert left <= size // 2 <= right
 
 
+def test_printing_takes_no_longer_for_a_huge_kernel(monkeypatch):
+    def formatted(weights, *arguments):
+        assert weights.size <= 15 * 88
+        return decimals(weights, *arguments)
+
+    monkeypatch.setattr("kernelfield.kernels.text.decimals", formatted)
+    lines = repr(k.Kernel(np.random.default_rng(0).random((2000, 2000)))).splitlines()
+    assert lines[1] == "  rows 993 to 1007, columns 995 to 1005:"
+    assert len(lines) == 17
+
+
 def test_integers_are_printed_as_they_are():
     assert weight_texts(k.binomial(3)) == ([["1", "2", "1"], ["2", "4", "2"], ["1", "2", "1"]], 16)
 

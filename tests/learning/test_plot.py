@@ -94,7 +94,7 @@ def test_extreme_pictures_can_be_drawn():
     before = np.zeros((20, 300))
     before[3, 4] = np.nan
     assert encode(plot(fit, before, np.zeros((20, 300))), "png")
-    wide = kf.learn(PHOTOGRAPH, kf.correlate(PHOTOGRAPH, kf.kernels.box((1, 31)), dtype=np.float64))
+    wide = designed(kf.kernels.box((1, 31)), "box")
     assert not panels(plot(wide))["Kernel 1×31"].texts
 
 
@@ -182,3 +182,19 @@ def test_no_window_and_no_state_of_the_caller():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_crop_is_drawn_where_it_was_cut():
+    before = PHOTOGRAPH.astype(np.float64)
+    after = kf.correlate(before, kf.kernels.sobel())[20:80, 31:120]
+    fit = replace(designed(kf.kernels.sobel(), "Sobel"), frame=(20, 31))
+    drawn = panels(plot(fit, before, after))
+    assert tuple(drawn["After"].images[0].get_extent()) == (30.5, 119.5, 79.5, 19.5)
+    assert np.abs(drawn["Residual"].images[0].get_array()).max() < 1e-9
+
+
+def test_numbers_of_a_kernel_between_images_of_another_scale_say_so():
+    fit = replace(designed(kf.kernels.binomial(3), "binomial"), gain=0.25)
+    (title,) = panels(plot(fit))
+    assert title == "Kernel 3×3, numbers times 0.25 over 16"
+    assert "each times 0.25 over 16:" in str(fit)

@@ -105,7 +105,7 @@ class Matches:
 
 
 def match(weights: Any) -> Matches:
-    """Return the Gabor functions that fit learned kernels, of a trained layer or a dictionary, best.
+    """Return the best-fitting Gabor function of each learned kernel, of a trained layer or a dictionary.
 
     Receptive fields of simple cells are approximately Gabor functions: Jones and Palmer 1987, "An evaluation of the
     two-dimensional Gabor filter model of simple receptive fields in cat striate cortex", Journal of Neurophysiology

@@ -282,8 +282,8 @@ class PlannedCorrelation:
 
     Attributes
     ----------
-    image_shape, output_shape : tuple of int
-        Shapes of the images, (..., H, W), and of the results.
+    image_shape : tuple of int
+        Shape of the images, (..., H, W).
     dtype, output_dtype : numpy.dtype
         Dtypes of the images and of the results.
     kernel : numpy.ndarray
@@ -310,7 +310,7 @@ class PlannedCorrelation:
         self._windows, self._asked = windows, method
         self.image_shape, self.kernel = image_shape, weights
         self.dtype, self.output_dtype = dtype, result_dtype(dtype, None, None)
-        self.output_shape = operation.output_shape(image_shape, weights.shape)
+        self._shape = operation.output_shape(image_shape, weights.shape)
         self._plan = planner.plan(operation, image_shape, dtype, weights, self.output_dtype, method=method)
         self._runner = planner.runner(self._plan, operation, weights)
         weights.flags.writeable = False
@@ -339,10 +339,15 @@ class PlannedCorrelation:
             )
         if image.dtype != self.dtype:
             raise DtypeError(f"image: expected {self.dtype}; received {image.dtype}; convert it, or plan for that")
-        out = _core.empty(self.output_shape, self.output_dtype)
+        out = _core.empty(self._shape, self.output_dtype)
         if out.size:
             self._runner(image if image.flags.aligned else image.copy(), out)
         return out
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the results."""
+        return self._shape
 
     def __repr__(self) -> str:
         return str(self._plan)

@@ -25,21 +25,24 @@ _SIDE, _SMALLEST_CELL, _LARGEST_CELL = 270, 22, 48
 _SMALLEST_FONT, _LARGEST_FONT = 9.0, 15.0
 # Weights along a side of a picture without numbers, and characters of a value in the table beside it.
 _FINEST, _LONGEST = 96, 400
+# Weights of the largest kernel whose rank is computed for the table.
+_MOST_RANKED = 255 * 255
 
 
 def kernel_html(kernel: Kernel) -> str:
     """Return a picture of the weights beside name, size, anchor, sum and separability."""
-    texts, divisor = weight_texts(kernel)
     rows, columns = kernel.shape
+    texts, divisor = weight_texts(kernel) if max(rows, columns) * _SMALLEST_CELL <= _SIDE else ([], 1)
     facts = [("size", f"{rows}×{columns}, anchor {kernel.anchor}")]
     if divisor > 1:
         facts.append(("numbers", f"each over {divisor}"))
     facts.append(("sum", f"{kernel.weights.sum():.6g}"))
-    rank = kernel.rank()
-    facts.append(("rank", "1: separable" if rank == 1 else f"{rank}"))
+    if kernel.weights.size <= _MOST_RANKED:
+        rank = kernel.rank()
+        facts.append(("rank", "1: separable" if rank == 1 else f"{rank}"))
     if kernel.source:
         facts.append(("source", kernel.source))
-    return card(picture(kernel, [texts]), title(kernel) or "Kernel", facts)
+    return card(picture(kernel, [texts] if texts else []), title(kernel) or "Kernel", facts)
 
 
 def card(svg: str, heading: str, facts: Iterable[tuple[str, str]]) -> str:

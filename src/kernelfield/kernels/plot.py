@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _FREQUENCIES = 129
 # A real or imaginary part below this fraction of the response is rounding error.
 _NEGLIGIBLE = 1e-9
-# Inches of the longer side of a panel.
-_PANEL = 3.1
+# Inches of the longer side of a panel, and rows or columns of the largest kernel that has room for numbers.
+_PANEL, _NUMBERED = 3.1, 24
 
 
 def plot(kernel: Kernel, *, response: bool = True) -> Figure:
@@ -43,10 +43,10 @@ def plot(kernel: Kernel, *, response: bool = True) -> Figure:
         layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.05)
         figure = Figure(figsize=(8.8 if response else 4.4, 4.2), dpi=150, layout=layout)
         axes = figure.subplots(1, 2 if response else 1, squeeze=False)[0]
-        texts, divisor = weight_texts(kernel)
+        texts, divisor = weight_texts(kernel) if max(kernel.shape) <= _NUMBERED else ([], 1)
         size = "×".join(map(str, kernel.shape))
         panel_title(axes[0], f"Weights, {size}")
-        if draw_weights(axes[0], kernel, [texts], _PANEL) and divisor > 1:
+        if draw_weights(axes[0], kernel, [texts] if texts else [], _PANEL) and divisor > 1:
             panel_title(axes[0], f"Weights, {size}, numbers over {divisor}")
         if response:
             draw_response(axes[1], kernel)
@@ -76,7 +76,7 @@ def draw_weights(axes: Axes, kernel: Kernel, choices: Sequence[Texts], inches: f
     axes.set_anchor("N")
     width = 72 * inches / max(kernel.shape)
     exact = draw_numbers(drawn, choices[:1], width)
-    if not exact:
+    if not exact and max(kernel.shape) <= _NUMBERED:
         draw_numbers(drawn, [*choices[1:], decimals(kernel.weights, 3), decimals(kernel.weights, 2)], width)
     _frame_anchor(axes, kernel)
     colour_bar(drawn)

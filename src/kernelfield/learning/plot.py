@@ -13,7 +13,7 @@ from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError
 from kernelfield.figures import SMALL, bare, colour_bar, draw_numbers, draw_signed, heading, panel_title, style
 from kernelfield.kernels.plot import draw_weights
-from kernelfield.learning.report import table
+from kernelfield.learning.report import factor, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,8 +78,8 @@ def _alone(fit: Fit) -> Figure:
 def _with_pair(fit: Fit, before: np.ndarray, after: np.ndarray) -> Figure:
     """Return the figure of a fit with its pair: four panels, whose pixels lie over each other."""
     left = residual(fit, before, after)
-    # A smaller after lies over the pixels whose windows are inside the before.
-    moved = (0, 0) if after.shape[:2] == before.shape[:2] else fit.anchor
+    # A smaller after is a crop, or lies over the pixels whose windows are inside the before.
+    moved = (0, 0) if after.shape[:2] == before.shape[:2] else fit.frame or fit.anchor
     frame = [(min(0, a) - 0.5, max(n, a + m) - 0.5) for a, n, m in zip(moved, before.shape, after.shape)]
     high, wide = (stop - start for start, stop in frame)
     width = min(_WIDE, _HIGH * wide / high)
@@ -150,10 +150,18 @@ def residual(fit: Fit, before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 def _residual(fit: Fit, before: np.ndarray, after: np.ndarray, offset: float) -> np.ndarray:
     same = before.shape == after.shape
-    rule = fit.boundary if fit.boundary not in (None, "copy") else "reflect"
+    rule = "reflect" if fit.boundary in (None, "copy", "renormalised") else fit.boundary
+    cropped = fit.frame is not None and not same
     predicted = correlate(
-        before, fit.kernel, mode="same" if same else "valid", boundary=str(rule), cval=fit.cval, dtype=np.float64
+        before,
+        fit.kernel,
+        mode="same" if same or cropped else "valid",
+        boundary=str(rule),
+        cval=fit.cval,
+        dtype=np.float64,
     )
+    if cropped:
+        predicted = _under(predicted, fit, before.shape, after.shape)
     if predicted.shape != after.shape:
         raise ArgumentError(
             f"after: expected {predicted.shape} for this fit; received {after.shape}; give the pair learned"
@@ -163,7 +171,7 @@ def _residual(fit: Fit, before: np.ndarray, after: np.ndarray, offset: float) ->
         limits = np.iinfo(after.dtype)
         np.clip(predicted, limits.min, limits.max, out=predicted)
     left = after - predicted
-    if same and fit.boundary in (None, "copy"):
+    if same and fit.boundary in (None, "copy", "renormalised"):
         inside = np.zeros(after.shape, bool)
         rows, columns = (
             slice(max(0, a), max(0, a, n - max(0, k - 1 - a))) for a, k, n in zip(fit.anchor, fit.size, after.shape)
@@ -172,6 +180,16 @@ def _residual(fit: Fit, before: np.ndarray, after: np.ndarray, offset: float) ->
         outside = after.astype(np.float64) - before if fit.boundary == "copy" else np.full(after.shape, np.nan)
         left = np.where(inside, left, outside)
     return np.asarray(left)
+
+
+def _under(predicted: np.ndarray, fit: Fit, before: tuple[int, ...], after: tuple[int, ...]) -> np.ndarray:
+    """Return the predictions below an after that is a crop, NaN where the window leaves the before."""
+    assert fit.frame is not None
+    wide = np.full((before[0] + 2 * after[0], before[1] + 2 * after[1]), np.nan)
+    inside = tuple(slice(a, n - (k - 1 - a)) for a, k, n in zip(fit.anchor, fit.size, before))
+    wide[after[0] : after[0] + before[0], after[1] : after[1] + before[1]][inside] = predicted[inside]
+    row, column = (n + first for n, first in zip(after, fit.frame))
+    return wide[row : row + after[0], column : column + after[1]]
 
 
 def _range(image: np.ndarray) -> tuple[float, float]:
@@ -232,8 +250,8 @@ def _draw_kernel(axes: Axes, fit: Fit, inches: float) -> None:
     title = f"Kernel {size}"
     if fit.verdict == "undetermined":
         title += ", one of several"
-    elif exact and fit.divisor not in (None, 1):
-        title += f", numbers over {fit.divisor}"
+    elif exact and factor(fit):
+        title += f", numbers {factor(fit)}"
     panel_title(axes, title)
 
 
@@ -242,7 +260,7 @@ def _draw_relation(page: _Page, axes: Axes, predicted: np.ndarray, after: np.nda
     known = np.isfinite(predicted) & np.isfinite(after)
     x, y = predicted[known].astype(np.float64), after[known].astype(np.float64)
     panel_title(axes, "No kernel: the pair is not linear")
-    low, high = min(x.min(), y.min()), max(x.max(), y.max())
+    low, high = min(x.min(initial=0.0), y.min(initial=0.0)), max(x.max(initial=1.0), y.max(initial=1.0))
     counts = np.histogram2d(y, x, _BINS, [(low, high), (low, high)])[0]
     # Labels need room on the left and below.
     box = axes.get_position()

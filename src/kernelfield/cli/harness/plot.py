@@ -29,6 +29,10 @@ _COLOURS = {
 }
 
 
+# Shapes tell lines apart where colours do not: in print, or for colour-blind readers.
+_MARKERS = dict(zip(_COLOURS, "o.s^vDPX*", strict=True))
+
+
 def draw(record: dict[str, Any]) -> Figure:
     """Return a figure with a panel for each kind of work and image: lines over the kernel's size, or points for one."""
     from matplotlib.figure import Figure
@@ -75,7 +79,14 @@ def _lines(axes: Axes, figures: list[dict[str, Any]]) -> None:
         style: dict[str, Any] = {"linewidth": 2.4, "zorder": 3} if name == OURS else {"linewidth": 1.2}
         if name == COPY:
             style["linestyle"] = "--"
-        axes.plot(*zip(*points), color=colour, marker=None if name == COPY else "o", markersize=3, label=name, **style)
+        axes.plot(
+            *zip(*points),
+            color=colour,
+            marker=None if name == COPY else _MARKERS[name],
+            markersize=4,
+            label=name,
+            **style,
+        )
     sizes = [one["kernel"][0] for one in figures]
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -95,7 +106,7 @@ def _points(axes: Axes, figure: dict[str, Any]) -> None:
     times = figure["median_seconds"]
     names = [name for name in _COLOURS if name in times]
     for row, name in enumerate(names):
-        axes.plot(times[name], row, "o", color=_COLOURS[name], markersize=7)
+        axes.plot(times[name], row, _MARKERS[name], color=_COLOURS[name], markersize=7)
         axes.annotate(duration(times[name]), (times[name], row), (7, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)

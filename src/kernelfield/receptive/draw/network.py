@@ -7,6 +7,7 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from kernelfield.figures import style
 from kernelfield.receptive.draw.label import label
 from kernelfield.receptive.draw.layout import Layout, layout
 from kernelfield.receptive.graph import Graph, Node
@@ -42,7 +43,7 @@ def draw_network(receptive: ReceptiveField) -> Figure:
     matplotlib.figure.Figure
         `savefig` writes PNG, SVG or PDF, by the suffix.
     """
-    from matplotlib import colormaps, rc_context
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     nodes, edges = condensed(receptive.graph)
@@ -53,7 +54,7 @@ def draw_network(receptive: ReceptiveField) -> Figure:
     ranks_each = ceil(ranks / columns)
     page = _Page(plan, ranks_each, _WIDE if labelled else _SMALL * 1.6, _HIGH if labelled else _SMALL)
     width, height = page.width, page.height
-    with rc_context({"font.size": 7.0, "svg.fonttype": "path"}):
+    with style():
         figure = Figure(figsize=(width, height + _KEY), dpi=150)
         axes = figure.add_axes((0.0, _KEY / (height + _KEY), 1.0, height / (height + _KEY)))
         axes.set_xlim(0, width)
