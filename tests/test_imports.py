@@ -18,6 +18,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "kernelfield"
 #: The folders and modules of the package, lowest first. Those of one rank do not import each other.
 RANKS = (
     ("_core", "errors"),
+    ("files",),
     ("geometry", "figures", "images"),
     ("engine", "kernels"),
     ("tensors",),
