@@ -7,7 +7,9 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from kernelfield.figures import style
+import numpy as np
+
+from kernelfield.figures import ink, style
 from kernelfield.receptive.draw.label import label
 from kernelfield.receptive.draw.layout import Layout, layout
 from kernelfield.receptive.graph import Graph, Node
@@ -175,13 +177,11 @@ def _draw_node(axes: Axes, page: _Page, node: Node, field: LayerField, colour: A
     )
     if not labelled:
         return
-    red, green, blue = colour[:3]
-    ink = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
     sees = "the image" if not node.edges else "sees all" if all(field.whole) else f"sees {_extents(field.size)}"
     window = f"{node.detail or node.operation} · " if node.edges else f"{_extents(node.shape)} · "
     if len(window) + len(sees) > _LONGEST + 2:
         window = ""
-    common: dict[str, Any] = {"ha": "center", "va": "center", "color": ink, "zorder": 3}
+    common: dict[str, Any] = {"ha": "center", "va": "center", "color": ink(np.array(colour[:3])), "zorder": 3}
     axes.text(x, y - 0.24 * height, label(node.name, _LONGEST), fontsize=6.2, fontweight="bold", **common)
     axes.text(x, y + 0.24 * height, label(window + sees, 2 * _LONGEST), fontsize=5.8, **common)
 
