@@ -12,6 +12,7 @@ import numpy as np
 from flax import linen, nnx
 
 from kernelfield.correlation.filter import FixedFilter
+from kernelfield.engine.layers import engine_is_better
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Operation
 from kernelfield.jax.adapter import ADAPTER
@@ -43,7 +44,7 @@ class Conv(nnx.Conv):
         """Return the feature map (..., OH, OW, C_out)."""
         operation = self._operation(inputs) if out_sharding is None else None
         own_padding = self.padding in ("REPLICATE", "SYMMETRIC") if isinstance(self.padding, str) else False
-        if operation is not None and (own_padding or ADAPTER.is_concrete(inputs, self.kernel)):
+        if operation is not None and (own_padding or self._is_for_the_engine(operation, inputs)):
             kernel, bias = self.kernel[...], None if self.bias is None else self.bias[...]
             if self.mask is not None:
                 kernel = kernel * self.mask
@@ -57,6 +58,11 @@ class Conv(nnx.Conv):
             if result is not None:
                 return result if len(lead) == 1 else jnp.reshape(result, (*lead, *result.shape[1:]))
         return super().__call__(inputs, out_sharding)
+
+    def _is_for_the_engine(self, operation: Operation, image: Any) -> bool:
+        """Return whether the engine may compute; asked before dtypes are promoted, which Flax' own layer does too."""
+        size = tuple(self.kernel.shape[i] for i in TO_OIHW)
+        return engine_is_better(operation, (), size) and ADAPTER.is_concrete(image, self.kernel)
 
     def _operation(self, image: Any) -> Operation | None:
         """Return the operation for an image; None where Flax computes or refuses."""

@@ -46,27 +46,30 @@ class Conv2D(keras.layers.Conv2D):
     def __init__(self, *arguments: Any, padding_mode: str = "zeros", **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.padding_mode = check_padding_mode(padding_mode)
+        # Numbers out of range end TensorFlow's process.
+        layer_operation(self.kernel_size, self.strides, "valid", self.dilation_rate)
 
     def call(self, inputs: Any) -> Any:
         """Return the feature maps."""
-        kernel = tf.convert_to_tensor(self.kernel)
-        bias = tf.convert_to_tensor(self.bias) if self.use_bias else None
-        last = self.data_format == "channels_last"
         operation = self._operation(inputs)
-        result = None
-        if operation is not None:
-            weights = kernel if last else tf.transpose(kernel, TO_OIHW)
-            result = ADAPTER.layer(operation, inputs, weights, bias, last)
-            if result is None and self.padding_mode != "zeros":
-                result = ADAPTER.native_with_bias(operation, inputs, weights, bias, last)
-        if result is None:
+        if operation is None:
             return super().call(inputs)
+        last = self.data_format == "channels_last"
+        kernel = tf.convert_to_tensor(self.kernel)
+        weights = kernel if last else tf.transpose(kernel, TO_OIHW)
+        bias = tf.convert_to_tensor(self.bias) if self.use_bias else None
+        result = ADAPTER.layer(operation, inputs, weights, bias, last)
+        if result is None and self.padding_mode == "zeros":
+            return super().call(inputs)
+        if result is None:
+            result = ADAPTER.native_with_bias(operation, inputs, weights, bias, last)
         return result if self.activation is None else self.activation(result)
 
     def _operation(self, image: Any) -> Operation | None:
         """Return the operation for an image; None where Keras computes or refuses."""
         shape = getattr(image, "shape", ())
-        if len(shape) != 4:
+        symbolic = isinstance(image, keras.KerasTensor) and self.padding_mode == "zeros"
+        if len(shape) != 4 or symbolic:
             return None
         sizes = tuple(shape[1:3] if self.data_format == "channels_last" else shape[2:])
         if None in sizes and self.padding_mode == "zeros":

@@ -45,6 +45,9 @@ class Conv2D(mx.gluon.nn.Conv2D):
 
     @with_padding_mode(mx.gluon.nn.Conv2D.__init__)
     def __init__(self, *arguments: Any, padding_mode: str = "zeros", **options: Any) -> None:
+        groups = arguments[5] if len(arguments) > 5 else options.get("groups", 1)
+        if groups == 0:  # MXNet divides by it, which ends the process
+            raise ArgumentError(f"groups: expected a positive integer; received {groups!r}")
         super().__init__(*arguments, **options)
         self.padding_mode = check_padding_mode(padding_mode)
         if padding_mode != "zeros" and self._kwargs["layout"] != "NCHW":
@@ -75,6 +78,8 @@ class Conv2D(mx.gluon.nn.Conv2D):
     def _operation(self) -> Operation | None:
         """Return the operation of the settings; None for those that MXNet refuses."""
         asked = self._kwargs
+        if any(isinstance(n, tuple) for n in asked["pad"]):
+            return None
         settings = (asked[name] for name in ("kernel", "stride", "pad", "dilate"))
         try:
             return layer_operation(*map(tuple, settings), asked["num_group"], self.padding_mode)

@@ -19,6 +19,9 @@ PADDING_MODES: dict[str, Boundary] = {
     "symmetric": "reflect",
 }
 
+# Above any image of practice; frameworks take more.
+_LARGEST = 2**16
+
 
 @lru_cache(maxsize=1024)
 def layer_operation(
@@ -75,6 +78,9 @@ def layer_operation(
         pads = ((0, 0), (0, 0)) if padding == "valid" else tuple((n // 2, n - n // 2) for n in reach)
     else:
         pads = check_padding(padding)
+    for name, numbers in (("kernel_size", size), ("stride", steps), ("dilation", spacing), ("padding", sum(pads, ()))):
+        if max(numbers) > _LARGEST:
+            raise ArgumentError(f"{name}: expected at most {_LARGEST}; received {max(numbers)}")
     rows, columns = (Window(n, *p, s, d) for n, p, s, d in zip(size, pads, steps, spacing))
     return Operation((rows, columns), PADDING_MODES[padding_mode], 0.0, groups)
 

@@ -79,6 +79,8 @@ class Conv2d(torch.nn.Conv2d):
         # The attributes, because users change them. Without the cache in compiled code: torch.compile warns of it.
         operation = layer_operation.__wrapped__ if torch.compiler.is_compiling() else layer_operation
         mode = self.padding_mode
+        if not isinstance(self.padding, str | int) and any(isinstance(n, tuple) for n in self.padding):
+            return None
         try:
             found = operation(self.kernel_size, self.stride, self.padding, self.dilation, self.groups, mode)
         except (ArgumentError, TypeError):

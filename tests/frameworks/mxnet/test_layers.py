@@ -208,6 +208,10 @@ def test_what_is_refused():
     used(normal(1, 3, 8, 8))
     with pytest.raises(ArgumentError, match=r"^weight: expected shape \(4, 3, 3, 3\); received"):
         used.set_oihw(np.ones((4, 2, 3, 3)))
+    with pytest.raises(ArgumentError, match=r"^groups: expected a positive integer; received 0"):
+        Conv2D(4, 3, groups=0)
+    with pytest.raises(ArgumentError, match=r"^padding_mode: expected one of zeros, reflect"):
+        Conv2D(4, 3, padding_mode="edge")
     with pytest.raises(ArgumentError, match=r"^layer: expected one with weights"):
         Conv2D(4, 3).get_oihw()
     for layer in (used, Filter2D([[1]])):

@@ -287,3 +287,31 @@ def test_in_a_network_that_learns():
         rule.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_corners_are_those_of_torch():
+    """Empty, expanded and transposed images, borders wider than the image, settings out of range, bad images."""
+    image = normal(2, 4, 6, 7)
+    images = [image[:0], image[:1].expand(3, 4, 6, 7), image.transpose(2, 3), image[:, :, ::2, 1:], image[0]]
+    bad = [image[:, :3], image.double(), image[:, :, :0], image[None], image[0, 0], image.int(), None, [1, 2]]
+    settings = [
+        dict(padding=9, padding_mode="reflect"), dict(padding=6, padding_mode="circular"), dict(stride=2**40),
+        dict(padding_mode="circular", padding=(6, 8)), dict(padding=-1), dict(stride=0), dict(dilation=0),
+        dict(kernel_size=(1, 2, 3)), dict(padding=((1, 1), (0, 0))), dict(groups=3), dict(out_channels=0),
+    ]  # fmt: skip
+    calls = [({}, x) for x in (*images, *bad)] + [(options, image) for options in settings]
+    outcomes = []
+    for kind in (Conv2d, torch.nn.Conv2d):
+        outcomes.append([])
+        for options, x in calls:
+            torch.manual_seed(0)
+            try:
+                outcomes[-1].append(kind(**{**dict(in_channels=4, out_channels=6, kernel_size=3), **options})(x))
+            except Exception as error:
+                outcomes[-1].append(type(error))
+    for (options, x), ours, theirs in zip(calls, *outcomes):
+        if isinstance(theirs, type):
+            assert ours is theirs, (options, x)
+        else:
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert sum(isinstance(theirs, type) for theirs in outcomes[1]) > 10
