@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "kernelfield"
 #: The folders and modules of the package, lowest first. Those of one rank do not import each other.
 RANKS = (
     ("_core", "errors"),
-    ("geometry",),
+    ("geometry", "arrays"),
     ("engine", "kernels"),
     ("tensors",),
     ("correlation",),

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kernelfield.arrays import as_array
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.kernels.arguments import number
 
@@ -109,7 +110,7 @@ def sparseness(responses: ArrayLike) -> float:
 
 def _checked(responses: ArrayLike) -> NDArray[np.float64]:
     """Return the responses as a flat float64 array, checked to be real and finite."""
-    values = np.asarray(responses)
+    values = as_array(responses, "responses")
     if values.dtype.kind not in "biuf" or values.size < 2:
         raise ArgumentError(
             f"responses: expected at least two real numbers; received {values.size} of type {values.dtype}"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kernelfield.arrays import as_numbers, check_plain
 from kernelfield.errors import ArgumentError, DtypeError
 from kernelfield.geometry import Boundary
 
@@ -24,6 +25,7 @@ def image_of(src: Any) -> Array:
     """Return an image (H, W) or (H, W, C) in native byte order."""
     if not isinstance(src, np.ndarray):
         raise DtypeError(f"src: expected a NumPy array; received {type(src).__name__}; use numpy.asarray")
+    check_plain(src, "src")
     if src.ndim not in (2, 3) or 0 in src.shape:
         raise ArgumentError(f"src: expected shape (H, W) or (H, W, C), not empty; received {src.shape}")
     dtype = src.dtype if src.dtype.isnative else src.dtype.newbyteorder("=")
@@ -95,9 +97,7 @@ def number(name: str, value: Any) -> float:
 
 def weights_of(name: str, kernel: Any) -> NDArray[np.float64]:
     """Return a kernel of two axes as float64."""
-    weights = np.asarray(kernel)
-    if weights.dtype.kind not in "biuf":
-        raise DtypeError(f"{name}: expected real numbers; received {weights.dtype}")
+    weights = as_numbers(kernel, name)
     weights = weights.reshape(-1, 1) if weights.ndim == 1 else weights
     if weights.ndim != 2 or weights.size == 0:
         raise ArgumentError(f"{name}: expected two axes, not empty; received shape {weights.shape}")
@@ -120,6 +120,7 @@ def check_dst(dst: Any, image: Array, dtype: np.dtype[Any]) -> None:
     """Raise unless the result can be written into `dst`."""
     if dst is None:
         return
+    check_plain(dst, "dst")
     shapes = (image.shape, (*image.shape, 1)) if image.ndim == 2 else (image.shape,)
     if not isinstance(dst, np.ndarray) or dst.shape not in shapes or dst.dtype != dtype or not dst.flags.writeable:
         received = f"{dst.dtype} {dst.shape}" if isinstance(dst, np.ndarray) else type(dst).__name__

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kernelfield.arrays import as_array
 from kernelfield.errors import ArgumentError
 
 # A kernel with more weights than a large image has pixels is a typing error.
@@ -108,8 +109,9 @@ def frequencies(name: str, value: int | ArrayLike) -> NDArray[np.float64]:
     if np.ndim(value) == 0:
         n = whole(name, value, 1)
         return np.asarray((np.arange(n) - n // 2) / n)
+    given = as_array(value, name)
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = given.astype(np.float64)
     except (TypeError, ValueError):
         array = np.array([np.nan])
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
@@ -121,11 +123,11 @@ def frequencies(name: str, value: int | ArrayLike) -> NDArray[np.float64]:
 
 def frozen_weights(weights: ArrayLike) -> NDArray[np.float64]:
     """Return a read-only float64 copy of the weights of a kernel."""
+    given = as_array(weights, "weights")
     try:
-        array = np.asarray(weights)
-        if np.iscomplexobj(array):
+        if np.iscomplexobj(given):
             raise TypeError
-        array = np.asarray(array, dtype=np.float64)
+        array = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ArgumentError("weights: expected a 2-D array of real numbers, received something else") from None
     if array.ndim != 2 or array.size == 0:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernelfield.arrays import MOST_CHANNELS, channel_axis_of
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, DataError, DtypeError
 from kernelfield.learning.least_squares import Moments
@@ -192,16 +193,13 @@ def _channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> l
         return [np.ascontiguousarray(image)]
     if image.ndim != 3:
         raise ArgumentError(f"{name}: expected (H, W) or an image with channels; received shape {image.shape}")
-    if channel_axis == "auto":
-        if image.shape[2] > 4:
-            raise ArgumentError(
-                f"{name}: expected (H, W) or (H, W, C) with up to 4 channels; received shape {image.shape}; "
-                "give channel_axis="
-            )
-        channel_axis = 2
-    if channel_axis is None or isinstance(channel_axis, str) or not -3 <= channel_axis < 3:
-        raise ArgumentError(f"channel_axis: expected -3 to 2 for shape {image.shape}; received {channel_axis!r}")
-    planes = np.moveaxis(image, channel_axis, 0)
+    place = channel_axis_of(image.shape, channel_axis)
+    if place is None:
+        raise ArgumentError(
+            f"{name}: expected (H, W) or (H, W, C) with up to {MOST_CHANNELS} channels; received shape {image.shape}; "
+            "give channel_axis=, -3 to 2"
+        )
+    planes = np.moveaxis(image, place, 0)
     return [np.ascontiguousarray(plane) for plane in planes]
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from kernelfield.arrays import check_plain
+from kernelfield.correlation.arguments import dtype_of
 from kernelfield.engine import layers
-from kernelfield.errors import DtypeError
+from kernelfield.errors import DtypeError, received
 from kernelfield.matrix.linear_map import LinearMap, check_linear_map
 
 if TYPE_CHECKING:
@@ -69,9 +71,9 @@ def as_operator(
     >>> np.allclose(lsqr(blur, blur @ image.ravel(), atol=1e-12, btol=1e-12)[0], image.ravel())
     True
     """
-    number = np.dtype(dtype)
-    if number not in (np.dtype(np.float64), np.dtype(np.float32)):
-        raise DtypeError(f"dtype: expected float64 or float32; received {number}")
+    number = dtype_of(dtype)
+    if number is None or number not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise DtypeError(f"dtype: expected float64 or float32; received {number or received(dtype)}")
     linear_map = check_linear_map(
         kernel,
         image_shape,
@@ -111,5 +113,6 @@ def operator_of(linear_map: LinearMap, dtype: np.dtype[Any]) -> LinearOperator:
 
 def _stacked(vectors: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     """Return the columns of `vectors`, or one vector, as a stack of images."""
+    check_plain(vectors, "vectors")
     columns = vectors.reshape(len(vectors), -1)
     return np.ascontiguousarray(columns.T, dtype=dtype).reshape(-1, *shape)
