@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernelfield.arrays import as_numbers
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 from kernelfield.kernels.arguments import number, whole
 from kernelfield.kernels.gabor import log_gabor, spread_of
 from kernelfield.kernels.kernel import Kernel
@@ -261,6 +261,8 @@ def bank(
     wavelength, ratio = number("wavelength", wavelength, above=2), number("ratio", ratio, above=1)
     bandwidth, aspect = number("bandwidth", bandwidth, above=0), number("aspect", aspect, above=0)
     sampling = number("sampling", sampling, above=0)
+    if not isinstance(lowpass, (bool, np.bool_)):
+        raise ArgumentError(f"lowpass: expected True or False; received {received(lowpass)}")
     if orientations is None:
         angles = [180.0 * i / each for i in range(each)]
     else:

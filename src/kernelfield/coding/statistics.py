@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernelfield.arrays import as_array
-from kernelfield.errors import ArgumentError, DataError
+from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels.arguments import number
 
 
@@ -71,7 +71,7 @@ def relative_response(responses: ArrayLike, fraction: float = 0.1) -> float:
     values = np.abs(_checked(responses))
     part = number("fraction", fraction, above=0)
     if part > 1:
-        raise ArgumentError(f"fraction: expected at most 1, received {fraction!r}")
+        raise ArgumentError(f"fraction: expected at most 1, received {received(fraction)}")
     average = float(values.mean())
     if not average > 0:
         raise DataError("responses: expected values other than 0; received only 0; give an image with contrast")

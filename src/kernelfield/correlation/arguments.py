@@ -387,9 +387,8 @@ def result_dtype(image: np.dtype, dtype: DTypeLike | None, out: np.ndarray | Non
     if dtype is not None:
         result = dtype_of(dtype)
         if result is None or result not in RESULTS:
-            raise DtypeError(
-                f"dtype: expected one of {', '.join(d.name for d in RESULTS)}; received {result or received(dtype)}"
-            )
+            names = ", ".join(known.name for known in RESULTS)
+            raise DtypeError(f"dtype: expected one of {names}; received {result or received(dtype)}")
         return result
     if isinstance(out, np.ndarray):
         return result_dtype(image, out.dtype, None)

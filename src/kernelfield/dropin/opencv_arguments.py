@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.arrays import as_numbers, check_plain
-from kernelfield.errors import ArgumentError, DtypeError
+from kernelfield.errors import ArgumentError, DtypeError, received
 from kernelfield.geometry import Boundary
 
 Array = NDArray[Any]
@@ -42,7 +42,9 @@ def dtype_of(ddepth: Any, image: Array) -> np.dtype[Any]:
     if depth == -1:
         return image.dtype
     if depth not in _DEPTHS:
-        raise ArgumentError(f"ddepth: expected -1, CV_8U, CV_16U, CV_16S, CV_32F or CV_64F; received {ddepth!r}")
+        raise ArgumentError(
+            f"ddepth: expected -1, CV_8U, CV_16U, CV_16S, CV_32F or CV_64F; received {received(ddepth)}"
+        )
     return np.dtype(_DEPTHS[depth])
 
 
@@ -51,7 +53,8 @@ def boundary_of(border: Any) -> Boundary:
     kind = integer("borderType", border)
     if kind & ~ISOLATED not in _BOUNDARIES or kind < 0:
         raise ArgumentError(
-            f"borderType: expected BORDER_CONSTANT, _REPLICATE, _REFLECT, _REFLECT_101 or _WRAP; received {border!r}"
+            "borderType: expected BORDER_CONSTANT, _REPLICATE, _REFLECT, _REFLECT_101 or _WRAP; "
+            f"received {received(border)}"
         )
     return _BOUNDARIES[kind & ~ISOLATED]
 
@@ -63,7 +66,8 @@ def origin_of(anchor: Any, shape: tuple[int, ...]) -> tuple[int, int]:
     row, column = rows // 2 if y == -1 else y, columns // 2 if x == -1 else x
     if not (0 <= row < rows and 0 <= column < columns):
         raise ArgumentError(
-            f"anchor: expected (x, y) inside the kernel of {columns}×{rows}, or -1 for its centre; received {anchor!r}"
+            f"anchor: expected (x, y) inside the kernel of {columns}×{rows}, or -1 for its centre; "
+            f"received {received(anchor)}"
         )
     return row - rows // 2, column - columns // 2
 
@@ -71,7 +75,7 @@ def origin_of(anchor: Any, shape: tuple[int, ...]) -> tuple[int, int]:
 def pair(name: str, value: Any) -> tuple[int, int]:
     """Return two integers: x and y, or width and height."""
     if not isinstance(value, (tuple, Sequence, np.ndarray)) or len(value) != 2:
-        raise ArgumentError(f"{name}: expected two integers (x, y); received {value!r}")
+        raise ArgumentError(f"{name}: expected two integers (x, y); received {received(value)}")
     return integer(name, value[0]), integer(name, value[1])
 
 
@@ -80,7 +84,7 @@ def integer(name: str, value: Any) -> int:
     if type(value) is int:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ArgumentError(f"{name}: expected an integer; received {value!r}")
+        raise ArgumentError(f"{name}: expected an integer; received {received(value)}")
     return int(value)
 
 
@@ -91,7 +95,7 @@ def number(name: str, value: Any) -> float:
         or not isinstance(value, (int, float, np.integer, np.floating))
         or not math.isfinite(value)
     ):
-        raise ArgumentError(f"{name}: expected a finite number; received {value!r}")
+        raise ArgumentError(f"{name}: expected a finite number; received {received(value)}")
     return float(value)
 
 

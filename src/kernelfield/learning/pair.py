@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.arrays import MOST_CHANNELS, channel_axis_of
+from kernelfield.arrays import MOST_CHANNELS, as_array, channel_axis_of
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, DataError, DtypeError
 from kernelfield.learning.least_squares import Moments
@@ -132,7 +132,7 @@ def as_image(value: Any) -> Any:
         if not adapter.is_concrete(value):
             raise ArgumentError("before, after: expected tensors with values in CPU memory; move them there")
         value = adapter.to_numpy(value)
-    array = np.asarray(value)
+    array = as_array(value, "before, after")
     if array.ndim == 4 and array.shape[0] == 1 and 1 in (array.shape[1], array.shape[3]):
         return array[0, 0] if array.shape[1] == 1 else array[0, :, :, 0]
     return array
@@ -207,7 +207,7 @@ def _check_mask(mask: ArrayLike | None, before: tuple[int, ...], after: tuple[in
     """Return the mask as bool, or None."""
     if mask is None:
         return None
-    good = np.asarray(mask)
+    good = as_array(mask, "mask")
     if good.dtype != np.bool_:
         raise DtypeError(f"mask: expected bool, True for pixels to use; received {good.dtype}; compare it to 0")
     if good.shape not in (before, after):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from kernelfield.arrays import check_plain
 from kernelfield.correlation.arguments import dtype_of
 from kernelfield.engine import layers
 from kernelfield.errors import DtypeError, received
@@ -113,6 +112,5 @@ def operator_of(linear_map: LinearMap, dtype: np.dtype[Any]) -> LinearOperator:
 
 def _stacked(vectors: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     """Return the columns of `vectors`, or one vector, as a stack of images."""
-    check_plain(vectors, "vectors")
     columns = vectors.reshape(len(vectors), -1)
     return np.ascontiguousarray(columns.T, dtype=dtype).reshape(-1, *shape)
