@@ -32,7 +32,7 @@ from kernelfield.correlation.arguments import (
 )
 from kernelfield.correlation.labelled import correlate_labelled
 from kernelfield.correlation.lazy import correlate_lazily
-from kernelfield.correlation.missing import correlate_missing
+from kernelfield.correlation.missing import check_missing, correlate_missing
 from kernelfield.correlation.tensors import correlate_tensors
 from kernelfield.engine import plan as planner
 from kernelfield.engine.plan import CACHE
@@ -81,8 +81,10 @@ def corr2d(X: Any, K: Any) -> Any:
            [37., 43.]])
     """
     for value, name in ((X, "X"), (K, "K")):
-        shape = getattr(value, "shape", None)
-        shape = tuple(as_array(value, name).shape if shape is None else shape)
+        try:
+            shape = tuple(value.shape)
+        except (AttributeError, TypeError):
+            shape = as_array(value, name).shape
         if len(shape) != 2:
             remedy = as_row_or_column(shape) or ("; use correlate for more" if len(shape) > 2 else "")
             raise ArgumentError(f"{name}: expected two axes; received shape {shape}{remedy}")
@@ -296,8 +298,9 @@ def _run(
             if is_dask(image):
                 return correlate_lazily(correlate, image, given)
             return correlate_labelled(correlate, image, given, flipped=key[0] == "convolve")
-    if isinstance(image, np.ma.MaskedArray) or given.pop("missing") != "propagate":
-        return correlate_missing(_computed, image, kernel, bias, out, {**given, "missing": options[13]})
+    missing = check_missing(given.pop("missing"))
+    if missing == "renormalise" or isinstance(image, np.ma.MaskedArray):
+        return correlate_missing(_computed, image, kernel, bias, out, missing, given)
     request = check_request(image, kernel, bias, out, **given)
     result, runner = _computed(request)
     keeps = type(image) is type(weights) is ndarray and planner.is_readable(image)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,8 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _WIDE = frozenset(np.dtype(name) for name in ("int32", "uint32", "float64"))
 #: The arguments that place the windows: those of `check_operation`.
 WINDOWS = ("mode", "boundary", "cval", "origin", "padding", "stride", "dilation", "groups")
+# Bytes that every machine has.
+_SMALL = 2**26
 #: Dtypes of images, as messages list them, and dtypes that results may have.
 IMAGES = "bool, (u)int8, (u)int16, (u)int32, float16, float32, float64"
 RESULTS = tuple(
@@ -221,20 +222,41 @@ def check_some_pixels(shape: tuple[int, ...], name: str) -> None:
 
 
 def check_memory(operation: Operation, image: tuple[int, ...], result: tuple[int, ...], dtype: np.dtype) -> None:
-    """Raise if the result, or the rows of the image that the border extends, are larger than the machine's memory."""
+    """Raise if the result, or the rows of the image that the engine extends, are larger than the free memory."""
     rows, columns = operation.windows
-    extended = (image[-1] + columns.before + columns.after) * rows.size * 8 if operation.pads else 0
-    needed, there = max(math.prod(result) * dtype.itemsize, extended), _memory()
-    if needed > there:
+    # A tile of results has up to 8 rows; those that a column stride reads are kept apart by its steps.
+    lines = 8 + (rows.size if rows.stride == 1 else rows.span)
+    extent = image[-1] + columns.before + columns.after
+    line = extent if columns.stride == 1 else columns.span + columns.stride * (128 + min(result[-1], 2048))
+    channels = image[-3] if len(image) > 2 else 1
+    check_bytes(max(math.prod(result) * dtype.itemsize, 8 * channels * lines * line), result)
+
+
+def check_index(operation: Operation, image: tuple[int, ...], result: tuple[int, ...], itemsize: int = 8) -> None:
+    """Raise if a result, or the indices of the pixels that windows read, are larger than the free memory."""
+    outputs = [w.output_size(n) for w, n in zip(operation.windows, image[-2:])]
+    sizes = [n + w.before + w.after + m * w.size for w, n, m in zip(operation.windows, image[-2:], outputs)]
+    check_bytes(max(math.prod(result) * itemsize, 8 * sum(sizes)), result)
+
+
+def check_bytes(needed: int, result: tuple[int, ...]) -> None:
+    """Raise if a result of some shape takes more bytes than the free memory."""
+    # Asking the system takes longer than a small correlation.
+    if needed > _SMALL and needed > (there := _memory()):
         raise ArgumentError(
-            f"padding, dilation: expected a result and extended rows within the memory, {there / 2**30:.3g} GiB; "
-            f"received arguments that take {needed / 2**30:.3g} GiB, for a result of shape {result}; give smaller ones"
+            "padding, stride, dilation: expected a result and extended rows within the free memory, "
+            f"{there / 2**30:.3g} GiB; received arguments that take {needed / 2**30:.3g} GiB, for a result of shape "
+            f"{result}; give smaller ones"
         )
 
 
-@cache
 def _memory() -> int:
-    """Return the bytes of memory of this machine; a large number where the system does not tell."""
+    """Return the bytes of memory that are free on this machine, 2**40 where the system does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        pass
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -334,6 +356,8 @@ def check_operation(
         if mode == "same":
             moved = check_origin(moved[0], size[0], "rows"), check_origin(moved[1], size[1], "columns")
         windows = [Window.of(n, mode, o, s, d) for n, o, s, d in zip(size, moved, steps, spacing)]
+    # A stride beyond the axis leaves one output, as the shortest such does.
+    windows = [replace(w, stride=min(w.stride, max(1, n + w.before + w.after))) for w, n in zip(windows, image[-2:])]
     outputs = [w.output_size(n) for w, n in zip(windows, image[-2:])]
     if 0 in outputs:
         spans = "×".join(str(w.span) for w in windows)
@@ -351,18 +375,21 @@ def _check_channels(image: tuple[int, ...], kernel: tuple[int, ...], groups: int
     if len(kernel) < 4:
         if groups != 1:
             axes = "a kernel of two axes" if len(kernel) == 2 else "a bank of three axes"
-            raise ArgumentError(f"groups: expected 1 for {axes}; received {groups}; give four axes")
+            raise ArgumentError(f"groups: expected 1 for {axes}; received {received(groups)}; give four axes")
         return
     if len(image) < 3:
         raise ArgumentError(f"image: expected (..., C, H, W) for weights of four axes; received shape {image}")
     if image[-3] != kernel[1] * groups:
         remedy = "; channel_axis=-1 reads them from the last axis" if image[-1] == kernel[1] * groups else ""
         raise ArgumentError(
-            f"image: expected {kernel[1] * groups} channels, {groups} group(s) of {kernel[1]} as the kernel says; "
+            f"image: expected {received(kernel[1] * groups)} channels, {received(groups)} group(s) of {kernel[1]} as "
+            f"the kernel says; "
             f"received {image[-3]}{remedy}"
         )
     if kernel[0] % groups:
-        raise ArgumentError(f"groups: expected a divisor of the {kernel[0]} output channels; received {groups}")
+        raise ArgumentError(
+            f"groups: expected a divisor of the {kernel[0]} output channels; received {received(groups)}"
+        )
 
 
 def check_precision(precision: str | None, method: str | None, has_methods: bool) -> bool:

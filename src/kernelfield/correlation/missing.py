@@ -26,12 +26,20 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _CANCELLED = 4 * 2.0**-53
 
 
+def check_missing(missing: Any) -> str:
+    """Return `missing` if it is one of the two rules."""
+    if not isinstance(missing, str) or missing not in ("propagate", "renormalise"):
+        raise ArgumentError(f"missing: expected 'propagate' or 'renormalise'; received {received(missing)}")
+    return missing
+
+
 def correlate_missing(
     compute: Callable[[Request], tuple[np.ndarray, Any]],
     image: Any,
     kernel: Any,
     bias: Any,
     out: np.ndarray | None,
+    missing: str,
     given: dict[str, Any],
 ) -> Any:
     """Return `correlate` of an image with masked pixels, or with ``missing="renormalise"``.
@@ -47,20 +55,17 @@ def correlate_missing(
     -------
     numpy.ndarray, or numpy.ma.MaskedArray for a masked array
     """
-    rule = given.pop("missing")
-    if not isinstance(rule, str) or rule not in ("propagate", "renormalise"):
-        raise ArgumentError(f"missing: expected 'propagate' or 'renormalise'; received {received(rule)}")
     masked = isinstance(image, np.ma.MaskedArray)
     if masked and out is not None:
         raise ArgumentError("out: expected none with a masked array, whose result has a mask; leave it out")
     pixels = np.asarray(image) if masked else as_array(image, "image")
     absent = np.ma.getmaskarray(image) if masked else np.zeros(pixels.shape, bool)
-    if rule == "renormalise" and pixels.dtype.kind == "f":
+    if missing == "renormalise" and pixels.dtype.kind == "f":
         absent = absent | np.isnan(pixels)
     filled = np.where(absent, pixels.dtype.type(0), pixels) if pixels.dtype.kind in "biuf" and absent.any() else pixels
     request = check_request(filled, kernel, bias, out, **given)
     job = _Job(request, absent if request.axes is None else absent.transpose(request.axes.inward))
-    if rule == "propagate":
+    if missing == "propagate":
         result, gone = compute(request)[0], job.touched()
     else:
         total = _total_weight(request.kernel)

@@ -13,6 +13,7 @@ from kernelfield.correlation.arguments import (
     check_pixels,
     weights_and_origin,
 )
+from kernelfield.correlation.missing import check_missing
 from kernelfield.errors import ArgumentError, DtypeError, received
 from kernelfield.kernels import Kernel
 from kernelfield.tensors.adapter import Adapter
@@ -26,7 +27,7 @@ def correlate_tensors(adapter: Adapter, image: Any, kernel: Any, bias: Any, give
     for name in ("out", "dtype", "precision", "method"):
         if given[name] is not None:
             raise ArgumentError(f"{name}: expected none with tensors of {adapter.name}; leave it out")
-    if given["missing"] != "propagate":
+    if check_missing(given["missing"]) != "propagate":
         raise ArgumentError(
             f"missing: expected 'propagate' with tensors of {adapter.name}; received {received(given['missing'])}; "
             "give an array"
@@ -42,7 +43,8 @@ def correlate_tensors(adapter: Adapter, image: Any, kernel: Any, bias: Any, give
         raise ArgumentError(f"image: expected at least one pixel (..., H, W); received shape {shapes[0]}")
     check_kernel_shape(shapes[1], "kernel")
     # Tensors have their channels first unless an axis is named.
-    channel_axis = None if given["channel_axis"] == "auto" else given["channel_axis"]
+    named = given["channel_axis"]
+    channel_axis = None if isinstance(named, str) and named == "auto" else named
     axes = check_axes(shapes[0], shapes[1], channel_axis, given["bank"])
     if axes is not None:
         shapes[0] = tuple(shapes[0][axis] for axis in axes.inward)

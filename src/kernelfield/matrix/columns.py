@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernelfield.arrays import as_array
-from kernelfield.correlation.arguments import check_channels_first, check_image, check_image_shape, check_operation
+from kernelfield.correlation.arguments import (
+    check_channels_first,
+    check_image,
+    check_image_shape,
+    check_index,
+    check_operation,
+)
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Boundary, Window, boundary_index, positive_pair
 from kernelfield.matrix.toeplitz import read_index
@@ -191,4 +197,5 @@ def _checked(
     check_channels_first(shape)
     size = positive_pair(kernel_size, "kernel_size")
     operation = check_operation(shape, size, own_origin=(0, 0), groups=1, **how)
+    check_index(operation, shape, (*operation.output_shape(shape, size), *size))
     return operation.windows, operation.boundary, operation.cval
