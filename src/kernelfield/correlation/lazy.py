@@ -56,8 +56,8 @@ def correlate_lazily(compute: Callable[..., Any], image: Any, given: dict[str, A
     sample = _of_chunk(np.ma.MaskedArray(zeros) if _is_masked(image) else zeros, compute, weights, options)
     if weights.ndim == 4:
         planes = planes.rechunk({planes.ndim - 3: -1})
-    if operation.boundary == "constant" and operation.pads and not _holds(pixel, operation.cval, dtype):
-        planes = planes.astype(np.float64)
+    if operation.boundary == "constant" and operation.pads and not _holds(image.dtype, operation.cval, dtype):
+        planes = planes.map_blocks(_as_float64, dtype=np.float64)
     wanted, merged = [], []
     for axis, window in zip((planes.ndim - 2, planes.ndim - 1), operation.windows):
         chunks = _output_chunks(planes.chunks[axis], window)
@@ -88,6 +88,13 @@ def correlate_lazily(compute: Callable[..., Any], image: Any, given: dict[str, A
 def _of_chunk(chunk: Any, compute: Callable[..., Any], weights: np.ndarray, options: dict[str, Any]) -> Any:
     """Return the outputs whose windows lie inside a chunk."""
     return compute(chunk, weights, **options)
+
+
+def _as_float64(chunk: Any) -> Any:
+    """Return a chunk in float64; raise for 64-bit integers that it does not hold."""
+    if isinstance(chunk, np.ma.MaskedArray):
+        return np.ma.MaskedArray(_as_float64(chunk.filled(0)), chunk.mask)
+    return check_pixels(chunk, "image").astype(np.float64)
 
 
 def _is_masked(image: Any) -> bool:
