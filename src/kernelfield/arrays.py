@@ -48,7 +48,8 @@ def as_array(value: Any, name: str) -> np.ndarray:
         value = _without_palette(value)
     try:
         return np.asarray(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError, OSError, AttributeError) as error:
+    # A warning is one that was made an error: NumPy before 1.24 warns of sequences of unequal lengths.
+    except (TypeError, ValueError, OverflowError, RuntimeError, OSError, AttributeError, UserWarning) as error:
         reason = " ".join(str(error).split())[:120]
         raise ArgumentError(f"{name}: expected an array of numbers; received {received(value)}: {reason}") from error
 

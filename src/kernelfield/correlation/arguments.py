@@ -168,7 +168,7 @@ def check_axes(
     """
     if bank is not None and not isinstance(bank, (bool, np.bool_)):
         raise ArgumentError(f"bank: expected True, False or None; received {received(bank)}")
-    if len(kernel) == 3 and (bank is False or (bank is None and len(image) > 2)):
+    if len(kernel) == 3 and (len(image) > 2 if bank is None else not bank):
         raise ArgumentError(
             f"kernel: expected (kh, kw), or bank=True for {kernel[0]} kernels of {kernel[1]}×{kernel[2]}; received "
             f"shape {kernel} for an image {image}; scipy.ndimage.correlate slides one kernel through a volume"
