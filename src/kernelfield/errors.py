@@ -14,6 +14,7 @@ Every message is one line: the argument, the expected value, the received one, t
 of something that the user should know and that stops nothing.
 """
 
+import reprlib
 from typing import TYPE_CHECKING
 
 
@@ -51,3 +52,27 @@ class UnsupportedOperation(KernelfieldError, NotImplementedError):
 
 class KernelfieldWarning(UserWarning):
     """Something that the user asked for was ignored."""
+
+
+# Characters of a value in a message.
+_LONGEST = 80
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _LONGEST
+
+
+def received(value: object) -> str:
+    """Return a value as messages show it: on one line, of at most 80 characters.
+
+    Examples
+    --------
+    >>> received("junk"), received(range(3)), received("x" * 1000)
+    ("'junk'", 'range(0, 3)', "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'")
+    """
+    shape = getattr(value, "shape", None)
+    if type(shape) is tuple and shape:
+        return f"{type(value).__name__} of shape {shape}"[:_LONGEST]
+    try:
+        text = " ".join(_REPR.repr(value).split())
+    except Exception:  # whatever the class raises
+        text = type(value).__name__
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 from kernelfield.kernels.arguments import number, one_of, whole
 from kernelfield.kernels.kernel import Kernel
 
@@ -223,5 +223,5 @@ def minimum_size(order: int, centred: bool = False) -> int:
 
 def _positions(offsets: Sequence[int]) -> Sequence[int]:
     if isinstance(offsets, (str, bytes)) or not hasattr(offsets, "__len__"):
-        raise ArgumentError(f"offsets: expected integers, at least two, received {offsets!r}")
+        raise ArgumentError(f"offsets: expected integers, at least two, received {received(offsets)}")
     return tuple(sorted(whole("offsets", place) for place in offsets))
