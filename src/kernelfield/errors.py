@@ -11,10 +11,30 @@
     └── UnsupportedOperation (NotImplementedError)  a network has an operation that no rule covers
 
 Every message is one line: the argument, the expected value, the received one, the remedy. A `KernelfieldWarning` tells
-of something that the user should know and that stops nothing.
+of something that the user should know and that stops nothing. Values from the user are part of messages, whatever their
+length: `bounded` keeps each message readable.
 """
 
-from typing import TYPE_CHECKING
+# The name makes type checkers take the branch; the typing module would slow the start of the command line.
+TYPE_CHECKING = False
+
+_LONGEST = 600
+_END = 200
+
+
+def bounded(text: str) -> str:
+    """Return `text`, without its middle if it is longer than 600 characters: the remedy is at the end.
+
+    Examples
+    --------
+    >>> text = bounded("kernel: received " + 270_000 * "9" + "; make it smaller")
+    >>> len(text), text[:20], text[-19:]
+    (600, 'kernel: received 999', '9; make it smaller')
+    """
+    if len(text) <= _LONGEST:
+        return text
+    left_out = " [...] "
+    return f"{text[: _LONGEST - _END - len(left_out)]}{left_out}{text[-_END:]}"
 
 
 class KernelfieldError(Exception):
@@ -23,6 +43,9 @@ class KernelfieldError(Exception):
     if not TYPE_CHECKING:
         # TensorFlow's AutoGraph re-raises an error with its own class only if it has this constructor.
         __init__ = Exception.__init__
+
+    def __str__(self) -> str:
+        return bounded(super().__str__())
 
 
 class ArgumentError(KernelfieldError, ValueError):
@@ -51,3 +74,6 @@ class UnsupportedOperation(KernelfieldError, NotImplementedError):
 
 class KernelfieldWarning(UserWarning):
     """Something that the user asked for was ignored."""
+
+    def __str__(self) -> str:
+        return bounded(super().__str__())

@@ -50,10 +50,11 @@ def apply(
     max_pixels
         Refuse pictures of more pixels before decoding them (500 million by default).
     """
+    from kernelfield.cli.filters import filters_of
     from kernelfield.images import write
 
     check_target(result)
-    filters = _filters(filter)
+    filters = filters_of(str(filter))
     picture = read_picture(image, max_pixels)
     for name, fit in {"": filters}.items() if isinstance(filters, kf.Fit) else filters.items():
         _note_doubts(f"{filter}: channel {name}" if name else str(filter), fit, boundary)
@@ -67,17 +68,6 @@ def apply(
     if json:
         record = {"written": str(result), "shape": list(pixels.shape), "dtype": str(pixels.dtype)}
         sys.stdout.write(dumps(record) + "\n")
-
-
-def _filters(filter: Path) -> Filters:
-    """Return the filter of a file or, where there is no such file, the kernel that the text names."""
-    from kernelfield.cli.filters import as_fit, load_filters
-
-    text = str(filter)
-    name, colon, _ = text.partition(":")
-    if not filter.exists() and (name in kf.kernels.CATALOGUE or (colon and name.isidentifier())):
-        return as_fit(kf.kernels.parse(text))
-    return load_filters(filter)
 
 
 def _apply(filters: Filters, picture: Picture, boundary: str | None) -> np.ndarray:

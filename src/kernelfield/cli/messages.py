@@ -1,8 +1,11 @@
-"""Messages on stderr: one line each, free of control characters."""
+"""Messages on stderr: one line each, free of control characters, of bounded length."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+
+from kernelfield.errors import bounded
 
 
 class UsageError(Exception):
@@ -11,17 +14,19 @@ class UsageError(Exception):
 
 def note(text: str) -> None:
     """Print a remark about the input or the result."""
-    print(f"note: {one_line(text)}", file=sys.stderr)
+    progress(f"note: {text}")
 
 
 def progress(text: str) -> None:
     """Print a line of progress."""
-    print(one_line(text), file=sys.stderr)
+    # The result does not depend on whether anyone can read the messages.
+    with suppress(OSError, ValueError):
+        print(one_line(bounded(text)), file=sys.stderr, flush=True)
 
 
 def fail(message: str, status: int) -> int:
     """Print an error and return the exit status."""
-    print(f"kernelfield: error: {one_line(message)}", file=sys.stderr)
+    progress(f"kernelfield: error: {message}")
     return status
 
 

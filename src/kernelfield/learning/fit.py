@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from kernelfield.correlation import correlate
-from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels import Kernel
 from kernelfield.learning.verdict import Verdict
@@ -114,7 +112,7 @@ class Fit:
         """Rows and columns of the kernel."""
         return self.kernel.shape
 
-    def apply(self, image: ArrayLike, *, boundary: str | None = None) -> np.ndarray:
+    def apply(self, image: ArrayLike, *, boundary: str | None = None, dtype: DTypeLike | None = None) -> np.ndarray:
         """Return `image` filtered in the way that made the after from the before.
 
         Parameters
@@ -124,52 +122,23 @@ class Fit:
             offset.
         boundary : str, optional
             Boundary rule; by default the producer's, or ``"reflect"`` if that is unknown.
+        dtype : dtype-like, optional
+            Of the result, integers or floats; by default that of `image`.
 
         Returns
         -------
         numpy.ndarray
-            With the dtype of `image`: integers are rounded (or truncated, as the producer did) and saturated.
+            Integers are rounded (or truncated, as the producer did) and saturated.
 
         Raises
         ------
         ArgumentError
-            If the number of channels or the boundary is invalid.
+            If the number of channels, the boundary or the dtype is invalid, or integers are asked for and a result is
+            NaN.
         """
-        pixels = check_image(image, "image")
-        if pixels.ndim > 3:
-            raise ArgumentError(f"image: expected (H, W) or (H, W, C); received shape {pixels.shape}")
-        offsets = np.atleast_1d(np.asarray(self.offset, dtype=np.float64))
-        planes = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0))
-        if offsets.size not in (1, len(planes)):
-            raise ArgumentError(
-                f"image: expected {offsets.size} channels, one for each offset learned; received {len(planes)}"
-            )
-        rule = boundary or self.boundary or "reflect"
-        results = [
-            self._apply(plane, float(offset), rule)
-            for plane, offset in zip(planes, np.broadcast_to(offsets, len(planes)))
-        ]
-        return results[0] if pixels.ndim == 2 else np.stack(results, axis=2)
+        from kernelfield.learning.filtering import apply
 
-    def _apply(self, plane: np.ndarray, offset: float, rule: str) -> np.ndarray:
-        """Return one channel filtered."""
-        copied = rule == "copy"
-        inner = "reflect" if copied else rule
-        result: np.ndarray = correlate(plane, self.kernel, boundary=inner, cval=self.cval, dtype=np.float64)
-        result += offset
-        if plane.dtype.kind in "iu":
-            limits = np.iinfo(plane.dtype)
-            # Truncation is in the offset, half a step low: round to nearest for both kinds of producer. Floating-point
-            # sums of ninths and hundredths fall a little below the exact half or integer.
-            rounded = np.rint(result) if self.rounding == "nearest even" else np.floor(result + (0.5 + 1e-6))
-            result = np.clip(rounded, limits.min, limits.max)
-        result = result.astype(plane.dtype)
-        if copied:
-            rows, columns = (slice(a, max(a, n - (k - 1 - a))) for a, k, n in zip(self.anchor, self.size, plane.shape))
-            inside = result[rows, columns].copy()
-            result = plane.copy()
-            result[rows, columns] = inside
-        return result
+        return apply(self, image, boundary, dtype).pixels
 
     def __str__(self) -> str:
         from kernelfield.learning.report import report
