@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from kernelfield.errors import ArgumentError
+from kernelfield.files import write_bytes
 from kernelfield.kernels import Kernel
 from kernelfield.learning.verdict import Verdict
 
@@ -153,9 +154,9 @@ class Fit:
         FileError
             If it cannot be written; no partial file remains.
         """
-        from kernelfield.learning.record import to_record, write_text
+        from kernelfield.learning.record import to_record
 
-        write_text(Path(path), json.dumps(to_record(self), indent=2, allow_nan=False) + "\n")
+        write_bytes(path, (json.dumps(to_record(self), indent=2, allow_nan=False) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Fit:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +133,9 @@ def _build(cls: type[Fit], record: Any) -> Fit:
         try:
             describe(kernel)
         except (LookupError, TypeError, ValueError):
-            raise ValueError(f"parameters: they are not those of {received(kernel.name)}") from None
+            raise ValueError(
+                f"name, parameters: they are not those of a kernel of the catalogue: {received(kernel.name)}"
+            ) from None
     undetermined = np.array(values["undetermined"], dtype=np.float64).reshape(-1, *shape)
     layers = tuple(Kernel(layer) for layer in values["layers"])
     fields = {key: value for key, value in values.items() if key not in _NOT_OF_A_FIT}
@@ -146,23 +146,6 @@ def _agree(condition: bool, problem: str) -> None:
     """Raise unless two fields agree."""
     if not condition:
         raise ValueError(problem)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to a temporary file beside `path`, then rename it: readers never see a partial file."""
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise FileError(f"{path}: cannot be written: {error.strerror}; choose another place") from None
 
 
 def _scalar(value: Any) -> Any:
