@@ -19,11 +19,11 @@ SOURCE = Path(__file__).parents[1] / "src" / "kernelfield"
 RANKS = (
     ("_core", "errors"),
     ("files",),
-    ("geometry",),
+    ("geometry", "images"),
     ("engine", "kernels"),
     ("tensors",),
     ("correlation",),
-    ("matrix", "learning", "receptive", "coding", "images", "dropin"),
+    ("matrix", "learning", "receptive", "coding", "dropin"),
     ("torch", "keras", "jax", "mxnet"),
     ("scale",),
     ("lab", "cli"),
