@@ -100,10 +100,15 @@ def test_what_is_open_already_is_written_to(tmp_path, name, into):
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError("x")])
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
     (tmp_path / "a").write_bytes(b"old")
-    for name in ("a", "b"):
-        with pytest.raises(FileError if isinstance(error, OSError) else type(error)), writing(tmp_path / name) as file:
+
+    def fail(name):
+        with writing(tmp_path / name) as file:
             file.write(b"half")
             raise error
+
+    for name in ("a", "b"):
+        with pytest.raises(FileError if isinstance(error, OSError) else type(error)):
+            fail(name)
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"
 

@@ -119,8 +119,8 @@ def _replacing(target: str) -> Iterator[BinaryIO]:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     temporary = os.path.join(os.path.dirname(target), f".kernelfield-{secrets.token_hex(8)}.part")
     try:
-        # Made by open and not by tempfile: the mode is that of the user's umask.
-        with open(temporary, "x+b") as file:
+        # Not by tempfile: the mode is that of the user's umask. Not by open: some libraries do not know its mode "x".
+        with open(temporary, "w+b", opener=lambda name, flags: os.open(name, flags | os.O_EXCL, 0o666)) as file:
             yield file
         if before is not None:
             if hasattr(os, "chown"):

@@ -22,9 +22,9 @@ _FIGURES = (".png", ".svg", ".pdf")
 
 def read_picture(path: Path, max_pixels: int | None) -> Picture:
     """Return a picture, after printing the notes of its reader."""
-    from kernelfield.images import DEFAULT_MAX_PIXELS, read
+    from kernelfield.images import read
 
-    picture = read(path, max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels)
+    picture = read(path, max_pixels=max_pixels)
     for text in picture.notes:
         note(f"{path}: {text}")
     return picture

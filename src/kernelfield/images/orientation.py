@@ -1,5 +1,6 @@
-"""EXIF orientation: finding it in metadata and applying it to pixels."""
+"""EXIF orientation: turning pixels, and EXIF blocks and XMP packets that say that nothing is to be turned."""
 
+import re
 import struct
 
 import numpy as np
@@ -7,27 +8,33 @@ import numpy as np
 from kernelfield.images.picture import Pixels
 
 TAG = 0x0112
+_XMP = re.compile(rb'tiff:Orientation(="|>)[0-9]')
 
 
-def find(exif: bytes) -> int:
-    """Return the orientation (1..8) in an EXIF block; 1 if it is missing or damaged.
+def reset(exif: bytes) -> bytes:
+    """Return an EXIF block whose orientation is 1, of the same length.
 
-    The block is a TIFF header and a directory of 12-byte entries (CIPA DC-008, section 4.6).
+    The value is changed in its place, in a directory of 12-byte entries (CIPA DC-008, section 4.6). Pillow would write
+    the block anew: thumbnails are lost, and offsets in the notes of camera makers point elsewhere.
     """
-    block = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    block = bytearray(exif)
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None:
-        return 1
+        return exif
     try:
         (start,) = struct.unpack_from(order + "I", block, 4)
         (count,) = struct.unpack_from(order + "H", block, start)
-        for entry in range(count):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", block, start + 2 + 12 * entry)
-            if tag == TAG:
-                return int(value) if kind == 3 and 1 <= value <= 8 else 1
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            if struct.unpack_from(order + "H", block, at) == (TAG,):
+                struct.pack_into(order + "HIHH", block, at + 2, 3, 1, 1, 0)
     except struct.error:
         pass
-    return 1
+    return bytes(block)
+
+
+def reset_xmp(packet: bytes) -> bytes:
+    """Return an XMP packet whose orientation is 1."""
+    return _XMP.sub(rb"tiff:Orientation\g<1>1", packet)
 
 
 def apply(pixels: Pixels, orientation: int) -> Pixels:

@@ -1,42 +1,45 @@
-"""Reading of image files: format by signature, decoding, EXIF orientation."""
+"""Reading of image files: format by content, limits, EXIF orientation."""
 
+from __future__ import annotations
+
+import io
 import os
 import stat
-from collections.abc import Callable
+import weakref
 from pathlib import PurePath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from kernelfield.errors import ArgumentError, FileError
-from kernelfield.images import jpeg, npy, orientation, png, tiff
-from kernelfield.images.limits import DEFAULT_MAX_PIXELS
-from kernelfield.images.picture import Decoded, Picture
+from kernelfield.errors import ArgumentError, FileError, KernelfieldError
+from kernelfield.images import formats, orientation
+from kernelfield.images.limits import Limit
+from kernelfield.images.picture import Page, Pages, Picture
 
-Decoder = Callable[[BinaryIO, int, int], Decoded]
-
-FORMATS: tuple[tuple[str, tuple[bytes, ...], tuple[str, ...], Decoder], ...] = (
-    ("PNG", (png.SIGNATURE,), (".png", ".apng"), png.decode),
-    ("JPEG", (jpeg.SIGNATURE,), (".jpg", ".jpeg", ".jpe", ".mpo"), jpeg.decode),
-    ("TIFF", tiff.SIGNATURES, (".tif", ".tiff", ".btf", ".tf8"), tiff.decode),
-    ("NPY", (npy.SIGNATURE,), (".npy",), npy.decode),
-)
-LONGEST_SIGNATURE = 8
+#: More than the pixels of any picture within the limit take.
+_BYTES_A_PIXEL = 64
+_LONGEST = 200
 
 
-def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
-    """Read a PNG, JPEG, TIFF or NPY file.
+def read(
+    source: str | os.PathLike[str] | BinaryIO, *, page: int | None = None, max_pixels: int | None = None
+) -> Picture:
+    """Read an image file: PNG, JPEG, TIFF, WebP, BMP, GIF, PNM, AVIF, JPEG XL, JPEG 2000, NPY, NPZ or FITS.
 
-    The format is recognised by content, not by suffix. Alpha is dropped, EXIF orientation (the orientation tag of a
-    TIFF file) is applied, and only the first page is read; `Picture.notes` lists these conversions. Colour profiles,
-    gamma and orientation in XMP are not applied: values are as stored.
+    The format is recognised by content, not by suffix. EXIF orientation (the orientation tag of a TIFF file) is
+    applied. Pages of TIFF, arrays of NPZ and images and planes of FITS are in `Picture.pages`; of an animation the
+    first frame is read. `Picture.notes` lists conversions. Colour profiles and gamma are kept, not applied: values are
+    as stored.
 
     Parameters
     ----------
-    path : str or path-like
-        The file.
-    max_pixels : int
-        Largest number of pixels (``H * W``; each further four channels count again), checked in the header before
-        memory is allocated. The default, 500 million, is above one exposure of any camera and a 20 000 x 20 000
-        mosaic, and fits the memory of a laptop. Pillow's own limit is not used.
+    source : str, path-like or binary file
+        The file. A stream is read to its end, without seeking.
+    page : int, optional
+        Index of the page that `Picture.pixels` holds, from 0; by default the first.
+    max_pixels : int, optional
+        Largest number of pixels of a page (``H * W``; each further four channels count again), checked in the header
+        before memory is allocated or a pixel decoded. The default, 500 million, is above one exposure of any camera and
+        a 20 000 x 20 000 mosaic, and fits the memory of a laptop. If it is given, the file is trusted to be no
+        decompression bomb. Pillow's own limit is not used.
 
     Returns
     -------
@@ -44,71 +47,140 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) 
 
     Raises
     ------
+    ArgumentError
+        There is no such page, or an argument is wrong.
     FileError
         The file is missing, not a picture, damaged, of an unsupported kind, or too large.
+    MissingDependencyError
+        The file is FITS, and astropy is not installed.
     """
-    if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
+    if max_pixels is not None and (isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1):
         raise ArgumentError(
-            f"max_pixels: expected a whole number above 0, got {max_pixels!r}; leave it out for 500 million"
+            f"max_pixels: expected a whole number above 0; received {_short(max_pixels)}; leave it out for 500 million"
         )
-    name = os.fsdecode(path) if isinstance(path, str | os.PathLike) else path
-    if not isinstance(name, str) or "\0" in name or not name:
-        raise ArgumentError(f"path: expected the name of a file, got {path!r}; give a str or pathlib.Path")
+    if page is not None and (isinstance(page, bool) or not isinstance(page, int) or page < 0):
+        raise ArgumentError(
+            f"page: expected a whole number from 0; received {_short(page)}; leave it out for the first"
+        )
+    limit = Limit() if max_pixels is None else Limit(max_pixels, trusted=True)
+    name, file, size = _open(source, limit)
+    closed = False
     try:
-        # A FIFO would block on opening.
-        if not stat.S_ISREG(os.stat(name).st_mode):
-            kind = "a folder" if os.path.isdir(name) else "not a plain file"
-            raise FileError(f"{name!r}: this is {kind}; expected a picture file; name the file itself")
-        with open(name, "rb") as file:
-            return _decode(name, file, max_pixels)
+        picture = _read(name, file, size, page, limit)
+        # Further pages are read when they are used: the file stays open as long as they are there.
+        if len(picture.pages) > 1:
+            weakref.finalize(picture.pages, file.close)
+        else:
+            closed = True
+        return picture
+    except BaseException:
+        closed = True
+        raise
+    finally:
+        if closed:
+            file.close()
+
+
+def _open(source: Any, limit: Limit) -> tuple[str, BinaryIO, int]:
+    """Return the name of a source, a file that can seek, and its number of bytes."""
+    if hasattr(source, "read"):
+        name = str(getattr(source, "name", "stream"))
+        most = limit.max_pixels * _BYTES_A_PIXEL
+        data = source.read(most + 1)
+        if not isinstance(data, bytes):
+            raise ArgumentError(f"source: expected a file of bytes; received {type(data).__name__}; open it with 'rb'")
+        if len(data) > most:
+            raise FileError(f"{_short(name)}: more than {most} bytes; expected a picture; raise max_pixels")
+        return name, io.BytesIO(data), len(data)
+    name = os.fsdecode(source) if isinstance(source, str | os.PathLike) else ""
+    if not name or "\0" in name:
+        raise ArgumentError(
+            f"path: expected the name of a file; received {_short(source)}; give a str, a pathlib.Path or an open file"
+        )
+    try:
+        mode = os.stat(name).st_mode
+        if stat.S_ISDIR(mode):
+            raise FileError(f"{_short(name)}: this is a folder; expected a picture file; name the file itself")
+        file = open(name, "rb")  # noqa: SIM115
+        if stat.S_ISREG(mode):
+            return name, file, os.fstat(file.fileno()).st_size
+        with file:  # a FIFO or a device
+            return _open(file, limit)
     except FileError:
         raise
     except FileNotFoundError as error:
-        raise FileError(f"{name!r}: no such file; expected a picture; check the name and the folder") from error
+        raise FileError(f"{_short(name)}: no such file; expected a picture; check the name and the folder") from error
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileError(f"{name!r}: cannot be read ({_line(reason)}); expected a readable file; check it") from error
-
-
-def _decode(name: str, file: BinaryIO, max_pixels: int) -> Picture:
-    size = os.fstat(file.fileno()).st_size
-    head = file.read(LONGEST_SIGNATURE)
-    if not head:
-        raise FileError(f"{name!r}: the file is empty; expected a picture; copy or export it again")
-    form, suffixes, decode = _recognise(name, head)
-    try:
-        file.seek(0)
-        found = decode(file, size, max_pixels)
-    except FileError as error:
-        raise FileError(f"{name!r}: {_line(str(error))}") from error.__cause__
-    except MemoryError as error:
         raise FileError(
-            f"{name!r}: not enough memory to decode it; expected a smaller picture; lower max_pixels or cut the picture"
+            f"{_short(name)}: cannot be read ({_line(error.strerror or str(error))}); expected a readable file; check "
+            "it"
         ) from error
-    except Exception as error:
-        # On damaged files the libraries raise arbitrary exceptions.
+
+
+def _read(name: str, file: BinaryIO, size: int, page: int | None, limit: Limit) -> Picture:
+    """Return the picture, with the chosen page decoded."""
+    head = file.read(formats.LONGEST_SIGNATURE)
+    if not head:
+        raise FileError(f"{_short(name)}: the file is empty; expected a picture; copy or export it again")
+    form = formats.recognised(head)
+    if form is None:
         raise FileError(
-            f"{name!r}: cannot be decoded as {form} ({type(error).__name__}: {_line(str(error))}); expected "
+            f"{_short(name)}: the content is not {formats.NAMES}; expected one of these; convert the file first"
+        )
+    file.seek(0)
+    with _Failures(name, form.name):
+        opened = form.read(file, size, limit)
+    if page is not None and page >= opened.count:
+        raise ArgumentError(
+            f"page: expected one of 0 to {opened.count - 1}, the pages of {_short(name)}; received {page}; leave it "
+            "out for the first"
+        )
+
+    def load(index: int) -> Page:
+        with _Failures(name, form.name):
+            found, turn = opened.load(index), opened.orientation(index)
+            notes = [f"EXIF orientation {turn} applied"] if turn != 1 else []
+            return Page(orientation.apply(found.pixels, turn), found.channels, [*found.notes, *notes])
+
+    pages = Pages(opened.count, load)
+    notes = [*opened.notes, *pages.page(page or 0).notes]
+    suffix = PurePath(name).suffix
+    if suffix and suffix.lower() not in form.suffixes:
+        notes.append(f"the name ends in {suffix!r}, the content is {form.name}")
+    return Picture(pages, page or 0, tuple(notes), name, opened.metadata)
+
+
+class _Failures:
+    """A context that makes one line of whatever a library raises about a damaged file."""
+
+    def __init__(self, name: str, form: str) -> None:
+        self.name, self.form = name, form
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        name = _short(self.name)
+        if isinstance(error, FileError):
+            raise FileError(f"{name}: {_line(str(error))}") from error.__cause__
+        if isinstance(error, KernelfieldError) or not isinstance(error, Exception):
+            return
+        if isinstance(error, MemoryError):
+            raise FileError(
+                f"{name}: not enough memory to decode it; expected a smaller picture; lower max_pixels or cut the "
+                "picture"
+            ) from error
+        raise FileError(
+            f"{name}: cannot be decoded as {self.form} ({type(error).__name__}: {_line(str(error))}); expected "
             "a whole file; it is damaged or of an unusual kind: export it again"
         ) from error
-    if found.orientation != 1:
-        found.notes.append(f"EXIF orientation {found.orientation} applied")
-    suffix = PurePath(name).suffix
-    if suffix.lower() not in suffixes:
-        found.notes.append(f"the name ends in {suffix or 'no suffix'!r}, the content is {form}")
-    pixels = orientation.apply(found.pixels, found.orientation)
-    return Picture(pixels, found.channels, tuple(found.notes), name)
-
-
-def _recognise(name: str, head: bytes) -> tuple[str, tuple[str, ...], Decoder]:
-    for form, signatures, suffixes, decode in FORMATS:
-        if head.startswith(signatures):
-            return form, suffixes, decode
-    raise FileError(
-        f"{name!r}: the content is not PNG, JPEG, TIFF or NPY; expected one of these; convert the file first"
-    )
 
 
 def _line(text: str) -> str:
     """Return a message as one line of bounded length; libraries may quote file contents."""
     return " ".join(text.split())[:400]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

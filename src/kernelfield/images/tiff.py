@@ -1,91 +1,159 @@
-"""TIFF 6.0 and BigTIFF files: tifffile parses the directory and locates segments, `tiff_codecs` unpacks them."""
+"""TIFF 6.0 and BigTIFF files, OME and ImageJ among them: tifffile parses directories and decodes segments.
 
-import logging
+What stays here: the walk over the directories, since tifffile follows a loop of them for ever and parses all before the
+last; and the choice of segments one by one, since tifffile does not compare the size that a JPEG inside claims with
+that of its tile.
+"""
+
+from __future__ import annotations
+
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+import re
+import warnings
+from collections.abc import Iterable
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from kernelfield.errors import FileError
-from kernelfield.images.limits import check_pixels, check_supply
-from kernelfield.images.picture import RGB, Decoded, Pixels, cmyk_to_rgb, numbered
-from kernelfield.images.tiff_codecs import NONE, RATIOS, inflate
+from kernelfield.errors import FileError, KernelfieldWarning
+from kernelfield.images.limits import DEFLATE_RATIO, Limit, check_scans, jpeg2000_shape, shape_in
+from kernelfield.images.picture import ALPHA, RGB, Metadata, Opened, Page, Picture, Pixels, cmyk_to_rgb, numbered
+from kernelfield.images.silence import unlogged
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WHITE_IS_ZERO, BLACK_IS_ZERO, COLOUR, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
-JPEGS = (6, 7)
-REDUCED = 1
+REDUCED, MASK = 1, 4
 MOST_PAGES = 100_000
-ORIENTATION, COLOUR_MAP, INK_SET = 274, 320, 332
+MOST_BYTES = 4_000_000_000
+#: Names of types in OME, where they differ from NumPy's.
+OME = {"float32": "float", "float64": "double", "bool": "bit"}
+SUBFILE, DESCRIPTION, ORIENTATION, SOFTWARE, XMP, ICC = 254, 270, 274, 305, 700, 34675
+COLOUR_MAP, INK_SET = 320, 332
+RESOLUTION = (282, 283, 296)
+IMAGEJ = (50838, 50839)
 ASSOCIATED, UNASSOCIATED = 1, 2
+#: Tags that say how pixels are stored, that point to other directories of the file, or that `write` sets.
+STRUCTURE = frozenset(
+    (SUBFILE, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, DESCRIPTION, 273, ORIENTATION, 277, 278, 279, 280, 281)
+    + (
+        *RESOLUTION,
+        284,
+        288,
+        289,
+        290,
+        291,
+        292,
+        293,
+        301,
+        SOFTWARE,
+        317,
+        318,
+        319,
+        COLOUR_MAP,
+        321,
+        322,
+        323,
+        324,
+        325,
+    )
+    + (330, INK_SET, 333, 334, 336, 338, 339, 340, 341, 342, 347, XMP, *range(512, 522), 529, 530, 531, 532)
+    + (32997, 34665, 34675, 34853, 40965, 50674, *IMAGEJ)
+)
 
-_quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
+JPEGS = (7,)
+JPEG_2000S = (33003, 33005, 34712)
+OTHER_CODECS = {50001: "webp_decode", 50002: "jpegxl_decode", 52546: "jpegxl_decode", 34887: "lerc_decode"}
+RATIOS: dict[int, int | None] = {
+    1: 1,
+    5: 4096,
+    8: DEFLATE_RATIO,
+    32946: DEFLATE_RATIO,
+    32773: 64,
+    **dict.fromkeys((2, 3, 4, 34925, 50000, *JPEGS, *JPEG_2000S, *OTHER_CODECS)),
+}
+"""Compressions that are read, with the largest ratio of each: none, LZW (a code of at least 9 bits stands for fewer
+than 4096 bytes), deflate, PackBits (two bytes for 128); fax, LZMA, ZSTD and pictures inside have none."""
 
 
-def _not_quiet(_: logging.LogRecord) -> bool:
-    return not _quiet.get()
+def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
+    """Return the pages of a TIFF file, without previews and masks."""
+    from tifffile import TiffFile, TiffPage
+
+    directories = _directories(file, size)
+    pictures = [offset for offset, kind in directories if not kind & (REDUCED | MASK)]
+    if not pictures:
+        raise FileError("the TIFF file holds no picture; expected a page that is no preview; export it again")
+    file.seek(0)
+    with unlogged("tifffile"):
+        tiff = TiffFile(file)
+
+    def page(index: int) -> Any:
+        tiff.filehandle.seek(pictures[index])
+        return TiffPage(tiff, index)
+
+    with unlogged("tifffile"):
+        first = page(0)
+        stack = _stack(tiff, first, size) if len(pictures) == 1 else 0
+
+    def load(index: int) -> Page:
+        with unlogged("tifffile"):
+            one = first if index == 0 or stack else page(index)
+            _check(one, size, limit)
+            return _colours(one, _slice(file, one, index) if stack else _assemble(file, one, limit))
+
+    def turn(index: int) -> int:
+        value = (first if index == 0 or stack else page(index)).tags.valueof(ORIENTATION, 1)
+        return value if value in range(1, 9) else 1
+
+    notes = (
+        [f"{len(directories) - len(pictures)} previews or masks left out"] if len(directories) > len(pictures) else []
+    )
+    return Opened(stack or len(pictures), load, _metadata(tiff, first, page, len(pictures)), turn, notes)
 
 
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Suppress the log messages of tifffile inside this context, in this thread only."""
-    logging.getLogger("tifffile").addFilter(_not_quiet)
-    token = _quiet.set(True)
-    try:
-        yield
-    finally:
-        _quiet.reset(token)
-
-
-def decode(file: BinaryIO, size: int, max_pixels: int) -> Decoded:
-    """Return the first page of a TIFF file of `size` bytes."""
-    from tifffile import TiffFile
-
-    with _silence(), TiffFile(file) as tiff:
-        if not tiff.pages:
-            raise FileError("the TIFF file holds no picture; expected at least one page; export it again")
-        page: Any = tiff.pages[0]
-        pages = _count_pages(file, size)
-        if tiff.is_imagej and tiff.imagej_metadata:
-            pages = max(pages, int(tiff.imagej_metadata.get("images", 1)))
-        if page.subfiletype & REDUCED:
-            raise FileError(
-                f"the first of {pages} pages is a small preview; expected the picture itself; export it alone as TIFF"
-            )
-        _check(page, size, max_pixels)
-        found = _colours(page, _unpack(file, page))
-        if pages > 1:
-            found.notes.append(f"first of {pages} pages")
-        return found
-
-
-def _count_pages(file: BinaryIO, size: int) -> int:
-    """Return the length of the chain of directories, which may have a loop that tifffile would follow for ever."""
+def _directories(file: BinaryIO, size: int) -> list[tuple[int, int]]:
+    """Return the place and the kind of subfile of each directory in the chain, up to a loop or the end of the file."""
     file.seek(0)
     order: Literal["little", "big"] = "little" if file.read(2) == b"II" else "big"
     big = int.from_bytes(file.read(2), order) == 43
     count_bytes, entry_bytes, offset_bytes, first = (8, 20, 8, 8) if big else (2, 12, 4, 4)
     file.seek(first)
-    seen: set[int] = set()
+    seen: dict[int, int] = {}
     while (offset := int.from_bytes(file.read(offset_bytes), order)) and offset not in seen:
-        seen.add(offset)
         file.seek(min(offset, size))
         entries = int.from_bytes(file.read(count_bytes), order)
         end = offset + count_bytes + entries * entry_bytes
-        if end >= size or len(seen) == MOST_PAGES:
+        if end > size or entries > 4096 or len(seen) == MOST_PAGES:
             break
-        file.seek(end)
-    return len(seen)
+        body = file.read(entries * entry_bytes)
+        kinds = (
+            body[at:] for at in range(0, len(body), entry_bytes) if int.from_bytes(body[at : at + 2], order) == SUBFILE
+        )
+        value = next(kinds, bytes(entry_bytes))[entry_bytes - offset_bytes :][:4]
+        seen[offset] = int.from_bytes(value, order)
+    return list(seen.items())
 
 
-def _check(page: Any, size: int, max_pixels: int) -> None:
-    height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
-    check_pixels(height, width, samples, max_pixels)
+def _stack(tiff: Any, page: Any, size: int) -> int:
+    """Return the number of pictures that ImageJ keeps behind a single directory; 0 if it is one only."""
+    if not tiff.is_imagej or page.compression != 1 or not page.is_contiguous:
+        return 0
+    count = re.search(r"^images=([0-9]{1,9})$", str(page.tags.valueof(DESCRIPTION, "")), re.MULTILINE)
+    images = int(count[1]) if count else 1
+    return images if images > 1 and page.dataoffsets[0] + images * page.nbytes <= size else 0
+
+
+def _check(page: Any, size: int, limit: Limit) -> None:
+    """Raise for a page that is too large, or that cannot be read."""
+    height, width, samples = _shape(page)
+    limit.pixels(height, width, samples)
     if page.imagedepth != 1 or (page.is_tiled and page.tiledepth != 1):
         raise FileError("the TIFF page is a volume; expected a picture of two dimensions; export one slice")
+    if page.compression not in RATIOS:
+        raise FileError(
+            f"the TIFF page has compression {int(page.compression)}; expected none, LZW, deflate, PackBits, LZMA, "
+            "ZSTD, fax, JPEG, JPEG 2000, JPEG XL, WebP or LERC; export it again with one of these"
+        )
     if page.dtype is None or np.dtype(page.dtype).kind not in "biuf":
         raise FileError(
             f"the TIFF samples are {page.bitspersample}-bit of format {page.sampleformat!r}; expected "
@@ -93,16 +161,24 @@ def _check(page: Any, size: int, max_pixels: int) -> None:
         )
     if page.is_tiled:
         # The tile of a small picture may be larger than the picture.
-        check_pixels(page.tilelength, page.tilewidth, samples, max(max_pixels, 1 << 24))
+        Limit(max(limit.max_pixels, 1 << 24)).pixels(page.tilelength, page.tilewidth, samples)
     if len(page.dataoffsets) < _segments(page) or len(page.databytecounts) < _segments(page):
         raise FileError(
             f"the TIFF directory lists {len(page.dataoffsets)} of {_segments(page)} strips or tiles; "
             "expected all; the file is damaged: copy or export it again"
         )
+    bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
     stored = list(page.databytecounts[: _segments(page)])
-    if page.compression in RATIOS and all(stored):
-        needed = height * ((width * samples * page.bitspersample + 7) // 8)
-        check_supply(needed, min(sum(stored), size), RATIOS[page.compression])
+    # A sparse file (GDAL) leaves out tiles that are all zero.
+    needed = height * ((width * samples * bits + 7) // 8) if all(stored) else 0
+    ratio = RATIOS[page.compression]
+    if ratio:
+        limit.supply(needed, min(sum(stored), size), ratio)
+    limit.supply(height * width * samples * max(1, bits // 8), size)
+
+
+def _shape(page: Any) -> tuple[int, int, int]:
+    return page.imagelength, page.imagewidth, page.samplesperpixel
 
 
 def _segments(page: Any) -> int:
@@ -118,68 +194,82 @@ def _rows(page: Any) -> int:
     return max(1, min(int(page.rowsperstrip), int(page.imagelength)))
 
 
-def _unpack(file: BinaryIO, page: Any) -> Pixels:
+def _assemble(file: BinaryIO, page: Any, limit: Limit) -> Pixels:
     """Return ``(H, W, samples)`` as stored."""
-    compression = int(page.compression)
-    try:
-        if compression not in RATIOS or page.fillorder != 1:
-            pixels = np.asarray(page.asarray(maxworkers=1))
-            return np.asarray(pixels.reshape(page.shaped)).squeeze(1).transpose(1, 2, 0, 3).reshape(_shape(page))
-        page.compression = NONE
-        return _assemble(file, page, compression)
-    except (ValueError, NotImplementedError) as error:
-        if "imagecodecs" not in str(error):
-            raise
-        raise FileError(
-            f"TIFF compression {compression}, predictor {int(page.predictor)}, {page.bitspersample}-bit "
-            "samples: needs imagecodecs, which is not installed; expected compression by none, LZW, "
-            "Deflate, PackBits or LZMA, whole bytes; pip install imagecodecs, or export it plainly"
-        ) from error
-
-
-def _shape(page: Any) -> tuple[int, int, int]:
-    return page.imagelength, page.imagewidth, page.samplesperpixel
-
-
-def _assemble(file: BinaryIO, page: Any, compression: int) -> Pixels:
     height, width, samples = _shape(page)
-    contiguous = 1 if page.planarconfig == 2 else samples
-    columns, rows = (page.tilewidth, page.tilelength) if page.is_tiled else (width, _rows(page))
-    row_bytes = (columns * contiguous * page.bitspersample + 7) // 8
-    pixels = np.zeros(page.shaped, np.dtype(page.dtype).newbyteorder("="))
+    largest = (page.tilelength * page.tilewidth if page.is_tiled else _rows(page) * width, samples)
+    pixels = np.full(page.shaped, page.nodata, np.dtype(page.dtype).newbyteorder("="))
+    tables = {"jpegtables": page.jpegtables} if page.compression in JPEGS else {}
     for index in range(_segments(page)):
         count = page.databytecounts[index]
         if count == 0:
-            continue  # a sparse file (GDAL) leaves out tiles that are all zero
+            continue
         file.seek(page.dataoffsets[index])
         packed = file.read(count)
-        strip_rows = rows if page.is_tiled else min(rows, height - index % math.ceil(height / rows) * rows)
-        segment, (plane, _, top, left, _), _ = page.decode(inflate(packed, compression, strip_rows * row_bytes), index)
+        _check_segment(page, packed, *largest)
+        segment, (plane, _, top, left, _), _ = page.decode(packed, index, **tables)
         block = segment[0, : height - top, : width - left]
         pixels[plane, 0, top : top + block.shape[0], left : left + block.shape[1]] = block
     return pixels[:, 0].transpose(1, 2, 0, 3).reshape(height, width, samples)
 
 
-def _colours(page: Any, pixels: Pixels) -> Decoded:
+def _check_segment(page: Any, packed: bytes, area: int, samples: int) -> None:
+    """Raise if the picture inside a strip or tile is larger than that."""
+    import imagecodecs
+
+    shape: tuple[int, ...]
+    if page.compression in JPEGS:
+        if b"\xff\xd9" not in packed[-64:]:
+            raise FileError("a JPEG strip or tile is cut short; expected whole ones; copy or export the file again")
+        shape = shape_in(imagecodecs.jpeg8_decode, packed, tables=page.jpegtables)
+        check_scans(packed, shape[0] * shape[1])
+    elif page.compression in JPEG_2000S:
+        shape = jpeg2000_shape(packed)
+    elif page.compression in OTHER_CODECS:
+        shape = shape_in(getattr(imagecodecs, OTHER_CODECS[page.compression]), packed)
+    else:
+        return  # the others stop, or fail, at the size of the segment
+    height, width, inside = (*shape, 1)[:3] if len(shape) < 4 else (math.prod(shape), 1, 1)
+    if height * width > area or inside > max(samples, 4):
+        raise FileError(
+            f"the picture inside a strip or tile of the TIFF file has shape {shape}, more than its {area} pixels of "
+            f"{samples} samples; expected no more; the file is damaged: export it again"
+        )
+
+
+def _slice(file: BinaryIO, page: Any, index: int) -> Pixels:
+    """Return one picture ``(H, W, samples)`` of those behind a single directory."""
+    dtype = np.dtype(page.parent.byteorder + page.dtype.char)
+    file.seek(page.dataoffsets[0] + index * page.nbytes)
+    data = file.read(page.nbytes)
+    if len(data) < page.nbytes:
+        raise FileError("the TIFF file ends within a page; expected a whole file; copy or export it again")
+    pixels = np.frombuffer(data, dtype).astype(dtype.newbyteorder("=")).reshape(page.shaped)
+    return pixels[:, 0].transpose(1, 2, 0, 3).reshape(_shape(page))
+
+
+def _colours(page: Any, pixels: Pixels) -> Page:
     """Return the channels of a page from its stored samples."""
-    found = Decoded(pixels, ())
-    tag = page.tags.get(ORIENTATION)
-    if tag is not None and tag.value in range(1, 9):
-        found.orientation = int(tag.value)
-    _drop_alpha(found, [int(kind) for kind in page.extrasamples])
+    found = Page(pixels, ())
     photometric = int(page.photometric)
     if photometric == YCBCR and page.compression in JPEGS:
         photometric = COLOUR  # imagecodecs converts while it unpacks
-    count = found.pixels.shape[2]
+    extra = [int(kind) for kind in page.extrasamples]
+    alphas = [i for i, kind in enumerate(extra, pixels.shape[2] - len(extra)) if kind in (ASSOCIATED, UNASSOCIATED)]
+    count = pixels.shape[2] - len(alphas)
+    if len(alphas) > 1 or (alphas and (alphas[0] != count or count < 1)):
+        alphas, count = [], pixels.shape[2]
     expected = {WHITE_IS_ZERO: count, BLACK_IS_ZERO: count, COLOUR: max(3, count), PALETTE: 1, SEPARATED: 4}
     if expected.get(photometric) != count:
         raise FileError(
             f"the TIFF page has photometric interpretation {photometric} with {count} channels; expected "
             "grey, RGB, palette or CMYK; convert it to RGB"
         )
+    alpha, found.pixels = found.pixels[..., count:], found.pixels[..., :count]
     if photometric == PALETTE:
         _expand(found, page)
-    else:
+        alphas = []
+    elif isinstance(page.bitspersample, int):
         _widen(found, page.bitspersample)
     if photometric == WHITE_IS_ZERO and found.pixels.dtype.kind == "u":
         found.pixels = np.iinfo(found.pixels.dtype).max - found.pixels
@@ -192,21 +282,14 @@ def _colours(page: Any, pixels: Pixels) -> Decoded:
     count = found.pixels.shape[2]
     coloured = photometric in (COLOUR, PALETTE, SEPARATED) and count == 3
     found.channels = RGB if coloured else numbered(count)
-    found.pixels = np.ascontiguousarray(found.pixels[..., 0] if count == 1 else found.pixels)
+    if alphas:
+        found.channels += (ALPHA,)
+        found.pixels = np.concatenate([found.pixels, alpha.astype(found.pixels.dtype)], axis=2)
+    found.pixels = np.ascontiguousarray(found.pixels[..., 0] if found.pixels.shape[2] == 1 else found.pixels)
     return found
 
 
-def _drop_alpha(found: Decoded, extra: list[int]) -> None:
-    """Drop the alpha channels from the extra samples, the last ones of each pixel."""
-    first = found.pixels.shape[2] - len(extra)
-    alpha = [first + i for i, kind in enumerate(extra) if kind in (ASSOCIATED, UNASSOCIATED)]
-    if alpha and first > 0:
-        found.pixels = np.delete(found.pixels, alpha, axis=2)
-        premultiplied = ASSOCIATED in extra
-        found.notes.append("alpha channel left out" + (" (colours stay multiplied by it)" if premultiplied else ""))
-
-
-def _expand(found: Decoded, page: Any) -> None:
+def _expand(found: Page, page: Any) -> None:
     colours = np.asarray(page.tags.valueof(COLOUR_MAP, ())).reshape(3, -1).T
     indices = found.pixels[..., 0].astype(np.intp)
     if indices.max() >= len(colours):
@@ -220,18 +303,141 @@ def _expand(found: Decoded, page: Any) -> None:
     found.notes.append("palette expanded to RGB")
 
 
-def _widen(found: Decoded, bits: int) -> None:
+def _widen(found: Page, bits: int) -> None:
     if bits < 8:
         found.pixels = found.pixels.astype(np.uint8) * np.uint8(255 // (2**bits - 1))
         found.notes.append(f"{bits}-bit samples spread over 0 to 255")
 
 
-def encode(file: BinaryIO, pixels: Pixels) -> None:
-    """Write uncompressed ``(H, W)`` or ``(H, W, C)``; three channels are RGB."""
-    from tifffile import imwrite
+class Tags:
+    """What a TIFF file has for `encode` to keep: its layout, and the tags of each page, read when they are needed."""
 
+    def __init__(self, tiff: Any, first: Any, page: Any, count: int) -> None:
+        self.byteorder, self.bigtiff = tiff.byteorder, bool(tiff.is_bigtiff)
+        self.imagej, self.ome = bool(tiff.is_imagej), bool(tiff.is_ome)
+        self.count = count
+        self._page, self._first = page, first
+        self._imagej = None
+        if self.imagej:
+            self._imagej = first.tags.valueof(IMAGEJ[0])
+
+    def of(self, index: int) -> dict[str, Any]:
+        """Return the arguments of tifffile's writer for a page."""
+        with unlogged("tifffile"):
+            page = self._first if index == 0 or index >= self.count else self._page(index)
+        kept: dict[str, Any] = {"software": str(page.tags.valueof(SOFTWARE, "kernelfield"))}
+        if page.tags.valueof(SUBFILE, 0):
+            kept["subfiletype"] = int(page.tags.valueof(SUBFILE))
+        if page.is_tiled and page.tilelength % 16 == page.tilewidth % 16 == 0:
+            kept["tile"] = (page.tilelength, page.tilewidth)
+        if int(page.compression) in (5, 8, 32946, 32773, 34925, 50000):
+            kept["compression"] = "adobe_deflate"
+        resolution = [page.tags.valueof(tag) for tag in RESOLUTION]
+        if resolution[0] and resolution[1]:
+            across, down = resolution[:2]
+            turned = page.tags.valueof(ORIENTATION, 1) in (5, 6, 7, 8)
+            kept["resolution"] = (down, across) if turned else (across, down)
+            kept["resolutionunit"] = int(resolution[2] or 2)
+        kept["extratags"] = [tag for tag in map(_plain, page.tags) if tag]
+        if index == 0 and self._imagej:
+            from tifffile import imagej_metadata_tag
+
+            kept["extratags"] += imagej_metadata_tag(self._imagej, self.byteorder)
+        kept["description"] = page.tags.valueof(DESCRIPTION)
+        return kept
+
+
+def _plain(tag: Any) -> tuple[int, int, int, Any, bool] | None:
+    """Return a tag for tifffile's writer; None for one that says how pixels are stored, or that is not plain."""
+    if tag.code in STRUCTURE:
+        return None
+    value = tag.value
+    if isinstance(value, np.ndarray):
+        value = tuple(value.tolist())
+    if not isinstance(value, int | float | str | bytes | tuple):
+        return None
+    if isinstance(value, int):
+        value = int(value)
+    return int(tag.code), int(tag.dtype), 0 if isinstance(value, str) else int(tag.count), value, False
+
+
+def _metadata(tiff: Any, first: Any, page: Any, count: int) -> Metadata:
+    from kernelfield.images import orientation
+
+    across, down, unit = (first.tags.valueof(tag) for tag in RESOLUTION)
+    resolution = None
+    if across and down and int(unit or 2) in (2, 3):
+        factor = 1 if int(unit or 2) == 2 else 2.54
+        try:
+            resolution = (across[0] / across[1] * factor, down[0] / down[1] * factor)
+        except (TypeError, ZeroDivisionError, IndexError):
+            resolution = None
+    if resolution and first.tags.valueof(ORIENTATION, 1) in (5, 6, 7, 8):
+        resolution = resolution[::-1]
+    xmp, icc = first.tags.valueof(XMP, b""), first.tags.valueof(ICC, b"")
+    return Metadata(
+        "TIFF",
+        icc=icc if isinstance(icc, bytes) and int(first.photometric) != SEPARATED else b"",
+        xmp=orientation.reset_xmp(xmp) if isinstance(xmp, bytes) else b"",
+        resolution=resolution,
+        associated=ASSOCIATED in [int(kind) for kind in first.extrasamples],
+        own=Tags(tiff, first, page, count),
+    )
+
+
+def encode(file: BinaryIO, pages: Iterable[Pixels], count: int, names: tuple[str, ...], like: Picture | None) -> None:
+    """Write `count` pages ``(H, W)`` or ``(H, W, C)``, uncompressed unless those of `like` were compressed."""
+    from tifffile import TiffWriter
+
+    metadata = like.metadata if like is not None else None
+    own = metadata.own if metadata is not None and isinstance(metadata.own, Tags) else None
+    writer: Any = None
+    for index, pixels in enumerate(pages):
+        if writer is None:
+            big = (own is not None and own.bigtiff) or count * pixels.nbytes > MOST_BYTES
+            writer = TiffWriter(file, bigtiff=big, byteorder=own.byteorder if own else None)
+        kept: dict[str, Any] = own.of(index) if own else {"software": "kernelfield"}
+        if metadata is not None:
+            kept |= {"iccprofile": metadata.icc} if metadata.icc else {}
+            if metadata.xmp and index == 0:
+                kept["extratags"] = [*kept.get("extratags", ()), (XMP, 1, len(metadata.xmp), metadata.xmp, True)]
+            if metadata.resolution and own is None:
+                kept |= {"resolution": metadata.resolution, "resolutionunit": 2}
+        if own is not None and like is not None:
+            kept["description"] = _description(kept["description"], own, like, count, pixels)
+        writer.write(pixels, **_layout(pixels, names, metadata), **kept, metadata=None, contiguous=False)
+    writer.close()
+
+
+def _layout(pixels: Pixels, names: tuple[str, ...], like: Metadata | None) -> dict[str, Any]:
+    """Return the arguments of tifffile's writer that say what the channels are."""
     if pixels.ndim == 2:
-        imwrite(file, pixels, photometric="minisblack", metadata=None, software="kernelfield")
-    else:
-        kind = "rgb" if pixels.shape[2] == 3 else "minisblack"
-        imwrite(file, pixels, photometric=kind, planarconfig="contig", metadata=None, software="kernelfield")
+        return {"photometric": "minisblack"}
+    count = pixels.shape[2]
+    known = names if len(names) == count else numbered(count)
+    colour = known[:3] == RGB or count == 3
+    extra = ["unspecified"] * (count - (3 if colour else 1))
+    if known[-1] == ALPHA:
+        extra[-1] = "assocalpha" if like is not None and like.associated else "unassalpha"
+    return {"photometric": "rgb" if colour else "minisblack", "planarconfig": "contig", "extrasamples": extra}
+
+
+def _description(text: Any, own: Tags, like: Picture, count: int, pixels: Pixels) -> bytes | None:
+    """Return the description of a page; those of OME and ImageJ only if they are true of what is written."""
+    if not isinstance(text, str):
+        return None
+    if own.ome or own.imagej:
+        if count != len(like.pages) or pixels.shape[:2] != like.pixels.shape[:2]:
+            warnings.warn(
+                "the description of pages by OME or ImageJ is left out: other pages are written",
+                KernelfieldWarning,
+                stacklevel=2,
+            )
+            return None
+        if own.ome:
+            text = re.sub(
+                r'(<Pixels\b[^>]*?\sType=")[^"]*', rf"\g<1>{OME.get(pixels.dtype.name, pixels.dtype.name)}", text
+            )
+            if pixels.dtype != like.pixels.dtype:
+                text = re.sub(r'\sSignificantBits="[^"]*"', "", text)
+    return bytes(text, "utf-8")

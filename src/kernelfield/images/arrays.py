@@ -1,0 +1,116 @@
+"""NPY and NPZ files (NumPy enhancement proposal 1): headers are checked first, nothing is unpickled."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from kernelfield.errors import FileError
+from kernelfield.images.limits import DEFLATE_RATIO, Limit
+from kernelfield.images.picture import RGB, Metadata, Opened, Page, Picture, Pixels, numbered
+from kernelfield.images.silence import unwarned
+
+SIGNATURE = b"\x93NUMPY"
+ZIP = b"PK\3\4"
+LONGEST_HEADER = 10_000
+MOST_ARRAYS = 10_000
+
+
+def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
+    """Return the picture in an NPY file with an array ``(H, W)`` or ``(H, W, C)``."""
+    shape, fortran, dtype = _header(file)
+    _check(shape, dtype, limit, size - file.tell())
+    start = file.tell()
+
+    def load(_: int) -> Page:
+        file.seek(start)
+        return _page(file.read(math.prod(shape) * dtype.itemsize), shape, fortran, dtype)
+
+    return Opened(1, load, Metadata("NPY"))
+
+
+def decode_zip(file: BinaryIO, size: int, limit: Limit) -> Opened:
+    """Return the arrays of an NPZ file, each a page."""
+    archive = zipfile.ZipFile(file)
+    members = archive.infolist()
+    names = [member.filename for member in members]
+    if not members or len(members) > MOST_ARRAYS or not all(name.endswith(".npy") for name in names):
+        raise FileError("the ZIP file is not of numpy.savez; expected arrays of .npy only; save them with numpy.savez")
+
+    def load(index: int) -> Page:
+        member = members[index]
+        with archive.open(member) as stream:
+            shape, fortran, dtype = _header(stream)
+            _check(shape, dtype, limit, size * (1 if member.compress_type == zipfile.ZIP_STORED else DEFLATE_RATIO))
+            return _page(stream.read(math.prod(shape) * dtype.itemsize), shape, fortran, dtype)
+
+    return Opened(len(members), load, Metadata("NPZ", own=[name.removesuffix(".npy") for name in names]))
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, order and dtype, with the stream behind the header.
+
+    NumPy parses it; its length is checked here, since NumPy before 1.24 does not limit it.
+    """
+    version = npy_format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise FileError(
+            f"the NPY header is version {version}; expected 1.0 or 2.0; save the array again with numpy.save"
+        )
+    prefix = file.read(2 if version == (1, 0) else 4)
+    length = int.from_bytes(prefix, "little")
+    if length > LONGEST_HEADER:
+        raise FileError(f"the NPY header has {length} bytes; expected at most {LONGEST_HEADER}; save the array again")
+    rest = io.BytesIO(prefix + file.read(length))
+    parse = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+    with unwarned():
+        shape, fortran, dtype = parse(rest)
+    return shape, fortran, dtype
+
+
+def _check(shape: tuple[int, ...], dtype: np.dtype[Any], limit: Limit, stored: int) -> None:
+    """Raise for an array that is no picture, or not in the file."""
+    if dtype.kind not in "biuf":
+        raise FileError(
+            "the array does not hold plain real numbers (objects, structures, text and complex numbers are "
+            "refused); expected integers or floats; save array.astype(float)"
+        )
+    if len(shape) not in (2, 3):
+        raise FileError(f"the array has shape {shape}; expected (H, W) or (H, W, C); save one picture with numpy.save")
+    if len(shape) == 3 and shape[0] <= 4 < shape[2]:
+        raise FileError(
+            f"the array has shape {shape}, probably channels first; expected (H, W, C); save "
+            "numpy.moveaxis(array, 0, -1)"
+        )
+    limit.pixels(*(*shape, 1)[:3])
+    limit.supply(math.prod(shape) * dtype.itemsize, stored, 1)
+
+
+def _page(data: bytes, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]) -> Page:
+    pixels: Pixels = np.frombuffer(data, dtype, math.prod(shape)).reshape(shape, order="F" if fortran else "C")
+    native = np.array(pixels, dtype.newbyteorder("="), order="C")
+    if native.ndim == 3 and native.shape[2] == 1:
+        native = native[..., 0]
+    count = 1 if native.ndim == 2 else native.shape[2]
+    return Page(native, RGB if count == 3 else numbered(count))
+
+
+def encode(file: BinaryIO, pixels: Pixels) -> None:
+    """Write an array of real numbers as numpy.save does."""
+    np.save(file, pixels, allow_pickle=False)
+
+
+def encode_zip(file: BinaryIO, pages: Iterable[Pixels], like: Picture | None) -> None:
+    """Write each page as an array, under the names of `like` or those of numpy.savez."""
+    names = like.metadata.own if like is not None and like.metadata.format == "NPZ" else []
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for index, pixels in enumerate(pages):
+            name = names[index] if index < len(names) else f"arr_{index}"
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                npy_format.write_array(member, pixels, allow_pickle=False)
