@@ -183,8 +183,8 @@ def broken(pictures, pixels, tmp_path_factory):
     ("after", "says"),
     [
         ("missing.png", "no such file"),
-        ("cut.png", "cut short"),
-        ("text.png", "not PNG"),
+        ("cut.png", "expected a whole file"),
+        ("text.png", "the content is not"),
         ("empty.png", "empty"),
         ("objects.npy", "real numbers"),
         ("", "a folder"),
@@ -214,7 +214,11 @@ def test_too_small(refused, broken):
 
 @pytest.mark.parametrize(
     ("mask", "says"),
-    [("other-size.png", "mask: expected the shape"), ("black.png", "received only 0"), ("cut.png", "cut short")],
+    [
+        ("other-size.png", "mask: expected the shape"),
+        ("black.png", "received only 0"),
+        ("cut.png", "expected a whole file"),
+    ],
 )
 def test_masks(refused, pictures, broken, mask, says):
     pair = pictures / "grey.png", pictures / "grey-sharpen.png"
@@ -280,14 +284,14 @@ def test_a_folder_without_permission(refused, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     target = tmp_path / "filter.json"
     line = refused(1, "learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--save", target)
-    assert "no folder that can be written" in line
+    assert "cannot be written (no permission)" in line
 
 
 def test_nothing_half_written_is_left(refused, pictures, tmp_path, monkeypatch):
-    def full(self, target):
+    def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.replace", full)
+    monkeypatch.setattr("os.replace", full)
     line = refused(1, "learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--save", tmp_path / "f.json")
     assert "No space left on device" in line
     assert list(tmp_path.iterdir()) == []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from typing import Any
 
 import kernelfield as kf
 from kernelfield.cli.kernel_files import NPY, read_array, read_list, read_text
+from kernelfield.cli.messages import STREAM
+from kernelfield.cli.pictures import shown, standard_data
 from kernelfield.errors import DataError, FileError
 from kernelfield.kernels import Kernel
 from kernelfield.kernels.descriptions import describe
@@ -42,10 +43,14 @@ def filters_of(text: str) -> Filters:
     A file goes before a name of the catalogue.
     """
     name, colon, _ = text.partition(":")
-    if text != "-" and not os.path.lexists(text) and (name in kf.kernels.CATALOGUE or (colon and name.isidentifier())):
+    if (
+        text != STREAM
+        and not os.path.lexists(text)
+        and (name in kf.kernels.CATALOGUE or (colon and name.isidentifier()))
+    ):
         return as_fit(kf.kernels.parse(text))
     data = _data(text)
-    where = "stdin" if text == "-" else text
+    where = shown(text)
     if data.startswith(NPY):
         return as_fit(read_array(data, where), f"kernel of {where}")
     if not text.lower().endswith(".json") and data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
@@ -58,8 +63,8 @@ def filters_of(text: str) -> Filters:
 
 def _data(text: str) -> bytes:
     """Return the data of a file or of stdin; too much is left for the parser to refuse."""
-    if text == "-":
-        return sys.stdin.buffer.read(_MAX_BYTES + 1)
+    if text == STREAM:
+        return standard_data(_MAX_BYTES)
     try:
         with open(text, "rb") as file:
             return file.read(_MAX_BYTES + 1)

@@ -24,8 +24,8 @@ from kernelfield.cli.design import design
 from kernelfield.cli.doctor import doctor
 from kernelfield.cli.field import field
 from kernelfield.cli.learn import learn
-from kernelfield.cli.messages import UsageError, fail, note
-from kernelfield.errors import KernelfieldError, KernelfieldWarning, bounded
+from kernelfield.cli.messages import STREAM, UsageError, fail, note, reason
+from kernelfield.errors import KernelfieldWarning, bounded
 
 app = App(
     name="kernelfield",
@@ -38,6 +38,8 @@ app = App(
 # These modules import NumPy, and modules that need it, inside functions: --help does not wait for them.
 for command in (learn, apply, design, field, code, bench, doctor):
     app.command(command)
+app["apply"].usage = "Usage: kernelfield apply [OPTIONS] FILTER PICTURES... RESULT"
+app.register_install_completion_command(help="Complete commands and options by Tab in this user's bash, zsh or fish.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that has no × shows a question mark.
         sys.stdout.reconfigure(errors="replace")
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    tokens = [STREAM if token == "-" else token for token in (sys.argv[1:] if arguments is None else arguments)]
     interrupts: list[int] = []
     try:
         with _warnings_as_notes(), _recorded(interrupts):
@@ -82,19 +84,9 @@ def _report(error: Exception, tokens: list[str]) -> int:
     if isinstance(error, CycloptsError | UsageError):
         command = tokens[0] if tokens and tokens[0] in app else ""
         return fail(f"{bounded(str(error))} See: {' '.join(filter(None, ('kernelfield', command, '--help')))}", 2)
-    if isinstance(error, KernelfieldError):
-        return fail(str(error), 1)
-    if isinstance(error, MemoryError):
-        return fail("not enough memory; expected a smaller picture; cut it or scale it down", 1)
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError):
         _discard_stdout()
-        where = "the output" if error.filename is None else repr(error.filename)
-        return fail(f"{where}: cannot be read or written ({error.strerror}); make room or choose another place", 1)
-    return fail(
-        f"unexpected {type(error).__name__}: {bounded(str(error))}; this is a defect of kernelfield: report it, with "
-        "the traceback that KERNELFIELD_TRACEBACK=1 shows",
-        1,
-    )
+    return fail(reason(error), 1)
 
 
 @contextmanager

@@ -53,8 +53,8 @@ def find_jobs(sources: Sequence[str], target: str, format: str | None) -> list[J
         other = jobs.setdefault(place.casefold(), Job(path, place))
         if other.source != path:
             raise FileError(
-                f"{place!r}: expected one picture for each result; received {other.source!r} and {path!r}; write them to "
-                "different folders"
+                f"{place!r}: expected one picture for each result; received {other.source!r} and {path!r}; write "
+                "them to different folders"
             )
     return list(jobs.values())
 

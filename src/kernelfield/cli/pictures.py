@@ -1,4 +1,4 @@
-"""Pictures that commands read and write: files, stdin and stdout, one page or all, with channels where the user says."""
+"""Pictures that commands read: files and stdin, a page or all of them, with channels where the user says."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ if TYPE_CHECKING:
     from kernelfield.images import Picture
 
 _NPY = b"\x93NUMPY"
+# More than the file of any picture within the limits.
+_MOST_BYTES = 8 << 30
 # Of an array of unknown meaning, a last axis that is longer is none of channels.
 _MOST_CHANNELS = 4
 
 
-def shown(path: str) -> str:
+def shown(path: str, stream: str = "stdin") -> str:
     """Return the name of a file for messages."""
-    return "stdin" if path == STREAM else path
+    return stream if path == STREAM else path
 
 
 def read_picture(path: str, max_pixels: int | None, page: int | None = None) -> Picture:
     """Return a picture, after printing the notes of its reader."""
     from kernelfield.images import read
 
-    picture = read(standard_input() if path == STREAM else path, page=page, max_pixels=max_pixels)
+    picture = read(io.BytesIO(standard_data()) if path == STREAM else path, page=page, max_pixels=max_pixels)
     for text in picture.notes:
         note(f"{shown(path)}: {text}")
     return picture
@@ -44,6 +46,17 @@ def colours(picture: Picture, path: str) -> tuple[np.ndarray, tuple[str, ...]]:
         note(f"{shown(path)}: alpha channel left out")
         pixels, names = np.delete(pixels, alpha, axis=2), names[:alpha] + names[alpha + 1 :]
     return (pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels), names
+
+
+def named(pixels: np.ndarray) -> tuple[str, ...]:
+    """Return the names of the channels of an array of unknown meaning."""
+    count = 1 if pixels.ndim == 2 else pixels.shape[2]
+    return {1: ("grey",), 3: ("R", "G", "B")}.get(count) or numbers(count)
+
+
+def numbers(count: int) -> tuple[str, ...]:
+    """Return names for channels without any: their numbers."""
+    return tuple(map(str, range(count)))
 
 
 def channel_axis_of(text: str) -> int | str | None:
@@ -70,6 +83,15 @@ def standard_input() -> BinaryIO:
     if sys.stdin.isatty():
         raise UsageError("-: expected a file on stdin, as < picture.png; received a terminal.")
     return sys.stdin.buffer
+
+
+def standard_data(most: int = _MOST_BYTES) -> bytes:
+    """Return the bytes on stdin, at most one more than `most`."""
+    stream, data = standard_input(), bytearray()
+    # A single read of so many bytes would allocate them.
+    while len(data) <= most and (part := stream.read(min(1 << 20, most + 1 - len(data)))):
+        data += part
+    return bytes(data)
 
 
 def standard_output() -> BinaryIO:
@@ -107,7 +129,7 @@ def read_array(path: str, max_pixels: int | None) -> np.ndarray:
 
     try:
         if path == STREAM:
-            array = np.load(io.BytesIO(standard_input().read()), allow_pickle=False)
+            array = np.load(io.BytesIO(standard_data()), allow_pickle=False)
         else:
             # Nothing is allocated before the shape is known.
             array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -116,7 +138,7 @@ def read_array(path: str, max_pixels: int | None) -> np.ndarray:
     most = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
     if array.ndim not in (2, 3) or array.dtype.kind not in "biuf" or not array.size:
         raise DataError(
-            f"{shown(path)!r}: expected real numbers of two or three axes; received shape {array.shape} of {array.dtype}"
+            f"{shown(path)!r}: expected real numbers of two or three axes; received {array.dtype} of {array.shape}"
         )
     if array.size > most * _MOST_CHANNELS:
         raise FileError(f"{shown(path)!r}: {array.size} numbers; expected at most {most} pixels; raise --max-pixels")
@@ -127,7 +149,7 @@ def check_channels(shape: tuple[int, ...], path: str) -> None:
     """Raise for an array of three axes of which the last is probably none of channels."""
     if len(shape) == 3 and shape[2] > _MOST_CHANNELS:
         raise ArgumentError(
-            f"{shown(path)!r}: expected (H, W) or (H, W, C) with up to {_MOST_CHANNELS} channels; received shape {shape}; "
+            f"{shown(path)!r}: expected (H, W) or (H, W, C) with up to {_MOST_CHANNELS} channels; received {shape}; "
             "give --channel-axis: a number, or none for a stack of images (N, H, W)"
         )
 
@@ -138,7 +160,9 @@ def as_pages(array: np.ndarray, axis: int | str | None, path: str) -> list[np.nd
 
     if array.ndim == 2:
         if isinstance(axis, int):
-            raise ArgumentError(f"{shown(path)!r}: expected three axes for --channel-axis {axis}; received {array.shape}")
+            raise ArgumentError(
+                f"{shown(path)!r}: expected three axes for --channel-axis {axis}; received {array.shape}"
+            )
         return [array]
     if axis is None:
         return list(array)

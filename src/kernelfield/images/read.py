@@ -67,8 +67,8 @@ def read(
     closed = False
     try:
         picture = _read(name, file, size, page, limit)
-        # Further pages are read when they are used: the file stays open as long as they are there.
-        if len(picture.pages) > 1:
+        # Further pages, and long tags of TIFF, are read when they are used: the file stays open until then.
+        if len(picture.pages) > 1 or picture.metadata.format == "TIFF":
             weakref.finalize(picture.pages, file.close)
         else:
             closed = True
