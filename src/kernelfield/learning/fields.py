@@ -120,8 +120,8 @@ def mapping_of(check: Check) -> Check:
     return check_mapping
 
 
-def object_of(fields: dict[str, Check]) -> Check:
-    """Return the check of an object that has exactly these fields."""
+def object_of(fields: dict[str, Check], others: dict[str, tuple[Check, Any]]) -> Check:
+    """Return the check of an object that has these fields and no more; the others have values if they are missing."""
 
     def check_object(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -130,9 +130,12 @@ def object_of(fields: dict[str, Check]) -> Check:
             if key not in value:
                 raise ValueError(f"no {key!r}")
         for key in value:
-            if key not in fields:
-                raise ValueError(f"{key!r} is not a field of it")
-        return {key: _named(key, check, value[key]) for key, check in fields.items()}
+            if key not in fields and key not in others:
+                raise ValueError(f"{received(key)} is not a field of it")
+        found = {key: _named(key, check, value[key]) for key, check in fields.items()}
+        for key, (check, default) in others.items():
+            found[key] = _named(key, check, value[key]) if key in value else default
+        return found
 
     return check_object
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,24 @@ from kernelfield.errors import ArgumentError
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
+
+
+def _up(values: np.ndarray) -> np.ndarray:
+    """Return the nearest integers, halves up; sums of ninths and hundredths fall a little below the exact half."""
+    nearest: np.ndarray = np.floor(values + (0.5 + 1e-6))
+    return nearest
+
+
+#: Rounding by the rule of the producer. Rounding down and up are in the offset, half a step off.
+ROUNDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "nearest": _up,
+    "nearest even": np.rint,
+    "nearest away": lambda values: np.sign(values) * np.floor(np.abs(values) + (0.5 + 1e-6)),
+    "nearest down": lambda values: np.ceil(values - (0.5 + 1e-6)),
+    "to zero": lambda values: np.sign(values) * np.floor(np.abs(values) + 1e-6),
+    "truncated": _up,
+    "up": _up,
+}
 
 
 @dataclass(frozen=True)
@@ -67,8 +86,15 @@ def _dtype(dtype: DTypeLike) -> np.dtype:
 
 def _filter(fit: Fit, plane: np.ndarray, offset: float, rule: str, dtype: np.dtype) -> Filtered:
     """Return one channel filtered."""
-    inner = "reflect" if rule == "copy" else rule
-    values: np.ndarray = correlate(plane, fit.kernel, boundary=inner, cval=fit.cval, dtype=np.float64)
+    if rule == "renormalised":
+        held = correlate(np.ones(plane.shape), fit.kernel, boundary="constant", dtype=np.float64)
+        if not held.all():
+            raise ArgumentError("boundary: expected weights that do not cancel for 'renormalised'; received a sum of 0")
+        values: np.ndarray = correlate(plane, fit.kernel, boundary="constant", dtype=np.float64)
+        values *= float(fit.kernel.weights.sum()) / held
+    else:
+        inner = "reflect" if rule == "copy" else rule
+        values = correlate(plane, fit.kernel, boundary=inner, cval=fit.cval, dtype=np.float64)
     values += offset
     result = _stored(values, dtype, fit.rounding)
     if rule != "copy":
@@ -90,9 +116,7 @@ def _stored(values: np.ndarray, dtype: np.dtype, rounding: str | None) -> Filter
     if missing := int(np.count_nonzero(np.isnan(values))):
         raise ArgumentError(f"dtype: expected a float type, since {missing:,} results are NaN; received {dtype}")
     limits = np.iinfo(dtype)
-    # Truncation is in the offset, half a step low: round to nearest for both kinds of producer. Floating-point
-    # sums of ninths and hundredths fall a little below the exact half or integer.
-    rounded = np.rint(values) if rounding == "nearest even" else np.floor(values + (0.5 + 1e-6))
+    rounded = ROUNDED[rounding or "nearest"](values)
     below, above = rounded < limits.min, rounded >= limits.max + 1
     stored = np.where(below | above, 0, rounded).astype(dtype)
     stored[below], stored[above] = limits.min, limits.max

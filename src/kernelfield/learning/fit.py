@@ -33,8 +33,9 @@ class Fit:
     offset : float or tuple of float
         Constant added after the kernel, in units of the after; one per channel for colour.
     boundary : str or None
-        Boundary rule of the producer: a mode of scipy.ndimage, or ``"copy"`` if border pixels were left unfiltered;
-        None if unknown, see `boundary_reason`.
+        Boundary rule of the producer: a mode of scipy.ndimage, ``"copy"`` if border pixels were left unfiltered, or
+        ``"renormalised"`` if weights outside the image were left out and the others rescaled to the same sum; None if
+        unknown, see `boundary_reason`.
     cval : float
         Value outside the image, for ``"constant"``.
     boundary_candidates : tuple of str
@@ -59,9 +60,10 @@ class Fit:
         Standard deviation of the residual, in units of the after.
     samples, excluded : int
         Pixels of the after used, and excluded (clipped, NaN, masked).
-    rounding : {"nearest", "nearest even", "truncated", None}
-        Rounding mode of the producer, for exact verdicts on a grid: halves up, halves to even, or truncation (the
-        offset is then half a step low).
+    rounding : str or None
+        Rounding rule of the producer, for exact verdicts on a grid: ``"nearest"`` (halves up, or no halves seen),
+        ``"nearest even"``, ``"nearest away"`` (from 0), ``"nearest down"``, ``"to zero"``, ``"truncated"`` (down: the
+        offset is then half a step low) or ``"up"`` (half a step high).
     verdict : {"exact", "approximate", "undetermined", "not linear"}
         Quality of the fit. Exact: the residual is rounding error. Approximate: a linear filter explains most of it.
         Undetermined: several kernels fit equally well, see `rank`.
@@ -75,6 +77,16 @@ class Fit:
         For descent: the summed squared error before each step.
     layers : tuple of Kernel
         For a sequence of kernels: each of them; `kernel` is their composition.
+    gain : float
+        The weights are `gain` times `integers` over `divisor`; 1 unless before and after differ in scale.
+    outliers : int
+        Pixels, among the excluded, that the filter cannot have given: a watermark, hot pixels.
+    errors_note : str
+        Why the standard errors hold only approximately, or empty.
+    frame : (int, int) or None
+        For an after that is a crop: row and column of the before that lie below its first pixel.
+    left_out : numpy.ndarray of bool, shape (H, W), or None
+        The map of the outliers; it is not saved.
     """
 
     kernel: Kernel
@@ -102,6 +114,11 @@ class Fit:
     channels: tuple[str, ...] = ("grey",)
     losses: tuple[float, ...] = ()
     layers: tuple[Kernel, ...] = ()
+    gain: float = 1.0
+    outliers: int = 0
+    errors_note: str = ""
+    frame: tuple[int, int] | None = None
+    left_out: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def anchor(self) -> tuple[int, int]:

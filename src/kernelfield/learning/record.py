@@ -25,6 +25,7 @@ from kernelfield.learning.fields import (
     text,
     whole,
 )
+from kernelfield.learning.filtering import ROUNDED
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
@@ -67,6 +68,10 @@ def to_record(fit: Fit) -> dict[str, Any]:
         "notes": list(fit.notes),
         "losses": list(fit.losses),
         "layers": [layer.weights.tolist() for layer in fit.layers],
+        "gain": fit.gain,
+        "outliers": fit.outliers,
+        "errors_note": fit.errors_note,
+        "frame": None if fit.frame is None else list(fit.frame),
     }
 
 
@@ -171,7 +176,7 @@ def _error(value: Any) -> float:
 
 
 _TABLE = table(number())
-_RULE = one_of(*BOUNDARIES, "copy")
+_RULE = one_of(*BOUNDARIES, "copy", "renormalised")
 _RECORD = object_of(
     {
         "format": one_of(FORMAT),
@@ -188,7 +193,7 @@ _RECORD = object_of(
         "integers": optional(table(whole(), np.int64)),
         "divisor": optional(whole(1)),
         "offset": _offset,
-        "rounding": optional(one_of("nearest", "nearest even", "truncated")),
+        "rounding": optional(one_of(*ROUNDED)),
         "boundary": optional(_RULE),
         "cval": number(),
         "boundary_candidates": list_of(_RULE),
@@ -203,7 +208,14 @@ _RECORD = object_of(
         "notes": list_of(text),
         "losses": list_of(number()),
         "layers": list_of(_TABLE),
-    }
+    },
+    # Files of earlier versions do not have these.
+    {
+        "gain": (number(), 1.0),
+        "outliers": (whole(0), 0),
+        "errors_note": (text, ""),
+        "frame": (optional(list_of(whole(), 2, 2)), None),
+    },
 )
 _NOT_OF_A_FIT = ("format", "version", "size", "anchor")
 
