@@ -31,7 +31,7 @@ def read_picture(path: str, max_pixels: int | None, page: int | None = None) -> 
     """Return a picture, after printing the notes of its reader."""
     from kernelfield.images import read
 
-    picture = read(io.BytesIO(standard_data()) if path == STREAM else path, page=page, max_pixels=max_pixels)
+    picture = read(standard_input() if path == STREAM else path, page=page, max_pixels=max_pixels)
     for text in picture.notes:
         note(f"{shown(path)}: {text}")
     return picture

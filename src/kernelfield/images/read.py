@@ -17,6 +17,7 @@ from kernelfield.images.picture import Page, Pages, Picture
 #: More than the pixels of any picture within the limit take.
 _BYTES_A_PIXEL = 64
 _LONGEST = 200
+_CHUNK = 1 << 20
 
 
 def read(
@@ -86,9 +87,14 @@ def _open(source: Any, limit: Limit) -> tuple[str, BinaryIO, int]:
     if hasattr(source, "read"):
         name = str(getattr(source, "name", "stream"))
         most = limit.max_pixels * _BYTES_A_PIXEL
-        data = source.read(most + 1)
-        if not isinstance(data, bytes):
-            raise ArgumentError(f"source: expected a file of bytes; received {type(data).__name__}; open it with 'rb'")
+        data = bytearray()
+        # A single read would allocate all bytes that it may return.
+        while len(data) <= most and (part := source.read(min(_CHUNK, most + 1 - len(data)))):
+            if not isinstance(part, bytes):
+                raise ArgumentError(
+                    f"source: expected a file of bytes; received {type(part).__name__}; open it with 'rb'"
+                )
+            data += part
         if len(data) > most:
             raise FileError(f"{_short(name)}: more than {most} bytes; expected a picture; raise max_pixels")
         return name, io.BytesIO(data), len(data)
