@@ -331,7 +331,7 @@ def test_interrupted(run, pictures, monkeypatch):
 
 @pytest.fixture(scope="module")
 def stacks(tmp_path_factory):
-    """Stacks of grey images and what an emboss kernel makes of them, as NPY and as TIFF; page 3 is filtered otherwise."""
+    """Stacks of grey images and what a kernel makes of them, as NPY and as TIFF; page 3 is filtered otherwise."""
     folder = tmp_path_factory.mktemp("stacks")
     before = np.random.default_rng(6).random((5, 40, 50)).astype(np.float32)
     after = ndimage.correlate(before.astype(float), [[[-1, 0, 0], [0, 1, 0], [0, 0, 0]]]).astype(np.float32)

@@ -84,15 +84,15 @@ def test_completion_by_bash(process, tmp_path):
     (tmp_path / "photo.png").touch()
     script = f"""
         source {tmp_path}/.bashrc; cd {tmp_path}
+        completer=$(complete -p kernelfield | sed 's/.*-F \\([^ ]*\\).*/\\1/')
         for line in "app" "apply --dty" "apply --dtype floa" "apply pho" "learn --chan"; do
             COMP_WORDS=(kernelfield $line); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()
-            $(complete -p kernelfield | sed 's/.*-F \\([^ ]*\\).*/\\1/') kernelfield "${{COMP_WORDS[-1]}}" "${{COMP_WORDS[-2]}}"
+            $completer kernelfield "${{COMP_WORDS[-1]}}" "${{COMP_WORDS[-2]}}"
             echo "${{COMPREPLY[@]}}"
         done
     """
-    done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, env={**os.environ, "HOME": str(tmp_path)}
-    )
+    home = os.environ | {"HOME": str(tmp_path)}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=home)
     assert done.stdout.splitlines() == [
         "apply",
         "--dtype",
