@@ -16,15 +16,17 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from kernelfield.errors import FileError, KernelfieldWarning
-from kernelfield.images.limits import DEFLATE_RATIO, Limit, check_scans, jpeg2000_shape, shape_in
+from kernelfield.images.limits import DEFLATE_RATIO, Limit, check_scans, jpeg2000_shape, jpeg_shape, shape_in
 from kernelfield.images.picture import ALPHA, RGB, Metadata, Opened, Page, Picture, Pixels, cmyk_to_rgb, numbered
 from kernelfield.images.silence import unlogged
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WHITE_IS_ZERO, BLACK_IS_ZERO, COLOUR, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
 REDUCED, MASK = 1, 4
-MOST_PAGES = 100_000
+MOST_PAGES, MOST_TAGS = 100_000, 4096
 MOST_BYTES = 4_000_000_000
+#: Blank tiles may be shared, up to as much.
+SHARED_BYTES = 64 << 20
 #: Names of types in OME, where they differ from NumPy's.
 OME = {"float32": "float", "float64": "double", "bool": "bit"}
 SUBFILE, DESCRIPTION, ORIENTATION, SOFTWARE, XMP, ICC = 254, 270, 274, 305, 700, 34675
@@ -88,8 +90,9 @@ def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
         tiff = TiffFile(file)
 
     def page(index: int) -> Any:
-        tiff.filehandle.seek(pictures[index])
-        return TiffPage(tiff, index)
+        with unlogged("tifffile"):
+            tiff.filehandle.seek(pictures[index])
+            return TiffPage(tiff, index)
 
     with unlogged("tifffile"):
         first = page(0)
@@ -112,7 +115,7 @@ def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
 
 
 def _directories(file: BinaryIO, size: int) -> list[tuple[int, int]]:
-    """Return the place and the kind of subfile of each directory in the chain, up to a loop or the end of the file."""
+    """Return the place and the kind of subfile of each directory in the chain, up to a loop."""
     file.seek(0)
     order: Literal["little", "big"] = "little" if file.read(2) == b"II" else "big"
     big = int.from_bytes(file.read(2), order) == 43
@@ -123,8 +126,13 @@ def _directories(file: BinaryIO, size: int) -> list[tuple[int, int]]:
         file.seek(min(offset, size))
         entries = int.from_bytes(file.read(count_bytes), order)
         end = offset + count_bytes + entries * entry_bytes
-        if end > size or entries > 4096 or len(seen) == MOST_PAGES:
-            break
+        if end + offset_bytes > size or entries > MOST_TAGS:
+            raise FileError(
+                f"the directory of page {len(seen) + 1} of the TIFF file is damaged or cut off; expected a whole "
+                "file; copy or export it again"
+            )
+        if len(seen) == MOST_PAGES:
+            raise FileError(f"the TIFF file has more than {MOST_PAGES} pages; expected fewer; split it")
         body = file.read(entries * entry_bytes)
         kinds = (
             body[at:] for at in range(0, len(body), entry_bytes) if int.from_bytes(body[at : at + 2], order) == SUBFILE
@@ -169,6 +177,11 @@ def _check(page: Any, size: int, limit: Limit) -> None:
         )
     bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
     stored = list(page.databytecounts[: _segments(page)])
+    if sum(stored) > max(4 * size, SHARED_BYTES):
+        raise FileError(
+            f"the strips or tiles of the TIFF page have {sum(stored)} bytes, the file {size}; expected no more; the "
+            "file is damaged: export it again"
+        )
     # A sparse file (GDAL) leaves out tiles that are all zero.
     needed = height * ((width * samples * bits + 7) // 8) if all(stored) else 0
     ratio = RATIOS[page.compression]
@@ -221,7 +234,7 @@ def _check_segment(page: Any, packed: bytes, area: int, samples: int) -> None:
     if page.compression in JPEGS:
         if b"\xff\xd9" not in packed[-64:]:
             raise FileError("a JPEG strip or tile is cut short; expected whole ones; copy or export the file again")
-        shape = shape_in(imagecodecs.jpeg8_decode, packed, tables=page.jpegtables)
+        shape = jpeg_shape(packed)
         check_scans(packed, shape[0] * shape[1])
     elif page.compression in JPEG_2000S:
         shape = jpeg2000_shape(packed)
