@@ -16,8 +16,8 @@ from kernelfield.images.picture import Page, Pages, Picture
 
 #: More than the pixels of any picture within the limit take.
 _BYTES_A_PIXEL = 64
+_PIECE = 1 << 20
 _LONGEST = 200
-_CHUNK = 1 << 20
 
 
 def read(
@@ -68,8 +68,8 @@ def read(
     closed = False
     try:
         picture = _read(name, file, size, page, limit)
-        # Further pages, and long tags of TIFF, are read when they are used: the file stays open until then.
-        if len(picture.pages) > 1 or picture.metadata.format == "TIFF":
+        # Further pages are read when they are used: the file stays open as long as they are there.
+        if len(picture.pages) > 1:
             weakref.finalize(picture.pages, file.close)
         else:
             closed = True
@@ -87,17 +87,16 @@ def _open(source: Any, limit: Limit) -> tuple[str, BinaryIO, int]:
     if hasattr(source, "read"):
         name = str(getattr(source, "name", "stream"))
         most = limit.max_pixels * _BYTES_A_PIXEL
-        data = bytearray()
-        # A single read would allocate all bytes that it may return.
-        while len(data) <= most and (part := source.read(min(_CHUNK, most + 1 - len(data)))):
+        content = io.BytesIO()
+        while part := source.read(_PIECE):
             if not isinstance(part, bytes):
-                raise ArgumentError(
-                    f"source: expected a file of bytes; received {type(part).__name__}; open it with 'rb'"
-                )
-            data += part
-        if len(data) > most:
-            raise FileError(f"{_short(name)}: more than {most} bytes; expected a picture; raise max_pixels")
-        return name, io.BytesIO(data), len(data)
+                kind = type(part).__name__
+                raise ArgumentError(f"source: expected a file of bytes; received {kind}; open it with mode 'rb'")
+            content.write(part)
+            if content.tell() > most:
+                raise FileError(f"{_short(name)}: more than {most} bytes; expected a picture; raise max_pixels")
+        content.seek(0)
+        return name, content, content.getbuffer().nbytes
     name = os.fsdecode(source) if isinstance(source, str | os.PathLike) else ""
     if not name or "\0" in name:
         raise ArgumentError(
