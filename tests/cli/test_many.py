@@ -169,3 +169,17 @@ def test_progress_on_a_terminal(run, photos, monkeypatch):
     assert result.status == 0
     assert "filtering" in err.getvalue()
     assert "4/4" in err.getvalue()
+
+
+def test_remarks_are_said_once(run, photos):
+    for i in range(4):
+        Image.open(f"photos/{i}.png").save(f"photos/{i}.tif", dpi=(300, 300))
+    result = run("apply", "box", "photos/*.tif", "out/", "--format", "bmp")
+    assert (result.status, len(os.listdir("out"))) == (0, 4)
+    assert result.err.count("note: ") <= 1
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for i in range(3):
+        Image.open(f"photos/{i}.png").save(f"photos/{i}.jpg", exif=exif)
+    result = run("apply", "box", "photos/*.jpg", "turned/")
+    assert result.err == "note: photos/0.jpg and 2 more: EXIF orientation 6 applied\n"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from json import dumps
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -26,6 +26,7 @@ from kernelfield.cli.pictures import (
     only_one_stream,
     read_array,
     read_picture,
+    say,
     shown,
     standard_output,
 )
@@ -130,16 +131,18 @@ class _How:
     channel_axis: int | str | None
     format: str | None
     max_pixels: int | None
+    tell: Callable[[str, str], None] = say
+    step: Callable[[str], AbstractContextManager[None]] = status
 
     def run(self, job: Job) -> _Written:
         """Filter one picture and write the result."""
-        with status("reading"):
+        with self.step("reading"):
             pages, picture = self._read(job)
-        with status("filtering"):
+        with self.step("filtering"):
             results = _Results(pages, self, picture, shown(job.source))
             # What cannot be filtered is refused before the file is begun.
             first = results[0]
-        with status("writing"), _named_warnings(shown(job.target, "stdout")):
+        with self.step("writing"), _warnings_told(shown(job.target, "stdout"), self.tell):
             self._write(job.target, results, picture)
         return _Written(
             shown(job.source),
@@ -159,7 +162,7 @@ class _How:
             if self.page is not None and self.page >= len(pages):
                 raise ArgumentError(f"--page: expected one of 0 to {len(pages) - 1}; received {self.page}")
             return (pages if self.page is None else [pages[self.page]]), None
-        picture = read_picture(job.source, self.max_pixels, self.page)
+        picture = read_picture(job.source, self.max_pixels, self.page, self.tell)
         if picture.metadata.format in ("NPY", "NPZ"):
             check_channels(picture.pixels.shape, job.source)
         return (picture.pages if self.page is None else [picture.pixels]), picture
@@ -276,6 +279,8 @@ def _apply_to_many(jobs: Sequence[Job], how: _How, folder: str, json: bool) -> N
 
     written: list[_Written] = []
     failed: dict[str, str] = {}
+    remarks: dict[str, list[str]] = {}
+    how = replace(how, tell=lambda name, text: remarks.setdefault(text, []).append(name), step=lambda _: nullcontext())
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(file=sys.stderr), disable=not sys.stderr.isatty(), transient=True) as bar:
         for job in bar.track(jobs, description="filtering"):
@@ -284,6 +289,8 @@ def _apply_to_many(jobs: Sequence[Job], how: _How, folder: str, json: bool) -> N
             except Exception as error:
                 failed[shown(job.source)] = text = reason(error)
                 fail(text if shown(job.source) in text else f"{shown(job.source)}: {text}", 1)
+    for text, names in remarks.items():
+        say(f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0], text)
     if written:
         _note_saturated(
             sum(one.saturated for one in written), sum(one.size for one in written), written[0].dtype, folder
@@ -327,10 +334,10 @@ def _note_saturated(count: int, size: int, dtype: str, where: str) -> None:
 
 
 @contextmanager
-def _named_warnings(name: str) -> Iterator[None]:
-    """Print the warnings of the block as notes that begin with the name of the file."""
+def _warnings_told(name: str, tell: Callable[[str, str], None]) -> Iterator[None]:
+    """Tell the warnings of the block as remarks about a file."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", kf.errors.KernelfieldWarning)
         yield
     for warning in caught:
-        note(f"{name}: {warning.message}")
+        tell(name, str(warning.message))

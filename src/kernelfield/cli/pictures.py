@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kernelfield.cli.messages import STREAM, UsageError, note
@@ -27,13 +27,20 @@ def shown(path: str, stream: str = "stdin") -> str:
     return stream if path == STREAM else path
 
 
-def read_picture(path: str, max_pixels: int | None, page: int | None = None) -> Picture:
-    """Return a picture, after printing the notes of its reader."""
+def say(name: str, text: str) -> None:
+    """Print a remark about a file."""
+    note(f"{name}: {text}")
+
+
+def read_picture(
+    path: str, max_pixels: int | None, page: int | None = None, tell: Callable[[str, str], None] = say
+) -> Picture:
+    """Return a picture, after telling the notes of its reader."""
     from kernelfield.images import read
 
     picture = read(standard_input() if path == STREAM else path, page=page, max_pixels=max_pixels)
     for text in picture.notes:
-        note(f"{shown(path)}: {text}")
+        tell(shown(path), text)
     return picture
 
 
