@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "kernelfield"
 RANKS = (
     ("_core", "errors"),
     ("files",),
-    ("geometry", "images"),
+    ("geometry", "figures", "images"),
     ("engine", "kernels"),
     ("tensors",),
     ("correlation",),

@@ -275,6 +275,9 @@ def check_padding(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
         return (padding, padding), (padding, padding)
     if type(padding) is tuple and len(padding) == 2 and all(type(n) is int and n >= 0 for n in padding):
         return (padding[0], padding[0]), (padding[1], padding[1])
+    nested = type(padding) is tuple and len(padding) == 2 and all(type(p) is tuple and len(p) == 2 for p in padding)
+    if nested and all(type(n) is int and n >= 0 for p in padding for n in p):
+        return padding[0], padding[1]  # as they are: torch.compile cannot trace what NumPy makes of integers
     try:
         numbers = np.asarray(padding)
         both = np.stack([numbers, numbers], axis=-1) if numbers.ndim == 1 else numbers

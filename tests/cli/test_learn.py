@@ -306,12 +306,6 @@ def test_names_cannot_break_the_line(refused, pictures, tmp_path):
     refused(1, "apply", tmp_path / "a\nb\x1b[31m.json", pictures / "grey.png", tmp_path / "c.png")
 
 
-def test_no_matplotlib(refused, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    line = refused(1, "learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--plot", tmp_path / "a.png")
-    assert "pip install 'kernelfield[plot]'" in line
-
-
 def test_no_memory(refused, pictures, monkeypatch):
     def out_of_memory(*arguments, **options):
         raise MemoryError

@@ -109,7 +109,8 @@ def _show(console: Console, kernel: kf.Kernel) -> None:
     shown, divisor = exact if whole and exact is not None else (kernel.weights, 1)
     cells = [[f"{value + 0:.4g}" for value in row] for row in shown.tolist()]
     symmetric = kernel.flipped() == kernel
-    print_kernel(console, kernel.weights, cells, kernel.anchor, divisor=divisor, symmetric=symmetric)
+    factor = f"over {divisor}" if divisor > 1 else ""
+    print_kernel(console, kernel.weights, cells, kernel.anchor, factor=factor, symmetric=symmetric)
     rows, columns = kernel.shape
     rank = kernel.rank()
     facts = {

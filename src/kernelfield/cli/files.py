@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelfield.cli.messages import STREAM, UsageError
-from kernelfield.errors import MissingDependencyError
 from kernelfield.files import check_writable
 
 if TYPE_CHECKING:
@@ -27,22 +25,18 @@ def check_target(path: Path | None, option: str = "--save") -> None:
 
 
 def check_figure(path: Path | None, option: str = "--plot") -> None:
-    """Raise if a figure was asked for that cannot be written, or not drawn because matplotlib is missing."""
+    """Raise if a figure was asked for that cannot be written."""
     if path is None:
         return
     if _figure_format(path) not in _FIGURES:
         raise UsageError(f"{option}: expected a name that ends in {', '.join(_FIGURES)}; received {str(path)!r}.")
     check_target(path, option)
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError(
-            f"{option}: expected matplotlib; it is not installed; run: pip install 'kernelfield[plot]'"
-        )
 
 
 def write_figure(path: Path, figure: Figure) -> None:
     """Write a figure, in the format of the name's ending."""
+    from kernelfield.figures import encode
     from kernelfield.files import write_bytes
-    from kernelfield.learning.plot import encode
 
     write_bytes(path, encode(figure, _figure_format(path).lstrip(".")))
 

@@ -114,13 +114,7 @@ class Code:
         return found
 
     def plot(self) -> Figure:
-        """Return a matplotlib figure of the code: sensors, image, and responses with their grids.
-
-        Raises
-        ------
-        MissingDependencyError
-            If matplotlib is not installed.
-        """
+        """Return a matplotlib figure of the code: sensors, image, and responses with their grids."""
         from kernelfield.coding.plot import plot_code
 
         return plot_code(self)

@@ -95,13 +95,7 @@ class Matches:
         return "\n".join(lines)
 
     def plot(self) -> Figure:
-        """Return a matplotlib figure: kernels, fitted functions, and their orientation, frequency and bandwidth.
-
-        Raises
-        ------
-        MissingDependencyError
-            If matplotlib is not installed.
-        """
+        """Return a matplotlib figure: kernels, fitted functions, and their orientation, frequency and bandwidth."""
         from kernelfield.coding.plot import plot_matches
 
         return plot_matches(self)
@@ -111,7 +105,7 @@ class Matches:
 
 
 def match(weights: Any) -> Matches:
-    """Return the Gabor functions that fit learned kernels, of a trained layer or a dictionary, best.
+    """Return the best-fitting Gabor function of each learned kernel, of a trained layer or a dictionary.
 
     Receptive fields of simple cells are approximately Gabor functions: Jones and Palmer 1987, "An evaluation of the
     two-dimensional Gabor filter model of simple receptive fields in cat striate cortex", Journal of Neurophysiology

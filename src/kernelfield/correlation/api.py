@@ -344,8 +344,18 @@ class PlannedCorrelation:
             self._runner(image if image.flags.aligned else image.copy(), out)
         return out
 
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the results."""
+        return self._shape
+
     def __repr__(self) -> str:
         return str(self._plan)
+
+    def _repr_html_(self) -> str:
+        from kernelfield.correlation.html import plan_html
+
+        return plan_html(self)
 
 
 def plan(

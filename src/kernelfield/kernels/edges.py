@@ -60,7 +60,14 @@ def sobel(axis: int = 1, size: int = 3, order: int = 1, scale: float = 1.0) -> K
 
 @kernel_family
 def scharr(axis: int = 1, scale: float = 1.0) -> Kernel:
-    """Return Scharr's 3×3 derivative, with a smaller error of direction than Sobel's; 1/32 makes it one per pixel.
+    """Return Scharr's 3×3 derivative, with a smaller error of direction than Sobel's.
+
+    Parameters
+    ----------
+    axis : {0, 1}
+        1 responds to horizontal change (vertical edges), 0 to vertical change.
+    scale : float
+        Factor on the integers; 1/32 makes it one per pixel.
 
     References
     ----------
@@ -80,7 +87,14 @@ def scharr(axis: int = 1, scale: float = 1.0) -> Kernel:
 
 @kernel_family
 def prewitt(axis: int = 1, scale: float = 1.0) -> Kernel:
-    """Return Prewitt's 3×3 derivative: a plain mean across the axis; 1/6 makes it one per pixel.
+    """Return Prewitt's 3×3 derivative: a difference along `axis`, a plain mean across it.
+
+    Parameters
+    ----------
+    axis : {0, 1}
+        1 responds to horizontal change (vertical edges), 0 to vertical change.
+    scale : float
+        Factor on the integers; 1/6 makes it one per pixel.
 
     References
     ----------
@@ -131,6 +145,13 @@ def roberts(diagonal: str = "main", scale: float = 1.0) -> Kernel:
 def laplacian(neighbours: int = 4, scale: float = 1.0) -> Kernel:
     """Return the Laplacian: the sum over 4 or 8 neighbours of neighbour minus centre.
 
+    Parameters
+    ----------
+    neighbours : {4, 8}
+        4 without the diagonal ones, 8 with them.
+    scale : float
+        Factor on the integers.
+
     References
     ----------
     R. C. Gonzalez and R. E. Woods, Digital Image Processing, section 3.6.2. Times -1 and with 8
@@ -156,6 +177,13 @@ def laplacian(neighbours: int = 4, scale: float = 1.0) -> Kernel:
 @kernel_family
 def sobel_laplacian(size: int = 3, scale: float = 1.0) -> Kernel:
     """Return the sum of the two second Sobel derivatives: ``cv2.Laplacian`` with ksize 3 and larger.
+
+    Parameters
+    ----------
+    size : int
+        Odd and at least 3.
+    scale : float
+        Factor on the integers.
 
     Examples
     --------
@@ -247,8 +275,16 @@ def gaussian_derivative(
 def log(sigma: Sigma = 1.0, size: Size | None = None, truncate: float = 4.0, scale: float = 1.0) -> Kernel:
     """Return the Laplacian of a Gaussian, the kernel of ``scipy.ndimage.gaussian_laplace``.
 
-    The weights are samples; they sum to zero up to sampling and truncation error. The arguments are those of
-    `gaussian_derivative`.
+    The weights are samples; they sum to zero up to sampling and truncation error.
+
+    Parameters
+    ----------
+    sigma : float or pair of float
+        Standard deviation in pixels, above 0.
+    size, truncate
+        As in `gaussian`.
+    scale : float
+        Factor on all weights; ``sigma**2`` makes responses to blobs of different sizes comparable.
 
     References
     ----------

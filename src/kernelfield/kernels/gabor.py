@@ -57,7 +57,7 @@ def gabor(
     size : int or (int, int), optional
         Odd numbers of rows and columns; by default the box around the ellipse of `truncate` standard deviations.
     truncate : float
-        Where to end, in standard deviations, if `size` is not given.
+        Distance from the middle at which the kernel ends, in standard deviations, if `size` is not given.
     scale : float
         Factor on all weights.
 
@@ -128,7 +128,7 @@ def log_gabor(
     Parameters
     ----------
     wavelength : float
-        One over the best frequency, in pixels, at least 2.
+        Reciprocal of the preferred frequency, in pixels, at least 2.
     orientation : float
         Of the wave, in degrees.
     bandwidth : float
@@ -141,7 +141,7 @@ def log_gabor(
         Odd numbers of rows and columns; by default those of the Gabor filter of the same bandwidths and `truncate`.
         The tails are longer than a Gaussian's.
     truncate : float
-        Where to end, if `size` is not given.
+        Distance from the middle at which the kernel ends, if `size` is not given.
     scale : float
         Factor on all weights. With 1 the response to the matching wave of amplitude 1 is 1/2, as of `gabor`.
 

@@ -1,4 +1,4 @@
-"""Names for estimated weights: the kernel of the catalogue that they are, or none."""
+"""Names for estimated weights: the kernel of the catalogue that agrees with them, if any."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _DIFFERENT = 0.02
 
 @dataclass(frozen=True)
 class Match:
-    """A kernel of the catalogue that estimated weights are recognised as.
+    """The kernel of the catalogue that agrees with estimated weights.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def match(
     tolerance: ArrayLike = 0.0,
     offset: float | None = None,
 ) -> Match | None:
-    """Return the kernel of the catalogue that estimated cross-correlation weights are, or None if none fits.
+    """Return the kernel of the catalogue that agrees with estimated cross-correlation weights, or None if none does.
 
     Parameters
     ----------

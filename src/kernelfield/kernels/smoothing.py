@@ -38,8 +38,12 @@ def identity() -> Kernel:
 def shift(rows: int, columns: int) -> Kernel:
     """Return the kernel that moves the image content down by `rows` and right by `columns`.
 
-    ``output[p] = image[p - (rows, columns)]``; negative numbers move it up and left. It has one weight,
-    away from its anchor.
+    ``output[p] = image[p - (rows, columns)]``. It has one weight, away from its anchor.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Distance in pixels; negative numbers move the content up and left.
 
     Examples
     --------
@@ -54,7 +58,12 @@ def shift(rows: int, columns: int) -> Kernel:
 
 @kernel_family
 def box(size: Size = 3) -> Kernel:
-    """Return the mean over a rectangle of `size` pixels (one number, or rows and columns).
+    """Return the mean over a rectangle of pixels.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        Rows and columns of the rectangle; one number for a square.
 
     Examples
     --------
@@ -69,6 +78,11 @@ def box(size: Size = 3) -> Kernel:
 @kernel_family
 def binomial(size: Size = 3) -> Kernel:
     """Return the binomial smoothing kernel: the outer product of two normalised rows of Pascal's triangle.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        Rows and columns of the kernel; one number for a square.
 
     References
     ----------
@@ -106,7 +120,7 @@ def gaussian(
     size : int or pair of int, optional
         Number of weights; ``2 * int(truncate * sigma + 0.5) + 1`` if not given.
     truncate : float
-        Where to end, in standard deviations, if `size` is not given.
+        Distance from the middle at which the kernel ends, in standard deviations, if `size` is not given.
     bits : int, optional
         Round the weights of each axis to this many binary places, carrying the error inwards, as OpenCV does for 8-bit
         images with 8 bits.

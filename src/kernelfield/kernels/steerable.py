@@ -40,7 +40,7 @@ def steerable(
     size : int or (int, int), optional
         Odd numbers of rows and columns, more than the order; ``2 * int(truncate * sigma + 0.5) + 1`` if not given.
     truncate : float
-        Where to end, in standard deviations, if `size` is not given.
+        Distance from the middle at which the kernel ends, in standard deviations, if `size` is not given.
     scale : float
         Factor on all weights.
 

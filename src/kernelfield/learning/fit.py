@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike, DTypeLike
 from kernelfield.errors import ArgumentError
 from kernelfield.files import write_bytes
 from kernelfield.kernels import Kernel
+from kernelfield.kernels.text import shortened
 from kernelfield.learning.verdict import Verdict
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A learned filter: the kernel between two images, returned by `kernelfield.learn`.
 
@@ -158,10 +159,19 @@ class Fit:
 
         return apply(self, image, boundary, dtype).pixels
 
+    def __repr__(self) -> str:
+        rows, columns = self.size
+        return f"<Fit, {self.verdict}: {shortened(self.description, 80)}, kernel {rows}×{columns}, R² {self.r2:.6f}>"
+
     def __str__(self) -> str:
         from kernelfield.learning.report import report
 
         return report(self)
+
+    def _repr_html_(self) -> str:
+        from kernelfield.learning.html import fit_html
+
+        return fit_html(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit as a JSON file, which ``kernelfield apply`` reads.

@@ -7,8 +7,11 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from kernelfield.figures import ink, style
+from kernelfield.receptive.draw.label import label
 from kernelfield.receptive.draw.layout import Layout, layout
-from kernelfield.receptive.draw.matplotlib import label, require_matplotlib
 from kernelfield.receptive.graph import Graph, Node
 
 if TYPE_CHECKING:
@@ -41,14 +44,8 @@ def draw_network(receptive: ReceptiveField) -> Figure:
     -------
     matplotlib.figure.Figure
         `savefig` writes PNG, SVG or PDF, by the suffix.
-
-    Raises
-    ------
-    MissingDependencyError
-        If matplotlib is not installed.
     """
-    require_matplotlib()
-    from matplotlib import colormaps, rc_context
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     nodes, edges = condensed(receptive.graph)
@@ -59,7 +56,7 @@ def draw_network(receptive: ReceptiveField) -> Figure:
     ranks_each = ceil(ranks / columns)
     page = _Page(plan, ranks_each, _WIDE if labelled else _SMALL * 1.6, _HIGH if labelled else _SMALL)
     width, height = page.width, page.height
-    with rc_context({"font.size": 7.0, "svg.fonttype": "path"}):
+    with style():
         figure = Figure(figsize=(width, height + _KEY), dpi=150)
         axes = figure.add_axes((0.0, _KEY / (height + _KEY), 1.0, height / (height + _KEY)))
         axes.set_xlim(0, width)
@@ -180,13 +177,11 @@ def _draw_node(axes: Axes, page: _Page, node: Node, field: LayerField, colour: A
     )
     if not labelled:
         return
-    red, green, blue = colour[:3]
-    ink = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
     sees = "the image" if not node.edges else "sees all" if all(field.whole) else f"sees {_extents(field.size)}"
     window = f"{node.detail or node.operation} · " if node.edges else f"{_extents(node.shape)} · "
     if len(window) + len(sees) > _LONGEST + 2:
         window = ""
-    common: dict[str, Any] = {"ha": "center", "va": "center", "color": ink, "zorder": 3}
+    common: dict[str, Any] = {"ha": "center", "va": "center", "color": ink(np.array(colour[:3])), "zorder": 3}
     axes.text(x, y - 0.24 * height, label(node.name, _LONGEST), fontsize=6.2, fontweight="bold", **common)
     axes.text(x, y + 0.24 * height, label(window + sees, 2 * _LONGEST), fontsize=5.8, **common)
 
