@@ -8,11 +8,15 @@ photographs with them (`coding`). Importing this package imports no framework; p
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+# The name makes type checkers take the branch; the typing module would slow the start of the command line.
+TYPE_CHECKING = False
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from kernelfield import coding, dropin, kernels, matrix, receptive
     from kernelfield.correlation import convolve, corr2d, correlate, plan
     from kernelfield.engine.threads import set_threads, threads

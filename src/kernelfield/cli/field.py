@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from kernelfield.cli.console import output, status
-from kernelfield.cli.files import check_figure, read_picture, write_figure
+from kernelfield.cli.files import check_figure, write_figure
 from kernelfield.cli.messages import UsageError, note, one_line
 from kernelfield.cli.options import whole_numbers
+from kernelfield.cli.pictures import colours, read_picture
 
 if TYPE_CHECKING:
     from kernelfield.receptive.field import LayerField, ReceptiveField
@@ -74,7 +75,7 @@ def field(
         raise UsageError("--image: expected --plot too, the file to draw to; received --image alone.")
     check_figure(plot)
     check_figure(network, "--network")
-    picture = None if image is None else read_picture(image, max_pixels).pixels
+    picture = None if image is None else colours(read_picture(str(image), max_pixels), str(image))[0]
     with status("analysing the network"):
         # ONNX is the one format that holds no code.
         fields = receptive_field(onnx.graph(str(model), size, unknown=unknown), gates=not without_gates)

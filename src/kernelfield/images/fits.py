@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
@@ -26,28 +27,43 @@ def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
     fits = _fits()
     with unwarned(), unlogged("astropy"):
         units = fits.open(file, memmap=False, lazy_load_hdus=False, disable_image_compression=False)
-        places: list[tuple[Any, int]] = []
-        for unit in units:
+        places: list[tuple[int, int]] = []
+        for number, unit in enumerate(units):
             if unit.is_image and len(unit.shape) in (2, 3):
-                places += [(unit, plane) for plane in range(unit.shape[0] if len(unit.shape) == 3 else 1)]
+                places += [(number, plane) for plane in range(unit.shape[0] if len(unit.shape) == 3 else 1)]
     if not places:
         raise FileError("the FITS file holds no image of two or three dimensions; expected one; export it as an image")
 
     def load(index: int) -> Page:
-        unit, plane = places[index]
-        shape = unit.shape
+        number, plane = places[index]
+        unit, shape = units[number], units[number].shape
         # Of a cube all planes are read at once.
         limit.pixels(shape[-2], shape[-1], 4 * shape[0] if len(shape) == 3 else 1)
         packed = isinstance(unit, fits.CompImageHDU)
         limit.supply(math.prod(shape) * abs(int(unit.header["BITPIX"])) // 8, size, None if packed else 1)
         with unwarned(), unlogged("astropy"):
+            if packed:
+                _check_tiles(file, number, 8 * math.prod(int(side) for side in unit.tile_shape))
             data = np.asarray(unit.data)
         pixels = data[plane] if data.ndim == 3 else data
         if pixels.dtype.kind not in "biuf":
             raise FileError(f"the FITS image holds {pixels.dtype}; expected real numbers; export it again")
         return Page(np.array(pixels, pixels.dtype.newbyteorder("="), order="C"), GREY)
 
-    return Opened(len(places), load, Metadata("FITS", own=places[0][0].header.copy()))
+    return Opened(len(places), load, Metadata("FITS", own=units[places[0][0]].header.copy()))
+
+
+def _check_tiles(file: BinaryIO, number: int, most: int) -> None:
+    """Raise if a tile that is packed by gzip holds more than `most` bytes; astropy would inflate it all."""
+    file.seek(0)
+    table = _fits().open(file, memmap=False, disable_image_compression=True)[number].data
+    for name in {"COMPRESSED_DATA", "GZIP_COMPRESSED_DATA"} & set(table.names):
+        for tile in table[name]:
+            packed = np.asarray(tile).tobytes()
+            if packed.startswith(b"\x1f\x8b") and len(zlib.decompressobj(31).decompress(packed, most + 1)) > most:
+                raise FileError(
+                    f"a tile of the FITS image inflates to more than {most} bytes; expected no more; export it"
+                )
 
 
 def _fits() -> Any:

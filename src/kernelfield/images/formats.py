@@ -97,7 +97,7 @@ FORMATS = (
         tiff.encode,
         ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64"),
         pages=True,
-        keeps=("icc", "xmp", "resolution"),
+        keeps=ALL,
     ),
     Format(
         "WebP",

@@ -64,7 +64,7 @@ def shape_in(decode: Callable[..., Any], data: Any, **options: Any) -> tuple[int
 
     The decoders compare the shape of a given output with that of their header, before any work; the error tells the
     latter. No second parser of headers is needed, which could be made to read another header than the decoder does.
-    Decoders of JPEG 2000 and AVIF compare too late: `jpeg2000_shape`, and Pillow's reader.
+    Decoders of JPEG, JPEG 2000 and AVIF compare too late: `jpeg_shape`, `jpeg2000_shape`, and Pillow's reader.
     """
     import numpy as np
 
@@ -79,6 +79,37 @@ def shape_in(decode: Callable[..., Any], data: Any, **options: Any) -> tuple[int
             if shape:
                 return tuple(int(part) for part in shape[1].split(",") if part.strip())
     raise FileError("its header names no size; expected a whole file; copy or export it again") from error
+
+
+def jpeg_shape(data: bytes) -> tuple[int, int, int]:
+    """Return (height, width, components) of a JPEG, from its frame header (ITU-T T.81, B.2.2).
+
+    Read by hand because libjpeg decodes all scans of a progressive JPEG before imagecodecs compares, and because Pillow
+    can be made to read another frame header than libjpeg does. The bytes between segments are skipped as libjpeg does
+    it.
+    """
+    at, found = 2, None
+    while True:
+        at = data.find(b"\xff", at)
+        while data[at : at + 1] == b"\xff":
+            at += 1
+        marker, length = data[at : at + 1], int.from_bytes(data[at + 1 : at + 3], "big")
+        if at < 2 or not marker or marker == b"\xd9":
+            raise FileError("the JPEG data end before the pixels; expected whole data; copy or export the file again")
+        if marker in (b"\0", b"\1") or b"\xd0" <= marker <= b"\xd7":
+            at += 1
+            continue
+        if marker == b"\xda":
+            break
+        if b"\xc0" <= marker <= b"\xcf" and marker not in (b"\xc4", b"\xc8", b"\xcc"):
+            if found is not None:
+                raise FileError("the JPEG data have two frame headers; expected one; export the file again")
+            height, width = (int.from_bytes(data[at + start : at + start + 2], "big") for start in (4, 6))
+            found = height, width, int.from_bytes(data[at + 8 : at + 9], "big")
+        at += 1 + length
+    if found is None:
+        raise FileError("the JPEG data have no frame header; expected whole data; copy or export the file again")
+    return found
 
 
 def jpeg2000_shape(data: bytes) -> tuple[int, int, int]:

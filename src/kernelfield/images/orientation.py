@@ -8,7 +8,7 @@ import numpy as np
 from kernelfield.images.picture import Pixels
 
 TAG = 0x0112
-_XMP = re.compile(rb'tiff:Orientation(="|>)[0-9]')
+_XMP = re.compile(rb'tiff:Orientation(="|>)([0-9])')
 
 
 def reset(exif: bytes) -> bytes:
@@ -35,6 +35,12 @@ def reset(exif: bytes) -> bytes:
 def reset_xmp(packet: bytes) -> bytes:
     """Return an XMP packet whose orientation is 1."""
     return _XMP.sub(rb"tiff:Orientation\g<1>1", packet)
+
+
+def in_xmp(packet: bytes) -> int:
+    """Return the orientation that an XMP packet says; 1 if it says none."""
+    found = _XMP.search(packet)
+    return int(found[2]) if found else 1
 
 
 def apply(pixels: Pixels, orientation: int) -> Pixels:

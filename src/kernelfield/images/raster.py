@@ -8,7 +8,10 @@ JPEG 2000, Pillow for the others.
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -16,13 +19,15 @@ import numpy as np
 
 from kernelfield.errors import FileError
 from kernelfield.images import orientation
-from kernelfield.images.limits import DEFLATE_RATIO, Limit, check_scans, jpeg2000_shape, shape_in
+from kernelfield.images.limits import DEFLATE_RATIO, Limit, check_scans, jpeg2000_shape, jpeg_shape, shape_in
 from kernelfield.images.picture import Metadata, Opened, Page, Pixels, cmyk_to_rgb, named
 from kernelfield.images.silence import unwarned
 
 PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 PNG_PALETTE = 3
+XMP_CHUNK = b"XML:com.adobe.xmp\0\0\0\0\0"
 #: Chunks of PNG that say how the pixels are to be shown, and texts; sBIT and bKGD may not fit the pixels written.
+PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 PNG_KEPT = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"tEXt", b"zTXt", b"iTXt", b"tIME")
 QUALITY = 95
 GIF_RATIO = 4096
@@ -34,14 +39,19 @@ def png(file: BinaryIO, size: int, limit: Limit) -> Opened:
     import imagecodecs
 
     data = file.read()
-    if len(data) < 33 or data[12:16] != b"IHDR":
+    chunks = _chunks(data)
+    if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise FileError("the PNG file has no header; expected a whole file; copy or export it again")
-    shape = shape_in(imagecodecs.png_decode, data)
-    width, height, depth, kind = (*(int.from_bytes(data[at : at + 4], "big") for at in (16, 20)), data[24], data[25])
-    limit.pixels(shape[0], shape[1], PNG_SAMPLES.get(kind, 4))
-    needed = height * ((width * PNG_SAMPLES.get(kind, 1) * depth + 7) // 8)
+    # libpng prints what it thinks of other chunks on stderr.
+    plain = data[:8] + b"".join(_packed(*chunk) for chunk in chunks if chunk[0] in PNG_PIXELS)
+    shape = shape_in(imagecodecs.png_decode, plain)
+    width, height, depth, kind = struct.unpack(">IIBB", chunks[0][1][:10])
+    limit.pixels(shape[0], shape[1], PNG_SAMPLES[kind])
+    needed = height * ((width * PNG_SAMPLES[kind] * depth + 7) // 8)
     limit.supply(needed, size, DEFLATE_RATIO)
     header, metadata, turn = _header("Png", data)
+    own = [(name, body) for name, body in chunks if name in PNG_KEPT and not body.startswith(XMP_CHUNK[:18])]
+    metadata = replace(metadata, own=own)
     notes = []
     if kind == PNG_PALETTE:
         notes.append("palette expanded to RGB")
@@ -51,30 +61,56 @@ def png(file: BinaryIO, size: int, limit: Limit) -> Opened:
         notes.append(f"first of {header.n_frames} frames")
 
     def load(_: int) -> Page:
-        pixels = imagecodecs.png_decode(data)
+        pixels = imagecodecs.png_decode(plain)
         return Page(pixels, named(1 if pixels.ndim == 2 else pixels.shape[2]), notes)
 
     return Opened(1, load, metadata, turn)
 
 
+def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the names and bodies of the chunks of a PNG file, up to its end (W3C PNG, third edition, section 5.3).
+
+    By hand, because Pillow gives metadata in its own terms, and not all, and because libpng prints about damaged
+    chunks.
+    """
+    chunks: list[tuple[bytes, bytes]] = []
+    at = 8
+    while not chunks or chunks[-1][0] != b"IEND":
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if end > len(data):
+            raise FileError("the PNG file is cut short; expected chunks up to IEND; copy or export it again")
+        name, body = data[at + 4 : at + 8], data[at + 8 : end - 4]
+        if zlib.crc32(body, zlib.crc32(name)).to_bytes(4, "big") != data[end - 4 : end]:
+            raise FileError(
+                f"the {name.decode('latin-1')!r} chunk of the PNG file is damaged; expected its checksum to agree; "
+                "copy or export it again"
+            )
+        chunks.append((name, body))
+        at = end
+    return chunks
+
+
+def _packed(name: bytes, body: bytes) -> bytes:
+    """Return a chunk of PNG as it stands in a file."""
+    return len(body).to_bytes(4, "big") + name + body + zlib.crc32(body, zlib.crc32(name)).to_bytes(4, "big")
+
+
 def jpeg(file: BinaryIO, size: int, limit: Limit) -> Opened:
     """Return the first picture of a JPEG file."""
-    import imagecodecs
-
     data = file.read()
+    height, width, components = jpeg_shape(data)
+    limit.pixels(height, width, components)
+    # A block of 8 x 8 pixels takes at least one bit.
+    limit.supply(height * width // 512, size, 1)
+    check_scans(data, height * width)
     header, metadata, turn = _header("Jpeg", data)
     if header.mode not in ("L", "RGB", "CMYK") or header.bits != 8:
         raise FileError(
             f"the JPEG file has {header.layers} components of {header.bits} bits; expected 1, 3 or 4 of 8; convert it "
             "to PNG or TIFF"
         )
-    _check(header, limit, None)
-    # A block of 8 x 8 pixels takes at least one bit.
-    limit.supply(header.width * header.height // 512, size, 1)
-    # libjpeg's own view of the header, on which it allocates.
-    if shape_in(imagecodecs.jpeg8_decode, data)[:2] != header.size[::-1]:
+    if header.size != (width, height):
         raise FileError("the JPEG file has more than one header; expected one picture; export it again")
-    check_scans(data, header.width * header.height)
     notes = ["first of the pictures in a multi-picture file"] if "mp" in header.info else []
     return Opened(1, _pillow(header, notes), _without_cmyk(header, metadata), turn)
 
@@ -191,13 +227,12 @@ def _opened(plugin: str, data: bytes, limit: Limit, ratio: int | None = None) ->
     return Opened(1, _pillow(header, notes), metadata, turn)
 
 
-def _check(header: Any, limit: Limit, size: int | None, ratio: int | None = None) -> None:
+def _check(header: Any, limit: Limit, size: int, ratio: int | None = None) -> None:
     """Raise if the picture is too large for the limit or for its file."""
     samples = len(header.getbands())
     limit.pixels(header.height, header.width, samples)
-    if size is not None:
-        bits = {"1": 1, "I;16": 16, "I": 16, "F": 32}.get(header.mode, 8)
-        limit.supply(header.height * ((header.width * samples * bits + 7) // 8), size, ratio)
+    bits = {"1": 1, "I;16": 16, "I": 16, "F": 32}.get(header.mode, 8)
+    limit.supply(header.height * ((header.width * samples * bits + 7) // 8), size, ratio)
 
 
 def _header(plugin: str, data: bytes) -> tuple[Any, Metadata, Callable[[int], int]]:
@@ -216,7 +251,7 @@ def _header(plugin: str, data: bytes) -> tuple[Any, Metadata, Callable[[int], in
         exif=orientation.reset(exif),
         xmp=orientation.reset_xmp(xmp.encode() if isinstance(xmp, str) else _bytes(xmp)),
         resolution=_resolution(dpi, turn),
-        own=_chunks(data) if plugin == "Png" else info.get("comment"),
+        own=info.get("comment"),
     )
     return header, metadata, lambda _: turn if turn in range(1, 9) else 1
 
@@ -244,21 +279,8 @@ def _resolution(dpi: Any, turn: Any) -> tuple[float, float] | None:
     return (down, across) if turn in (5, 6, 7, 8) else (across, down)
 
 
-def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the chunks of a PNG file that a copy of it keeps; Pillow gives them in its own terms, and not all."""
-    kept, at = [], 8
-    while at + 12 <= len(data):
-        length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        if name in PNG_KEPT and b"XML:com.adobe.xmp" not in data[at + 8 : at + 26]:
-            kept.append((name, data[at + 8 : at + 8 + length]))
-        at += length + 12
-    return kept
-
-
 def _without_cmyk(header: Any, metadata: Metadata) -> Metadata:
     """Return the metadata without a profile of inks where the pixels become RGB."""
-    from dataclasses import replace
-
     return replace(metadata, icc=b"") if header.mode == "CMYK" else metadata
 
 
@@ -297,26 +319,22 @@ def write_png(file: BinaryIO, pixels: Pixels, like: Metadata | None) -> None:
     edition, section 5.6).
     """
     import imagecodecs
-    from PIL.PngImagePlugin import putchunk
 
     data = imagecodecs.png_encode(np.ascontiguousarray(pixels), level=6)
     file.write(data[:33])
     if like is not None:
-        import zlib
-
-        put: Callable[[BinaryIO, bytes, bytes], None] = putchunk
+        chunks = list(like.own) if like.format == "PNG" else []
         if like.icc:
-            put(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(like.icc))
-        for name, body in like.own if like.format == "PNG" else ():
-            if not (name == b"sRGB" and like.icc):
-                put(file, name, body)
+            chunks = [chunk for chunk in chunks if chunk[0] != b"sRGB"]
+            chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(like.icc)))
         if like.resolution:
             across, down = (round(value / 0.0254).to_bytes(4, "big") for value in like.resolution)
-            put(file, b"pHYs", across + down + b"\1")
+            chunks.append((b"pHYs", across + down + b"\1"))
         if like.exif:
-            put(file, b"eXIf", like.exif)
+            chunks.append((b"eXIf", like.exif))
         if like.xmp:
-            put(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + like.xmp)
+            chunks.append((b"iTXt", XMP_CHUNK + like.xmp))
+        file.write(b"".join(_packed(*chunk) for chunk in chunks))
     file.write(data[33:])
 
 

@@ -16,6 +16,7 @@ from kernelfield.images.picture import Page, Pages, Picture
 
 #: More than the pixels of any picture within the limit take.
 _BYTES_A_PIXEL = 64
+_PIECE = 1 << 20
 _LONGEST = 200
 
 
@@ -86,12 +87,16 @@ def _open(source: Any, limit: Limit) -> tuple[str, BinaryIO, int]:
     if hasattr(source, "read"):
         name = str(getattr(source, "name", "stream"))
         most = limit.max_pixels * _BYTES_A_PIXEL
-        data = source.read(most + 1)
-        if not isinstance(data, bytes):
-            raise ArgumentError(f"source: expected a file of bytes; received {type(data).__name__}; open it with 'rb'")
-        if len(data) > most:
-            raise FileError(f"{_short(name)}: more than {most} bytes; expected a picture; raise max_pixels")
-        return name, io.BytesIO(data), len(data)
+        content = io.BytesIO()
+        while part := source.read(_PIECE):
+            if not isinstance(part, bytes):
+                kind = type(part).__name__
+                raise ArgumentError(f"source: expected a file of bytes; received {kind}; open it with mode 'rb'")
+            content.write(part)
+            if content.tell() > most:
+                raise FileError(f"{_short(name)}: more than {most} bytes; expected a picture; raise max_pixels")
+        content.seek(0)
+        return name, content, content.getbuffer().nbytes
     name = os.fsdecode(source) if isinstance(source, str | os.PathLike) else ""
     if not name or "\0" in name:
         raise ArgumentError(

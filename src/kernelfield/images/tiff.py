@@ -9,28 +9,35 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from kernelfield.errors import FileError, KernelfieldWarning
-from kernelfield.images.limits import DEFLATE_RATIO, Limit, check_scans, jpeg2000_shape, shape_in
+from kernelfield.images import orientation
+from kernelfield.images.limits import DEFLATE_RATIO, Limit, check_scans, jpeg2000_shape, jpeg_shape, shape_in
 from kernelfield.images.picture import ALPHA, RGB, Metadata, Opened, Page, Picture, Pixels, cmyk_to_rgb, numbered
-from kernelfield.images.silence import unlogged
+from kernelfield.images.silence import unlogged, unwarned
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WHITE_IS_ZERO, BLACK_IS_ZERO, COLOUR, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
 REDUCED, MASK = 1, 4
-MOST_PAGES = 100_000
+MOST_PAGES, MOST_TAGS = 100_000, 4096
 MOST_BYTES = 4_000_000_000
+#: Blank tiles may be shared, up to as much.
+SHARED_BYTES = 64 << 20
 #: Names of types in OME, where they differ from NumPy's.
 OME = {"float32": "float", "float64": "double", "bool": "bit"}
 SUBFILE, DESCRIPTION, ORIENTATION, SOFTWARE, XMP, ICC = 254, 270, 274, 305, 700, 34675
 COLOUR_MAP, INK_SET = 320, 332
 RESOLUTION = (282, 283, 296)
 IMAGEJ = (50838, 50839)
+#: Maker, model, time, artist and copyright; and the directories of EXIF and GPS.
+EXIF_TEXTS, EXIF_DIRECTORIES, INTEROPERABILITY = (271, 272, 306, 315, 33432), (34665, 34853), 40965
 ASSOCIATED, UNASSOCIATED = 1, 2
 #: Tags that say how pixels are stored, that point to other directories of the file, or that `write` sets.
 STRUCTURE = frozenset(
@@ -88,8 +95,9 @@ def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
         tiff = TiffFile(file)
 
     def page(index: int) -> Any:
-        tiff.filehandle.seek(pictures[index])
-        return TiffPage(tiff, index)
+        with unlogged("tifffile"):
+            tiff.filehandle.seek(pictures[index])
+            return TiffPage(tiff, index)
 
     with unlogged("tifffile"):
         first = page(0)
@@ -102,8 +110,7 @@ def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
             return _colours(one, _slice(file, one, index) if stack else _assemble(file, one, limit))
 
     def turn(index: int) -> int:
-        value = (first if index == 0 or stack else page(index)).tags.valueof(ORIENTATION, 1)
-        return value if value in range(1, 9) else 1
+        return _turn(first if index == 0 or stack else page(index))
 
     notes = (
         [f"{len(directories) - len(pictures)} previews or masks left out"] if len(directories) > len(pictures) else []
@@ -111,8 +118,15 @@ def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
     return Opened(stack or len(pictures), load, _metadata(tiff, first, page, len(pictures)), turn, notes)
 
 
+def _turn(page: Any) -> int:
+    """Return the orientation of a page, by its tag or else by its XMP packet."""
+    xmp = page.tags.valueof(XMP, b"")
+    value = page.tags.valueof(ORIENTATION, orientation.in_xmp(xmp) if isinstance(xmp, bytes) else 1)
+    return value if value in range(1, 9) else 1
+
+
 def _directories(file: BinaryIO, size: int) -> list[tuple[int, int]]:
-    """Return the place and the kind of subfile of each directory in the chain, up to a loop or the end of the file."""
+    """Return the place and the kind of subfile of each directory in the chain, up to a loop."""
     file.seek(0)
     order: Literal["little", "big"] = "little" if file.read(2) == b"II" else "big"
     big = int.from_bytes(file.read(2), order) == 43
@@ -123,8 +137,13 @@ def _directories(file: BinaryIO, size: int) -> list[tuple[int, int]]:
         file.seek(min(offset, size))
         entries = int.from_bytes(file.read(count_bytes), order)
         end = offset + count_bytes + entries * entry_bytes
-        if end > size or entries > 4096 or len(seen) == MOST_PAGES:
-            break
+        if end + offset_bytes > size or entries > MOST_TAGS:
+            raise FileError(
+                f"the directory of page {len(seen) + 1} of the TIFF file is damaged or cut off; expected a whole "
+                "file; copy or export it again"
+            )
+        if len(seen) == MOST_PAGES:
+            raise FileError(f"the TIFF file has more than {MOST_PAGES} pages; expected fewer; split it")
         body = file.read(entries * entry_bytes)
         kinds = (
             body[at:] for at in range(0, len(body), entry_bytes) if int.from_bytes(body[at : at + 2], order) == SUBFILE
@@ -169,6 +188,11 @@ def _check(page: Any, size: int, limit: Limit) -> None:
         )
     bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
     stored = list(page.databytecounts[: _segments(page)])
+    if sum(stored) > max(4 * size, SHARED_BYTES):
+        raise FileError(
+            f"the strips or tiles of the TIFF page have {sum(stored)} bytes, the file {size}; expected no more; the "
+            "file is damaged: export it again"
+        )
     # A sparse file (GDAL) leaves out tiles that are all zero.
     needed = height * ((width * samples * bits + 7) // 8) if all(stored) else 0
     ratio = RATIOS[page.compression]
@@ -221,7 +245,7 @@ def _check_segment(page: Any, packed: bytes, area: int, samples: int) -> None:
     if page.compression in JPEGS:
         if b"\xff\xd9" not in packed[-64:]:
             raise FileError("a JPEG strip or tile is cut short; expected whole ones; copy or export the file again")
-        shape = shape_in(imagecodecs.jpeg8_decode, packed, tables=page.jpegtables)
+        shape = jpeg_shape(packed)
         check_scans(packed, shape[0] * shape[1])
     elif page.compression in JPEG_2000S:
         shape = jpeg2000_shape(packed)
@@ -316,15 +340,21 @@ class Tags:
         self.byteorder, self.bigtiff = tiff.byteorder, bool(tiff.is_bigtiff)
         self.imagej, self.ome = bool(tiff.is_imagej), bool(tiff.is_ome)
         self.count = count
-        self._page, self._first = page, first
+        self._page = page
         self._imagej = None
         if self.imagej:
-            self._imagej = first.tags.valueof(IMAGEJ[0])
+            self._imagej = first.tags.valueof(IMAGEJ[1])
+        # Of a single page the file is closed after reading.
+        self._first = self._of(first, 0)
 
     def of(self, index: int) -> dict[str, Any]:
         """Return the arguments of tifffile's writer for a page."""
+        if index == 0 or index >= self.count:
+            return dict(self._first)
         with unlogged("tifffile"):
-            page = self._first if index == 0 or index >= self.count else self._page(index)
+            return self._of(self._page(index), index)
+
+    def _of(self, page: Any, index: int) -> dict[str, Any]:
         kept: dict[str, Any] = {"software": str(page.tags.valueof(SOFTWARE, "kernelfield"))}
         if page.tags.valueof(SUBFILE, 0):
             kept["subfiletype"] = int(page.tags.valueof(SUBFILE))
@@ -335,7 +365,7 @@ class Tags:
         resolution = [page.tags.valueof(tag) for tag in RESOLUTION]
         if resolution[0] and resolution[1]:
             across, down = resolution[:2]
-            turned = page.tags.valueof(ORIENTATION, 1) in (5, 6, 7, 8)
+            turned = _turn(page) in (5, 6, 7, 8)
             kept["resolution"] = (down, across) if turned else (across, down)
             kept["resolutionunit"] = int(resolution[2] or 2)
         kept["extratags"] = [tag for tag in map(_plain, page.tags) if tag]
@@ -362,27 +392,100 @@ def _plain(tag: Any) -> tuple[int, int, int, Any, bool] | None:
 
 
 def _metadata(tiff: Any, first: Any, page: Any, count: int) -> Metadata:
-    from kernelfield.images import orientation
-
     across, down, unit = (first.tags.valueof(tag) for tag in RESOLUTION)
-    resolution = None
+    resolution, factor = None, 1.0
     if across and down and int(unit or 2) in (2, 3):
-        factor = 1 if int(unit or 2) == 2 else 2.54
+        factor = 1.0 if int(unit or 2) == 2 else 2.54
         try:
             resolution = (across[0] / across[1] * factor, down[0] / down[1] * factor)
         except (TypeError, ZeroDivisionError, IndexError):
             resolution = None
-    if resolution and first.tags.valueof(ORIENTATION, 1) in (5, 6, 7, 8):
+    if resolution == (factor, factor):
+        resolution = None  # what writers put where they know none
+    if resolution and _turn(first) in (5, 6, 7, 8):
         resolution = resolution[::-1]
     xmp, icc = first.tags.valueof(XMP, b""), first.tags.valueof(ICC, b"")
     return Metadata(
         "TIFF",
         icc=icc if isinstance(icc, bytes) and int(first.photometric) != SEPARATED else b"",
+        exif=_exif(tiff, first),
         xmp=orientation.reset_xmp(xmp) if isinstance(xmp, bytes) else b"",
         resolution=resolution,
         associated=ASSOCIATED in [int(kind) for kind in first.extrasamples],
         own=Tags(tiff, first, page, count),
     )
+
+
+def _exif(tiff: Any, first: Any) -> bytes:
+    """Return the EXIF tags of a page, and its directories of EXIF and GPS, as a block for other formats."""
+    if not any(tag in first.tags for tag in (*EXIF_TEXTS, *EXIF_DIRECTORIES)):
+        return b""
+    from PIL import Image
+
+    found, block = Image.Exif(), Image.Exif()
+    found.endian, found.bigtiff = tiff.byteorder, bool(tiff.is_bigtiff)
+    try:
+        with unwarned():
+            found.load_from_fp(tiff.filehandle, first.offset)
+            for tag in EXIF_TEXTS:
+                if isinstance(found.get(tag), str):
+                    block[tag] = found[tag]
+            for tag in EXIF_DIRECTORIES:
+                if directory := _plain_directory(found, tag):
+                    block[tag] = directory
+            return block.tobytes().removeprefix(b"Exif\0\0")
+    except Exception:
+        return b""  # damaged EXIF is no reason to refuse the pixels
+
+
+def _plain_directory(exif: Any, tag: int) -> dict[int, Any]:
+    """Return a directory of EXIF without offsets to further ones."""
+    return {code: value for code, value in exif.get_ifd(tag).items() if code != INTEROPERABILITY}
+
+
+def _exif_directories(exif: bytes) -> tuple[dict[int, str], dict[int, Any]]:
+    """Return the texts of an EXIF block, and its directories in Pillow's terms."""
+    from PIL import Image
+
+    block, texts, directories = Image.Exif(), dict[int, str](), dict[int, Any]()
+    with unwarned(), suppress(Exception):  # damaged EXIF is no reason to lose the pixels
+        block.load(b"Exif\0\0" + exif)
+        texts |= {tag: str(block[tag]) for tag in EXIF_TEXTS if tag in block}
+        for tag in EXIF_DIRECTORIES:
+            if directory := _plain_directory(block, tag):
+                directories[tag] = directory
+    return texts, directories
+
+
+def _append(file: BinaryIO, directories: dict[int, Any]) -> None:
+    """Append directories of EXIF, and put their places into the tags of the first page that were kept for them.
+
+    By hand, because tifffile refuses to write such tags: these have a number that is higher by one. Pillow packs the
+    directories.
+    """
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    file.seek(0)
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    big = head[2:4] in (b"+\0", b"\0+")
+    offset, counter, entry, first = ("Q", "Q", 20, 8) if big else ("I", "H", 12, 4)
+    (start,) = struct.unpack_from(order + offset, head, first)
+    file.seek(start)
+    (count,) = struct.unpack(order + counter, file.read(struct.calcsize(counter)))
+    for at in range(file.tell(), file.tell() + count * entry, entry):
+        file.seek(at)
+        tag = struct.unpack(order + "H", file.read(2))[0] - 1
+        if tag in directories:
+            end = file.seek(0, 2)
+            directory = ImageFileDirectory_v2(head if big else head[:8], group=tag)
+            for code, value in directories[tag].items():
+                directory[code] = value
+            file.write(bytes(end % 2) + directory.tobytes(end + end % 2))
+            file.seek(at)
+            file.write(struct.pack(order + "H", tag))
+            file.seek(at + entry - struct.calcsize(offset))
+            file.write(struct.pack(order + offset, end + end % 2))
 
 
 def encode(file: BinaryIO, pages: Iterable[Pixels], count: int, names: tuple[str, ...], like: Picture | None) -> None:
@@ -391,11 +494,14 @@ def encode(file: BinaryIO, pages: Iterable[Pixels], count: int, names: tuple[str
 
     metadata = like.metadata if like is not None else None
     own = metadata.own if metadata is not None and isinstance(metadata.own, Tags) else None
+    texts, directories = _exif_directories(metadata.exif) if metadata is not None and metadata.exif else ({}, {})
     writer: Any = None
     for index, pixels in enumerate(pages):
         if writer is None:
             big = (own is not None and own.bigtiff) or count * pixels.nbytes > MOST_BYTES
-            writer = TiffWriter(file, bigtiff=big, byteorder=own.byteorder if own else None)
+            # Pillow packs directories of BigTIFF with the low byte first only.
+            order = own.byteorder if own is not None and not (big and directories) else None
+            writer = TiffWriter(file, bigtiff=big, byteorder=order)
         kept: dict[str, Any] = own.of(index) if own else {"software": "kernelfield"}
         if metadata is not None:
             kept |= {"iccprofile": metadata.icc} if metadata.icc else {}
@@ -403,10 +509,17 @@ def encode(file: BinaryIO, pages: Iterable[Pixels], count: int, names: tuple[str
                 kept["extratags"] = [*kept.get("extratags", ()), (XMP, 1, len(metadata.xmp), metadata.xmp, True)]
             if metadata.resolution and own is None:
                 kept |= {"resolution": metadata.resolution, "resolutionunit": 2}
+            if index == 0:
+                extra: list[Any] = [(tag + 1, 4, 1, 0, True) for tag in directories]
+                if own is None:
+                    extra += [(tag, 2, 0, text.encode("ascii", "replace"), True) for tag, text in texts.items()]
+                kept["extratags"] = [*kept.get("extratags", ()), *extra]
         if own is not None and like is not None:
             kept["description"] = _description(kept["description"], own, like, count, pixels)
         writer.write(pixels, **_layout(pixels, names, metadata), **kept, metadata=None, contiguous=False)
     writer.close()
+    if directories:
+        _append(file, directories)
 
 
 def _layout(pixels: Pixels, names: tuple[str, ...], like: Metadata | None) -> dict[str, Any]:

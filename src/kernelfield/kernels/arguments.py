@@ -1,9 +1,11 @@
 """Checks of the arguments of kernel families; each raises `ArgumentError` with the remedy."""
 
+import functools
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,12 +16,40 @@ from kernelfield.errors import ArgumentError, received
 # A kernel with more weights than a large image has pixels is a typing error.
 _MOST_WEIGHTS = 1 << 24
 
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
 
-def whole(name: str, value: object, least: int | None = None) -> int:
-    """Return `value` as an int, of at least `least` if that is given."""
+
+def kernel_family(function: Callable[_P, _Result]) -> Callable[_P, _Result]:
+    """Return a kernel family whose overflows and undefined values are an `ArgumentError`.
+
+    Each argument may be in range by itself and the weights still beyond that of float64, as those of a Gaussian with
+    sigma 1e308 are.
+    """
+
+    @functools.wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
+        try:
+            with np.errstate(over="raise", invalid="raise", divide="raise"):
+                return function(*args, **kwargs)
+        except (ArithmeticError, MemoryError) as error:
+            given = inspect.signature(function).bind(*args, **kwargs).arguments
+            listed = ", ".join(f"{key}={received(value)}" for key, value in given.items())
+            raise ArgumentError(
+                f"{function.__name__}: expected parameters whose weights are finite and fit into memory; received "
+                f"{listed} ({error or type(error).__name__}); take values nearer to 1"
+            ) from None
+
+    return checked
+
+
+def whole(name: str, value: object, least: int | None = None, most: int | None = None) -> int:
+    """Return `value` as an int, of at least `least` and at most `most` if these are given."""
+    wanted = "an integer" if least is None else f"an integer of at least {least}"
     if isinstance(value, bool) or not isinstance(value, Integral) or (least is not None and value < least):
-        wanted = "an integer" if least is None else f"an integer of at least {least}"
         raise ArgumentError(f"{name}: expected {wanted}, received {received(value)}")
+    if most is not None and int(value) > most:
+        raise ArgumentError(f"{name}: expected {wanted} and at most {most}, received {received(value)}")
     return int(value)
 
 
@@ -40,7 +70,10 @@ def number(name: str, value: object, *, above: float = -math.inf, least: float =
         wanted += f" of at least {least:g}"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ArgumentError(f"{name}: expected {wanted}, received {received(value)}")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
     if not math.isfinite(result) or result <= above or result < least:
         raise ArgumentError(f"{name}: expected {wanted}, received {received(result)}")
     return result

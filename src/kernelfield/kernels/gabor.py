@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError, received
-from kernelfield.kernels.arguments import number, odd_window, unit, window
+from kernelfield.kernels.arguments import kernel_family, number, odd_window, unit, window
 from kernelfield.kernels.kernel import Kernel, Weights
 from kernelfield.kernels.smoothing import Size
 
@@ -21,6 +21,7 @@ _LENGTHS = [3**a * 5**b for a in range(13) for b in range(8)]
 _FIELD = "D. J. Field, J. Opt. Soc. Am. A 4 (1987), 2379-2394"
 
 
+@kernel_family
 def gabor(
     wavelength: float = 8.0,
     orientation: float = 0.0,
@@ -107,6 +108,7 @@ def gabor(
     return Kernel(scale * envelope * (turn[1] * np.cos(turns) - turn[0] * np.sin(turns)), "gabor", parameters, _DAUGMAN)
 
 
+@kernel_family
 def log_gabor(
     wavelength: float = 8.0,
     orientation: float = 0.0,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError, received
-from kernelfield.kernels.arguments import number, one_of, pair, whole, window
+from kernelfield.kernels.arguments import kernel_family, number, one_of, pair, whole, window
 from kernelfield.kernels.gaussians import METHODS, fixed_point
 from kernelfield.kernels.kernel import Kernel, Weights
 
@@ -21,6 +21,7 @@ _GAUSSIAN = {
 }
 
 
+@kernel_family
 def identity() -> Kernel:
     """Return the identity: the kernel that leaves the image unchanged.
 
@@ -33,6 +34,7 @@ def identity() -> Kernel:
     return Kernel([[1.0]], "identity", {}, "by definition")
 
 
+@kernel_family
 def shift(rows: int, columns: int) -> Kernel:
     """Return the kernel that moves the image content down by `rows` and right by `columns`.
 
@@ -54,6 +56,7 @@ def shift(rows: int, columns: int) -> Kernel:
     return Kernel(kernel.weights, "shift", parameters, "by definition", kernel.anchor)
 
 
+@kernel_family
 def box(size: Size = 3) -> Kernel:
     """Return the mean over a rectangle of pixels.
 
@@ -72,6 +75,7 @@ def box(size: Size = 3) -> Kernel:
     return Kernel(np.full(shape, 1 / (shape[0] * shape[1])), "box", {"size": shape}, "arithmetic mean")
 
 
+@kernel_family
 def binomial(size: Size = 3) -> Kernel:
     """Return the binomial smoothing kernel: the outer product of two normalised rows of Pascal's triangle.
 
@@ -97,6 +101,7 @@ def binomial(size: Size = 3) -> Kernel:
     return Kernel(np.outer(column, row), "binomial", {"size": shape}, source)
 
 
+@kernel_family
 def gaussian(
     sigma: Sigma = 1.0,
     size: Size | None = None,
@@ -165,7 +170,7 @@ def gaussian(
         raise ArgumentError(f"size: expected odd numbers for method 'discrete', received {shape}; take one more")
     factors = [METHODS[method](s, n) for s, n in zip(sigmas, shape, strict=True)]
     if bits is not None:
-        bits = whole("bits", bits, 1)
+        bits = whole("bits", bits, 1, 52)
         parameters["bits"] = bits
         factors = [fixed_point(factor, bits) for factor in factors]
     if method != "sampled":
@@ -173,6 +178,7 @@ def gaussian(
     return Kernel(np.outer(*factors), "gaussian", parameters, _GAUSSIAN[method])
 
 
+@kernel_family
 def smooth(centre: float = 5.0, neighbours: int = 8) -> Kernel:
     """Return the weighted mean of a pixel and its nearest neighbours, which have weight 1.
 
@@ -205,6 +211,7 @@ def smooth(centre: float = 5.0, neighbours: int = 8) -> Kernel:
     return Kernel(weights / (neighbours + centre), "smooth", parameters, source)
 
 
+@kernel_family
 def rings(weights: Sequence[float] = (0, 0, 1)) -> Kernel:
     """Return a weighted mean over concentric square rings of pixels.
 
@@ -227,7 +234,9 @@ def rings(weights: Sequence[float] = (0, 0, 1)) -> Kernel:
        1  5  5  5  1
        1  1  1  1  1
     """
-    values = tuple(number("weights", value, least=0) for value in weights)
+    # The command line gives a single weight as a number.
+    given = weights if hasattr(weights, "__len__") else (weights,)
+    values = tuple(number("weights", value, least=0) for value in given)
     if not any(values):
         raise ArgumentError(f"weights: expected at least one above 0, received {received(weights)}")
     array = np.array(values)[ring_numbers(len(values) - 1)]

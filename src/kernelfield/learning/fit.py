@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from kernelfield.correlation import correlate
-from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError
+from kernelfield.files import write_bytes
 from kernelfield.kernels import Kernel
 from kernelfield.kernels.text import shortened
 from kernelfield.learning.verdict import Verdict
-
-
-def _up(values: np.ndarray) -> np.ndarray:
-    """Return the nearest integers, halves up; sums of ninths and hundredths fall a little below the exact half."""
-    nearest: np.ndarray = np.floor(values + (0.5 + 1e-6))
-    return nearest
-
-
-#: Rounding by the rule of the producer. Rounding down and up are in the offset, half a step off.
-_ROUNDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "nearest": _up,
-    "nearest even": np.rint,
-    "nearest away": lambda values: np.sign(values) * np.floor(np.abs(values) + (0.5 + 1e-6)),
-    "nearest down": lambda values: np.ceil(values - (0.5 + 1e-6)),
-    "to zero": lambda values: np.sign(values) * np.floor(np.abs(values) + 1e-6),
-    "truncated": _up,
-    "up": _up,
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -150,7 +131,7 @@ class Fit:
         """Rows and columns of the kernel."""
         return self.kernel.shape
 
-    def apply(self, image: ArrayLike, *, boundary: str | None = None) -> np.ndarray:
+    def apply(self, image: ArrayLike, *, boundary: str | None = None, dtype: DTypeLike | None = None) -> np.ndarray:
         """Return `image` filtered in the way that made the after from the before.
 
         Parameters
@@ -160,54 +141,23 @@ class Fit:
             offset.
         boundary : str, optional
             Boundary rule; by default the producer's, or ``"reflect"`` if that is unknown.
+        dtype : dtype-like, optional
+            Of the result, integers or floats; by default that of `image`.
 
         Returns
         -------
         numpy.ndarray
-            With the dtype of `image`: integers are rounded (or truncated, as the producer did) and saturated.
+            Integers are rounded (or truncated, as the producer did) and saturated.
 
         Raises
         ------
         ArgumentError
-            If the number of channels or the boundary is invalid.
+            If the number of channels, the boundary or the dtype is invalid, or integers are asked for and a result is
+            NaN.
         """
-        pixels = check_image(image, "image")
-        if pixels.ndim > 3:
-            raise ArgumentError(f"image: expected (H, W) or (H, W, C); received shape {pixels.shape}")
-        offsets = np.atleast_1d(np.asarray(self.offset, dtype=np.float64))
-        planes = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0))
-        if offsets.size not in (1, len(planes)):
-            raise ArgumentError(
-                f"image: expected {offsets.size} channels, one for each offset learned; received {len(planes)}"
-            )
-        rule = boundary or self.boundary or "reflect"
-        results = [
-            self._apply(plane, float(offset), rule)
-            for plane, offset in zip(planes, np.broadcast_to(offsets, len(planes)))
-        ]
-        return results[0] if pixels.ndim == 2 else np.stack(results, axis=2)
+        from kernelfield.learning.filtering import apply
 
-    def _apply(self, plane: np.ndarray, offset: float, rule: str) -> np.ndarray:
-        """Return one channel filtered."""
-        copied = rule == "copy"
-        if rule == "renormalised":
-            held = correlate(np.ones(plane.shape), self.kernel, boundary="constant", dtype=np.float64)
-            result: np.ndarray = correlate(plane, self.kernel, boundary="constant", dtype=np.float64)
-            result *= float(self.kernel.weights.sum()) / held
-        else:
-            inner = "reflect" if copied else rule
-            result = correlate(plane, self.kernel, boundary=inner, cval=self.cval, dtype=np.float64)
-        result += offset
-        if plane.dtype.kind in "iu":
-            limits = np.iinfo(plane.dtype)
-            result = np.clip(_ROUNDED[self.rounding or "nearest"](result), limits.min, limits.max)
-        result = result.astype(plane.dtype)
-        if copied:
-            rows, columns = (slice(a, max(a, n - (k - 1 - a))) for a, k, n in zip(self.anchor, self.size, plane.shape))
-            inside = result[rows, columns].copy()
-            result = plane.copy()
-            result[rows, columns] = inside
-        return result
+        return apply(self, image, boundary, dtype).pixels
 
     def __repr__(self) -> str:
         rows, columns = self.size
@@ -231,9 +181,9 @@ class Fit:
         FileError
             If it cannot be written; no partial file remains.
         """
-        from kernelfield.learning.record import to_record, write_text
+        from kernelfield.learning.record import to_record
 
-        write_text(Path(path), json.dumps(to_record(self), indent=2, allow_nan=False) + "\n")
+        write_bytes(path, (json.dumps(to_record(self), indent=2, allow_nan=False) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Fit:

@@ -344,7 +344,8 @@ def _channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> l
         colour = f"or (H, W, C) with up to {MOST_CHANNELS} channels"
         expected = "(H, W) with channel_axis=None" if channel_axis is None else f"(H, W) {colour}"
         raise ArgumentError(
-            f"{name}: expected {expected}; received shape {image.shape}; give channel_axis=, or learn each image by itself"
+            f"{name}: expected {expected}; received shape {image.shape}; give channel_axis=, "
+            "or learn each image by itself"
         )
     planes = np.moveaxis(image, place, 0)
     return [np.ascontiguousarray(plane) for plane in planes]
