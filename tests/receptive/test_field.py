@@ -229,7 +229,7 @@ def test_upper_bounds_are_said_of_all_that_builds_on_them():
     assert field.record()["layers"][1]["bound"] == "strange is not known"
 
 
-def test_without_a_closed_form_the_middle_unit_is_measured_and_that_is_said():
+def test_without_a_closed_form_every_unit_is_kept_and_the_cause_is_said():
     maps = [AxisMap(p, p - 1, tuple((i, i + 1) for i in range(p))) for p in (251, 257, 263)]
     nodes = [Node("image", "input", (8,))]
     for number, map in enumerate(maps):
@@ -238,10 +238,10 @@ def test_without_a_closed_form_the_middle_unit_is_measured_and_that_is_said():
     assert field["n1"].closed
     assert not field["n2"].closed
     assert field["n2"].size == (4,)
-    assert field["n2"].stride == field["n2"].padding == (None,)
+    assert field["n2"].stride == (None,)
     assert field["n2"].region(4, clipped=False) == field["n2"].region(4) == (range(4, 8),)
     assert field["n2"].share == 0.5
-    assert "No closed form, as the period of the resizings is too long: n2." in str(field)
+    assert "No form for all units: n2; the pattern repeats only after many units (n2)." in str(field)
 
 
 def test_layers_go_by_their_names_and_aliases():

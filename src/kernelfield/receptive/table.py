@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 # Longer descriptions of an operation are cut.
 _WIDEST = 44
+_MOST_CAUSES = 3
 
 
 def table(fields: ReceptiveField, pointwise: bool = True) -> str:
@@ -76,9 +77,10 @@ def notes(fields: ReceptiveField) -> list[str]:
     if astray := [layer for layer in layers if not layer.aligned]:
         found.append(f"Not aligned, as paths differ in stride or in the middle of their fields: {_from(astray)}.")
     if loose := [layer for layer in layers if not layer.closed]:
+        causes = dict.fromkeys(span.cause for layer in loose for span in layer.spans if span.cause is not None)
+        listed = "; ".join(f"{reason} ({name})" for reason, name in list(causes)[:_MOST_CAUSES])
         found.append(
-            f"No closed form, as the period of the resizings is too long: {_from(loose)}. The field is that "
-            "of the middle unit, clipped to the input."
+            f"No form for all units: {_from(loose)}; {listed}. The field is that of the narrowest to the widest unit."
         )
     bounds = dict.fromkeys(layer.bound for layer in layers if layer.bound)
     for bound in bounds:
@@ -96,7 +98,10 @@ def _is_pointwise(fields: ReceptiveField, layer: LayerField) -> bool:
 
 
 def _size(layer: LayerField) -> str:
-    sizes = ["all" if whole else str(n) for n, whole in zip(layer.size, layer.whole)]
+    sizes = [
+        "all" if whole else str(most) if span.table is None or least == most else f"{least}…{most}"
+        for least, most, whole, span in zip(layer.narrowest, layer.size, layer.whole, layer.spans)
+    ]
     text = "all" if all(layer.whole) else "×".join(sizes)
     return ("≤ " if layer.bound else "") + text
 

@@ -30,12 +30,19 @@ class Read:
     labels : numpy.ndarray, optional
         For each channel of the new node the label of the channels of the value that it reads, in a shape that
         broadcasts to that of the new tensor; None where each reads all of them.
+    units : tuple of (int, int, int)
+        See `Edge`.
     """
 
     value: Value
     links: tuple[Link, ...]
     gate: bool = False
     labels: np.ndarray | None = None
+    units: tuple[tuple[int, int, int], ...] = ()
+
+    def edge(self, source: str) -> Edge:
+        """Return the edge to a node that stands for the value, or for some of its channels."""
+        return Edge(source, self.links, self.gate, self.units)
 
 
 @dataclass(frozen=True)
@@ -226,7 +233,7 @@ class Core:
         if not edges:
             return None
         whole, only = self.nodes[node], edges[0]
-        if len(edges) == 1 and not only.gate and self._same_positions(only.source, node, only.links):
+        if len(edges) == 1 and not only.gate and self._same_positions(only, node):
             return only.source
         name = self._unique(f"{node}/part")
         self.nodes[name] = Node(name, "part", whole.shape, edges, f"some channels of {node}", whole.bound)
@@ -243,7 +250,7 @@ class Core:
     def _edges(self, read: Read) -> list[Edge]:
         """Return an edge to the whole node, or one to each part where only some of its channels are read."""
         source = str(read.value.node)
-        whole = Edge(source, read.links, read.gate)
+        whole = read.edge(source)
         if read.labels is None:
             return [whole]
         kept = frozenset(map(int, np.unique(read.labels)))
@@ -257,8 +264,8 @@ class Core:
         if all(read.labels is None for read in reads):
             return None
         columns = np.broadcast_arrays(*(self._read_labels(read, value.ndim) for read in reads))
-        source, links = str(reads[0].value.node), reads[0].links
-        if len(reads) == 1 and not reads[0].gate and self._same_positions(source, str(value.node), links):
+        only = reads[0].edge(str(reads[0].value.node))
+        if len(reads) == 1 and not only.gate and self._same_positions(only, str(value.node)):
             labels = columns[0]
             return labels.copy() if (labels != labels.flat[0]).any() else None
         stacked = np.stack([column.ravel() for column in columns])
@@ -267,21 +274,22 @@ class Core:
             return None
         new = []
         for kind in kinds.T:
-            edges = [Edge(str(read.value.node), read.links, read.gate) for read in reads]
+            edges = [read.edge(str(read.value.node)) for read in reads]
             new.append(self.new_label(Part(str(value.node), tuple(zip(edges, map(int, kind), strict=True)))))
         return np.asarray(new)[inverse.ravel()].reshape(columns[0].shape)
 
     def _read_labels(self, read: Read, ndim: int) -> np.ndarray:
         return np.full((1,) * ndim, self._whole(str(read.value.node))) if read.labels is None else read.labels
 
-    def _same_positions(self, source: str, node: str, links: tuple[Link, ...]) -> bool:
-        return self.nodes[source].shape == self.nodes[node].shape and links == identity(len(links))
+    def _same_positions(self, edge: Edge, node: str) -> bool:
+        same = self.nodes[edge.source].shape == self.nodes[node].shape
+        return same and not edge.units and edge.links == identity(len(edge.links))
 
     def _whole(self, node: str) -> int:
         """Return the label of a whole node: that of its source, as long as every element reads its own position."""
         while len(self.nodes[node].edges) == 1 and not self.nodes[node].bound:
             edge = self.nodes[node].edges[0]
-            if edge.gate or not self._same_positions(edge.source, node, edge.links):
+            if edge.gate or not self._same_positions(edge, node):
                 break
             node = edge.source
         if node not in self._label_of_node:

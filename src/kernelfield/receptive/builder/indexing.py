@@ -10,9 +10,8 @@ import numpy as np
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import boundary_index, check_boundary
 from kernelfield.receptive.builder.core import NOTHING, Core, Read
-from kernelfield.receptive.builder.promotion import read_only_at
 from kernelfield.receptive.builder.value import Value
-from kernelfield.receptive.graph import AxisMap, Link
+from kernelfield.receptive.graph import IDENTITY, AxisMap, Link
 
 
 def pad(
@@ -109,7 +108,8 @@ def roll(builder: Core, name: str, x: Value, *, shifts: Sequence[int], axes: Seq
         total[t] = total.get(t, 0) + shift
     for t, shift in total.items():
         if grid[t]:
-            maps[t] = AxisMap(1, 1, ((-shift,),), "wrap")
+            n = x.shape[t]
+            maps[t] = AxisMap(n, 0, tuple(((i - shift) % n,) for i in range(n))) if shift % n else IDENTITY
         elif labels is not None:
             labels = np.roll(labels, shift, t)
     return builder.add(name, "roll", x.shape, grid, [Read(x, builder.links(x, grid, maps), labels=labels)])
@@ -138,19 +138,13 @@ def _joined(
 ) -> Value:
     """Return the concatenation along a spatial axis."""
     number = sum(grid[:t])
-    extents = [n for n, within in zip(shape, grid, strict=True) if within]
-    reads, bound = [], ""
+    reads = []
     for x, place in zip(xs, places, strict=True):
         links = builder.links(x, grid, {t: AxisMap.window(1, before=place)})
-        if x.axes[t] is None and x.node is not None:
-            if links:
-                inside = frozenset(range(place, place + x.shape[t]))
-                links = read_only_at(builder, x, links, number, inside, extents)
-            else:
-                bound = f"upper bound: all of {name} counts as reading {x.node}"
         labels = builder.united_channels(x, [t]) if x.axes[t] is None else x.labels
-        reads.append(Read(x, links, labels=labels))
-    return builder.add(name, "concatenate", shape, grid, reads, bound=bound)
+        units = ((number, place, place + x.shape[t]),) if x.shape[t] else ()
+        reads.append(Read(x, links, labels=labels, units=units))
+    return builder.add(name, "concatenate", shape, grid, reads)
 
 
 def _listed(index: Sequence[int]) -> AxisMap:
