@@ -260,7 +260,7 @@ def restricted(table: Table, edge: Edge, node: Node) -> Table:
         np.where(read, table.high, -NOWHERE),
         np.where(read, table.middle, np.nan),
         tuple(pieces.values()),
-        np.asarray(read & table.whole),
+        np.asarray(table.whole & read, bool),
         table.aligned,
     )
 

@@ -158,9 +158,21 @@ class Core:
                 f"input_size: expected an image large enough for {name!r}; received one that leaves it {tuple(shape)}; "
                 "make the image larger"
             )
+        apart = [self._apart(read, grid) for read in reads]
+        if apart != reads and not bound:
+            bound = "upper bound: parts along an axis are not told apart"
+        reads = apart
         edges = dict.fromkeys(edge for read in reads for edge in self._edges(read))
         value = self.node(name, operation, shape, grid, tuple(edges), detail=detail, bound=bound)
         return replace(value, labels=self._labels_of_reads(value, reads))
+
+    def _apart(self, read: Read, grid: Sequence[bool]) -> Read:
+        """Return a read whose labels are the same for all positions of the new node's grid: their union otherwise."""
+        labels = read.labels
+        if labels is None:
+            return read
+        spatial = [t for t, inside in enumerate(grid) if inside and labels.shape[t] > 1]
+        return replace(read, labels=self.united(read.value, labels, spatial)) if spatial else read
 
     def same_node(
         self, name: str, value: Value, shape: Sequence[int], grid: Sequence[bool], labels: np.ndarray | None
@@ -203,7 +215,14 @@ class Core:
         front = [t for t in range(labels.ndim) if t not in axes]
         rows = labels.transpose(front + [t for t in range(labels.ndim) if t in axes])
         rows = rows.reshape(int(np.prod(rows.shape[: len(front)], initial=1)), -1)
-        united = [self._union(value, frozenset(map(int, row))) for row in rows]
+        known: dict[bytes, int] = {}
+        every = self._every(value)
+        united = []
+        for row in rows:
+            key = row.tobytes()
+            if key not in known:
+                known[key] = self._union(value, frozenset(row.tolist()), every)
+            united.append(known[key])
         return np.asarray(united).reshape([1 if t in axes else n for t, n in enumerate(labels.shape)])
 
     def united_channels(self, value: Value, axes: Sequence[int], labels: np.ndarray | None = None) -> np.ndarray | None:
@@ -254,7 +273,7 @@ class Core:
         if read.labels is None:
             return [whole]
         kept = frozenset(map(int, np.unique(read.labels)))
-        if self._union(read.value, kept) == self._whole(source):
+        if self._union(read.value, kept, self._every(read.value)) == self._whole(source):
             return [whole]
         sources = (self.source(label) for label in sorted(kept))
         return [replace(whole, source=part) for part in sources if part is not None]
@@ -297,12 +316,16 @@ class Core:
             self._label_of_node[node] = len(self._parts) - 1
         return self._label_of_node[node]
 
-    def _union(self, value: Value, labels: frozenset[int]) -> int:
-        """Return the label of the union of some parts of a value."""
+    def _every(self, value: Value) -> frozenset[int] | None:
+        """Return all labels of a value, None where its channels are alike."""
+        return None if value.labels is None else frozenset(np.unique(value.labels).tolist()) - {NOTHING}
+
+    def _union(self, value: Value, labels: frozenset[int], every: frozenset[int] | None) -> int:
+        """Return the label of the union of some parts of a value, of which `every` holds all."""
         labels = labels - {NOTHING}
         if len(labels) < 2:
             return next(iter(labels), NOTHING)
-        if value.labels is not None and labels >= set(map(int, np.unique(value.labels))) - {NOTHING}:
+        if every is not None and labels >= every:
             return self._whole(str(value.node))
         if labels not in self._label_of_union:
             node = str(value.node)

@@ -10,6 +10,7 @@ import numpy as np
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import boundary_index, check_boundary
 from kernelfield.receptive.builder.core import NOTHING, Core, Read
+from kernelfield.receptive.builder.promotion import promoted_where
 from kernelfield.receptive.builder.value import Value
 from kernelfield.receptive.graph import IDENTITY, AxisMap, Link
 
@@ -122,6 +123,7 @@ def concatenate(builder: Core, name: str, xs: Sequence[Value], *, axis: int) -> 
     shape = [sum(x.shape[t] for x in xs) if u == t else n for u, n in enumerate(xs[0].shape)]
     grid = [any(x.axes[u] is not None and x.shape[u] == n for x in xs) for u, n in enumerate(shape)]
     grid[t] = any(x.axes[t] is not None for x in xs)
+    xs = [promoted_where(builder, x, grid) for x in xs]
     if grid[t]:
         return _joined(builder, name, xs, t, places, shape, grid)
     reads = []
@@ -141,9 +143,8 @@ def _joined(
     reads = []
     for x, place in zip(xs, places, strict=True):
         links = builder.links(x, grid, {t: AxisMap.window(1, before=place)})
-        labels = builder.united_channels(x, [t]) if x.axes[t] is None else x.labels
         units = ((number, place, place + x.shape[t]),) if x.shape[t] else ()
-        reads.append(Read(x, links, labels=labels, units=units))
+        reads.append(Read(x, links, labels=x.labels, units=units))
     return builder.add(name, "concatenate", shape, grid, reads)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from kernelfield.errors import ArgumentError
 from kernelfield.receptive.builder.core import Core, Read
+from kernelfield.receptive.builder.promotion import promoted_where
 from kernelfield.receptive.builder.value import Value
 from kernelfield.receptive.graph import Link
 
@@ -72,6 +73,7 @@ def _product(builder: Core, name: str, operation: str, terms: Sequence[str], out
     for term, x in zip(terms, xs, strict=True):
         if x.node is None:
             continue
+        x = promoted_where(builder, x, [letter in numbers for letter in term])
         links = tuple(
             Link((numbers[term[t]],)) if term[t] in numbers and x.shape[t] == extents[term[t]] else Link((), None)
             for t in x.grid
