@@ -143,12 +143,22 @@ def apply(call: Call, inline: Callable[[fx.GraphModule, Sequence[Any], str], Any
     if handler is None and torch.Tag.pointwise in getattr(call.target, "tags", ()):
         handler = arithmetic.elementwise
     if handler is not None:
-        return handler(call)
+        return _checked(call, handler(call))
     if call.result is None:
         # Assertions on tensors, which return nothing.
         return None
     module = None if call.operation in _WHOLE else _decomposed(call)
     return call.unknown() if module is None else inline(module, call.values, call.name)
+
+
+def _checked(call: Call, result: Any) -> Any:
+    """Return the result of a rule, whose shapes must be those that PyTorch traced."""
+    found = result if isinstance(result, (tuple, list)) else [result]
+    traced = call.result if isinstance(call.result, (tuple, list)) else [call.result]
+    for value, tensor in zip(found, traced, strict=False):
+        if isinstance(value, Value) and isinstance(tensor, torch.Tensor) and value.shape != tuple(tensor.shape):
+            raise ValueError(f"its result has the shape {tuple(tensor.shape)}, and {value.shape} by its rule")
+    return result
 
 
 def _constants(call: Call) -> Any:

@@ -8,8 +8,9 @@ from typing import Any, Literal, cast
 import torch
 from torch import fx
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, UnsupportedOperation
 from kernelfield.receptive.builder import Builder, Value
+from kernelfield.receptive.frontends.guard import guarded
 from kernelfield.receptive.frontends.torch.call import Call
 from kernelfield.receptive.frontends.torch.constants import Constants
 from kernelfield.receptive.frontends.torch.inplace import functional
@@ -94,7 +95,13 @@ class _Walk:
             cast("tuple[Any, ...]", arguments),
             cast("dict[str, Any]", keywords),
         )
-        return apply(call, self._inline)
+        try:
+            with guarded(call.operation, name):
+                return apply(call, self._inline)
+        except UnsupportedOperation:
+            if self.builder.on_unknown == "error":
+                raise
+            return call.unknown()
 
     def _inline(self, module: fx.GraphModule, inputs: Sequence[Result], name: str) -> Result:
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
