@@ -300,7 +300,7 @@ def _collapsed(table: Table, edge: Edge) -> Table:
         table.high.max(axis=gone),
         _mean(table.middle, gone),
         tuple(table.pieces[p] for p in keep),
-        table.whole.any(axis=gone),
+        np.asarray(table.whole.any(axis=gone)),
         table.aligned,
     )
 

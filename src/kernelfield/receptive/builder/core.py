@@ -225,6 +225,13 @@ class Core:
             united.append(known[key])
         return np.asarray(united).reshape([1 if t in axes else n for t, n in enumerate(labels.shape)])
 
+    def along(self, value: Value, labels: np.ndarray, grid: Sequence[bool]) -> np.ndarray:
+        """Return labels for the elements of a tensor without the axes of its grid along which they do not vary."""
+        for t, inside in enumerate(grid):
+            if inside and (labels == labels.take([0], t)).all():
+                labels = labels.take([0], t)
+        return labels
+
     def united_channels(self, value: Value, axes: Sequence[int], labels: np.ndarray | None = None) -> np.ndarray | None:
         """Return `united` of a value's labels along some axes; None where each union is the whole node."""
         labels = value.labels if labels is None else labels

@@ -99,6 +99,65 @@ def _gathered(
     return builder.add(name, operation, shape, grid, [Read(x, links, labels=labels)])
 
 
+def pick(
+    builder: Core, name: str, operation: str, x: Value, *, sources: np.ndarray, base: Value | None = None
+) -> Value:
+    """Return a tensor each of whose elements reads known elements of a value: gathering, scattering, diagonals.
+
+    Parameters
+    ----------
+    name, operation : str
+    x : Value
+    sources : array of int, shape (n, *shape)
+        For each element of the result flat indices of the elements of `x` that it reads; -1 for none.
+    base : Value, optional
+        Of the same shape as the result: a tensor that each element reads at its own position too.
+    """
+    shape = sources.shape[1:]
+    places = list(x.grid)
+    inside = sources >= 0
+    flat = np.where(inside, sources, 0)
+    indices = np.unravel_index(flat, x.shape) if x.shape else ()
+    # Where nothing is read, the neighbour's index keeps the axis of a coordinate that does not vary.
+    follows = [[_varies(np.where(inside, indices[t], -1), u) for u in range(len(shape))] for t in places]
+    absent = [_varies(inside, u) for u in range(len(shape))]
+    grid = [any(along[u] for along in follows) for u in range(len(shape))]
+    if base is not None:
+        base = promoted_where(builder, base, grid)
+        grid = [within or axis is not None for within, axis in zip(grid, base.axes, strict=True)]
+    numbers = [sum(grid[:u]) for u in range(len(shape))]
+    labels = np.broadcast_to(builder.labels(x), x.shape).ravel()[flat]
+    reads = []
+    for k in range(len(sources)):
+        links = []
+        for position, t in enumerate(places):
+            axes = [u for u in range(len(shape)) if grid[u] and (follows[position][u] or (not position and absent[u]))]
+            links.append(_link(indices[t][k], inside[k], axes, numbers))
+        kept = np.where(inside[k], labels[k], NOTHING)
+        whole = x.labels is None and not any(absent[u] and not grid[u] for u in range(len(shape)))
+        if inside[k].any():
+            reads.append(Read(x, tuple(links), labels=None if whole else builder.along(x, kept, grid)))
+    if base is not None and base.node is not None:
+        reads.append(Read(base, builder.links(base, grid), labels=base.labels))
+    return builder.add(name, operation, shape, grid, reads) if reads else builder.constant(shape)
+
+
+def _varies(array: np.ndarray, axis: int) -> bool:
+    """Return whether arrays, stacked along the first axis, vary along a further one."""
+    return bool((array != array.take([0], axis + 1)).any())
+
+
+def _link(index: np.ndarray, inside: np.ndarray, axes: Sequence[int], numbers: Sequence[int]) -> Link:
+    """Return the link of units to the one index that each of them reads, by the axes along which it varies."""
+    others = tuple(u for u in range(index.ndim) if u not in axes)
+    there = inside.any(axis=others).ravel().tolist()
+    chosen = np.where(inside, index, -1).max(axis=others, initial=-1).ravel().tolist()
+    if len(axes) == 1 and all(there):
+        return Link((numbers[axes[0]],), _listed(chosen))
+    taps = tuple((tap,) if some else () for tap, some in zip(chosen, there, strict=True))
+    return Link(tuple(numbers[u] for u in axes), AxisMap(len(taps), 0, taps))
+
+
 def roll(builder: Core, name: str, x: Value, *, shifts: Sequence[int], axes: Sequence[int]) -> Value:
     """Return a value rolled along some axes: elements that leave at one end enter at the other."""
     grid = [axis is not None for axis in x.axes]
