@@ -12,7 +12,7 @@ from kernelfield.geometry import boundary_index, check_boundary
 from kernelfield.receptive.builder.core import NOTHING, Core, Read
 from kernelfield.receptive.builder.promotion import promoted_where
 from kernelfield.receptive.builder.value import Value
-from kernelfield.receptive.graph import IDENTITY, AxisMap, Link
+from kernelfield.receptive.graph import AxisMap, Link
 
 
 def pad(
@@ -168,8 +168,7 @@ def roll(builder: Core, name: str, x: Value, *, shifts: Sequence[int], axes: Seq
         total[t] = total.get(t, 0) + shift
     for t, shift in total.items():
         if grid[t]:
-            n = x.shape[t]
-            maps[t] = AxisMap(n, 0, tuple(((i - shift) % n,) for i in range(n))) if shift % n else IDENTITY
+            maps[t] = AxisMap(1, 1, ((-shift,),), "wrap")
         elif labels is not None:
             labels = np.roll(labels, shift, t)
     return builder.add(name, "roll", x.shape, grid, [Read(x, builder.links(x, grid, maps), labels=labels)])

@@ -127,7 +127,7 @@ def _folded(place: np.ndarray, n: int, border: str, aligned: bool) -> np.ndarray
 
 def _around(place: np.ndarray, n: int, method: str, border: str) -> tuple[tuple[int, ...], ...]:
     """Return the elements of an axis that have a weight at each position."""
-    found = []
+    found: list[tuple[int, ...]] = []
     for at in place.ravel().tolist():
         if not math.isfinite(at):
             found.append(())
