@@ -116,6 +116,29 @@ class LayerField:
         return tuple(None if first is None else -first for first in self.offset)
 
     @property
+    def jump(self) -> tuple[int | Fraction | None, ...]:
+        """`stride` by another name of the literature: the distance between the fields of two units."""
+        return self.stride
+
+    @property
+    def start(self) -> tuple[float | None, ...]:
+        """The middle of unit 0's field, where the first element of the image reaches from 0 to 1 and its middle is 0.5.
+
+        As in Dang Ha The Hien (2017), "A guide to receptive field arithmetic for convolutional neural networks". None
+        where unit 0 sees none, or the whole axis.
+        """
+        found: list[float | None] = []
+        for span in self.spans:
+            ends = None if span.whole else span.at((0,) * len(self.shape))
+            found.append(None if ends is None else (ends[0] + ends[1] + 1) / 2)
+        return tuple(found)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the stride is larger than the field along some axis: elements between the fields are not seen."""
+        return any(s is not None and abs(float(s)) > n > 0 for s, n in zip(self.stride, self.size))
+
+    @property
     def aligned(self) -> bool:
         """Whether all paths through the network agree in stride and in the middle of their fields.
 

@@ -95,8 +95,21 @@ def seen(graph: Graph, name: str, units: np.ndarray, source: str | None = None) 
     array of bool
         Over the grid of the image.
     """
+    return seen_by(graph, {name: np.asarray(units, bool)}, source)
+
+
+def seen_by(graph: Graph, units: dict[str, np.ndarray], source: str | None = None) -> np.ndarray:
+    """Return the elements of the image, or of another node, that sets of units of several nodes read.
+
+    Parameters
+    ----------
+    graph : Graph
+    units : dict of str to array of bool
+        Over the grid of each node.
+    source : str, optional
+    """
     source = graph.image.name if source is None else source
-    sets = {name: np.asarray(units, bool)}
+    sets = dict(units)
     nodes = graph.nodes
     for node in reversed(nodes):
         if node.name == source:

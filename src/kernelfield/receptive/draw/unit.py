@@ -40,6 +40,8 @@ def draw_unit(
 ) -> Figure:
     """Return a figure of the field of a unit: its box and those of layers below, the exact set, the effective field.
 
+    Gates are left out: with them a unit sees the whole image.
+
     Parameters
     ----------
     receptive : ReceptiveField
@@ -76,6 +78,8 @@ def draw_unit(
         raise ArgumentError(f"draw: expected an image of two axes; received one of {len(extents)}; use mask()")
     if isinstance(nested, bool) or not isinstance(nested, int) or nested < 0:
         raise ArgumentError(f"nested: expected an integer of at least 0; received {nested!r}")
+    gated = receptive.gated
+    receptive = receptive.without_gates() if gated else receptive
     field = receptive.output if layer is None else receptive[layer]
     place = field.middle if unit is None else tuple(unit)
     mask = field.mask(*place)
@@ -99,7 +103,8 @@ def draw_unit(
         if effective is not None:
             _draw_energy(axes[2], effective, boxes[-1][1])
         whose = f"Unit {_tuple(place)} of “{name}”" if place else f"The unit of “{name}”"
-        figure.suptitle(f"{whose} in an image of {_extents(extents)}", y=1 - 0.1 / height, fontsize=11)
+        plain = ", without gates" if gated else ""
+        figure.suptitle(f"{whose} in an image of {_extents(extents)}{plain}", y=1 - 0.1 / height, fontsize=11)
     return figure
 
 
