@@ -15,7 +15,7 @@ from kernelfield.receptive.algebra import Span, spans
 from kernelfield.receptive.frontends.select import graph as graph_of
 from kernelfield.receptive.graph import Graph, Node
 from kernelfield.receptive.halo import Halo, halo
-from kernelfield.receptive.layer import LayerField, single
+from kernelfield.receptive.layer import LayerField, is_window, single
 from kernelfield.receptive.relations import reached, seen_by
 from kernelfield.receptive.table import html, record, table
 
@@ -229,14 +229,11 @@ class ReceptiveField:
         """
         plain = self.without_gates()
         smallest: list[int] = []
-        for node in plain.graph:
-            windows = "convolution" in node.operation or "pooling" in node.operation
-            for edge in node.edges if windows else ():
-                if any(link.map is not None and max(map(len, link.map.taps)) > 1 for link in edge.links):
-                    below = plain[edge.source]
-                    if not any(below.whole):
-                        sizes = [n + 1 for n in below.size]
-                        smallest = [max(pair) for pair in zip(smallest, sizes)] if smallest else sizes
+        for node in filter(is_window, plain.graph):
+            for below in (plain[edge.source] for edge in node.edges):
+                if not any(below.whole):
+                    sizes = [n + 1 for n in below.size]
+                    smallest = [max(pair) for pair in zip(smallest, sizes)] if smallest else sizes
         last = plain.last
         largest = None if last is None or any(last.whole) else last.size
         return tuple(smallest) or None, largest

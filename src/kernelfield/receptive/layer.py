@@ -239,6 +239,13 @@ def _over(array: np.ndarray, axes: tuple[int, ...], every: tuple[int, ...]) -> n
     return array.reshape([extents.get(axis, 1) for axis in every])
 
 
+def is_window(node: Node) -> bool:
+    """Return whether a node is a convolution or a pooling with a window of more than one element."""
+    moves = "convolution" in node.operation or "pooling" in node.operation
+    maps = [link.map for edge in node.edges for link in edge.links if link.map is not None]
+    return moves and any(len(taps) > 1 for map in maps for taps in map.taps)
+
+
 def single(place: tuple[int, ...], shape: tuple[int, ...], argument: str, of: str) -> np.ndarray:
     """Return the set of one element of a grid, after a check of its index."""
     try:

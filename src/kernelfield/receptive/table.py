@@ -12,6 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 from kernelfield.errors import ArgumentError, MissingDependencyError
+from kernelfield.receptive.layer import is_window
 
 if TYPE_CHECKING:
     from kernelfield.receptive.field import ReceptiveField
@@ -24,6 +25,8 @@ FORMAT = 2
 # Longer descriptions of an operation are cut.
 _WIDEST = 44
 _MOST_CAUSES = 3
+# Layers with a window from which on the range of useful inputs is told.
+_TELLING = 4
 # Rows of a table in a notebook.
 _MOST_ROWS = 40
 # Nodes that stand for some channels of another: they are no layers of the model.
@@ -125,6 +128,12 @@ def notes(fields: ReceptiveField) -> list[str]:
         )
     if fields.unread:
         found.append(f"Nothing reads {100 * fields.unread:.3g} % of the input: no output depends on these elements.")
+    smallest, largest = fields.input_range
+    if smallest is not None and largest is not None and sum(map(is_window, fields.graph)) >= _TELLING:
+        found.append(
+            f"Every layer sees something new from an input of {_times(smallest)} on; the last feature map uses "
+            f"{_times(largest)} at most."
+        )
     bounds = dict.fromkeys(layer.bound for layer in layers if layer.bound)
     for bound in bounds:
         found.append(f"At most (≤), {bound}: {_from([layer for layer in layers if layer.bound == bound])}.")
