@@ -96,7 +96,9 @@ def _filter(fit: Fit, plane: np.ndarray, offset: float, rule: str, dtype: np.dty
         inner = "reflect" if rule == "copy" else rule
         values = correlate(plane, fit.kernel, boundary=inner, cval=fit.cval, dtype=np.float64)
     values += offset
-    result = _stored(values, dtype, fit.rounding)
+    # These rules are not the same about every integer: the producer rounded before it added a whole offset.
+    about = float(np.rint(offset)) if fit.rounding in ("to zero", "nearest away", "nearest even") else 0.0
+    result = _stored(values, dtype, fit.rounding, about)
     if rule != "copy":
         return result
     rows, columns = (slice(a, max(a, n - (k - 1 - a))) for a, k, n in zip(fit.anchor, fit.size, plane.shape))
@@ -107,8 +109,8 @@ def _filter(fit: Fit, plane: np.ndarray, offset: float, rule: str, dtype: np.dty
     return whole
 
 
-def _stored(values: np.ndarray, dtype: np.dtype, rounding: str | None) -> Filtered:
-    """Return float64 values in a dtype: integers are rounded as the producer did, and saturated."""
+def _stored(values: np.ndarray, dtype: np.dtype, rounding: str | None, about: float = 0.0) -> Filtered:
+    """Return float64 values in a dtype: integers are rounded about `about` as the producer did, and saturated."""
     if dtype.kind not in "iu":
         with np.errstate(over="ignore"):
             stored = values.astype(dtype)
@@ -116,7 +118,7 @@ def _stored(values: np.ndarray, dtype: np.dtype, rounding: str | None) -> Filter
     if missing := int(np.count_nonzero(np.isnan(values))):
         raise ArgumentError(f"dtype: expected a float type, since {missing:,} results are NaN; received {dtype}")
     limits = np.iinfo(dtype)
-    rounded = ROUNDED[rounding or "nearest"](values)
+    rounded = ROUNDED[rounding or "nearest"](values - about) + about
     below, above = rounded < limits.min, rounded >= limits.max + 1
     stored = np.where(below | above, 0, rounded).astype(dtype)
     stored[below], stored[above] = limits.min, limits.max

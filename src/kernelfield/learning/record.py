@@ -69,6 +69,7 @@ def to_record(fit: Fit) -> dict[str, Any]:
         "losses": list(fit.losses),
         "layers": [layer.weights.tolist() for layer in fit.layers],
         "gain": fit.gain,
+        "scale": fit.scale,
         "outliers": fit.outliers,
         "errors_note": fit.errors_note,
         "frame": None if fit.frame is None else list(fit.frame),
@@ -212,6 +213,7 @@ _RECORD = object_of(
     # Files of earlier versions do not have these.
     {
         "gain": (number(), 1.0),
+        "scale": (number(), 1.0),
         "outliers": (whole(0), 0),
         "errors_note": (text, ""),
         "frame": (optional(list_of(whole(), 2, 2)), None),
