@@ -177,7 +177,9 @@ def levels(image: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def filtered(image: np.ndarray, weights: np.ndarray, anchor: tuple[int, int], border: str, cval: float = 0) -> np.ndarray:
+def filtered(
+    image: np.ndarray, weights: np.ndarray, anchor: tuple[int, int], border: str, cval: float = 0
+) -> np.ndarray:
     """Return ``sum over u of weights[u] * image[p + u - anchor]``, of the size of `image`; exact for integers."""
     inner = "reflect" if border == "copy" else border
     margins = [(a, n - 1 - a) for a, n in zip(anchor, weights.shape)]
