@@ -249,7 +249,6 @@ def _copied(before: np.ndarray, after: np.ndarray, size: tuple[int, ...], anchor
 
 def _size(rng: np.random.Generator, truth: Truth, known: float = 0.5) -> dict[str, Any]:
     """Return the size as an argument where it is given: of kernels anchored at their centre."""
-    assert truth.weights is not None
     centred = truth.anchor == tuple(n // 2 for n in truth.weights.shape)
     if centred and rng.random() < known:
         return {"size": truth.weights.shape}
@@ -265,7 +264,6 @@ def exact_float(rng: np.random.Generator) -> Drawn:
     before, after, truth = _made(rng)
     dtype = (np.float32, np.float64)[rng.integers(2)]
     weights = truth.weights
-    assert weights is not None and truth.anchor is not None and truth.border is not None
     before = (before / 255 + rng.normal(scale=1e-3, size=before.shape)).astype(dtype)
     after = filtered(before.astype(np.float64), weights, truth.anchor, truth.border).astype(dtype)
     if truth.border == "copy":
@@ -302,7 +300,6 @@ def eight_bits(rng: np.random.Generator) -> Drawn:
 def clipped_exact(rng: np.random.Generator) -> Drawn:
     """8 bits whose ends hold up to a third of the pixels."""
     before, after, truth = _made(rng, "random", "random blur", "gaussian", "sharpen")
-    assert truth.weights is not None
     gain = rng.uniform(1.2, 1.8)
     after = (after - after.mean()) * gain + rng.uniform(60, 200)
     if truth.border == "copy":
@@ -313,7 +310,6 @@ def clipped_exact(rng: np.random.Generator) -> Drawn:
 
 def clipped_noise(rng: np.random.Generator) -> Drawn:
     before, after, truth = _made(rng, "random", "random blur", "gaussian")
-    assert truth.weights is not None
     gain = rng.uniform(1.2, 1.8)
     after = (after - after.mean()) * gain + rng.uniform(80, 220)
     after = np.clip(after, 0, 255) + rng.normal(scale=rng.uniform(1, 4), size=after.shape)
@@ -325,7 +321,6 @@ def clipped_noise(rng: np.random.Generator) -> Drawn:
 
 def _centred(truth: Truth) -> dict[str, Any]:
     """Return an empty size where the kernel lies off its centre."""
-    assert truth.weights is not None
     centred = truth.anchor == tuple(n // 2 for n in truth.weights.shape)
     return {} if centred else {"size": None, "max_size": 9}
 
@@ -335,7 +330,6 @@ def _noisy(rng: np.random.Generator, known: bool) -> Drawn:
     after = after + rng.normal(scale=np.exp(rng.uniform(np.log(0.3), np.log(8))), size=after.shape)
     if truth.border == "copy":
         truth = replace(truth, border=None)
-    assert truth.weights is not None
     return before, after, truth, ({"size": truth.weights.shape} | _centred(truth)) if known else {"max_size": 13}
 
 
@@ -351,7 +345,6 @@ def poisson(rng: np.random.Generator) -> Drawn:
     before, after, truth = _made(rng, "gaussian", "box", "binomial", "random blur")
     photons = rng.uniform(0.5, 20)
     after = rng.poisson(np.maximum(after, 0) * photons) / photons
-    assert truth.weights is not None
     return before, after, replace(truth, border=None), {"size": truth.weights.shape} | _centred(truth)
 
 
@@ -359,7 +352,6 @@ def correlated_noise(rng: np.random.Generator) -> Drawn:
     before, after, truth = _made(rng)
     noise = ndi.gaussian_filter(rng.normal(size=after.shape), rng.uniform(0.5, 1.5))
     after = after + rng.uniform(0.5, 4) * noise / noise.std()
-    assert truth.weights is not None
     return before, after, replace(truth, border=None), {"size": truth.weights.shape} | _centred(truth)
 
 
@@ -368,7 +360,6 @@ def noisy_before(rng: np.random.Generator) -> Drawn:
     sd = np.exp(rng.uniform(np.log(1), np.log(15)))
     before = clean + rng.normal(scale=sd, size=clean.shape)
     after = after + rng.normal(scale=rng.uniform(0.3, 2), size=after.shape)
-    assert truth.weights is not None
     given = {"size": truth.weights.shape} | _centred(truth)
     return before, after, replace(truth, border=None, bars=False), given
 
@@ -412,7 +403,6 @@ def _spoiled(rng: np.random.Generator, after: np.ndarray, value: float) -> tuple
 def gain_and_offset(rng: np.random.Generator) -> Drawn:
     """8 bits before, floats of another scale after."""
     before, after, truth = _made(rng, "gaussian", "box", "binomial", "random blur")
-    assert truth.weights is not None
     gain, offset = float(rng.choice([1 / 255, 0.8, 1.25, 2.0, 257.0, 1e-3])), float(rng.choice([0, 10, -3.25, 1e4]))
     after = after * gain + offset
     noise = rng.random() < 0.5
@@ -425,7 +415,6 @@ def gain_and_offset(rng: np.random.Generator) -> Drawn:
 def scaled(rng: np.random.Generator) -> Drawn:
     """Added constants and units from 1e-200 to 1e200."""
     before, after, truth = _made(rng)
-    assert truth.weights is not None
     noise = rng.random() < 0.6
     if noise:
         after = after + rng.normal(scale=1.0, size=after.shape)
@@ -446,7 +435,6 @@ def scaled(rng: np.random.Generator) -> Drawn:
 def sixteen_bits(rng: np.random.Generator) -> Drawn:
     before, after, truth = _made(rng, "gaussian", "box", "binomial", "random blur")
     scale = int(rng.choice([1, 16, 257]))
-    assert truth.weights is not None and truth.anchor is not None and truth.border is not None
     before = np.rint(before * 257 + rng.normal(scale=64, size=before.shape)).clip(0, 65535)
     before = before // scale * scale
     after = filtered(before, truth.weights, truth.anchor, truth.border)
@@ -459,7 +447,6 @@ def sixteen_bits(rng: np.random.Generator) -> Drawn:
 def smaller_after(rng: np.random.Generator) -> Drawn:
     """The valid part, or a crop of the filtered image, a little off its centre."""
     before, after, truth = _made(rng, "gaussian", "random", "random blur", "sobel")
-    assert truth.weights is not None and truth.anchor is not None
     (top, left), (rows, columns) = truth.anchor, truth.weights.shape
     inside = after[top : top + after.shape[0] - rows + 1, left : left + after.shape[1] - columns + 1]
     if rng.random() < 0.5:
@@ -472,7 +459,6 @@ def smaller_after(rng: np.random.Generator) -> Drawn:
 def moved(rng: np.random.Generator) -> Drawn:
     """Shifts larger than the kernel."""
     before, after, truth = _made(rng, "gaussian", "box", "random blur", "binomial")
-    assert truth.weights is not None and truth.anchor is not None
     rows, columns = (int(n) for n in rng.integers(-14, 15, 2))
     after = np.roll(after, (rows, columns), (0, 1)) + rng.normal(scale=0.5, size=after.shape)
     anchor = truth.anchor[0] + rows, truth.anchor[1] + columns
@@ -621,7 +607,6 @@ def _on_canvas(arrays: list[tuple[np.ndarray, tuple[int, int], float]]) -> list[
 
 def compared(fit: Any, truth: Truth) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the errors of the weights, their standard errors (0 outside the fit), and the true weights, together."""
-    assert truth.weights is not None
     weights, stderr = np.asarray(fit.kernel.weights), np.asarray(fit.stderr)
     places = [truth.anchor] if truth.anchor else _alignments(weights, truth.weights, fit.anchor)
     best = None
@@ -633,7 +618,6 @@ def compared(fit: Any, truth: Truth) -> tuple[np.ndarray, np.ndarray, np.ndarray
         error = learned - true
         if best is None or np.abs(error).max() < np.abs(best[0]).max():
             best = error, errors, true
-    assert best is not None
     return best
 
 
@@ -748,7 +732,7 @@ def run(problems: list[Problem], learn: Callable[..., Any]) -> tuple[dict[str, T
             fit = learn(each.before, each.after, **each.arguments)
             result = score(fit, each.truth)
             approximate = bars_declared_approximate(fit)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             result, approximate = Score("wrong", f"{type(error).__name__}: {error}"[:160], np.zeros(0, bool)), False
         tally.seconds += time.process_time() - start
         tally.grades.append(result.grade)
