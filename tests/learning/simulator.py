@@ -1,6 +1,6 @@
 """Seeded pairs with a known truth, and a scorer of what `learn` says of them. NumPy and SciPy alone make the pairs.
 
-``python -m learning.simulator 5000`` in tests/ prints the table of docs/calibration.md: `make calibrate`.
+``python -m learning.simulator 5000`` in tests/ prints a table by stratum: `make calibrate`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Truth:
         Names that are right; none where the kernel has no name.
     border : str or None
         None where no rule is a right answer.
-    exact : bool
-        Whether rounding alone is left.
+    exact : bool or None
+        Whether rounding alone is left; None if either verdict is right.
     outliers : int
         Pixels of the after that the filter did not make.
     sharing : {"shared", "differ", "mixed"}
@@ -52,7 +52,7 @@ class Truth:
     anchor: tuple[int, int] | None = None
     names: tuple[str, ...] = ()
     border: str | None = None
-    exact: bool = False
+    exact: bool | None = False
     outliers: int = 0
     sharing: str = "shared"
     bars: bool = True
@@ -663,7 +663,7 @@ def score(fit: Any, truth: Truth) -> Score:
     wrong_name = fit.name is not None and fit.name not in truth.names
     if wrong_name:
         return Score("wrong", f"name {fit.name!r}, truly {truth.names}", covered, True)
-    if fit.verdict == "exact" and not truth.exact:
+    if fit.verdict == "exact" and truth.exact is False:
         return Score("wrong", "exact of a pair that is not", covered, falsely_exact=True)
     if fit.verdict == "exact" and truth.outliers and not fit.excluded:
         return Score("wrong", f"exact, and {truth.outliers} outliers not counted", covered, falsely_exact=True)
