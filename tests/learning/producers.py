@@ -161,18 +161,20 @@ def shell(template: str) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _commands(program: str, finish: str, rows: list[tuple[Any, ...]]) -> Iterator[Producer]:
-    """Yield producers of a program: (arguments, border, kind, names)."""
+    """Yield producers of a program: (arguments, border, kind, names, weights where an impulse would be clipped)."""
     for arguments, border, kind, *names in rows:
         command = finish.replace("{}", arguments)
-        shown = re.sub(r" -depth \{depth\}| -loglevel error| -y|format=gray\{depth\},?", "", command)
-        yield Producer(program, shown, shell(command), border, kind, tuple(names))
+        known = [name for name in names if isinstance(name, np.ndarray)]
+        words = tuple(name for name in names if isinstance(name, str))
+        shown = command.replace(" -depth {depth}", "")
+        yield Producer(program, shown, shell(command), border, kind, words, weights=known[0] if known else None)
 
 
 G, B = ("gaussian", "binomial"), ("box",)
 
 
 def imagemagick() -> Iterator[Producer]:
-    tool = "magick" if shutil.which("magick") else "convert"
+    tool, edge = "magick" if shutil.which("magick") else "convert", 9 * _spot() - np.ones((3, 3))
     rows: list[tuple[Any, ...]] = [
         ("-blur 0x1.2", "nearest", None, *G),
         ("-blur 0x3", "nearest", None, *G),
@@ -206,7 +208,7 @@ def imagemagick() -> Iterator[Producer]:
         ("-statistic Maximum 3x3", None, "order statistic"),
         ("-statistic Mode 3x3", None, "order statistic"),
         ("-median 2", None, "order statistic"),
-        ("-edge 1", None, "clipped at both ends"),
+        ("-edge 1", None, None, "laplacian", edge),
         ("-emboss 0x1", None, "emboss, then equalised"),
         ("-charcoal 1", None, "edges, then normalised"),
         ("-despeckle", None, "order statistic"),
@@ -230,7 +232,12 @@ def imagemagick() -> Iterator[Producer]:
     return _commands("ImageMagick", f"{tool} {{in}} {{}} -depth {{depth}} {{out}}", rows)
 
 
+def _spot() -> np.ndarray:
+    return np.pad(np.ones((1, 1)), 1)
+
+
 def graphicsmagick() -> Iterator[Producer]:
+    edge = 9 * _spot() - np.ones((3, 3))
     rows: list[tuple[Any, ...]] = [
         ("-blur 0x1.2", "renormalised", None, *G),
         ("-blur 0x3", "renormalised", None, *G),
@@ -241,7 +248,7 @@ def graphicsmagick() -> Iterator[Producer]:
         ("-unsharp 0x1+1+0", None, None, "unsharp", "sharpen"),
         ("-roll +7-4", "wrap", None, "shift"),
         ("-median 1", None, "order statistic"),
-        ("-edge 1", None, "clipped at both ends"),
+        ("-edge 1", None, None, "laplacian", edge),
         ("-emboss 0x1", None, "emboss, then equalised"),
         ("-gamma 1.7", None, "tone curve"),
         ("-equalize", None, "tone curve"),
@@ -615,7 +622,7 @@ def simpleitk() -> Iterator[Producer]:
 
     own = sitk.GetImageFromArray(np.array([[1, 0, 0], [0, 2, 0], [0, 3, 1]]) / 7)
     rows: list[tuple[Any, ...]] = [
-        ("DiscreteGaussian(a, 2)", by(lambda i: sitk.DiscreteGaussian(i, 2.0)), "nearest", None),
+        ("DiscreteGaussian(a, 2)", by(lambda i: sitk.DiscreteGaussian(i, 2.0)), "nearest", None, "gaussian"),
         ("SmoothingRecursiveGaussian(a, 1.5)", by(lambda i: sitk.SmoothingRecursiveGaussian(i, 1.5)), "nearest", None,
          *G),
         ("Mean(a, [1, 2])", by(lambda i: sitk.Mean(i, [1, 2])), "nearest", None, *B),

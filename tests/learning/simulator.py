@@ -521,6 +521,18 @@ NOT_LINEAR: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] =
     "mirrored": lambda a, rng: a[:, ::-1] if rng.random() < 0.5 else a[::-1],
     "rotated": lambda a, rng: ndi.rotate(a, float(rng.uniform(10, 60)), reshape=False, order=1, mode="reflect"),
     "noise": lambda a, rng: rng.normal(128, 30, a.shape),
+    "wrapped around": lambda a, rng: np.rint(ndi.laplace(a) * float(rng.choice([1, 2]))) % 256,
+    "one half blurred": lambda a, rng: np.where(np.arange(a.shape[1]) < 40, a, np.rint(ndi.gaussian_filter(a, 2))),
+    "every other row blurred": lambda a, rng: np.where(np.arange(len(a))[:, None] % 2, a, ndi.uniform_filter(a, 5)),
+    "halves moved apart": lambda a, rng: np.hstack([np.roll(a[:, :40], 2, 0), np.roll(a[:, 40:], -3, 0)]),
+    "blurred where bright": lambda a, rng: np.rint(np.where(a > 120, ndi.uniform_filter(a, 3), a)),
+    "sharpened within the neighbours": lambda a, rng: np.clip(
+        2.5 * a - 1.5 * ndi.gaussian_filter(a, 1.5), ndi.minimum_filter(a, 3), ndi.maximum_filter(a, 3)
+    ),
+    "resized": lambda a, rng: ndi.affine_transform(a, [0.93, 0.95], order=1, mode="nearest"),
+    "gentle curve": lambda a, rng: np.rint(255 * (a / 255) ** float(rng.choice([0.93, 1.08]))),
+    "curve after blur": lambda a, rng: np.rint(255 * (ndi.gaussian_filter(a, 1) / 255) ** 0.6),
+    "linear light": lambda a, rng: 255 * ndi.gaussian_filter((a / 255) ** 2.2, 1.5) ** (1 / 2.2),
 }
 
 
@@ -543,9 +555,9 @@ def not_linear_two_levels(rng: np.random.Generator) -> Drawn:
 
 # The share of each stratum, in 100 problems.
 STRATA: dict[str, tuple[Callable[[np.random.Generator], Drawn], int]] = {
-    "exact float": (exact_float, 6),
+    "exact float": (exact_float, 5),
     "rounding rules": (rounding, 9),
-    "8 bits": (eight_bits, 6),
+    "8 bits": (eight_bits, 5),
     "16 bits": (sixteen_bits, 3),
     "clipped": (clipped_exact, 5),
     "clipped, then noise": (clipped_noise, 4),
@@ -564,7 +576,7 @@ STRATA: dict[str, tuple[Callable[[np.random.Generator], Drawn], int]] = {
     "colour, shared": (colour_shared, 2),
     "colour, differ": (colour_differ, 1),
     "colour, mixed": (colour_mixed, 1),
-    "not linear": (not_linear, 8),
+    "not linear": (not_linear, 10),
     "mask, not linear": (not_linear_two_levels, 1),
 }
 
