@@ -64,7 +64,7 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.BoolOp):
         yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
         yield from (ast.BoolOp(node.op, node.values[:i] + node.values[i + 1 :]) for i in range(len(node.values)))
-    elif isinstance(node, ast.UnaryOp) and not isinstance(node.operand, ast.Constant):
+    elif isinstance(node, ast.UnaryOp):
         yield node.operand
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield ast.Constant(not node.value)
@@ -105,7 +105,9 @@ def _places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if isinstance(child, ast.AST):
                 yield node, name, index, child
-                yield from _places(child)
+                # A number below zero is one number: only its sign changes.
+                if not (isinstance(child, ast.UnaryOp) and isinstance(child.operand, ast.Constant)):
+                    yield from _places(child)
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
@@ -260,15 +262,24 @@ def _files(part: str) -> list[Path]:
     return [SOURCE / part] if part.endswith(".py") else sorted((SOURCE / part).rglob("*.py"))
 
 
+def _around(mutant: Mutant) -> range:
+    """Return the lines of the function whose head holds a mutant's line; of the file, outside of functions."""
+    tree = ast.parse(mutant.path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.lineno <= mutant.line <= node.end_lineno:
+            head = mutant.line < node.body[0].lineno
+            return range(node.lineno, node.end_lineno + 1) if head else range(0)
+    return range(1, 100_000)
+
+
 def _tried(mutant: Mutant, source: Path, reached: dict[str, list[str]], seconds: dict[str, float], most: int) -> str:
     """Return what became of a mutant."""
     name = mutant.path.relative_to(SOURCE)
-    text = mutant.path.read_text(encoding="utf-8").splitlines()
-    inside = text[mutant.line - 1].startswith((" ", "\t"))
     tests = reached.get(f"{name}:{mutant.line}", [])
-    if not tests and not inside:
-        # Constants of a module are read when it is imported: the tests of the whole file.
-        tests = list({test for line, those in reached.items() if line.startswith(f"{name}:") for test in those})
+    if not tests:
+        # Defaults and constants are read at the import: the tests of their function, or of the whole file.
+        lines = _around(mutant)
+        tests = list({test for line in lines for test in reached.get(f"{name}:{line}", [])})
     if not tests:
         return "reached by no test"
     chosen = sorted(tests, key=lambda test: seconds.get(test, 0.0))[:most]
