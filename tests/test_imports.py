@@ -18,11 +18,11 @@ SOURCE = Path(__file__).parents[1] / "src" / "kernelfield"
 #: The folders and modules of the package, lowest first. Those of one rank do not import each other.
 RANKS = (
     ("_core", "errors"),
-    ("geometry",),
+    ("geometry", "images"),
     ("engine", "kernels"),
     ("tensors",),
     ("correlation",),
-    ("matrix", "learning", "receptive", "coding", "images", "dropin"),
+    ("matrix", "learning", "receptive", "coding", "dropin"),
     ("torch", "keras", "jax", "mxnet"),
     ("scale",),
     ("lab", "cli"),

@@ -20,7 +20,7 @@ CALLS = {
     "--plot": ("matplotlib", "plot", lambda: check_figure(Path("figure.png"))),
     "learn_dictionary": ("sklearn", "learn", lambda: kf.coding.learn_dictionary(IMAGE, size=3, components=4)),
     "receptive_field": ("onnx", "onnx", lambda: kf.receptive_field("model.onnx", (8, 8))),
-    "learn": ("mxnet", "mxnet", lambda: kf.learn(IMAGE, IMAGE, size=3, method="descent", framework="mxnet")),
+    "learn": ("mxnet", "mxnet", lambda: kf.descend(IMAGE, IMAGE, size=3, framework="mxnet")),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -98,28 +99,25 @@ def learn(
 
     if channel is not None and per_channel:
         raise UsageError("--channel, --per-channel: expected one of them; received both.")
-    options: dict[str, Any] = {
-        "size": kernel_size(size),
-        "max_size": max_size,
-        "clip": clip_range(clip),
-        "method": method,
-        "framework": framework,
-        "steps": steps,
-        "lr": lr,
-        "optimiser": optimiser,
-        "momentum": momentum,
-        "seed": seed,
-        "report_every": report_every if method == "descent" else 0,
-    }
+    options: dict[str, Any] = {"size": kernel_size(size)}
+    if method == "descent":
+        options |= {"framework": framework, "steps": steps, "lr": lr, "optimiser": optimiser, "momentum": momentum}
+        options |= {"seed": seed, "report_every": report_every, "report": progress}
+        if mask is not None:
+            raise UsageError("--mask, --method descent: expected one of them; received both.")
+    else:
+        options |= {"max_size": max_size, "clip": clip_range(clip)}
     check_figure(plot)
     check_target(save)
     with status("reading"):
         pictures = read_picture(before, max_pixels), read_picture(after, max_pixels)
         _check_channels(*pictures)
-        options["mask"] = None if mask is None else _read_mask(mask, max_pixels)
+        if mask is not None:
+            options["mask"] = _read_mask(mask, max_pixels)
     pairs = _pairs(*pictures, channel, per_channel)
     with status("learning the kernel"):
-        fits = {name: _learn(pair, options) for name, pair in pairs.items()}
+        learner = kf.descend if method == "descent" else kf.learn
+        fits = {name: _learn(learner, pair, options) for name, pair in pairs.items()}
     filters: Filters = fits if per_channel else next(iter(fits.values()))
     figures = {}
     if plot is not None:
@@ -180,10 +178,10 @@ def _pairs(before: Picture, after: Picture, channel: str | None, per_channel: bo
     return {names[i]: _Pair((before.pixels[..., i], after.pixels[..., i]), (names[i],)) for i in chosen}
 
 
-def _learn(pair: _Pair, options: dict[str, Any]) -> kf.Fit:
+def _learn(learner: Callable[..., kf.Fit], pair: _Pair, options: dict[str, Any]) -> kf.Fit:
     """Return the filter of a pair, with the names of its channels."""
-    axis = 2 if pair.pixels[0].ndim == 3 else None
-    fit = kf.learn(*pair.pixels, channel_axis=axis, report=progress, **options)
+    axis = {"channel_axis": 2} if pair.pixels[0].ndim == 3 and learner is kf.learn else {}
+    fit = learner(*pair.pixels, **axis, **options)
     return replace(fit, channels=pair.channels)
 
 

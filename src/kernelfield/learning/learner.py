@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.errors import ArgumentError
 from kernelfield.kernels import Kernel, match
 from kernelfield.learning.boundary import find_boundary
-from kernelfield.learning.descent import Descent, learn_by_descent
 from kernelfield.learning.estimate import Estimate, estimate_kernel, polish
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.linearity import examine
-from kernelfield.learning.pair import Pair, as_image, prepare
+from kernelfield.learning.pair import Pair, prepare
 from kernelfield.learning.rational import as_integers
 from kernelfield.learning.residual import measure, unclipped_share
-from kernelfield.learning.support_search import check_size, choose_support, widened
+from kernelfield.learning.support_search import choose_support, widened
 from kernelfield.learning.verdict import Evidence, explain, judge
 
 
@@ -28,22 +24,11 @@ def learn(
     before: ArrayLike,
     after: ArrayLike,
     *,
-    size: int | tuple[int, int] | list[Any] | None = None,
+    size: int | tuple[int, int] | None = None,
     max_size: int = 31,
     mask: ArrayLike | None = None,
     clip: str | tuple[float, float] | None = "auto",
     channel_axis: int | str | None = "auto",
-    method: str = "exact",
-    framework: str = "numpy",
-    steps: int = 10,
-    lr: float = 3e-2,
-    optimiser: str = "sgd",
-    momentum: float = 0.0,
-    initial: Any = None,
-    seed: int = 0,
-    report_every: int = 0,
-    report: Callable[[str], Any] = print,
-    tolerance: float = 0.0,
 ) -> Fit:
     """Return the filter that made `after` from `before`: its kernel with errors, name, boundary and verdict.
 
@@ -52,13 +37,13 @@ def learn(
 
     Parameters
     ----------
-    before, after : array_like, shape (H, W) or (H, W, C)
-        Of the same size, or the after smaller by ``(kh - 1, kw - 1)``, the valid part. NaN and infinite pixels are
-        excluded. The channels of a colour image share one kernel and have an offset each.
+    before, after : array_like, PIL image, str or path-like
+        Shape (H, W) or (H, W, C); a path is read by `kernelfield.images.read`. Of the same size, or the after smaller
+        by ``(kh - 1, kw - 1)``, the valid part. NaN, infinite and masked pixels (`numpy.ma`) are excluded. The channels
+        of a colour image share one kernel and have an offset each.
     size : int or (int, int), optional
         Of the kernel, centred on the output pixel (element ``size // 2``). If not given, size and centre are searched
-        for, up to `max_size`; for a smaller after the image shapes imply the size. A list of sizes, for descent,
-        learns a sequence of kernels.
+        for, up to `max_size`; for a smaller after the image shapes imply the size.
     max_size : int
         Largest size to search, at most 63.
     mask : array_like of bool, optional
@@ -68,26 +53,6 @@ def learn(
         range of an integer dtype, or 0 and 1 for floats that are multiples of 1/255 or 1/65535; None excludes none.
     channel_axis : int or "auto"
         The channel axis of a three-dimensional image; ``"auto"`` takes a last axis of up to 4.
-    method : {"exact", "descent"}
-        ``"descent"`` trains the kernel like a layer: gradient descent on the summed squared error of the valid
-        outputs, without an offset. The parameters below apply to it alone.
-    framework : {"numpy", "torch", "tensorflow", "jax", "mxnet"}
-        Framework whose differentiation and optimisers are used.
-    steps : int
-        Maximum number of steps.
-    lr : float
-        Learning rate.
-    optimiser : {"sgd", "adam"}
-    momentum : float
-        Of ``"sgd"``.
-    initial : array_like or list of array_like, optional
-        The kernel before the first step, a list for a list of sizes; by default uniform within ±1/√(kh·kw), from
-        `seed`, the same in every framework.
-    seed : int
-    report_every, report
-        Number of steps between calls of `report` with a line such as ``"epoch 2, loss 4.949"``; 0 for never.
-    tolerance : float
-        Stop once a step lowers the loss by less than this fraction.
 
     Returns
     -------
@@ -111,13 +76,7 @@ def learn(
     >>> fit.kernel.weights.round(6)
     array([[ 1., -1.]])
     """
-    if method not in ("exact", "descent"):
-        raise ArgumentError(f"method: expected 'exact' or 'descent'; received {method!r}")
-    pair = prepare(as_image(before), as_image(after), mask, clip, channel_axis)
-    if method == "descent":
-        how = Descent(framework, steps, lr, optimiser, momentum, initial, seed, report_every, report, tolerance)
-        sizes = size if isinstance(size, list) and size else [size]
-        return learn_by_descent(pair, None if size is None else [check_size(each) for each in sizes], how)
+    pair = prepare(before, after, mask, clip, channel_axis)
     support, censor, noise = choose_support(pair, size, max_size)
     estimate = estimate_kernel(pair, support, censor)
     while noise is not None and estimate.variance > 1.05 * noise + 0.1 * pair.exact_variance(0.0, 1):

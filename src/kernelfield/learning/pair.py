@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,17 +126,29 @@ class Pair:
         return sum(rest, start=first)
 
 
-def as_image(value: Any) -> Any:
-    """Return an image or tensor as an array; a batch of one image with one channel becomes that image."""
+def as_image(value: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an image and the mask of pixels that count, None for all.
+
+    A path is read, a tensor and a Pillow image become arrays, and a batch of one image with one channel that image.
+    """
+    if isinstance(value, (str, os.PathLike)):
+        from kernelfield.images import read
+
+        value = read(value).pixels
+    pillow = sys.modules.get("PIL.Image")
+    if pillow is not None and isinstance(value, pillow.Image) and value.mode == "P":
+        value = value.convert("RGB")
     adapter = adapter_of(value)
     if adapter is not None:
         if not adapter.is_concrete(value):
             raise ArgumentError("before, after: expected tensors with values in CPU memory; move them there")
         value = adapter.to_numpy(value)
+    good = ~np.ma.getmaskarray(value) if np.ma.is_masked(value) else None
     array = np.asarray(value)
     if array.ndim == 4 and array.shape[0] == 1 and 1 in (array.shape[1], array.shape[3]):
-        return array[0, 0] if array.shape[1] == 1 else array[0, :, :, 0]
-    return array
+        within = (0, 0) if array.shape[1] == 1 else (0, slice(None), slice(None), 0)
+        return check_image(array[within], name), None if good is None else good[within]
+    return check_image(array, name), good
 
 
 def prepare(
@@ -145,7 +159,7 @@ def prepare(
     channel_axis: int | str | None = "auto",
 ) -> Pair:
     """Return the checked pair; arguments as in `kernelfield.learn`."""
-    x, y = check_image(before, "before"), check_image(after, "after")
+    (x, good_x), (y, good_y) = as_image(before, "before"), as_image(after, "after")
     planes_x, planes_y = _channels(x, "before", channel_axis), _channels(y, "after", channel_axis)
     if len(planes_x) != len(planes_y):
         raise ArgumentError(
@@ -162,7 +176,13 @@ def prepare(
     step = grid_step(y)
     ends = _ends(y, step, clip)
     epsilon = max(_epsilon(x.dtype), _epsilon(y.dtype))
-    planes = tuple(_plane(a, b, good, ends) for a, b in zip(planes_x, planes_y))
+    goods_x = [good] * len(planes_x) if good is not None and good.shape == shape_x else [None] * len(planes_x)
+    goods_y = [good] * len(planes_y) if good is not None and good.shape == shape_y else [None] * len(planes_y)
+    if good_x is not None:
+        goods_x = [_both(a, b) for a, b in zip(goods_x, _channels(good_x, "before", channel_axis))]
+    if good_y is not None:
+        goods_y = [_both(a, b) for a, b in zip(goods_y, _channels(good_y, "after", channel_axis))]
+    planes = tuple(_plane(*plane, ends) for plane in zip(planes_x, planes_y, goods_x, goods_y))
     return Pair(planes, step, epsilon, ends)
 
 
@@ -199,7 +219,11 @@ def _channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> l
                 "give channel_axis="
             )
         channel_axis = 2
-    if channel_axis is None or isinstance(channel_axis, str) or not -3 <= channel_axis < 3:
+    if channel_axis is None:
+        raise ArgumentError(
+            f"{name}: expected (H, W) with channel_axis=None; received shape {image.shape}; learn each image by itself"
+        )
+    if isinstance(channel_axis, (str, bool)) or not -3 <= channel_axis < 3:
         raise ArgumentError(f"channel_axis: expected -3 to 2 for shape {image.shape}; received {channel_axis!r}")
     planes = np.moveaxis(image, channel_axis, 0)
     return [np.ascontiguousarray(plane) for plane in planes]
@@ -209,12 +233,17 @@ def _check_mask(mask: ArrayLike | None, before: tuple[int, ...], after: tuple[in
     """Return the mask as bool, or None."""
     if mask is None:
         return None
-    good = np.asarray(mask)
+    good = np.ma.filled(mask, False) if isinstance(mask, np.ma.MaskedArray) else np.asarray(mask)
     if good.dtype != np.bool_:
         raise DtypeError(f"mask: expected bool, True for pixels to use; received {good.dtype}; compare it to 0")
     if good.shape not in (before, after):
         raise ArgumentError(f"mask: expected the shape of before {before} or after {after}; received {good.shape}")
     return good
+
+
+def _both(a: np.ndarray | None, b: np.ndarray) -> np.ndarray:
+    """Return where both masks are True; None is True everywhere."""
+    return b if a is None else a & b
 
 
 def _ends(after: np.ndarray, step: float, clip: str | tuple[float, float] | None) -> tuple[float, float] | None:
@@ -239,14 +268,19 @@ def _epsilon(dtype: np.dtype) -> float:
     return float(np.finfo(dtype).eps) / 2 if dtype.kind == "f" else 0.0
 
 
-def _plane(before: np.ndarray, after: np.ndarray, good: np.ndarray | None, ends: tuple[float, float] | None) -> Plane:
+def _plane(
+    before: np.ndarray,
+    after: np.ndarray,
+    good_before: np.ndarray | None,
+    good_after: np.ndarray | None,
+    ends: tuple[float, float] | None,
+) -> Plane:
     """Return one channel with its masks; raise if no pixel is left."""
     bad_before, bad_after = _not_finite(before), _not_finite(after)
-    if good is not None:
-        if good.shape == before.shape:
-            bad_before = ~good if bad_before is None else bad_before | ~good
-        if good.shape == after.shape:
-            bad_after = ~good if bad_after is None else bad_after | ~good
+    if good_before is not None:
+        bad_before = ~good_before if bad_before is None else bad_before | ~good_before
+    if good_after is not None:
+        bad_after = ~good_after if bad_after is None else bad_after | ~good_after
     for name, bad in (("before", bad_before), ("after", bad_after)):
         if bad is not None and bad.all():
             raise DataError(f"{name}: expected usable pixels; received only NaN, infinite or masked ones")
