@@ -652,10 +652,10 @@ def _alike(rule: str, other: str, size: tuple[int, int], anchor: tuple[int, int]
 def score(fit: Any, truth: Truth) -> Score:
     """Return the grade of a fit.
 
-    Right: the weights are within 5 % (of their norm), or within 25 % where the standard errors say so, with the verdict
-    that the truth has. Nearly: the weights are within 5 % with wrong errors, within 25 % with errors that are said to be
-    rough, or an exact pair is called approximate. Wrong and confident: verdict exact or approximate, and weights, name,
-    integers or border are others.
+    Right: the weights are within 5 % (of their norm), or within 25 % where the standard errors say so, with the
+    verdict that the truth has. Nearly: the weights are within 5 % with wrong errors, within 25 % with errors that are
+    said to be rough, or an exact pair is called approximate. Wrong and confident: verdict exact or approximate, and
+    weights, name, integers or border are others.
     """
     confident = fit.verdict in ("exact", "approximate")
     none = np.zeros(0, bool)
