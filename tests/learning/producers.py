@@ -476,7 +476,7 @@ def opencv() -> Iterator[Producer]:
         ("filter2D(a, -1, own) # 16", lambda a: cv2.filter2D(a, -1, own), mirror, None),
         ("filter2D(a, -1, own, anchor=(0, 2)) # 16", lambda a: cv2.filter2D(a, -1, own, anchor=(0, 2)), mirror, None),
         ("filter2D(a, -1, sobel / 4, delta=128) # 8", lambda a: cv2.filter2D(a, -1, sobel / 4, delta=128), mirror,
-         None, "sobel"),
+         None, "sobel", sobel / 4),
         ("Sobel(a, CV_16S, 1, 0) # 8", lambda a: cv2.Sobel(a, cv2.CV_16S, 1, 0), mirror, None, "sobel"),
         ("Sobel(a, CV_16S, 0, 2, ksize=5) # 8", lambda a: cv2.Sobel(a, cv2.CV_16S, 0, 2, ksize=5), mirror, None,
          "sobel", "derivative"),
