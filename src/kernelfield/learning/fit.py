@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,24 @@ from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels import Kernel
 from kernelfield.learning.verdict import Verdict
+
+
+def _up(values: np.ndarray) -> np.ndarray:
+    """Return the nearest integers, halves up; sums of ninths and hundredths fall a little below the exact half."""
+    nearest: np.ndarray = np.floor(values + (0.5 + 1e-6))
+    return nearest
+
+
+#: Rounding by the rule of the producer. Rounding down and up are in the offset, half a step off.
+_ROUNDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "nearest": _up,
+    "nearest even": np.rint,
+    "nearest away": lambda values: np.sign(values) * np.floor(np.abs(values) + (0.5 + 1e-6)),
+    "nearest down": lambda values: np.ceil(values - (0.5 + 1e-6)),
+    "to zero": lambda values: np.sign(values) * np.floor(np.abs(values) + 1e-6),
+    "truncated": _up,
+    "up": _up,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +52,9 @@ class Fit:
     offset : float or tuple of float
         Constant added after the kernel, in units of the after; one per channel for colour.
     boundary : str or None
-        Boundary rule of the producer: a mode of scipy.ndimage, or ``"copy"`` if border pixels were left unfiltered;
-        None if unknown, see `boundary_reason`.
+        Boundary rule of the producer: a mode of scipy.ndimage, ``"copy"`` if border pixels were left unfiltered, or
+        ``"renormalised"`` if weights outside the image were left out and the others rescaled to the same sum; None if
+        unknown, see `boundary_reason`.
     cval : float
         Value outside the image, for ``"constant"``.
     boundary_candidates : tuple of str
@@ -60,9 +79,10 @@ class Fit:
         Standard deviation of the residual, in units of the after.
     samples, excluded : int
         Pixels of the after used, and excluded (clipped, NaN, masked).
-    rounding : {"nearest", "nearest even", "truncated", None}
-        Rounding mode of the producer, for exact verdicts on a grid: halves up, halves to even, or truncation (the
-        offset is then half a step low).
+    rounding : str or None
+        Rounding rule of the producer, for exact verdicts on a grid: ``"nearest"`` (halves up, or no halves seen),
+        ``"nearest even"``, ``"nearest away"`` (from 0), ``"nearest down"``, ``"to zero"``, ``"truncated"`` (down: the
+        offset is then half a step low) or ``"up"`` (half a step high).
     verdict : {"exact", "approximate", "undetermined", "not linear"}
         Quality of the fit. Exact: the residual is rounding error. Approximate: a linear filter explains most of it.
         Undetermined: several kernels fit equally well, see `rank`.
@@ -76,6 +96,16 @@ class Fit:
         For descent: the summed squared error before each step.
     layers : tuple of Kernel
         For a sequence of kernels: each of them; `kernel` is their composition.
+    gain : float
+        The weights are `gain` times `integers` over `divisor`; 1 unless before and after differ in scale.
+    outliers : int
+        Pixels, among the excluded, that the filter cannot have given: a watermark, hot pixels.
+    errors_note : str
+        Why the standard errors hold only approximately, or empty.
+    frame : (int, int) or None
+        For an after that is a crop: row and column of the before that lie below its first pixel.
+    left_out : numpy.ndarray of bool, shape (H, W), or None
+        The map of the outliers; it is not saved.
     """
 
     kernel: Kernel
@@ -103,6 +133,11 @@ class Fit:
     channels: tuple[str, ...] = ("grey",)
     losses: tuple[float, ...] = ()
     layers: tuple[Kernel, ...] = ()
+    gain: float = 1.0
+    outliers: int = 0
+    errors_note: str = ""
+    frame: tuple[int, int] | None = None
+    left_out: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def anchor(self) -> tuple[int, int]:
@@ -154,15 +189,17 @@ class Fit:
     def _apply(self, plane: np.ndarray, offset: float, rule: str) -> np.ndarray:
         """Return one channel filtered."""
         copied = rule == "copy"
-        inner = "reflect" if copied else rule
-        result: np.ndarray = correlate(plane, self.kernel, boundary=inner, cval=self.cval, dtype=np.float64)
+        if rule == "renormalised":
+            held = correlate(np.ones(plane.shape), self.kernel, boundary="constant", dtype=np.float64)
+            result: np.ndarray = correlate(plane, self.kernel, boundary="constant", dtype=np.float64)
+            result *= float(self.kernel.weights.sum()) / held
+        else:
+            inner = "reflect" if copied else rule
+            result = correlate(plane, self.kernel, boundary=inner, cval=self.cval, dtype=np.float64)
         result += offset
         if plane.dtype.kind in "iu":
             limits = np.iinfo(plane.dtype)
-            # Truncation is in the offset, half a step low: round to nearest for both kinds of producer. Floating-point
-            # sums of ninths and hundredths fall a little below the exact half or integer.
-            rounded = np.rint(result) if self.rounding == "nearest even" else np.floor(result + (0.5 + 1e-6))
-            result = np.clip(rounded, limits.min, limits.max)
+            result = np.clip(_ROUNDED[self.rounding or "nearest"](result), limits.min, limits.max)
         result = result.astype(plane.dtype)
         if copied:
             rows, columns = (slice(a, max(a, n - (k - 1 - a))) for a, k, n in zip(self.anchor, self.size, plane.shape))

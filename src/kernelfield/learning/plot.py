@@ -100,10 +100,18 @@ def residual(fit: Fit, before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 def _residual(fit: Fit, before: np.ndarray, after: np.ndarray, offset: float) -> np.ndarray:
     same = before.shape == after.shape
-    rule = fit.boundary if fit.boundary not in (None, "copy") else "reflect"
+    rule = "reflect" if fit.boundary in (None, "copy", "renormalised") else fit.boundary
+    cropped = fit.frame is not None and not same
     predicted = correlate(
-        before, fit.kernel, mode="same" if same else "valid", boundary=str(rule), cval=fit.cval, dtype=np.float64
+        before,
+        fit.kernel,
+        mode="same" if same or cropped else "valid",
+        boundary=str(rule),
+        cval=fit.cval,
+        dtype=np.float64,
     )
+    if cropped:
+        predicted = _under(predicted, fit, before.shape, after.shape)
     if predicted.shape != after.shape:
         raise ArgumentError(
             f"after: expected {predicted.shape} for this fit; received {after.shape}; give the pair learned"
@@ -113,7 +121,7 @@ def _residual(fit: Fit, before: np.ndarray, after: np.ndarray, offset: float) ->
         limits = np.iinfo(after.dtype)
         np.clip(predicted, limits.min, limits.max, out=predicted)
     left = after - predicted
-    if same and fit.boundary in (None, "copy"):
+    if same and fit.boundary in (None, "copy", "renormalised"):
         inside = np.zeros(after.shape, bool)
         rows, columns = (
             slice(max(0, a), max(0, a, n - max(0, k - 1 - a))) for a, k, n in zip(fit.anchor, fit.size, after.shape)
@@ -122,6 +130,16 @@ def _residual(fit: Fit, before: np.ndarray, after: np.ndarray, offset: float) ->
         outside = after.astype(np.float64) - before if fit.boundary == "copy" else np.full(after.shape, np.nan)
         left = np.where(inside, left, outside)
     return np.asarray(left)
+
+
+def _under(predicted: np.ndarray, fit: Fit, before: tuple[int, ...], after: tuple[int, ...]) -> np.ndarray:
+    """Return the predictions below an after that is a crop, NaN where the window leaves the before."""
+    assert fit.frame is not None
+    wide = np.full((before[0] + 2 * after[0], before[1] + 2 * after[1]), np.nan)
+    inside = tuple(slice(a, n - (k - 1 - a)) for a, k, n in zip(fit.anchor, fit.size, before))
+    wide[after[0] : after[0] + before[0], after[1] : after[1] + before[1]][inside] = predicted[inside]
+    row, column = (n + first for n, first in zip(after, fit.frame))
+    return wide[row : row + after[0], column : column + after[1]]
 
 
 def _draw_image(axes: Axes, image: np.ndarray, title: str) -> None:

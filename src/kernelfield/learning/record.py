@@ -57,6 +57,10 @@ def to_record(fit: Fit) -> dict[str, Any]:
         "notes": list(fit.notes),
         "losses": list(fit.losses),
         "layers": [layer.weights.tolist() for layer in fit.layers],
+        "gain": fit.gain,
+        "outliers": fit.outliers,
+        "errors_note": fit.errors_note,
+        "frame": None if fit.frame is None else list(fit.frame),
     }
 
 
@@ -99,7 +103,7 @@ def build(cls: type[Fit], record: Any) -> Fit:
     if stderr.shape != weights.shape:
         raise ValueError("stderr and kernel differ in size")
     boundary = record["boundary"]
-    if boundary is not None and boundary not in (*BOUNDARIES, "copy"):
+    if boundary is not None and boundary not in (*BOUNDARIES, "copy", "renormalised"):
         raise ValueError(f"boundary {boundary!r} is not known")
     if record["verdict"] not in _VERDICTS:
         raise ValueError(f"verdict {record['verdict']!r} is not known")
@@ -138,6 +142,10 @@ def build(cls: type[Fit], record: Any) -> Fit:
         channels=tuple(record["channels"]),
         losses=tuple(float(loss) for loss in record["losses"]),
         layers=tuple(Kernel(layer) for layer in record["layers"]),
+        gain=float(record.get("gain", 1.0)),
+        outliers=int(record.get("outliers", 0)),
+        errors_note=str(record.get("errors_note", "")),
+        frame=None if record.get("frame") is None else (int(record["frame"][0]), int(record["frame"][1])),
     )
 
 

@@ -36,7 +36,8 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     lines.append(("rank", f"{fit.rank} of {rows * columns} directions determined"))
     finite = fit.stderr[np.isfinite(fit.stderr)]
     if finite.size:
-        lines.append(("errors", f"standard errors up to {finite.max():.2g}"))
+        note = f"; {fit.errors_note}" if fit.errors_note else ""
+        lines.append(("errors", f"standard errors up to {finite.max():.2g}{note}"))
     lines.append(("residual", f"standard deviation {fit.residual_sd:.4g}, R² {fit.r2:.9f}"))
     left_out = f"{fit.excluded:,} left out (clipped, NaN or masked)" if fit.excluded else "none left out"
     lines.append(("samples", f"{fit.samples:,} used, {left_out}"))
