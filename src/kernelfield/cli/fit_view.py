@@ -34,11 +34,17 @@ def _show(console: Console, fit: Fit, prefix: str) -> None:
     console.print(Text(textwrap.fill(title, console.width), "bold"))
     console.print(Text.assemble((verdict[:end], f"bold {_COLOURS[fit.verdict]}"), verdict[end:]))
     console.print()
+    if fit.verdict != "not linear":
+        _show_kernel(console, fit)
+    for label, text in facts(fit):
+        if label not in ("verdict", "filter"):
+            console.print(entry(label, text, console.width, "yellow" if label == "note" else ""))
+
+
+def _show_kernel(console: Console, fit: Fit) -> None:
+    """Print the weights; those of a pair that no kernel explains mean nothing and are not shown."""
     cells = table(fit)
     rows, columns = fit.size
     centred = fit.anchor == (rows // 2, columns // 2) and rows % 2 == columns % 2 == 1
     symmetric = centred and cells == [row[::-1] for row in cells[::-1]]
     print_kernel(console, fit.kernel.weights, cells, fit.anchor, divisor=fit.divisor, symmetric=symmetric)
-    for label, text in facts(fit):
-        if label not in ("verdict", "filter"):
-            console.print(entry(label, text, console.width, "yellow" if label == "note" else ""))

@@ -24,6 +24,9 @@ _WIDEST = 0.05
 # Excess up to this is rounding: such a member of a family is preferred to one with more.
 _EXACT = 1e-6
 
+# The tolerance of a search for the nearest, as a fraction of the largest weight.
+_NOTHING = 1e-3
+
 # Two kernels that differ by more than this fraction of the largest weight are two different answers.
 _DIFFERENT = 0.02
 
@@ -137,6 +140,57 @@ def match(
     if "shift" not in best.kernel.parameters:
         also = pillow_name(lambda known: target.deviation(known)[1] <= 1e-4 * target.peak, offset)
     return Match(best.kernel, best.deviation, describe(best.kernel, also), also)
+
+
+@dataclass(frozen=True)
+class Near:
+    """A kernel of the catalogue near estimated weights.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    distance : float
+        Norm of the difference over that of the weights.
+    description : str
+    """
+
+    kernel: Kernel
+    distance: float
+    description: str
+
+
+def nearest(weights: ArrayLike, anchor: tuple[int, int] | None = None) -> list[Near]:
+    """Return the nearest kernel of each name, the nearest first, whatever their distance.
+
+    Parameters
+    ----------
+    weights : array_like, shape (kh, kw)
+    anchor : (int, int), optional
+        As in `match`.
+
+    Examples
+    --------
+    >>> near = nearest([[0.1, 0.11, 0.1], [0.11, 0.15, 0.11], [0.1, 0.11, 0.1]])
+    >>> near[0].kernel.name, round(near[0].distance, 2)
+    ('gaussian', 0.02)
+    """
+    kernel = Kernel(weights, anchor=anchor)
+    target = Target(kernel.weights, kernel.anchor, np.full(kernel.shape, _NOTHING * np.abs(kernel.weights).max()))
+    norm = float(np.linalg.norm(kernel.weights))
+    found: dict[str, Near] = {}
+    if norm == 0.0:
+        return []
+    for generator in GENERATORS:
+        for candidate in generator(target):
+            placed = target.place(candidate)
+            if placed is None:
+                continue
+            mine, theirs, _ = target.against(placed)
+            distance = float(np.linalg.norm(mine - theirs)) / norm
+            name = placed.name or ""
+            if name not in found or distance < found[name].distance:
+                found[name] = Near(placed, distance, describe(placed, None))
+    return sorted(found.values(), key=lambda near: near.distance)
 
 
 def _best(target: Target) -> _Candidate | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 from kernelfield.learning.estimate import Estimate
 from kernelfield.learning.least_squares import Moments, solve
@@ -23,6 +24,9 @@ _BINS = 32
 _SORTED, _FEWEST, _SIDE = 1 << 16, 400, 256
 # An alternative leaves less than this share of what the linear filter leaves.
 _BETTER = 0.25
+# The share of a channel's residual that the other channels must leave no more than, for the channels to be mixed.
+_MIXED = 0.5
+_CHANNELS = "channels that are mixed"
 # Correlation with the mirrored or turned picture from which on it is that.
 _ALIKE = 0.9
 
@@ -51,6 +55,11 @@ class Signs:
     correlation: float
     looks_like: str | None
     every: bool = False
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the channels are mixed."""
+        return self.looks_like is not None and self.looks_like.startswith(_CHANNELS)
 
 
 def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float) -> Signs:
@@ -103,6 +112,9 @@ def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map]) -> tuple[str | 
     left = float(np.mean((residual[good] - residual[good].mean()) ** 2))
     top, first = rows.start + cut[0].start, columns.start + cut[1].start
     after = plane.after[top : top + residual.shape[0], first : first + residual.shape[1]].astype(np.float64)
+    mixed = _mixed(pair, maps)
+    if mixed is not None:
+        return mixed, False
     levels = np.unique(after[good])
     if levels.size == 2 and np.unique(plane.before[:: max(1, plane.before.shape[0] // 64)]).size > 2:
         return "a threshold (the after has two values)", False
@@ -115,9 +127,6 @@ def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map]) -> tuple[str | 
         miss = after[good] - predicted[good]
         if float(np.mean((miss - miss.mean()) ** 2)) < min(limit, 0.7 * left):
             return phrase, bool(np.abs(miss).max() <= 0.51 * pair.step)
-    mixed = _mixed(pair, maps)
-    if mixed is not None:
-        return mixed, False
     return _linear_light(pair, estimate, left), False
 
 
@@ -198,21 +207,36 @@ def _turned(before: np.ndarray, after: np.ndarray, variance: float, left: float)
 
 
 def _mixed(pair: Pair, maps: list[Map]) -> str | None:
-    """Return that the channels are mixed, where pixels of all channels predict each far better."""
+    """Return that the channels are mixed, where the other channels explain much of what the kernel leaves of one.
+
+    The residual of each channel is compared with the pixels, and their means over neighbours, of the other channels
+    and of itself: only what the others add counts.
+    """
     planes = pair.planes
     if len(planes) == 1 or not pair.same_size:
         return None
-    every = max(1, planes[0].after.size // _SORTED) | 1
-    x = np.stack([plane.before.ravel()[::every].astype(np.float64) for plane in planes], axis=1)
-    x = x - x.mean(axis=0)
-    for plane, part in zip(planes, maps):
-        y = plane.after.ravel()[::every].astype(np.float64)
-        y = y - y.mean()
-        left = float(np.var(part.residual[~part.bad] if part.bad is not None else part.residual))
-        found = np.linalg.lstsq(x, y, rcond=None)[0]
-        own = float(np.var(y - x @ found))
-        if own < _BETTER * left and own > 0.0:
-            return "channels that are mixed (each of the after takes from all of the before)"
+    rows, columns = ((a - b) // 2 for a, b in zip(pair.shapes[0], maps[0].residual.shape))
+    every = max(1, maps[0].residual.size // _SORTED) | 1
+    features = []
+    for plane in planes:
+        image = plane.before.astype(np.float32)
+        for picture in (image, uniform_filter(image, 3), uniform_filter(image, 9)):
+            inner = picture[rows : rows + maps[0].residual.shape[0], columns : columns + maps[0].residual.shape[1]]
+            features.append(inner.ravel()[::every].astype(np.float64))
+    for which, part in enumerate(maps):
+        keep = slice(None) if part.bad is None else ~part.bad.ravel()[::every]
+        left = part.residual.ravel()[::every][keep].astype(np.float64)
+        if left.size < _FEWEST:
+            return None
+        own = [features[3 * which + i][keep] for i in range(3)]
+        variances = []
+        for chosen in (own, [feature[keep] for feature in features]):
+            x = np.stack(chosen, axis=1)
+            x = x - x.mean(axis=0)
+            found = np.linalg.lstsq(x, left - left.mean(), rcond=None)[0]
+            variances.append(float(np.var(left - left.mean() - x @ found)))
+        if variances[1] < _MIXED * variances[0]:
+            return f"{_CHANNELS} (each of the after takes from several of the before)"
     return None
 
 

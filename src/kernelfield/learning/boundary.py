@@ -47,8 +47,8 @@ class BoundaryRule:
 def find_boundary(
     pair: Pair,
     kernel: np.ndarray,
-    offsets: tuple[float, ...],
     support: Support,
+    offsets: tuple[float, ...],
     variance: float,
 ) -> BoundaryRule:
     """Return the rule that predicts the border pixels to within the residual `variance`."""

@@ -82,8 +82,9 @@ def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Es
     outliers: list[np.ndarray | None] = [None] * len(pair.planes)
     censored: list[np.ndarray | None] = [None] * len(pair.planes)
     used = pair
-    previous = -1
+    previous, last = -1, estimate
     for _ in range(_ROUNDS):
+        last = estimate
         maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
         sample = _sampled(maps)
         if sample.predicted.size < 100:
@@ -107,7 +108,8 @@ def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Es
         previous = left
         if left or used is not pair:
             estimate = fit(used, estimate)
-    return Counted(estimate, used, tuple(outliers), tuple(censored), ends)
+    whole_outliers, whole_censored = (tuple(placed(pair, last, tuple(masks))) for masks in (outliers, censored))
+    return Counted(estimate, used, whole_outliers, whole_censored, ends)
 
 
 @dataclass(frozen=True)

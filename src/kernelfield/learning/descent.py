@@ -277,10 +277,19 @@ def _fit(
     least = moments.unexplained(solution.kernel)
     least = 0.0 if least <= 1e-12 * spread else least
     anchor = support.anchor if pair.same_size else (support.rows // 2, support.columns // 2)
+    diverged = losses[-1] > losses[0]
+    lost = diverged or not square < spread
     explanation = (
         f"descent stopped after {len(losses)} steps, at a squared error of {square:.4g}; the minimum for a kernel of "
         f"this size with an offset is {least:.4g}"
     )
+    if diverged:
+        explanation = (
+            f"descent diverged: the squared error rose from {losses[0]:.4g} to {losses[-1]:.4g}; take a smaller lr; "
+            f"the minimum for a kernel of this size with an offset is {least:.4g}"
+        )
+    elif lost:
+        explanation += "; no better than a constant yet: take more steps"
     return Fit(
         kernel=Kernel(weights, anchor=anchor),
         stderr=np.full(weights.shape, np.inf),
@@ -300,7 +309,7 @@ def _fit(
         samples=target.size,
         excluded=0,
         rounding=None,
-        verdict="approximate" if solution.rank == weights.size else "undetermined",
+        verdict="approximate" if solution.rank == weights.size and not lost else "undetermined",
         explanation=explanation,
         losses=tuple(losses),
         layers=tuple(Kernel(kernel) for kernel in kernels),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.linalg
 
 from kernelfield._core import lag_products
 from kernelfield.learning.pair import Pair, Plane
@@ -28,16 +29,17 @@ _ERRORS, _NEAR, _TRIES = 30.0, 0.1, 24
 _SLACK = 0.01
 _DIVISORS = (*range(1, 257), 273, 289, 320, 331, 361, 441, 512, 529, 625, 729, 841, 961, 1000, 1003, 1024)
 _SEPARABLE = (*range(1, 257), 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
-#: Rounding rules by name, of values in steps; "truncated" and "up" are "nearest" of values half a step off.
+#: Rounding rules by name, of values in steps about the offset; "truncated" and "up" are "nearest" of values half a
+#: step off.
 RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "nearest": lambda v: np.floor(v + 0.5),
     "nearest even": np.rint,
     "nearest away": lambda v: np.sign(v) * np.floor(np.abs(v) + 0.5),
     "nearest down": lambda v: np.ceil(v - 0.5),
 }
-# Constraints that are kept at once while the weights are moved, rounds of that, and the share of pixels that may be
+# Constraints that are found at once, steps to satisfy them, rounds of that, and the share of pixels that may be
 # violated when it begins.
-_MOST_ROWS, _ROUNDS, _SHARE = 1200, 10, 0.05
+_MOST_ROWS, _STEPS, _ROUNDS, _SHARE = 3000, 40, 8, 0.05
 # A residual with a larger standard deviation than this, in steps, is not that of rounding: rounding to zero across 0
 # leaves 1/√3.
 LARGEST_SD = 0.6
@@ -200,7 +202,9 @@ def _rule_of_halves(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], 
             if plane.clipped is not None and pair.ends is not None:
                 good &= (block.after > pair.ends.low) & (block.after < pair.ends.high)
             after = np.rint(block.after[good] / pair.step)
-            twice = 2.0 * (after - block.residual[good] / pair.step)
+            whole = np.rint(offset / pair.step)
+            twice = 2.0 * (after - whole - block.residual[good] / pair.step)
+            after = after - whole
             halves = (np.abs(twice - np.rint(twice)) < 1e-6) & (np.rint(twice) % 2 == 1)
             predicted = np.rint(twice[halves]) / 2.0
             for rule, function in RULES.items():
@@ -209,91 +213,139 @@ def _rule_of_halves(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], 
 
 
 def reproduce(
-    pair: Pair, kernel: np.ndarray, statistics: list[Statistics], inverse: np.ndarray, support: Support
+    pair: Pair, kernel: np.ndarray, statistics: list[Statistics], gram: np.ndarray, support: Support
 ) -> Exact | None:
     """Return a kernel near `kernel` with which rounding reproduces every counting pixel, or None.
 
-    Pixels with a residual of more than half a step are constraints on the weights; those found so far are satisfied by
-    the smallest change in the metric of the Gram matrix, round after round.
+    The pixels with the largest residuals are constraints: half a step, or one side of it at an end of the range. The
+    sum of squared excesses is convex, and zero where all are satisfied; Levenberg's steps lead there, and pixels that
+    are violated elsewhere are added, round after round.
     """
     step = pair.step
-    offsets = np.array([s.offset(kernel) for s in statistics])
     means = np.stack([s.before_shift + s.total / max(1, s.count) for s in statistics])
-    weights = kernel.ravel().copy()
+    p, count = kernel.size, sum(s.count for s in statistics)
     # The offsets belong to the centred windows: they are nearly independent of the weights.
-    offsets = offsets + means @ weights
-    metric = np.array([1.0 / max(1, s.count) for s in statistics])
-    rows = np.zeros((0, weights.size + len(statistics)))
-    bounds = np.zeros((0, 2))
+    at = np.append(kernel.ravel(), [s.offset(kernel) + float(m @ kernel.ravel()) for s, m in zip(statistics, means)])
+    metric = np.eye(at.size)
+    metric[:p, :p] = gram / count
+    rows, bounds = np.zeros((0, at.size)), np.zeros((0, 2))
+    previous, stuck = np.inf, 0
     for _ in range(_ROUNDS):
-        fresh, limits, worst, count, total = _violations(pair, weights, offsets - means @ weights, support, means)
-        if worst <= _SLACK * step:
-            own = tuple(float(v) for v in offsets - means @ weights)
-            return Exact(weights.reshape(support.size), None, None, own, _rounding(own, step))
-        if count > _SHARE * total:
+        own = at[p:] - means @ at[:p]
+        found = _tightest(pair, at[:p].reshape(support.size), own, support, means)
+        if found.worst <= _SLACK * step:
+            offsets = tuple(float(v) for v in own)
+            return Exact(at[:p].reshape(support.size), None, None, offsets, _rounding(offsets, step))
+        stuck = stuck + 1 if found.worst > 0.8 * previous else 0
+        if found.violated > _SHARE * found.total or stuck == 2:
             return None
-        rows, bounds = np.vstack([rows, fresh])[-_MOST_ROWS:], np.vstack([bounds, limits])[-_MOST_ROWS:]
-        scaled = np.hstack([rows[:, : weights.size] @ inverse, rows[:, weights.size :] * metric])
-        for _ in range(60):
-            value = rows @ np.append(weights, offsets)
-            excess = np.clip(value, *bounds.T) - value
-            active = np.flatnonzero(np.abs(excess) > 1e-3 * step)[:400]
-            if not active.size:
-                break
-            system = scaled[active] @ rows[active].T
-            system[np.diag_indices(active.size)] += 1e-6 * float(np.trace(system)) / active.size
-            change = scaled[active].T @ np.linalg.solve(system, excess[active])
-            weights, offsets = weights + change[: weights.size], offsets + change[weights.size :]
+        previous = found.worst
+        rows, bounds = (
+            np.vstack([rows, found.rows])[-2 * _MOST_ROWS :],
+            np.vstack([bounds, found.bounds])[-2 * _MOST_ROWS :],
+        )
+        at = _satisfied(at, rows, bounds, metric, step)
     return None
 
 
-def _violations(
-    pair: Pair, weights: np.ndarray, offsets: np.ndarray, support: Support, means: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float, int, int]:
-    """Return constraints of pixels that are not reproduced, the largest excess, their number and that of all pixels."""
+def _satisfied(at: np.ndarray, rows: np.ndarray, bounds: np.ndarray, metric: np.ndarray, step: float) -> np.ndarray:
+    """Return the point that satisfies the bounds on ``rows @ point``, or comes near, from the point `at`."""
+
+    def excess(point: np.ndarray) -> np.ndarray:
+        value = rows @ point
+        over: np.ndarray = np.clip(value, *bounds.T) - value
+        return over
+
+    miss = excess(at)
+    cost, damping = float(miss @ miss), 1e-2
+    for _ in range(_STEPS):
+        active = np.flatnonzero(miss)
+        if not active.size or np.abs(miss).max() < 1e-3 * step:
+            break
+        held = rows[active]
+        system = held.T @ held + (damping * active.size) * metric
+        change = scipy.linalg.solve(system, held.T @ miss[active], assume_a="pos")
+        trial = excess(at + change)
+        better = float(trial @ trial)
+        if better < cost:
+            at, miss, cost, damping = at + change, trial, better, damping / 4.0
+        else:
+            damping *= 6.0
+            if damping > 1e4:
+                break
+    return at
+
+
+@dataclass(frozen=True)
+class _Tight:
+    """Constraints of the pixels with the largest residuals; the largest excess, and pixels violated and in all."""
+
+    rows: np.ndarray
+    bounds: np.ndarray
+    worst: float
+    violated: int
+    total: int
+
+
+def _tightest(pair: Pair, kernel: np.ndarray, offsets: np.ndarray, support: Support, means: np.ndarray) -> _Tight:
+    """Return the constraints of the pixels nearest to a violation, or violated."""
     half = pair.step / 2.0
-    rows, bounds, worst, count, total = [], [], 0.0, 0, 0
-    kernel = weights.reshape(support.size)
+    rows, bounds, worst, violated, total = [], [], 0.0, 0, 0
+    size = sum(plane.after.size for plane in pair.planes)
     for which, (plane, offset) in enumerate(zip(pair.planes, offsets)):
         for block in blocks(plane, kernel, float(offset), support, dtype=np.float64):
-            residual = block.residual
-            if block.bad is not None:
-                residual[block.bad] = 0.0
-            low, high = residual < -half, residual > half
+            excess = np.abs(block.residual) - half
             if plane.clipped is not None and pair.ends is not None:
-                low &= block.after < pair.ends.high
-                high &= block.after > pair.ends.low
-            out = low | high
-            total += residual.size if block.bad is None else int(residual.size - block.bad.sum())
-            where = np.nonzero(out)
-            if not where[0].size:
-                continue
-            excess = np.abs(residual[where]) - half
-            count += where[0].size
+                # Of a value at the end of the range only the other side is a constraint.
+                low, high = block.after <= pair.ends.low, block.after >= pair.ends.high
+                inside = (low & (block.residual >= 0.0)) | (high & (block.residual <= 0.0))
+                excess[inside] = -half
+            if block.bad is not None:
+                excess[block.bad] = -half
+                total -= int(block.bad.sum())
+            total += excess.size
             worst = max(worst, float(excess.max()))
-            chosen = np.argsort(-excess)[:200]
-            where = where[0][chosen], where[1][chosen]
+            violated += int(np.count_nonzero(excess > 0.0))
+            most = min(excess.size, max(64, _MOST_ROWS * excess.size // size))
+            # Of both signs: against those of one sign alone an offset would do.
+            share, positive = max(1, most // 2), block.residual > 0.0
+            sides = (np.where(positive, excess, -np.inf), np.where(positive, -np.inf, excess))
+            flat = np.concatenate([np.argpartition(-side, share - 1, axis=None)[:share] for side in sides])
+            where = np.unravel_index(flat, excess.shape)
             windows = np.lib.stride_tricks.sliding_window_view(block.windows, support.size)[where]
-            x = windows.reshape(chosen.size, -1).astype(np.float64) - means[which]
-            unit = np.zeros((chosen.size, len(offsets)))
+            unit = np.zeros((flat.size, len(offsets)))
             unit[:, which] = 1.0
-            rows.append(np.hstack([x, unit]))
+            rows.append(np.hstack([windows.reshape(flat.size, -1).astype(np.float64) - means[which], unit]))
             after = block.after[where].astype(np.float64)
-            inner = half * (1.0 - _SLACK)
-            lower, upper = after - inner, after + inner
+            lower, upper = after - half * (1.0 - _SLACK), after + half * (1.0 - _SLACK)
             if plane.clipped is not None and pair.ends is not None:
                 lower = np.where(after <= pair.ends.low, -np.inf, lower)
                 upper = np.where(after >= pair.ends.high, np.inf, upper)
             bounds.append(np.stack([lower, upper], axis=1))
-    if not rows:
-        return np.zeros((0, weights.size + len(offsets))), np.zeros((0, 2)), 0.0, 0, total
-    return np.vstack(rows), np.vstack(bounds), worst, count, total
+    return _Tight(np.vstack(rows), np.vstack(bounds), worst, violated, total)
 
 
-def outwards(pair: Pair) -> Pair | None:
-    """Return the pair with the after half a step further from 0, its zeros left out; None if it has only one sign."""
-    if not any(plane.after.min() < 0 < plane.after.max() for plane in pair.planes):
-        return None
+def centred_on_offset(pair: Pair, offsets: tuple[float, ...]) -> Pair | None:
+    """Return the pair with the nearest whole offset taken from the after; None where all of that has one sign."""
+    planes, seen = [], False
+    for plane, offset in zip(pair.planes, offsets):
+        zero = float(np.rint(offset / pair.step)) * pair.step
+        after = plane.after.astype(np.float64) - zero
+        seen = seen or bool(after.min() < 0.0 < after.max())
+        planes.append(replace(plane, after=after, after_shift=plane.after_shift - zero))
+    # The ends move with the offset: they stay usable only where all planes have the same.
+    zeros = {float(np.rint(offset / pair.step)) * pair.step for offset in offsets}
+    ends = pair.ends
+    if ends is not None and zeros != {0.0}:
+        if len(zeros) > 1:
+            return None
+        zero = zeros.pop()
+        ends = replace(ends, low=ends.low - zero, high=ends.high - zero)
+    return replace(pair, planes=tuple(planes), ends=ends) if seen else None
+
+
+def outwards(pair: Pair) -> Pair:
+    """Return the pair with the after half a step further from 0, its zeros left out."""
     planes = []
     for plane in pair.planes:
         after = plane.after.astype(np.float64)

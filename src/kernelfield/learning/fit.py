@@ -82,7 +82,7 @@ class Fit:
     rounding : str or None
         Rounding rule of the producer, for exact verdicts on a grid: ``"nearest"`` (halves up, or no halves seen),
         ``"nearest even"``, ``"nearest away"`` (from 0), ``"nearest down"``, ``"to zero"``, ``"truncated"`` (down: the
-        offset is then half a step low) or ``"up"`` (half a step high).
+        offset is then half a step low) or ``"up"`` (half a step high); before a whole offset is added.
     verdict : {"exact", "approximate", "undetermined", "not linear"}
         Quality of the fit. Exact: the residual is rounding error. Approximate: a linear filter explains most of it.
         Undetermined: several kernels fit equally well, see `rank`.
@@ -98,6 +98,8 @@ class Fit:
         For a sequence of kernels: each of them; `kernel` is their composition.
     gain : float
         The weights are `gain` times `integers` over `divisor`; 1 unless before and after differ in scale.
+    scale : float
+        The weights are `scale` times the kernel that is named.
     outliers : int
         Pixels, among the excluded, that the filter cannot have given: a watermark, hot pixels.
     errors_note : str
@@ -134,6 +136,7 @@ class Fit:
     losses: tuple[float, ...] = ()
     layers: tuple[Kernel, ...] = ()
     gain: float = 1.0
+    scale: float = 1.0
     outliers: int = 0
     errors_note: str = ""
     frame: tuple[int, int] | None = None
@@ -199,7 +202,8 @@ class Fit:
         result += offset
         if plane.dtype.kind in "iu":
             limits = np.iinfo(plane.dtype)
-            result = np.clip(_ROUNDED[self.rounding or "nearest"](result), limits.min, limits.max)
+            about = float(np.rint(offset)) if self.rounding in ("to zero", "nearest away", "nearest even") else 0.0
+            result = np.clip(_ROUNDED[self.rounding or "nearest"](result - about) + about, limits.min, limits.max)
         result = result.astype(plane.dtype)
         if copied:
             rows, columns = (slice(a, max(a, n - (k - 1 - a))) for a, k, n in zip(self.anchor, self.size, plane.shape))

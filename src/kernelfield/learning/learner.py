@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.errors import ArgumentError
-from kernelfield.kernels import Kernel, match
-from kernelfield.kernels.matching import Match
+from kernelfield.errors import ArgumentError, DataError
+from kernelfield.kernels import Kernel
 from kernelfield.learning.alternatives import Signs, examine
 from kernelfield.learning.boundary import find_boundary
-from kernelfield.learning.counting import count_out, placed
+from kernelfield.learning.counting import count_out
 from kernelfield.learning.estimate import Estimate, estimate_kernel
-from kernelfield.learning.exactness import LARGEST_SD, Exact, corrected, find_whole, outwards, reproduce
+from kernelfield.learning.exactness import (
+    LARGEST_SD,
+    Exact,
+    centred_on_offset,
+    corrected,
+    find_whole,
+    outwards,
+    reproduce,
+)
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.least_squares import Moments, solve
+from kernelfield.learning.naming import Name, name_kernel
 from kernelfield.learning.pair import Pair, prepare
 from kernelfield.learning.rational import as_integers
 from kernelfield.learning.residual import measure, residual_maps
 from kernelfield.learning.support import Support
-from kernelfield.learning.support_search import Found, choose_support, widened
+from kernelfield.learning.support_search import Found, choose_support, grown, widened
 from kernelfield.learning.uncertainty import DISAGREE, Uncertainty, measure_errors
 from kernelfield.learning.verdict import Evidence, explain, judge
 
@@ -140,6 +149,8 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
     none = (None,) * len(pair.planes)
     clipped = tuple(plane.clipped for plane in pair.planes) if found.pair is not pair else none
     first = _exactly(pair, found.pair, estimate)
+    if first is None and size is None:
+        first = _exactly_wider(pair, found.pair, estimate, max_size)
     if first is not None:
         return replace(first, found=found, censored=clipped)
     if estimate.solution.undetermined.size:
@@ -154,17 +165,70 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
         counted = count_out(pair, estimate, refit, size is not None or True)
         if not counted.outlying or size is not None or not pair.same_size:
             break
-        cleared = pair.without(placed(pair, counted.estimate, counted.outliers))
+        cleared = pair.without(counted.outliers)
         again = choose_support(cleared, None, max_size)
         if again.support == found.support:
             break
         found, estimate = again, estimate_kernel(again.pair, again.support)
     estimate = counted.estimate
-    cleaned = pair.without(placed(pair, estimate, counted.outliers))
+    if size is None:
+        estimate = _grown(counted.pair, estimate, max_size)
+    cleaned = pair.without(counted.outliers)
     best = _exactly(cleaned, counted.pair, estimate)
+    if best is None and size is None and (counted.outlying or counted.censoring):
+        best = _exactly_wider(cleaned, counted.pair, estimate, max_size)
     if best is not None:
         return replace(best, pair=pair, found=found, outliers=counted.outliers, censored=counted.censored)
     return _Answer(pair, counted.pair, found, estimate, None, False, counted.outliers, counted.censored)
+
+
+def _grown(used: Pair, estimate: Estimate, max_size: int) -> Estimate:
+    """Return the estimate over a support with what lies beside it, where the residual depends on that."""
+    for _ in range(3):
+        support = grown(used, estimate.support, estimate.kernel, estimate.variance, max_size)
+        if support == estimate.support:
+            break
+        other = estimate_kernel(used, support)
+        extra = other.kernel.size - estimate.kernel.size
+        gain = (estimate.variance / max(other.variance, 1e-300) - 1.0) * other.moments.freedom
+        if gain < extra + 3.0 * np.sqrt(2.0 * extra) + 4.0:
+            break
+        estimate = other
+    return estimate
+
+
+def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) -> _Answer | None:
+    """Return the exact answer of a support a little larger, where the residual is nearly that of rounding.
+
+    The small outer weights of a blur are lost in the search and missed here and there by the pixels.
+    """
+    if not 0.0 < estimate.variance < 3.0 * pair.step**2 / 12.0 or estimate.solution.undetermined.size:
+        return None
+    support = estimate.support
+    energy = estimate.kernel**2 / float((estimate.kernel**2).sum())
+    ends = []
+    for first, n, marginal in (
+        (support.top, support.rows, energy.sum(axis=1)),
+        (support.left, support.columns, energy.sum(axis=0)),
+    ):
+        middle = first + round(float(marginal @ np.arange(n)))
+        ends.append((middle, max(middle - first, first + n - 1 - middle)))
+    for more in (0, 1, 2, 3):
+        (row, tall), (column, wide) = ends
+        tall, wide = tall + more, wide + more
+        size = 2 * tall + 1, 2 * wide + 1
+        if support.columns == 1 and more < 2:
+            size, wide = (size[0], 1), 0
+        if support.rows == 1 and more < 2:
+            size, tall = (1, size[1]), 0
+        other = Support(row - tall, column - wide, *size)
+        if max(size) > max_size or other == support:
+            continue
+        wider = estimate_kernel(used, other)
+        answer = _exactly(pair, used, wider)
+        if answer is not None:
+            return answer
+    return None
 
 
 def _exactly(pair: Pair, used: Pair, estimate: Estimate) -> _Answer | None:
@@ -200,13 +264,16 @@ def _rounded(pair: Pair, used: Pair, estimate: Estimate) -> Exact | None:
         better = corrected(used, estimate.kernel, estimate.statistics, inverse, support)
         error = np.hypot(estimate.stderr, np.abs(better - estimate.kernel) / 2.0)
         exact = find_whole(pair, better, error, support) or reproduce(
-            pair, better, estimate.statistics, inverse, support
+            pair, better, estimate.statistics, estimate.moments.gram, support
         )
     if exact is None:
-        moved = outwards(used)
-        if moved is not None:
-            other = estimate_kernel(moved, support)
-            exact = find_whole(pair, other.kernel, other.stderr, support, to_zero=True)
+        about, counted = (centred_on_offset(each, estimate.offsets) for each in (pair, used))
+        if about is not None and counted is not None:
+            other = estimate_kernel(outwards(counted), support)
+            exact = find_whole(about, other.kernel, other.stderr, support, to_zero=True)
+            if exact is not None:
+                zeros = (float(np.rint(offset / pair.step)) * pair.step for offset in estimate.offsets)
+                exact = replace(exact, offsets=tuple(a + b for a, b in zip(exact.offsets, zeros)))
     return exact
 
 
@@ -245,39 +312,49 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         moments.count,
         answer.outlying,
         None if fitted else signs,
+        not is_exact and _channels_differ(estimate),
     )
     verdict = judge(evidence)
-    sure = verdict in ("exact", "approximate")
+    sure = verdict in ("exact", "approximate") and not evidence.channels_differ
     least = 1e-9 * max(float(np.abs(kernel).max()), 1e-300)
     if sure and verdict == "exact" and whole is None and pair.step == 0.0:
         whole = as_integers(kernel / pair.gain, stderr / pair.gain, least / pair.gain)
+    unit = pair.gain
+    if whole is not None:
+        integers, divisor, unit = _folded(*whole, unit)
+        whole = integers, divisor
+    named = Name(None, "no known filter")
+    if sure:
+        total = offsets[0] * pair.after_unit.scale + pair.after_unit.centre
+        sized = stderr if whole is None else np.zeros_like(stderr)
+        middle = support.anchor if pair.same_size else (support.rows // 2, support.columns // 2)
+        named = name_kernel(kernel, middle, sized, total, verdict == "exact", not _errors_note(errors))
     kernel, stderr, support, extra = _including_origin(kernel, stderr, support, pair)
     if whole is not None and whole[0].shape != kernel.shape:
         whole = _including_origin(whole[0], whole[0], estimate.support, pair)[0].astype(np.int64), whole[1]
     anchor, frame = _placed(support, answer)
-    known = None
-    if sure:
-        total = offsets[0] * pair.after_unit.scale + pair.after_unit.centre
-        known = match(kernel, anchor, 5.0 * np.maximum(stderr, least), total)
-    parameters = dict(known.parameters) if known else {}
-    rule = find_boundary(used, kernel, offsets, support, sd**2)
-    gain = pair.after_unit.scale / pair.before_unit.scale
+    rule = find_boundary(used, kernel, support, offsets, sd**2)
+    part, inner = _trimmed(kernel, support)
+    if rule.name is None and pair.same_size and inner != support:
+        # A kernel of the producer's may be smaller than the size that was given.
+        narrower = find_boundary(used, part, inner, offsets, sd**2)
+        rule = narrower if narrower.name is not None else rule
+    gain = _gain(pair)
     absolute = tuple(
         o * pair.after_unit.scale + pair.after_unit.centre - gain * pair.before_unit.centre * float(kernel.sum())
         for o in offsets
     )
     rows, columns = (p.stop - p.start for p in support.positions(*pair.shapes))
-    left_out = placed(pair, estimate, answer.outliers)
     return Fit(
-        kernel=Kernel(kernel * gain, known.name if known else None, parameters, None, anchor),
+        kernel=Kernel(kernel * gain, named.name, dict(named.parameters), None, anchor),
         stderr=stderr * gain,
         offset=absolute if len(absolute) > 1 else absolute[0],
         boundary=rule.name,
         cval=rule.cval * pair.before_unit.scale + pair.before_unit.centre if rule.name == "constant" else 0.0,
         boundary_candidates=rule.candidates,
         boundary_reason=rule.reason,
-        name=known.name if known else None,
-        description=_description(verdict, known, signs),
+        name=named.name,
+        description=_description(verdict, named, signs),
         integers=whole[0] if whole else None,
         divisor=whole[1] if whole else None,
         rank=solution.rank + extra,
@@ -289,15 +366,39 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         rounding=exact.rounding if exact is not None else None,
         verdict=verdict,
         explanation=explain(verdict, evidence),
-        parameters=parameters,
-        notes=_notes(answer, errors, verdict, frame),
+        parameters=dict(named.parameters),
+        scale=named.scale * gain,
+        notes=_notes(answer, errors, frame),
         channels=tuple(str(i) for i in range(len(pair.planes))) if len(pair.planes) > 1 else ("grey",),
         outliers=answer.outlying,
-        left_out=_map(left_out),
+        left_out=_map(answer.outliers),
         errors_note=_errors_note(errors),
-        gain=pair.gain * gain if whole else 1.0,
+        gain=unit * gain if whole else 1.0,
         frame=frame,
     )
+
+
+def _folded(integers: np.ndarray, divisor: int, gain: float) -> tuple[np.ndarray, int, float]:
+    """Return integers and divisor with the gain in them, where it is a simple fraction, and the gain that is left."""
+    simple = Fraction(gain).limit_denominator(256)
+    if abs(float(simple) - gain) > 1e-12 * gain or simple == 1 or simple.denominator > 1 < simple.numerator:
+        return integers, divisor, gain
+    whole = integers * simple.numerator
+    divisor = divisor * simple.denominator
+    common = int(np.gcd.reduce(np.append(whole.ravel(), divisor)))
+    return whole // common, divisor // common, 1.0
+
+
+def _gain(pair: Pair) -> float:
+    """Return the factor from weights of the pair to weights of the images."""
+    with np.errstate(over="ignore", under="ignore"):
+        gain = float(np.float64(pair.after_unit.scale) / np.float64(pair.before_unit.scale))
+    if not 1e-305 < gain < 1e305:
+        raise DataError(
+            f"before, after: expected scales whose quotient float64 holds; received {pair.before_unit.scale:.3g} and "
+            f"{pair.after_unit.scale:.3g}; scale one of them"
+        )
+    return gain
 
 
 def _including_origin(
@@ -312,6 +413,17 @@ def _including_origin(
     wide = np.pad(kernel, margins)
     place = Support(support.top - margins[0][0], support.left - margins[1][0], *wide.shape)
     return wide, np.pad(stderr, margins), place, wide.size - kernel.size
+
+
+def _trimmed(kernel: np.ndarray, support: Support) -> tuple[np.ndarray, Support]:
+    """Return kernel and support without outer rows and columns of zeros, but with the output pixel."""
+    held = np.abs(kernel) > 1e-7 * np.abs(kernel).max()
+    spans = []
+    for axis, first in ((1, support.top), (0, support.left)):
+        lines = np.append(np.flatnonzero(held.any(axis=axis)), np.clip(-first, 0, held.shape[1 - axis] - 1))
+        spans.append(slice(int(lines.min()), int(lines.max()) + 1))
+    part = kernel[spans[0], spans[1]]
+    return part, Support(support.top + spans[0].start, support.left + spans[1].start, *part.shape)
 
 
 def _padded_directions(directions: np.ndarray, support: Support, wider: Support) -> np.ndarray:
@@ -336,17 +448,17 @@ def _placed(support: Support, answer: _Answer) -> tuple[tuple[int, int], tuple[i
     return middle, (support.top + middle[0], support.left + middle[1])
 
 
-def _map(masks: list[np.ndarray | None]) -> np.ndarray | None:
+def _map(masks: tuple[np.ndarray | None, ...]) -> np.ndarray | None:
     """Return where a pixel of any channel was left out as an outlier, None if nowhere."""
     seen = [mask for mask in masks if mask is not None]
     return np.logical_or.reduce(seen) if seen else None
 
 
-def _description(verdict: str, known: Match | None, signs: Signs | None) -> str:
+def _description(verdict: str, named: Name, signs: Signs | None) -> str:
     """Return the first line of the report."""
     if verdict == "not linear":
         return f"no linear filter; like {signs.looks_like}" if signs and signs.looks_like else "no linear filter"
-    return known.description if known else "no known filter"
+    return named.description
 
 
 def _errors_note(errors: Uncertainty | None) -> str:
@@ -356,6 +468,11 @@ def _errors_note(errors: Uncertainty | None) -> str:
     parts = []
     if errors.noise and errors.measured:
         parts.append("corrected for noise in the before, whose level is measured: approximate")
+    if errors.suspected:
+        parts.append(
+            f"neighbouring residuals are alike, as noise in the before of about {errors.suspected:.2g} leaves them: "
+            "weights may be off by what it would change (give noise=)"
+        )
     if errors.blocky:
         parts.append("the residual has JPEG's blocks: weights may be off by more than their errors")
     elif errors.disagreement > DISAGREE:
@@ -364,7 +481,7 @@ def _errors_note(errors: Uncertainty | None) -> str:
     return "; ".join(parts)
 
 
-def _notes(answer: _Answer, errors: Uncertainty | None, verdict: str, frame: tuple[int, int] | None) -> tuple[str, ...]:
+def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] | None) -> tuple[str, ...]:
     """Return the remarks for the user."""
     notes = []
     estimate, found, pair = answer.estimate, answer.found, answer.pair
@@ -392,14 +509,13 @@ def _notes(answer: _Answer, errors: Uncertainty | None, verdict: str, frame: tup
             f"noise in the before of standard deviation {errors.noise * pair.before_unit.scale:.3g} ({how}) is "
             "corrected for"
         )
-    if len(pair.planes) > 1:
-        notes += _disagreement(answer, verdict)
     return tuple(notes)
 
 
-def _disagreement(answer: _Answer, verdict: str) -> list[str]:
-    """Return a note if one kernel per channel explains the pair significantly better than the shared one."""
-    estimate = answer.estimate
+def _channels_differ(estimate: Estimate) -> bool:
+    """Return whether one kernel per channel explains the pair significantly better than the shared one."""
+    if len(estimate.statistics) == 1:
+        return False
     apart, freedom = 0.0, 0
     for statistics in estimate.statistics:
         moments = Moments.of(statistics)
@@ -410,7 +526,5 @@ def _disagreement(answer: _Answer, verdict: str) -> list[str]:
     extra = p * (len(estimate.statistics) - 1)
     shared = estimate.moments.unexplained(estimate.kernel)
     gain = (shared - apart) / extra / max(apart / max(1, freedom), 1e-300)
-    # The F statistic is near 1 if one kernel fits all channels; below 1 % of the residual a difference is irrelevant.
-    if verdict != "exact" and gain > 1.0 + 6.0 * np.sqrt(2.0 / extra) and shared > 1.01 * apart:
-        return ["the channels disagree: each has a kernel of its own; learn them one by one"]
-    return []
+    # The F statistic is near 1 if one kernel fits all channels; below 3 % of the residual a difference is irrelevant.
+    return bool(gain > 1.0 + 6.0 * np.sqrt(2.0 / extra) and shared > 1.03 * apart)

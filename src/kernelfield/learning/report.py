@@ -17,11 +17,15 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     """Return the properties of a fit other than its weights, as label and text."""
     rows, columns = fit.size
     name = fit.description
-    lines = [
-        ("verdict", f"{fit.verdict}: {fit.explanation}"),
-        ("filter", name),
-        ("size", f"{rows}×{columns}, anchor (row {fit.anchor[0]}, column {fit.anchor[1]}) over the output pixel"),
-    ]
+    lines = [("verdict", f"{fit.verdict}: {fit.explanation}"), ("filter", name)]
+    if fit.verdict == "not linear":
+        left_out = f"{fit.excluded:,} left out (clipped, NaN or masked)" if fit.excluded else "none left out"
+        lines.append(("residual", f"standard deviation {fit.residual_sd:.4g}, R² {fit.r2:.9f}, of {rows}×{columns}"))
+        lines.append(("samples", f"{fit.samples:,} used, {left_out}"))
+        return lines + [("note", note) for note in fit.notes]
+    lines.append(
+        ("size", f"{rows}×{columns}, anchor (row {fit.anchor[0]}, column {fit.anchor[1]}) over the output pixel")
+    )
     if fit.integers is not None:
         whole = "the weights themselves" if fit.divisor == 1 else f"the weights times {fit.divisor}"
         lines.append(("integers", whole))
@@ -39,7 +43,7 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
         note = f"; {fit.errors_note}" if fit.errors_note else ""
         lines.append(("errors", f"standard errors up to {finite.max():.2g}{note}"))
     lines.append(("residual", f"standard deviation {fit.residual_sd:.4g}, R² {fit.r2:.9f}"))
-    left_out = f"{fit.excluded:,} left out (clipped, NaN or masked)" if fit.excluded else "none left out"
+    left_out = f"{fit.excluded:,} left out ({_reasons(fit)})" if fit.excluded else "none left out"
     lines.append(("samples", f"{fit.samples:,} used, {left_out}"))
     if fit.losses:
         lines.append(
@@ -51,6 +55,14 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
         )
     lines += [("note", note) for note in fit.notes]
     return lines
+
+
+def _reasons(fit: Fit) -> str:
+    """Return the kinds of pixels that are left out."""
+    others = "clipped, NaN or masked"
+    if not fit.outliers:
+        return others
+    return f"{fit.outliers:,} outliers" + (f", others {others}" if fit.excluded > fit.outliers else "")
 
 
 def table(fit: Fit) -> list[list[str]]:
@@ -66,6 +78,8 @@ def table(fit: Fit) -> list[list[str]]:
 def report(fit: Fit) -> str:
     """Return the text report of a fit, with its weights."""
     lines = [f"{label:<9} {text}" for label, text in facts(fit)]
+    if fit.verdict == "not linear":
+        return "\n".join(lines)
     cells = table(fit)
     heading = "kernel, as cross-correlation weights (flip both axes for strict convolution)"
     if fit.divisor not in (None, 1):

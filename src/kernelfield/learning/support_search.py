@@ -256,15 +256,32 @@ def _reaches_beyond(level: _Level, supports: list[Support]) -> bool:
     support = level.support
     wider = supports[supports.index(support) + 1]
     margins = support.top - wider.top, support.left - wider.left
+    if min(margins) < 0:
+        return True
+    found = _scores(level.used, support, wider, level.kernel.reshape(support.size))
+    if found is None:
+        return True
+    ring = np.ones(wider.size, bool)
+    ring[margins[0] : margins[0] + support.rows, margins[1] : margins[1] + support.columns] = False
+    squares = found[ring] ** 2 / (1.0 if level.white else _COLOURED)
+    m = squares.size
+    return bool(squares.sum() - m > 5.0 * np.sqrt(2.0 * m) or squares.max() > 2.0 * np.log(m) + 9.0)
+
+
+def _scores(pair: Pair, support: Support, wider: Support, kernel: np.ndarray) -> np.ndarray | None:
+    """Return the correlation of the residual with the detail of the before at the offsets of `wider`.
+
+    In standard deviations of chance; None if too few positions are left.
+    """
     sums, squares, noise = np.zeros(wider.size), 0.0, 0.0
-    for plane, rows, residual in _sample(level.used, support, level.kernel.reshape(support.size)):
+    for plane, rows, residual in _sample(pair, support, kernel):
         columns = support.positions(plane.before.shape, plane.after.shape)[1]
         # Positions with the wider window and a pixel more inside the before.
         first_row, first_column = max(rows.start, 1 - wider.top), max(columns.start, 1 - wider.left)
         last_row = min(rows.stop, plane.before.shape[0] - 1 - (wider.top + wider.rows - 1))
         last_column = min(columns.stop, plane.before.shape[1] - 1 - (wider.left + wider.columns - 1))
         if last_row - first_row < 8 or last_column - first_column < 8:
-            return True
+            return None
         inner = residual[
             first_row - rows.start : last_row - rows.start, first_column - columns.start : last_column - columns.start
         ]
@@ -276,13 +293,8 @@ def _reaches_beyond(level: _Level, supports: list[Support]) -> bool:
         sums += lag_products(np.ascontiguousarray(inner), detail, wider.size, max(16, len(inner)))[0]
         squares += float(np.mean(detail**2))
         noise += float((inner**2).sum())
-    ring = np.ones(wider.size, bool)
-    ring[margins[0] : margins[0] + support.rows, margins[1] : margins[1] + support.columns] = False
-    scores = sums[ring] / np.sqrt(max(noise * squares / len(level.used.planes), 1e-300))
-    m = scores.size
-    factor = 1.0 if level.white else _COLOURED
-    group = float((scores**2).sum()) / factor - m
-    return bool(group > 5.0 * np.sqrt(2.0 * m) or float((scores**2).max()) / factor > 2.0 * np.log(m) + 9.0)
+    scores: np.ndarray = sums / np.sqrt(max(noise * squares / len(pair.planes), 1e-300))
+    return scores
 
 
 def _at_rounding(level: _Level, pair: Pair, frames: Frames) -> Found:
@@ -293,13 +305,18 @@ def _at_rounding(level: _Level, pair: Pair, frames: Frames) -> Found:
         return Found(level.support, pair, level.noise, sampled, 0, frames)
     noise = max(level.noise, 0.2 * level.allowed)
     limits = (_NOT_WHITE * noise, *_ROUNDED) if pair.step > 0.0 else (noise, 0.0, 0.0)
-    return Found(shrink(level.moments, level.support, *limits), pair, level.noise, sampled, 0, frames)
+    return Found(
+        shrink(level.moments, level.support, *limits, hold=level.used.same_size), pair, level.noise, sampled, 0, frames
+    )
 
 
 def _shrunk(level: _Level, frames: Frames, limit: int) -> Found:
     """Return the part of a level's support that matters."""
-    limits = (_NOT_WHITE * level.noise, *_MORE) if level.white else (_COLOURED * level.noise, *_BLOCKY)
-    support = shrink(level.moments, level.support, *limits)
+    white = level.white and level.noise > 3.0 * level.allowed
+    limits = (level.noise, 0.0, 0.0) if white else (_NOT_WHITE * level.noise, *_MORE)
+    if not level.white:
+        limits = (_COLOURED * level.noise, *_BLOCKY)
+    support = shrink(level.moments, level.support, *limits, hold=level.used.same_size)
     ended = limit if limit and max(support.size) == limit else 0
     return Found(support, level.used, level.noise, _sampled(level), ended, frames)
 
@@ -309,6 +326,31 @@ def _sampled(level: _Level) -> int:
     rows, columns = level.support.positions(*level.used.shapes)
     whole = (rows.stop - rows.start) * (columns.stop - columns.start) * len(level.used.planes)
     return level.moments.count if level.moments.count < 0.5 * whole else 0
+
+
+def grown(pair: Pair, support: Support, kernel: np.ndarray, noise: float, max_size: int) -> Support:
+    """Return the support with the rows and columns around it that the residual depends on, up to two on each side.
+
+    The test is that of `_reaches_beyond`, for each row and column by itself.
+    """
+    wider = Support(support.top - 2, support.left - 2, support.rows + 4, support.columns + 4)
+    scores = _scores(pair, support, wider, kernel)
+    if scores is None:
+        return support
+    squares = scores**2
+    lines = (squares[1, 2:-2], squares[-2, 2:-2], squares[2:-2, 1], squares[2:-2, -2])
+    outer = (squares[0, 1:-1], squares[-1, 1:-1], squares[1:-1, 0], squares[1:-1, -1])
+    more = [2 if _beyond_chance(second) else 1 if _beyond_chance(first) else 0 for first, second in zip(lines, outer)]
+    rows, columns = support.rows + more[0] + more[1], support.columns + more[2] + more[3]
+    if max(rows, columns) > max_size:
+        return support
+    return Support(support.top - more[0], support.left - more[2], rows, columns)
+
+
+def _beyond_chance(squares: np.ndarray) -> bool:
+    """Return whether squared scores are more than those of noise."""
+    m = squares.size
+    return bool(squares.sum() > m + 5.0 * np.sqrt(2.0 * m) + 4.0 or squares.max() > 2.0 * np.log(m) + 16.0)
 
 
 def widened(support: Support, pair: Pair, max_size: int) -> Support:
@@ -356,7 +398,9 @@ def _length(positions: slice) -> int:
     return int(positions.stop - positions.start)
 
 
-def shrink(moments: Moments, support: Support, noise: float, tolerance: float, share: float) -> Support:
+def shrink(
+    moments: Moments, support: Support, noise: float, tolerance: float, share: float, hold: bool = True
+) -> Support:
     """Return the smallest part of `support` that explains the pair as well; it contains the output pixel if it can.
 
     Outer rows and columns are dropped one at a time, the least significant first, as long as the Wald statistic of
@@ -371,13 +415,15 @@ def shrink(moments: Moments, support: Support, noise: float, tolerance: float, s
     tolerance, share : float
         A row is negligible if each of its coefficients is at most `share` of the largest, and dropping it raises the
         squared residual by at most the fraction `tolerance`.
+    hold : bool
+        Whether the output pixel stays inside.
     """
     inverse, kernel = moments.ridge_inverse()
     inverse, kernel = inverse.copy(), kernel.copy()
     index = np.arange(kernel.size).reshape(support.size)
     top, left, bottom, right = 0, 0, support.rows, support.columns
     residual = noise * max(1, moments.count)
-    holds = [-n < first <= 0 for first, n in zip((support.top, support.left), support.size)]
+    holds = [hold and -n < first <= 0 for first, n in zip((support.top, support.left), support.size)]
     while True:
         box = index[top:bottom, left:right]
         anchor = -support.top - top, -support.left - left
@@ -399,7 +445,7 @@ def shrink(moments: Moments, support: Support, noise: float, tolerance: float, s
                 continue
             m = line.size
             lost = float(kernel[line] @ np.linalg.solve(inverse[np.ix_(line, line)], kernel[line]))
-            chance = noise * (m + 5.0 * np.sqrt(2.0 * m) + 10.0)
+            chance = noise * (m + 3.0 * np.sqrt(2.0 * m) + 4.0)
             slight = lost <= tolerance * residual and np.abs(kernel[line]).max() <= share * peak
             if lost <= chance or slight:
                 key = (lost / chance > 0.05, -distance, lost / chance)

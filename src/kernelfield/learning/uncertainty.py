@@ -5,30 +5,35 @@ The covariance is that of scores summed over tiles (the sandwich of Huber and Wh
 before and compression bias the weights, most where the picture is calm: the scores of the calm half of the tiles then
 do not sum to zero. By how much they miss says how far the weights may be off.
 
-Noise in the before of variance s² adds n s² to the diagonal of the Gram matrix; where s is known, or is what makes the
-calm and the busy half agree, it is subtracted (Fuller, *Measurement Error Models*, 1987, section 3.1).
+Noise in the before of variance s² adds n s² to the diagonal of the Gram matrix; where s is known, or measured
+from how the scores of calm and busy tiles differ, it is subtracted (Fuller, *Measurement Error Models*, 1987, section
+3.1).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
+from scipy.signal import correlate2d
 
 from kernelfield._core import lag_products
+from kernelfield.correlation import correlate
 from kernelfield.learning.estimate import Estimate
-from kernelfield.learning.least_squares import Moments
-from kernelfield.learning.pair import Pair
+from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import Map, residual_maps
-from kernelfield.learning.statistics import gather
 
 # Tiles along each axis, and their smallest side.
 _TILES, _SIDE = 12, 10
 # Root mean square of the difference between calm and busy tiles, in standard errors, from which on they disagree.
 DISAGREE = 2.0
-# Coefficients up to which the noise of the before is measured from the pair, and tiles of each half for it.
-_MOST, _SAMPLED = 121, 40
+# Coefficients up to which the noise of the before is measured from the pair, the fewest tiles for it, and its standard
+# errors from 0 from which on it is corrected for.
+# With neighbouring residuals that are alike as the filter makes noise alike, fewer do.
+_MOST, _FEWEST, _SIGNIFICANT, _AGREED, _HINT = 225, 20, 4.0, 2.0, 1.0
+# Lags up to which residuals are compared, and standard deviations of chance from which on they are alike.
+_REACH, _ECHO = 4, 6.0
 # Excess of differences across the edges of blocks of eight over other differences.
 _BLOCKY = 1.12
 
@@ -51,6 +56,8 @@ class Uncertainty:
         Standard deviation of the noise in the before that was corrected for; 0 for none.
     measured : bool
         Whether that was measured rather than given.
+    suspected : float
+        Standard deviation of noise in the before that the residual hints at, and that is not corrected for.
     correlation : float
         Of neighbouring residuals.
     """
@@ -63,6 +70,7 @@ class Uncertainty:
     blocky: bool
     noise: float
     measured: bool
+    suspected: float
     correlation: float
 
 
@@ -85,26 +93,32 @@ def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | 
     tiles = _tiles(pair, estimate, maps)
     correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
     stderr, widened, disagreement, miss = _errors(estimate, solved, tiles, maps)
-    measured = False
-    if noise is None and disagreement > DISAGREE and not blocky and estimate.kernel.size <= _MOST:
-        found = _measured_noise(pair, estimate, tiles)
-        if found is not None:
-            variance, error = found
+    measured, suspected = False, 0.0
+    if noise is None and not blocky and estimate.kernel.size <= _MOST and len(tiles.counts) >= _FEWEST:
+        found = _measured_noise(pair, estimate)
+        echo, certain = _echo(maps, solved.kernel)
+        agreed = found is not None and certain and 0.5 < found[0] / max(echo, 1e-300) < 2.0
+        if found is not None and found[2] > (_AGREED if agreed else _SIGNIFICANT):
+            variance, error, _ = found
             other = _Solved.of(pair, estimate, variance)
             other_maps = residual_maps(pair, other.kernel, other.offsets, estimate.support)
-            other_tiles = _tiles(pair, estimate, other_maps)
-            better = _errors(estimate, other, other_tiles, other_maps)
-            if better[2] < max(DISAGREE, 0.5 * disagreement):
-                slope = (other.inverse @ (estimate.moments.count * other.kernel.ravel())).reshape(other.kernel.shape)
-                solved, level, measured = other, float(np.sqrt(variance)), True
-                stderr, widened, disagreement, miss = better
-                stderr = np.hypot(stderr, slope * error)
+            better = _errors(estimate, other, _tiles(pair, estimate, other_maps), other_maps)
+            slope = (other.inverse @ (estimate.moments.count * other.kernel.ravel())).reshape(other.kernel.shape)
+            solved, level, measured = other, float(np.sqrt(variance)), True
+            stderr, widened, disagreement, miss = better
+            stderr = np.hypot(stderr, slope * error)
+        elif certain:
+            bias = (solved.inverse @ (estimate.moments.count * echo * solved.kernel.ravel())).reshape(stderr.shape)
+            if float(np.sqrt(np.mean((bias / stderr) ** 2))) > 1.0:
+                wider = np.hypot(stderr, np.maximum(np.abs(bias), np.sqrt(np.mean(bias**2))))
+                widened *= float(np.sqrt(np.mean((wider / stderr) ** 2)))
+                stderr, suspected = wider, float(np.sqrt(echo))
     if disagreement > DISAGREE:
         wider = np.sqrt(stderr**2 + np.maximum(miss**2, np.mean(miss**2)))
         widened *= float(np.sqrt(np.mean((wider / stderr) ** 2)))
         stderr = wider
     return Uncertainty(
-        solved.kernel, stderr, solved.offsets, widened, disagreement, blocky, level, measured, correlation
+        solved.kernel, stderr, solved.offsets, widened, disagreement, blocky, level, measured, suspected, correlation
     )
 
 
@@ -230,93 +244,105 @@ def _is_blocky(pair: Pair, estimate: Estimate, maps: list[Map]) -> bool:
     if pair.step == 0.0:
         return False
     places = estimate.support.positions(*pair.shapes)
-    ratios = []
+    ratios, scores = [], []
     for axis in (0, 1):
-        sums, counts = np.zeros(8), np.zeros(8)
+        means: list[list[float]] = [[] for _ in range(8)]
         for part in maps:
             steps = np.abs(np.diff(part.residual, axis=axis))
             if part.bad is not None:
-                lines = [slice(None)] * 2
-                first, second = list(lines), list(lines)
+                first: list[slice] = [slice(None)] * 2
+                second = list(first)
                 first[axis], second[axis] = slice(1, None), slice(None, -1)
-                steps = np.where(part.bad[tuple(first)] | part.bad[tuple(second)], 0.0, steps)
-            profile = steps.sum(axis=1 - axis, dtype=np.float64)
+                steps = np.where(part.bad[tuple(first)] | part.bad[tuple(second)], np.nan, steps)
+            usable = np.isfinite(steps).sum(axis=1 - axis)
+            profile = np.nansum(steps, axis=1 - axis, dtype=np.float64) / np.maximum(usable, 1)
             phase = (places[axis].start + 1 + np.arange(profile.size)) % 8
-            np.add.at(sums, phase, profile)
-            np.add.at(counts, phase, 1.0)
-        if counts.min() >= 2:
-            means = sums / counts
-            ratios.append(means[0] / max(float(means[1:].mean()), 1e-300))
-    return len(ratios) == 2 and sum(ratios) / 2.0 > _BLOCKY
+            for one, value in zip(phase[usable > 0].tolist(), profile[usable > 0].tolist()):
+                means[one].append(value)
+        if min(map(len, means)) < 3:
+            continue
+        # Lines of one phase beside their neighbours: what changes over the picture cancels.
+        edges, others = np.array(means[0]), np.concatenate([np.array(values) for values in means[1:]])
+        ratios.append(float(edges.mean() / max(others.mean(), 1e-300)))
+        scatter = np.sqrt(edges.var(ddof=1) / edges.size + others.var(ddof=1) / others.size)
+        scores.append(float((edges.mean() - others.mean()) / max(scatter, 1e-300)))
+    if len(ratios) < 2:
+        return False
+    return float(np.mean(ratios)) > _BLOCKY or (float(np.sum(scores)) > 5.0 and min(ratios) > 1.02)
 
 
-def _measured_noise(pair: Pair, estimate: Estimate, tiles: _Tiles) -> tuple[float, float] | None:
-    """Return the variance of noise in the before that makes calm and busy tiles agree, and its standard error."""
-    halves = _halves(pair, estimate, tiles)
-    if halves is None:
-        return None
-    whole = estimate.moments
-    least = float(scipy.linalg.eigh(whole.gram / whole.count, eigvals_only=True)[0])
-    limit = 0.9 * min(least, *(float(scipy.linalg.eigh(h.gram / h.count, eigvals_only=True)[0]) for h in halves))
-    if not limit > 0.0:
-        return None
+def _measured_noise(pair: Pair, estimate: Estimate) -> tuple[float, float, float] | None:
+    """Return the variance of noise in the before, its standard error, and how many of these it is from 0.
 
-    def apart(variance: float) -> float:
-        found = []
-        for half in halves:
-            gram = half.gram - half.count * variance * np.eye(half.cross.size)
-            inverse = np.linalg.inv(gram)
-            kernel = inverse @ half.cross
-            left = half.unexplained(kernel) / half.freedom
-            found.append((kernel, np.diag(inverse @ half.gram @ inverse) * left))
-        (a, va), (b, vb) = found
-        return float(((a - b) ** 2 / np.maximum(va + vb, 1e-300)).sum())
-
-    trials = np.linspace(0.0, limit, 60)
-    costs = np.array([apart(float(trial)) for trial in trials])
-    best = int(np.argmin(costs))
-    if best in (0, len(trials) - 1) or costs[best] > 0.5 * costs[0]:
-        return None
-    fine = np.linspace(trials[best - 1], trials[best + 1], 21)
-    finer = np.array([apart(float(trial)) for trial in fine])
-    at = int(np.argmin(finer))
-    scale = max(1.0, finer[at] / max(1, whole.cross.size))
-    curve = (costs[best - 1] + costs[best + 1] - 2.0 * costs[best]) / (trials[1] - trials[0]) ** 2 / 2.0
-    return float(fine[at]), float(np.sqrt(scale / max(curve, 1e-300)))
-
-
-def _halves(pair: Pair, estimate: Estimate, tiles: _Tiles) -> tuple[Moments, Moments] | None:
-    """Return the moments of calm and of busy tiles."""
-    order = np.argsort(tiles.contrast)
-    half = len(order) // 2
-    if half < 6:
-        return None
-    support = estimate.support
-    where = support.positions(*pair.shapes)
-    found: list[Moments] = []
-    for chosen in (order[:half], order[half:]):
-        sums: Moments | None = None
-        for index in chosen[:: max(1, len(chosen) // _SAMPLED)]:
-            band, strip = tiles.rows[index // len(tiles.columns)], tiles.columns[index % len(tiles.columns)]
-            part = (
-                slice(where[0].start + band.start, where[0].start + band.stop),
-                slice(where[1].start + strip.start, where[1].start + strip.stop),
-            )
-            for plane in pair.planes:
-                excluded = plane.excluded(support)
-                statistics = gather(
-                    plane.before[support.windows(part)],
-                    plane.after[part],
-                    support.size,
-                    plane.before_shift,
-                    plane.after_shift,
-                    None if excluded is None else excluded[band, strip],
-                )
-                if statistics.count <= 8:
-                    continue
-                own = Moments.of(statistics)
-                sums = own if sums is None else sums + own
-        if sums is None or sums.count < 4 * sums.cross.size:
+    Noise of variance v changes the scores of a tile of n pixels by ``-n v k``, and the fit answers to it in all tiles:
+    the sum over the tiles of the scores along the change that is left is zero without noise, whatever the residuals.
+    The variance is that with which it is zero.
+    """
+    count = estimate.moments.count
+    least = float(scipy.linalg.eigh(estimate.moments.gram / count, eigvals_only=True)[0])
+    variance, error = 0.0, 0.0
+    for round_ in range(6):
+        solved = _Solved.of(pair, estimate, variance)
+        maps = residual_maps(pair, solved.kernel, solved.offsets, estimate.support)
+        tiles = _tiles(pair, estimate, maps)
+        scores = tiles.scores + np.outer(tiles.counts * variance, solved.kernel.ravel())
+        answer = (solved.inverse @ (count * solved.kernel.ravel())).reshape(solved.kernel.shape)
+        fitted = [
+            replace(part, residual=correlate(_windows(plane, estimate), answer, mode="valid", dtype=np.float64))
+            for plane, part in zip(pair.planes, maps)
+        ]
+        means = [s.before_shift + s.total / max(1, s.count) for s in estimate.statistics]
+        for part, mean in zip(fitted, means):
+            part.residual[...] -= float(mean @ answer.ravel())
+        change = _tiles(pair, estimate, fitted).scores - np.outer(
+            tiles.counts, solved.kernel.ravel() + variance * answer.ravel()
+        )
+        along = change @ solved.inverse
+        products = (along * scores).sum(axis=1)
+        steep = float((along * change).sum())
+        if not steep > 0.0:
             return None
-        found.append(sums)
-    return found[0], found[1]
+        error = float(np.sqrt((products**2).sum())) / steep
+        step = float(products.sum()) / steep
+        if round_ == 0 and step < _HINT * error:
+            return None
+        variance = float(np.clip(variance + step, 0.0, 0.98 * least))
+        if abs(step) < 0.02 * error:
+            break
+    return (variance, error, variance / max(error, 1e-300)) if 0.0 < variance < 0.98 * least else None
+
+
+def _echo(maps: list[Map], kernel: np.ndarray) -> tuple[float, bool]:
+    """Return the variance of noise in the before that makes neighbouring residuals alike as they are, if certain.
+
+    Noise of the before passes the kernel: it gives residuals the kernel's own autocorrelation.
+    """
+    own = correlate2d(kernel, kernel, mode="full")
+    reach = [min(n - 1, _REACH) for n in kernel.shape]
+    middle = [n - 1 for n in kernel.shape]
+    product, norm, square, count = 0.0, 0.0, 0.0, 0
+    for part in maps:
+        residual = part.residual.astype(np.float64)
+        residual -= residual.mean() if part.bad is None else residual[~part.bad].mean()
+        if part.bad is not None:
+            residual[part.bad] = 0.0
+        count += residual.size if part.bad is None else int((~part.bad).sum())
+        square += float((residual**2).sum())
+        for down in range(reach[0] + 1):
+            for right in range(-reach[1] if down else 1, reach[1] + 1):
+                expected = float(own[middle[0] + down, middle[1] + right])
+                left = max(0, -right), max(0, right)
+                a = residual[: residual.shape[0] - down, left[0] : residual.shape[1] - left[1]]
+                b = residual[down:, left[1] : residual.shape[1] - left[0]]
+                product += expected * float((a * b).sum())
+                norm += expected**2
+    if not norm > 0.0 or not square > 0.0:
+        return 0.0, False
+    norm /= len(maps)
+    chance = square / np.sqrt(count) * np.sqrt(norm)
+    return max(product, 0.0) / (norm * count), product > _ECHO * chance
+
+
+def _windows(plane: Plane, estimate: Estimate) -> np.ndarray:
+    """Return the part of the before that the windows of all positions read."""
+    return plane.before[estimate.support.windows(estimate.support.positions(plane.before.shape, plane.after.shape))]

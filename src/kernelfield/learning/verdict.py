@@ -41,6 +41,8 @@ class Evidence:
         Pixels left out since the filter cannot have given them.
     signs : Signs or None
         None if the residual is rounding error.
+    channels_differ : bool
+        Whether each channel has a kernel of its own.
     """
 
     exact: bool
@@ -52,6 +54,7 @@ class Evidence:
     count: int
     outliers: int
     signs: Signs | None
+    channels_differ: bool = False
 
     @property
     def related(self) -> bool:
@@ -71,6 +74,8 @@ def judge(evidence: Evidence) -> Verdict:
     if evidence.exact and evidence.complete:
         return "exact"
     seen = evidence.signs
+    if evidence.channels_differ and evidence.complete and evidence.r2 > _HALF and not (seen and seen.mixed):
+        return "approximate"
     if seen is not None and (not evidence.related or seen.looks_like is not None):
         return "not linear"
     if not evidence.complete:
@@ -104,6 +109,11 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
     if verdict == "not linear":
         return f"the filter does not explain the picture: it accounts for {share}; {left}; {_sign(evidence)}"
     seen = evidence.signs
+    if evidence.channels_differ:
+        return (
+            f"the channels disagree: each has a kernel of its own, and one for all accounts for {share}; learn them "
+            f"one by one (--per-channel); {left}"
+        )
     if seen is None or _is_noise(seen):
         alike = "is the same in calm and busy parts, as noise is"
         if seen is not None and abs(seen.correlation) > 0.1:

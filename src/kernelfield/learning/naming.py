@@ -1,0 +1,192 @@
+"""The name of a learned kernel: exact within its errors, or the nearest known ones; gain and shift stand apart.
+
+A name is claimed where a kernel of the catalogue agrees with the weights within their errors and no other kind does.
+Smoothing kernels are compared after division by their sum: a gain is no other filter. Otherwise the two nearest
+kernels are named with their distances, as nearest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from kernelfield.kernels import match
+from kernelfield.kernels.matching import nearest
+
+# Distances, as shares of the norm of the weights, up to which a known kernel is near.
+_NEAR = 0.1
+# A sum of weights that is this share of the sum of their magnitudes is a gain.
+_GAIN = 0.2
+# Standard errors within which weights agree, and the smallest tolerance, as a share of the largest weight.
+_ERRORS, _LEAST = 5.0, 2e-3
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name of the catalogue, or None, with its parameters, the gain, and the phrase for the report."""
+
+    name: str | None
+    description: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    scale: float = 1.0
+
+
+def name_kernel(
+    kernel: np.ndarray, anchor: tuple[int, int], stderr: np.ndarray, offset: float, certain: bool, claims: bool
+) -> Name:
+    """Return the name of a kernel.
+
+    Parameters
+    ----------
+    kernel, stderr : numpy.ndarray, shape (kh, kw)
+    anchor : (int, int)
+    offset : float
+        In grey levels: it distinguishes Pillow's CONTOUR from FIND_EDGES.
+    certain : bool
+        Whether the weights reproduce the after exactly.
+    claims : bool
+        Whether the errors hold: else nothing but the nearest is named.
+    """
+    peak = float(np.abs(kernel).max())
+    if peak == 0.0:
+        return Name(None, "nothing: all weights are 0")
+    tolerance = _ERRORS * np.maximum(stderr, 1e-9 * peak)
+    total, size = float(kernel.sum()), float(np.abs(kernel).sum())
+    gain = total if abs(total) > _GAIN * size else 1.0
+    if claims:
+        known = match(kernel, anchor, tolerance, offset)
+        if known is not None and (certain or not _has_rival(known.name, kernel, anchor, stderr)):
+            return Name(known.name, known.description, dict(known.parameters))
+        if known is None and abs(gain - 1.0) > 1e-3:
+            known = match(kernel / gain, anchor, tolerance / abs(gain), None)
+            if known is not None and (certain or not _has_rival(known.name, kernel / gain, anchor, stderr / abs(gain))):
+                text = f"{known.description}, times {gain:.6g}"
+                return Name(known.name, text, dict(known.parameters), gain)
+    special = _special(kernel / gain, anchor, tolerance / abs(gain)) if abs(total) > _GAIN * size else None
+    if special is not None and abs(gain - 1.0) > 1e-3:
+        special = Name(special.name, f"{special.description}, times {gain:.4g}", special.parameters, gain)
+    if special is not None and (special.name is None or claims):
+        return special
+    near = _nearest(kernel / gain, anchor, gain)
+    return Name(None, f"no known filter; nearest: {near}" if near else "no known filter")
+
+
+def _has_rival(name: str | None, kernel: np.ndarray, anchor: tuple[int, int], stderr: np.ndarray) -> bool:
+    """Return whether a Gaussian of another shape than the named smoothing kernel fits as well within the errors."""
+    if name != "binomial" or min(kernel.shape) < 3 or not np.isfinite(stderr).all():
+        return False
+    error = np.maximum(stderr, 1e-9 * float(np.abs(kernel).max()))
+    found = _gaussian(kernel, anchor)
+    if found is None:
+        return False
+    known = match(kernel, anchor, _ERRORS * error, None)
+    if known is None:
+        return False
+    (mine, theirs) = kernel, known.kernel.weights
+    if mine.shape != theirs.shape:
+        return True
+    left = float((((mine - theirs) / error) ** 2).sum())
+    other = float((((mine - found[1]) / error) ** 2).sum())
+    return other < left + 9.0 and float(np.abs(found[1] - theirs).max()) > 1e-3 * float(np.abs(theirs).max())
+
+
+def _gaussian(kernel: np.ndarray, anchor: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return sigma down and right and place down and right of the nearest Gaussian, and its weights."""
+    rows, columns = (np.arange(n) - a for n, a in zip(kernel.shape, anchor))
+    weights = np.maximum(kernel, 0.0)
+    total = float(weights.sum())
+    if not total > 0.0:
+        return None
+    centre = [float(weights.sum(axis=1) @ rows) / total, float(weights.sum(axis=0) @ columns) / total]
+    spread = [
+        max(float(weights.sum(axis=1) @ (rows - centre[0]) ** 2) / total, 0.05),
+        max(float(weights.sum(axis=0) @ (columns - centre[1]) ** 2) / total, 0.05),
+    ]
+
+    def built(values: np.ndarray) -> np.ndarray:
+        down = np.exp(-((rows - values[2]) ** 2) / (2.0 * values[0] ** 2))
+        right = np.exp(-((columns - values[3]) ** 2) / (2.0 * values[1] ** 2))
+        surface: np.ndarray = np.outer(down / max(down.sum(), 1e-300), right / max(right.sum(), 1e-300))
+        return surface
+
+    start = [np.sqrt(spread[0]), np.sqrt(spread[1]), *centre]
+    low = [0.15, 0.15, float(rows[0]) - 1.0, float(columns[0]) - 1.0]
+    high = [4.0 * len(rows) + 1.0, 4.0 * len(columns) + 1.0, float(rows[-1]) + 1.0, float(columns[-1]) + 1.0]
+    start = np.clip(start, np.array(low) + 1e-6, np.array(high) - 1e-6).tolist()
+    done = least_squares(lambda values: (built(values) - kernel).ravel(), start, bounds=(low, high), max_nfev=60)
+    return done.x, built(done.x)
+
+
+def _special(kernel: np.ndarray, anchor: tuple[int, int], tolerance: np.ndarray) -> Name | None:
+    """Return a Gaussian between the pixels, or three boxes in a row, if one agrees within the tolerance."""
+    if min(kernel.shape) < 3 or min(kernel.min(), 0.0) < -tolerance.max() - _LEAST:
+        return None
+    peak = float(np.abs(kernel).max())
+    allowed = np.maximum(tolerance, _LEAST * peak)
+    if tolerance.max() > 0.05 * peak:
+        return None
+    boxes = _three_boxes(kernel)
+    if boxes is not None and (np.abs(kernel - boxes[1]) <= allowed).all():
+        sigma = float(np.sqrt(((2.0 * boxes[0] + 1.0) ** 2 - 1.0) / 4.0))
+        return Name(None, f"three boxes in a row, as Pillow's GaussianBlur({sigma:.3g})")
+    found = _gaussian(kernel, anchor)
+    if found is None or not (np.abs(kernel - found[1]) <= allowed).all():
+        return None
+    down, right, row, column = (float(value) for value in found[0])
+    if max(abs(row - round(row)), abs(column - round(column))) < 0.02:
+        return None
+    same = abs(down - right) < 0.01 * max(down, right)
+    sigma_text = f"{(down + right) / 2.0:.3g}" if same else f"{down:.3g} down, {right:.3g} across"
+    # The content moves the other way than the weights lie.
+    moves = []
+    for value, ways in ((-row, ("up", "down")), (-column, ("left", "right"))):
+        if abs(value) >= 0.005:
+            moves.append(f"{abs(value):.2f} pixels {ways[value > 0]}")
+    text = f"Gaussian blur, sigma {sigma_text}, shifted {' and '.join(moves)}"
+    return Name("gaussian", text, {"sigma": (down, right), "shift": (-row, -column)})
+
+
+def _three_boxes(kernel: np.ndarray) -> tuple[float, np.ndarray] | None:
+    """Return the radius and weights of three boxes in a row, with fractional ends as in Pillow, of this size."""
+    marginals = [kernel.sum(axis=1), kernel.sum(axis=0)]
+    variances = [
+        float(m @ (np.arange(len(m)) - float(m @ np.arange(len(m))) / m.sum()) ** 2) / m.sum() for m in marginals
+    ]
+    variance = max(float(np.mean(variances)), 0.0)
+    if kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0 or variance < 0.3:
+        return None
+
+    def built(radius: float) -> np.ndarray:
+        whole = int(radius)
+        box = np.ones(2 * whole + 3)
+        box[0] = box[-1] = radius - whole
+        line = np.convolve(np.convolve(box, box), box) / box.sum() ** 3
+        lines = []
+        for n in kernel.shape:
+            extra = (len(line) - n) // 2
+            lines.append(line[extra : extra + n] if extra >= 0 else np.pad(line, -extra))
+        surface: np.ndarray = np.outer(*lines)
+        return surface
+
+    # The extended box of radius r has about the variance ((2 r + 1)^2 - 1) / 12.
+    start = (np.sqrt(4.0 * variance + 1.0) - 1.0) / 2.0
+    trials = np.linspace(0.85 * start, 1.15 * start, 121)
+    costs = [float(((built(float(r)) - kernel) ** 2).sum()) for r in trials]
+    best = float(trials[int(np.argmin(costs))])
+    return best, built(best)
+
+
+def _nearest(kernel: np.ndarray, anchor: tuple[int, int], gain: float) -> str | None:
+    """Return the two nearest kernels of the catalogue with their distances, as a phrase."""
+    found = [one for one in nearest(kernel, anchor) if one.distance < _NEAR][:2]
+    if not found:
+        return None
+    times = f", times {gain:.4g}" if abs(gain - 1.0) > 1e-3 else ""
+    text = f"{found[0].description}{times} ({100.0 * found[0].distance:.2g} % away"
+    if len(found) > 1:
+        text += f"; then {found[1].description}, {100.0 * found[1].distance:.2g} %"
+    return text + ")"
