@@ -7,11 +7,15 @@
 # make cross     the engine on other machines: run on emulated Arm, compiled for macOS, Windows and WebAssembly
 # make wheel     a wheel in dist/, and what it needs of a Linux system
 # make bench     the figures of the README, side by side with peers
+# make calibrate 5,000 simulated pairs: how often learn is right, how often its intervals cover (a table)
+# make producers filters of thirteen other programs, learned back (docs/producers.md)
+# make mutants   changes to the source that no test notices; PARTS="learning" SAMPLE=300 for some of them
 
 PYTHON ?= python3
 VENV := .venv
 TOOLS := .venv-test
 MXNET := .venv-mxnet
+PRODUCERS := .venv-producers
 # Python compiles the modules that are used when they are first imported; pip would compile all of them, one by one.
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 TAG = $(shell $(PYTHON) -c "import sys; print(sys.implementation.cache_tag)")
@@ -20,7 +24,7 @@ ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
 EDITABLE := --no-build-isolation --config-settings=engine=built --editable
 
 .PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross wheel \
-	bench clean
+	bench calibrate producers mutants clean
 
 demo: $(VENV)/installed build/engine
 	@echo "examples/README.md says where the pair comes from."
@@ -118,6 +122,20 @@ bench: $(TOOLS)/installed
 	$(TOOLS)/bin/python -m benchmarks.layers
 	$(TOOLS)/bin/python -m benchmarks.receptive
 
+IN_TESTS := PYTHONPATH=tests OMP_NUM_THREADS=1 KERNELFIELD_CACHE=
+calibrate: $(TOOLS)/installed build/engine
+	$(IN_TESTS) $(TOOLS)/bin/python -m learning.simulator 5000
+
+# Programs of the command line come by
+#   apt-get install imagemagick graphicsmagick ffmpeg gmic netpbm octave
+# and the page says which were not there.
+producers: $(PRODUCERS)/installed build/engine
+	$(IN_TESTS) $(PRODUCERS)/bin/python -m learning.producers docs/producers.md
+
+PARTS ?= learning geometry.py kernels matrix dropin
+mutants: $(TOOLS)/installed build/engine
+	OMP_NUM_THREADS=1 $(TOOLS)/bin/python tests/mutants.py $(PARTS) $(if $(SAMPLE),--sample $(SAMPLE))
+
 build/engine: $(VENV)/installed $(ENGINE)
 	$(VENV)/bin/python cmake/build_backend.py build cmake.define.KERNELFIELD_TESTS=ON
 	touch $@
@@ -151,6 +169,13 @@ $(MXNET)/installed: pyproject.toml constraints-mxnet.txt
 	$(MXNET)/bin/python $(PIP) --no-deps $(EDITABLE) .
 	touch $@
 
+$(PRODUCERS)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PRODUCERS)
+	$(PRODUCERS)/bin/python $(PIP) --constraint constraints.txt scikit-build-core wheel
+	$(PRODUCERS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) opencv-python-headless "pyvips[binary]" \
+		scikit-image scikit-learn SimpleITK mahotas
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(TOOLS) $(MXNET) build dist src/kernelfield/_core.*so src/kernelfield/_core.*pyd \
+	rm -rf $(VENV) $(TOOLS) $(MXNET) $(PRODUCERS) build dist src/kernelfield/_core.*so src/kernelfield/_core.*pyd \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,14 +1,25 @@
 """`learn` beside one application of the kernel, PyTorch's forward pass, and least squares on an im2col matrix.
 
-python -m benchmarks.learn
+python -m benchmarks.learn [photographs | files], for all or for a part
 """
 
 from __future__ import annotations
 
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
 import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.ndimage as ndi
+from PIL import Image, ImageFilter
+from skimage import data
 
 import kernelfield as kf
 from benchmarks import RESULTS
@@ -91,8 +102,82 @@ def size_unknown() -> dict[str, Any]:
     return {"median_seconds": times, "found": sizes}
 
 
+def photograph(height: int, width: int, channels: int = 1) -> np.ndarray:
+    """Return a photograph of 8 bits with clipped highlights: mirrored pieces side by side, with sensor noise."""
+    piece = data.astronaut().astype(np.float32)
+    piece = piece.mean(axis=2, keepdims=True) if channels == 1 else piece
+    whole = np.pad(piece, ((0, max(0, height - 512)), (0, max(0, width - 512)), (0, 0)), "symmetric")[:height, :width]
+    noisy = 1.3 * whole + np.random.default_rng(0).normal(scale=2.0, size=whole.shape).astype(np.float32)
+    result = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    return result[..., 0] if channels == 1 else result
+
+
+def processor_seconds(call: Callable[[], object], rounds: int = 3) -> float:
+    """Return the median processor time of a call, over all threads."""
+    times = []
+    for _ in range(rounds):
+        start = time.process_time()
+        call()
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+def real_photographs() -> dict[str, Any]:
+    """Return processor times on photographs of unknown size of kernel, beside one application of a kernel of 7×7."""
+    figures, rows = {}, []
+    for size in (512, 2048):
+        before = photograph(size, size)
+        after = np.asarray(Image.fromarray(before).filter(ImageFilter.GaussianBlur(2)))
+        figures[f"{size}² uint8, highlights clipped, Pillow GaussianBlur(2)"] = (before, after)
+    before, after = noisy_pair(1024)
+    figures["1024² float32, noise 1e-3"] = (before, after)
+    seconds = {}
+    for name, (before, after) in figures.items():
+        fits: list[kf.learning.Fit] = []
+        seconds[name] = processor_seconds(lambda b=before, a=after, fits=fits: fits.append(kf.learn(b, a)))
+        once = processor_seconds(lambda b=before: kf.correlate(b, KERNEL), 5)
+        fit = fits[-1]
+        rows.append(
+            [name, f"{seconds[name]:.2f}", f"{seconds[name] / once:.0f}", "×".join(map(str, fit.size)), fit.verdict]
+        )
+    show("learn, size unknown", ["", "processor s", "over one correlate 7×7", "size", "verdict"], rows)
+    return {"processor_seconds": seconds}
+
+
+def command_line() -> dict[str, Any]:
+    """Return processor times and peak memory of `kernelfield learn` on pairs of 24 megapixels in colour, PNG files."""
+    before = photograph(4000, 6000, 3)
+    blurred = np.asarray(Image.fromarray(before).filter(ImageFilter.Kernel((3, 3), [1, 2, 1, 2, 4, 2, 1, 2, 1])))
+    noise = np.random.default_rng(1).normal(scale=2.0, size=before.shape).astype(np.float32)
+    afters = {
+        "exact blur": blurred,
+        "noisy blur": np.clip(np.rint(blurred + noise), 0, 255).astype(np.uint8),
+        "median": ndi.median_filter(before, (3, 3, 1)),
+    }
+    figures, rows = {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "before.png")
+        Image.fromarray(before).save(source, compress_level=1)
+        for name, after in afters.items():
+            target = Path(folder, f"{name.replace(' ', '-')}.png")
+            Image.fromarray(after).save(target, compress_level=1)
+            command = [sys.executable, "-m", "kernelfield", "learn", str(source), str(target)]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            assert process.stdout is not None
+            said = process.stdout.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            seconds, memory = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+            figures[name] = {"processor_seconds": seconds, "peak_bytes": memory}
+            rows.append([name, f"{seconds:.1f}", f"{memory / 1e9:.2f}", " ".join(said.split()[:8])])
+    show("kernelfield learn, 24 megapixels, RGB, PNG", ["", "processor s", "peak GB", "says"], rows)
+    return figures
+
+
 def main() -> None:
     figures = {
+        "photographs, size unknown": real_photographs(),
+        "24 megapixels, command line": command_line(),
         "given size, 4096² float32": given_size(),
         "1024² float32": beside_lstsq(),
         "size unknown, 2048² uint8": size_unknown(),
@@ -100,5 +185,8 @@ def main() -> None:
     write(RESULTS / "learn.json", ("torch",), figures=figures)
 
 
+PARTS = {"photographs": real_photographs, "files": command_line}
+
+
 if __name__ == "__main__":
-    main()
+    PARTS[sys.argv[1]]() if len(sys.argv) > 1 else main()

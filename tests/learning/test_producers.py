@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import scipy.ndimage as ndi
 from cases import photograph
+from learning import producers as other
+from learning.producers import PLACES, SMALL, before, extended_box, judged, producers, three_boxes
+from learning.simulator import filtered
 from PIL import Image, ImageFilter
 
 import kernelfield as kf
@@ -175,7 +178,71 @@ def test_every_boundary_of_scipy_is_told(boundary):
 
 
 def test_pillow_gaussian_is_three_boxes_and_not_called_a_gaussian():
-    before = photograph("china")
-    fit = kf.learn(before, np.asarray(Image.fromarray(before).filter(ImageFilter.GaussianBlur(2))))
-    assert fit.name is None
+    picture = photograph("china")
+    fit = kf.learn(picture, np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(2))))
+    assert fit.name != "gaussian"
     assert fit.kernel.weights.sum() == pytest.approx(1.0, abs=1e-3)
+
+
+TABLE = {f"{each.program} {each.command}": each for each in producers(*SMALL)}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", TABLE)
+def test_no_answer_on_other_programs_is_wrong_and_confident(name):
+    # The table of docs/producers.md takes both pictures; here they take turns.
+    place = tuple(PLACES)[len(name) % len(PLACES)]
+    _, _, result = judged(TABLE[name], place, kf.learn)
+    assert result.grade != "wrong", result.why
+
+
+@pytest.mark.parametrize("name", [name for name, each in TABLE.items() if each.kind is None and each.border])
+def test_the_table_of_programs_has_true_kernels_and_borders(name):
+    each = TABLE[name]
+    truth, image = each.truth(), before("camera")
+    if each.border == "renormalised":
+        share = filtered(np.ones(image.shape), truth.weights, truth.anchor, "constant")
+        made = filtered(image.astype(float), truth.weights, truth.anchor, "constant") / share
+    else:
+        made = filtered(image.astype(float), truth.weights, truth.anchor, each.border)
+    if each.border == "copy":
+        inside = tuple(slice(a, n - (k - 1 - a)) for a, k, n in zip(truth.anchor, truth.weights.shape, image.shape))
+        made = np.where(_frame(image.shape, inside), image, made)
+    after = each.run(image).astype(float)
+    if each.program == "scikit-image" and after.dtype.kind == "f" and "rank" not in each.command:
+        made = made / 255
+    scale = 1.0 if after.max() > 2 else 1 / 255
+    kept = (after > 0) & (after < 255) if after.min() >= 0 and after.max() <= 255 else np.ones(after.shape, bool)
+    residual = (after - made)[kept]
+    residual -= np.median(residual)
+    assert np.sqrt(np.mean(residual**2)) < 0.7 * scale
+    frame = _frame(image.shape, tuple(slice(4, n - 4) for n in image.shape))[kept]
+    assert np.sqrt(np.mean(residual[frame] ** 2)) < 0.75 * scale
+
+
+def _frame(shape, inside) -> np.ndarray:
+    frame = np.ones(shape, bool)
+    frame[inside] = False
+    return frame
+
+
+def test_boxes_of_pillow_from_its_formula():
+    assert extended_box(1.5) == pytest.approx(np.array([0.5, 1, 1, 1, 0.5]) / 4)
+    line = three_boxes(2).sum(axis=0)
+    assert line.sum() == pytest.approx(1)
+    assert ((np.arange(line.size) - line.size // 2) ** 2 * line).sum() == pytest.approx(4)
+
+
+def test_an_impulse_gives_weights_and_anchor():
+    weights = np.array([[0.5, 0.0, 0.25], [0.1, 0.05, 0.1]])
+    for dtype in (np.float64, np.uint16):
+        run = lambda a, dtype=dtype: np.rint(ndi.correlate(a.astype(float), weights) * 2**30) / 2**30  # noqa: E731
+        found, anchor = other.impulse_response(run, dtype)
+        assert found == pytest.approx(weights, abs=1e-4)
+        assert anchor == (1, 1)
+
+
+def test_integers_of_a_fixed_point_blur():
+    line = np.array([18, 63, 94, 63, 18])
+    found = other.fixed_point(lambda a: cv2.GaussianBlur(a, (5, 5), 1.1))
+    assert np.array_equal(found * 65536, np.outer(line, line))
