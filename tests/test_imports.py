@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "kernelfield"
 RANKS = (
     ("_core", "errors"),
     ("files",),
-    ("geometry", "figures", "images"),
+    ("geometry", "figures", "images", "arrays"),
     ("engine", "kernels"),
     ("tensors",),
     ("correlation",),

@@ -15,6 +15,8 @@ of something that the user should know and that stops nothing. Values from the u
 length: `bounded` keeps each message readable.
 """
 
+import reprlib
+
 # The name makes type checkers take the branch; the typing module would slow the start of the command line.
 TYPE_CHECKING = False
 
@@ -77,3 +79,27 @@ class KernelfieldWarning(UserWarning):
 
     def __str__(self) -> str:
         return bounded(super().__str__())
+
+
+# Characters of a value in a message.
+_VALUE = 80
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _VALUE
+
+
+def received(value: object) -> str:
+    """Return a value as messages show it: on one line, of at most 80 characters.
+
+    Examples
+    --------
+    >>> received("junk"), received(range(3)), received("x" * 1000)
+    ("'junk'", 'range(0, 3)', "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'")
+    """
+    shape = getattr(value, "shape", None)
+    if type(shape) is tuple and shape:
+        return f"{type(value).__name__} of shape {shape}"[:_VALUE]
+    try:
+        text = " ".join(_REPR.repr(value).split())
+    except Exception:  # whatever the class raises
+        text = type(value).__name__
+    return text if len(text) <= _VALUE else text[: _VALUE - 3] + "..."

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.errors import ArgumentError, DataError, DtypeError
+from kernelfield.arrays import as_numbers
+from kernelfield.errors import ArgumentError, DataError
 from kernelfield.tensors.registry import adapter_of
 
 if TYPE_CHECKING:
@@ -272,9 +273,7 @@ def _checked(weights: Any) -> Floats:
                 "weights: expected numbers; received a tensor elsewhere or in a trace; copy it to the CPU"
             )
         weights = adapter.to_numpy(weights)
-    array = np.asarray(weights)
-    if array.dtype.kind not in "biuf":
-        raise DtypeError(f"weights: expected real numbers; received {array.dtype}; convert them")
+    array = as_numbers(weights, "weights")
     if array.ndim not in (3, 4) or 0 in array.shape or min(array.shape[-2:]) < _SMALLEST:
         raise ArgumentError(
             f"weights: expected (n, kh, kw) or (n, C, kh, kw), kernels of at least {_SMALLEST}×{_SMALLEST}; received "

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 from kernelfield.kernels.arguments import kernel_family, number, one_of, whole
 from kernelfield.kernels.kernel import Kernel
 
@@ -226,7 +226,7 @@ def minimum_size(order: int, centred: bool = False) -> int:
 
 def _positions(offsets: Sequence[int]) -> Sequence[int]:
     if isinstance(offsets, (str, bytes)) or not hasattr(offsets, "__len__"):
-        raise ArgumentError(f"offsets: expected integers, at least two, received {offsets!r}")
+        raise ArgumentError(f"offsets: expected integers, at least two, received {received(offsets)}")
     places = tuple(sorted(whole("offsets", place) for place in offsets))
     if places and places[-1] - places[0] > _WIDEST:
         raise ArgumentError(

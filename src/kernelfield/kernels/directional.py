@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 from kernelfield.kernels.arguments import kernel_family, number, odd, one_of, pair, window
 from kernelfield.kernels.kernel import Kernel, Weights
 from kernelfield.kernels.smoothing import binomial_row
@@ -61,7 +61,7 @@ def edge(direction: Sequence[float] = (1, 1), size: int = 5, scale: float = 1.0)
     length = math.hypot(down, right)
     if length == 0 or math.isinf(length):
         raise ArgumentError(
-            f"direction: expected two numbers, not both 0, received {direction!r}; take for example (1, 1)"
+            f"direction: expected two numbers, not both 0, received {received(direction)}; take for example (1, 1)"
         )
     size = odd("size", size, 3)
     scale = number("scale", scale)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 from kernelfield.kernels.arguments import kernel_family, number, odd_window, unit, window
 from kernelfield.kernels.kernel import Kernel, Weights
 from kernelfield.kernels.smoothing import Size
@@ -86,7 +86,7 @@ def gabor(
     wavelength = number("wavelength", wavelength, least=2)
     orientation = number("orientation", orientation)
     if sigma is not None and bandwidth is not None:
-        raise ArgumentError(f"sigma, bandwidth: expected one of them, received {sigma!r} and {bandwidth!r}")
+        raise ArgumentError(f"sigma, bandwidth: expected one of them, received {received(sigma)} and {bandwidth!r}")
     if sigma is None:
         sigma = spread_of(wavelength, number("bandwidth", 1.0 if bandwidth is None else bandwidth, above=0))
     sigma = number("sigma", sigma, above=0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernelfield.arrays import as_numbers
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels.candidates import GENERATORS
 from kernelfield.kernels.descriptions import describe
@@ -120,7 +121,7 @@ def match(
     True
     """
     kernel = Kernel(weights, anchor=anchor)
-    spread = np.asarray(tolerance, dtype=np.float64)
+    spread = as_numbers(tolerance, "tolerance").astype(np.float64)
     if spread.ndim and spread.shape != kernel.shape:
         raise ArgumentError(
             f"tolerance: expected a number or an array of shape {kernel.shape}, received shape {spread.shape}"

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 from kernelfield.kernels.arguments import kernel_family, number, one_of
 from kernelfield.kernels.edges import laplacian
 from kernelfield.kernels.kernel import Kernel
@@ -83,7 +83,7 @@ def unsharp(
     else:
         mask = box(size) if blur == "box" else binomial(size)
     if any(n % 2 == 0 for n in mask.shape):
-        raise ArgumentError(f"size: expected odd numbers, received {size!r}; an even blur moves the image")
+        raise ArgumentError(f"size: expected odd numbers, received {received(size)}; an even blur moves the image")
     kernel = (1 + amount) * identity() - amount * mask
     parameters = {"sigma": sigma, "amount": amount, "size": mask.shape, "blur": blur}
     if sigma is None:

@@ -6,7 +6,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 from kernelfield.kernels.arguments import kernel_family, number, one_of, pair, whole, window
 from kernelfield.kernels.gaussians import METHODS, fixed_point
 from kernelfield.kernels.kernel import Kernel, Weights
@@ -148,7 +148,7 @@ def gaussian(
     sigmas = [number("sigma", value, least=0) for value in pair("sigma", sigma)]
     if not any(sigmas):
         raise ArgumentError(
-            f"sigma: expected more than 0 along an axis, received {sigma!r}; use identity() for no blur"
+            f"sigma: expected more than 0 along an axis, received {received(sigma)}; use identity() for no blur"
         )
     if size is None:
         truncate = number("truncate", truncate, above=0)
@@ -158,7 +158,9 @@ def gaussian(
     if max(shape) > 1:
         sigmas = [0.0 if n == 1 else s for n, s in zip(shape, sigmas, strict=True)]
     if any(s == 0 and n % 2 == 0 for s, n in zip(sigmas, shape, strict=True)):
-        raise ArgumentError(f"sigma: expected more than 0 for an even size, received {sigma!r}; take an odd size")
+        raise ArgumentError(
+            f"sigma: expected more than 0 for an even size, received {received(sigma)}; take an odd size"
+        )
     parameters: dict[str, object] = {
         "sigma": sigmas[0] if sigmas[0] == sigmas[1] else tuple(sigmas),
         "size": shape,
@@ -236,7 +238,7 @@ def rings(weights: Sequence[float] = (0, 0, 1)) -> Kernel:
     given = weights if hasattr(weights, "__len__") else (weights,)
     values = tuple(number("weights", value, least=0) for value in given)
     if not any(values):
-        raise ArgumentError(f"weights: expected at least one above 0, received {weights!r}")
+        raise ArgumentError(f"weights: expected at least one above 0, received {received(weights)}")
     array = np.array(values)[ring_numbers(len(values) - 1)]
     return Kernel(array / array.sum(), "rings", {"weights": values}, "Pillow, PIL.ImageFilter")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernelfield.arrays import MOST_CHANNELS, as_array, channel_axis_of
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, DataError, DtypeError
 from kernelfield.learning.least_squares import Moments
@@ -198,16 +198,13 @@ def as_image(value: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
         from kernelfield.images import read
 
         value = read(value).pixels
-    pillow = sys.modules.get("PIL.Image")
-    if pillow is not None and isinstance(value, pillow.Image) and value.mode == "P":
-        value = value.convert("RGB")
     adapter = adapter_of(value)
     if adapter is not None:
         if not adapter.is_concrete(value):
             raise ArgumentError("before, after: expected tensors with values in CPU memory; move them there")
         value = adapter.to_numpy(value)
     good = ~np.ma.getmaskarray(value) if np.ma.is_masked(value) else None
-    array = np.asarray(value)
+    array = as_array(value if good is None else value.data, name)
     if array.ndim == 4 and array.shape[0] == 1 and 1 in (array.shape[1], array.shape[3]):
         within = (0, 0) if array.shape[1] == 1 else (0, slice(None), slice(None), 0)
         return check_image(array[within], name), None if good is None else good[within]
@@ -342,20 +339,15 @@ def _channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> l
         return [np.ascontiguousarray(image)]
     if image.ndim != 3:
         raise ArgumentError(f"{name}: expected (H, W) or an image with channels; received shape {image.shape}")
-    if channel_axis == "auto":
-        if image.shape[2] > 4:
-            raise ArgumentError(
-                f"{name}: expected (H, W) or (H, W, C) with up to 4 channels; received shape {image.shape}; "
-                "give channel_axis="
-            )
-        channel_axis = 2
-    if channel_axis is None:
+    place = channel_axis_of(image.shape, channel_axis)
+    if place is None:
+        colour = f"or (H, W, C) with up to {MOST_CHANNELS} channels"
+        expected = "(H, W) with channel_axis=None" if channel_axis is None else f"(H, W) {colour}"
         raise ArgumentError(
-            f"{name}: expected (H, W) with channel_axis=None; received shape {image.shape}; learn each image by itself"
+            f"{name}: expected {expected}; received shape {image.shape}; give channel_axis=, "
+            "or learn each image by itself"
         )
-    if isinstance(channel_axis, (str, bool)) or not -3 <= channel_axis < 3:
-        raise ArgumentError(f"channel_axis: expected -3 to 2 for shape {image.shape}; received {channel_axis!r}")
-    planes = np.moveaxis(image, channel_axis, 0)
+    planes = np.moveaxis(image, place, 0)
     return [np.ascontiguousarray(plane) for plane in planes]
 
 
@@ -363,7 +355,7 @@ def _check_mask(mask: ArrayLike | None, before: tuple[int, ...], after: tuple[in
     """Return the mask as bool, or None."""
     if mask is None:
         return None
-    good = np.ma.filled(mask, False) if isinstance(mask, np.ma.MaskedArray) else np.asarray(mask)
+    good = np.ma.filled(mask, False) if isinstance(mask, np.ma.MaskedArray) else as_array(mask, "mask")
     if good.dtype != np.bool_:
         raise DtypeError(f"mask: expected bool, True for pixels to use; received {good.dtype}; compare it to 0")
     if good.shape not in (before, after):

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError, DtypeError
+from kernelfield.arrays import as_numbers
+from kernelfield.errors import ArgumentError
 from kernelfield.tensors.adapter import ENGINE_DTYPES
 from kernelfield.tensors.layouts import TO_HWIO, TO_OIHW
 from kernelfield.tensors.registry import adapter_of
@@ -153,7 +154,4 @@ def _array(value: Any, name: str) -> np.ndarray:
             raise ArgumentError(f"{name}: expected numbers in the memory of the CPU; move the tensor there")
         short = "float" in adapter.dtype(value) and adapter.dtype(value) not in ENGINE_DTYPES
         value = adapter.to_numpy(adapter.tensor(value, "float32", value) if short else value)
-    array: np.ndarray = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise DtypeError(f"{name}: expected real numbers; received {array.dtype}")
-    return array
+    return as_numbers(value, name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernelfield.arrays import as_array
 from kernelfield.errors import ArgumentError
 from kernelfield.figures import HEADING, SMALL, bare, colour_bar, panel_title, style
 from kernelfield.receptive.draw.label import label
@@ -117,7 +118,7 @@ def _picture(image: ArrayLike | None) -> np.ndarray | None:
     """Return a photograph as floats from 0 to 1."""
     if image is None:
         return None
-    pixels = np.asarray(image)
+    pixels = as_array(image, "image")
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)) or 0 in pixels.shape:
         raise ArgumentError(f"image: expected (H, W) or (H, W, 3); received shape {pixels.shape}; transpose it")
     if pixels.dtype.kind not in "biuf":
