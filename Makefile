@@ -19,7 +19,8 @@ ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
 # Environments hold a path to src/; the engine is laid there by build/engine, once for all of them.
 EDITABLE := --no-build-isolation --config-settings=engine=built --editable
 
-.PHONY: demo build environments test test-engine test-sets test-mxnet check sanitize cross wheel bench clean
+.PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross wheel \
+	bench clean
 
 demo: $(VENV)/installed build/engine
 	@echo "examples/README.md says where the pair comes from."
@@ -36,6 +37,10 @@ SPREAD := --numprocesses 2 --dist loadfile
 test: $(TOOLS)/installed test-engine test-sets test-mxnet
 	$(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) -m "not threads"
 	$(TOOLS)/bin/python -m pytest -m threads
+
+# Receptive fields of all sixty families of timm; make test takes a sample.
+test-architectures: $(TOOLS)/installed build/engine
+	KERNELFIELD_ARCHITECTURES=all $(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) tests/receptive/test_architectures.py
 
 # The engine alone, for every instruction set of this processor.
 test-engine: build/engine $(wildcard cpp/tests/*)

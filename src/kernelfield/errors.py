@@ -30,7 +30,7 @@ def bounded(text: str) -> str:
     Examples
     --------
     >>> text = bounded("kernel: received " + 270_000 * "9" + "; make it smaller")
-    >>> len(text), text[:20], text[-19:]
+    >>> len(text), text[:20], text[-18:]
     (600, 'kernel: received 999', '9; make it smaller')
     """
     if len(text) <= _LONGEST:

@@ -34,7 +34,7 @@ def draw_network(receptive: ReceptiveField) -> Figure:
     """Return a figure of the network: a box for each layer, darker for a larger share of the image.
 
     Element-wise layers (normalisation at inference, activations) are left out, and so is the text for more than 160
-    layers. Long networks continue in the next column. Dashed lines are gates.
+    layers. Long networks continue in the next column. Dashed lines are gates; the field is that without them.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ def draw_network(receptive: ReceptiveField) -> Figure:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    plain = receptive.without_gates() if receptive.gated else receptive
     nodes, edges = condensed(receptive.graph)
     plan = layout([node.name for node in nodes], edges)
     labelled = len(nodes) <= _LABELLED
@@ -66,9 +67,10 @@ def draw_network(receptive: ReceptiveField) -> Figure:
             _draw_edge(axes, page, plan.routes[pair], gate)
         colours = colormaps[_COLOURS]
         for node in nodes:
-            field = receptive[node.name]
-            _draw_node(axes, page, node, field, colours(_LIGHTEST + (1 - _LIGHTEST) * field.share), labelled)
-        _draw_key(figure, colours, width, height)
+            field = plain[node.name]
+            gated = all(receptive[node.name].whole) and not all(field.whole)
+            _draw_node(axes, page, node, field, colours(_LIGHTEST + (1 - _LIGHTEST) * field.share), labelled, gated)
+        _draw_key(figure, colours, width, height, plain is not receptive)
     return figure
 
 
@@ -156,7 +158,9 @@ def _draw_edge(axes: Axes, page: _Page, route: list[tuple[int, float]], gate: bo
         )
 
 
-def _draw_node(axes: Axes, page: _Page, node: Node, field: LayerField, colour: Any, labelled: bool) -> None:
+def _draw_node(
+    axes: Axes, page: _Page, node: Node, field: LayerField, colour: Any, labelled: bool, gated: bool
+) -> None:
     """Draw the box of a layer, with its name, window and field."""
     from matplotlib.patches import FancyBboxPatch
 
@@ -178,6 +182,7 @@ def _draw_node(axes: Axes, page: _Page, node: Node, field: LayerField, colour: A
     if not labelled:
         return
     sees = "the image" if not node.edges else "sees all" if all(field.whole) else f"sees {_extents(field.size)}"
+    sees = f"{sees}, gated" if gated else sees
     window = f"{node.detail or node.operation} · " if node.edges else f"{_extents(node.shape)} · "
     if len(window) + len(sees) > _LONGEST + 2:
         window = ""
@@ -190,7 +195,7 @@ def _extents(numbers: Sequence[int]) -> str:
     return "×".join(map(str, numbers))
 
 
-def _draw_key(figure: Figure, colours: Any, width: float, height: float) -> None:
+def _draw_key(figure: Figure, colours: Any, width: float, height: float, gated: bool) -> None:
     """Draw the colour bar."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
@@ -201,6 +206,6 @@ def _draw_key(figure: Figure, colours: Any, width: float, height: float) -> None
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, 100), shades), cax=figure.add_axes(place), orientation="horizontal"
     )
-    bar.set_label("% of the image that the middle unit sees", fontsize=7)
+    bar.set_label("% of the image that a unit sees" + (", without gates" if gated else ""), fontsize=7)
     bar.ax.tick_params(labelsize=6.5, length=2)
     bar.outline.set_linewidth(0.6)

@@ -42,6 +42,8 @@ def draw_unit(
 ) -> Figure:
     """Return a figure of the field of a unit: its box and those of layers below, the exact set, the effective field.
 
+    Gates are left out: with them a unit sees the whole image.
+
     Parameters
     ----------
     receptive : ReceptiveField
@@ -74,6 +76,8 @@ def draw_unit(
         raise ArgumentError(f"draw: expected an image of two axes; received one of {len(extents)}; use mask()")
     if isinstance(nested, bool) or not isinstance(nested, int) or nested < 0:
         raise ArgumentError(f"nested: expected an integer of at least 0; received {nested!r}")
+    gated = receptive.gated
+    receptive = receptive.without_gates() if gated else receptive
     field = receptive.output if layer is None else receptive[layer]
     place = field.middle if unit is None else tuple(unit)
     mask = field.mask(*place)
@@ -97,7 +101,9 @@ def draw_unit(
         if effective is not None:
             _draw_energy(axes[2], effective, boxes[-1][1])
         whose = f"Unit {_tuple(place)} of “{name}”" if place else f"The unit of “{name}”"
-        figure.suptitle(f"{whose} in an image of {_extents(extents)}", y=1 - 0.1 / height, fontsize=HEADING)
+        plain = ", without gates" if gated else ""
+        title = f"{whose} in an image of {_extents(extents)}{plain}"
+        figure.suptitle(title, y=1 - 0.1 / height, fontsize=HEADING)
     return figure
 
 
