@@ -356,3 +356,24 @@ def test_json_says_what_was_written(run, filters, pictures, tmp_path):
     target = tmp_path / "result.png"
     result = run("apply", filters / "grey.json", pictures / "coins.png", target, "--json")
     assert json.loads(result.out) == {"written": str(target), "shape": [303, 384], "dtype": "uint8"}
+
+
+def test_formats_are_checked_before_any_work(refused, pictures, tmp_path, monkeypatch):
+    def read(*arguments, **options):
+        raise AssertionError("the picture was read")
+
+    monkeypatch.setattr("kernelfield.images.read", read)
+    arguments = "apply", "box", pictures / "coins.png"
+    assert "or give --format" in refused(1, *arguments, tmp_path / "result.xyz")
+    assert "--format: expected one of .png" in refused(2, *arguments, tmp_path / "a.png", "--format", "xyz")
+    line = refused(1, *arguments, tmp_path / "a.png", "--dtype", "float32")
+    assert "--dtype: expected one of uint8, uint16 for .png; received float32; write .tif" in line
+    assert "end the name in /" in refused(1, *arguments, tmp_path)
+    refused(1, *arguments, f"{tmp_path}/new/", "--format", "jpg", "--dtype", "uint16")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_without_ending(run, pictures, tmp_path):
+    assert run("apply", "box", pictures / "coins.png", tmp_path / "result", "--format", "png").status == 0
+    with Image.open(tmp_path / "result") as written:
+        assert written.format == "PNG"

@@ -133,6 +133,7 @@ def test_a_kernel_as_text_is_applied(run, refused, pictures, pixels, tmp_path, m
         ("gausian:sigma=2", "did you mean"),
         ("gaussian:sigma=0", "more than 0"),
         ("sobel.json", "read"),
+        ("sobl", "did you mean sobel?"),
     ):
         assert says in refused(1, "apply", text, "coins.npy", "none.npy")
 

@@ -132,15 +132,16 @@ def test_places_that_cannot_be_written(writer, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["file", folder.name, loop.name])
 
 
-def test_a_figure_for_a_device_without_ending(run):
+def test_devices_without_ending(run, pictures):
     assert run("design", "box", "--plot", "/dev/null").status == 0
+    assert run("apply", "box", pictures / "coins.png", "/dev/null").status == 0
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="no /dev/stdout")
 def test_stdout_by_its_name(pictures):
     command = [sys.executable, "-m", "kernelfield", "apply", "box", str(pictures / "coins.png"), "/dev/stdout"]
-    done = subprocess.run([*command, "--format", "png"], capture_output=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"\x89PNG")
 

@@ -35,7 +35,8 @@ def test_dtype(source, dtype):
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
 def test_the_ends_of_64_bits(dtype):
     limits = np.iinfo(dtype)
-    image = np.full((4, 5), 1e30)
+    # The limit is no float64: the next one above it is the first that does not fit.
+    image = np.full((4, 5), float(limits.max))
     image[:, :2] = -1e30
     done = apply(SHIFTED, image, dtype=dtype)
     assert done.saturated.all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,7 @@ from kernelfield.cli.pictures import (
     shown,
     standard_output,
 )
-from kernelfield.errors import ArgumentError, DataError
+from kernelfield.errors import ArgumentError, DataError, FileError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +92,7 @@ def apply(
     if json and target == STREAM:
         raise UsageError("--json: expected a file to write; received -, and the picture goes to stdout.")
     jobs, folder = find_jobs(sources, target, format), folder_of(sources, target)
+    _check_formats(jobs, folder, format, dtype)
     filters = filters_of(str(filter))
     check_jobs(jobs, folder, overwrite)
     how = _How(filters, boundary, dtype, page, channel_axis_of(channel_axis), format, max_pixels)
@@ -105,6 +107,41 @@ def apply(
         record |= {"pages": written.pages} if written.pages > 1 else {}
         record |= {"saturated": written.saturated} if written.saturated else {}
         sys.stdout.write(dumps(record) + "\n")
+
+
+def _check_formats(jobs: Sequence[Job], folder: str | None, format: str | None, dtype: str | None) -> None:
+    """Raise, before any work, for a format that is not known or does not hold the numbers asked for.
+
+    In a folder that is left to each picture.
+    """
+    from kernelfield.images.formats import FORMATS, of_name
+
+    listed = ", ".join(form.suffixes[0] for form in FORMATS)
+    if format is not None and of_name(f"a.{format.lstrip('.')}") is None:
+        raise UsageError(f"--format: expected one of {listed}; received {format!r}.")
+    if folder is not None and format is None:
+        return
+    target = jobs[0].target
+    if folder is None and os.path.isdir(target):
+        raise FileError(f"{target!r}: is a folder; expected a file; end the name in / to write into the folder")
+    form = of_name(target if format is None else f"a.{format.lstrip('.')}")
+    if form is None and not _is_nameless(target):
+        raise ArgumentError(f"{target!r}: expected a name that ends in one of {listed}; or give --format; rename it")
+    if form is not None and dtype is not None and form.dtypes and dtype not in form.dtypes:
+        others = [other.suffixes[0] for other in FORMATS if not other.dtypes or dtype in other.dtypes]
+        raise ArgumentError(
+            f"--dtype: expected one of {', '.join(form.dtypes)} for {form.suffixes[0]}; received {dtype}; write "
+            f"{' or '.join(others)}"
+        )
+
+
+def _is_nameless(target: str) -> bool:
+    """Return whether the target is a stream, device or FIFO with no known ending: it gets the format of the picture."""
+    from kernelfield.images.formats import of_name
+
+    if target == STREAM:
+        return True
+    return of_name(target) is None and os.path.exists(target) and not os.path.isfile(target)
 
 
 @dataclass(frozen=True)
@@ -174,7 +211,7 @@ class _How:
 
         pages: Any = results
         form = self.format
-        if target == STREAM and form is None:
+        if form is None and _is_nameless(target):
             form = "npy" if picture is None else suffix_of(picture)
         if picture is None and (form or PurePath(target).suffix).lower().endswith("npy"):
             # Axes stay where they are.

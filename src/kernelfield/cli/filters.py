@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from difflib import get_close_matches
 from typing import Any
 
 import kernelfield as kf
@@ -69,9 +70,11 @@ def _data(text: str) -> bytes:
         with open(text, "rb") as file:
             return file.read(_MAX_BYTES + 1)
     except OSError as error:
+        near = get_close_matches(text.lower(), kf.kernels.CATALOGUE, 1, 0.7)
+        hint = f"did you mean {near[0]}?" if near else "design --list shows the names"
         raise FileError(
             f"{text!r}: cannot be read ({error.strerror or error}); expected a filter file, or a kernel as "
-            "gaussian:sigma=2; design --list shows the names"
+            f"gaussian:sigma=2; {hint}"
         ) from None
 
 
