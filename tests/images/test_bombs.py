@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from functools import cache
 
 import imagecodecs
 import numpy as np
@@ -64,6 +65,7 @@ def hidden_jpeg():
     return data[:at] + b"\xff\0" + bytes(frame) + data[at:]
 
 
+@cache
 def endless_jpeg():
     data = pillow(np.zeros((4000, 4000), np.uint8), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xc4") : -2]
@@ -81,6 +83,11 @@ def nested_tiff(inner, compression, **options):
     """A TIFF page of 64 x 64 pixels whose only strip is `inner`."""
     data = tiff(COLOUR, photometric="rgb", compression="zlib", **options)
     return set_tags(data, t259=compression, t273=len(data), t279=len(inner)) + inner
+
+
+@cache
+def blank_webp():
+    return imagecodecs.webp_encode(np.zeros((9000, 9000, 3), np.uint8), level=-1, lossless=True)
 
 
 def webp_canvas(width, height):
@@ -198,10 +205,10 @@ BOMBS = {
     "jpeg2000.tif": lambda: nested_tiff(jpeg2000(20_000, 20_000), 34712),
     "jp2.tif": lambda: nested_tiff(jpeg2000(20_000, 20_000, "jp2"), 34712),
     "jpegxl.tif": lambda: nested_tiff(jxl(20_000, 20_000), 50002),
-    "webp.tif": lambda: nested_tiff(imagecodecs.webp_encode(np.zeros((9000, 9000, 3), np.uint8), lossless=True), 50001),
+    "webp.tif": lambda: nested_tiff(blank_webp(), 50001),
     "shared.tif": shared_strips,
     "claim.webp": lambda: webp_canvas(1 << 24, 1 << 7),
-    "blank.webp": lambda: imagecodecs.webp_encode(np.zeros((9000, 9000, 3), np.uint8), lossless=True),
+    "blank.webp": lambda: blank_webp(),
     "claim.gif": lambda: gif(60_000, 60_000),
     "promise.gif": lambda: gif(20_000, 20_000),
     "frame.gif": lambda: gif_frame(60_000, 60_000),
