@@ -13,6 +13,8 @@ from PIL import Image
 from kernelfield.errors import FileError
 from kernelfield.images import Picture, read
 
+pytestmark = pytest.mark.core
+
 CUTS, FLIPS = 500, 500
 
 #: The files of `samples` in conftest.py.
@@ -75,7 +77,7 @@ def attempt(data):
 @pytest.mark.parametrize("name", NAMES)
 def test_cut_anywhere(samples, name, capfd):
     """A file that is cut is refused, unless all its pixels are there."""
-    data = samples[name]
+    data = samples[name] or pytest.skip("needs astropy")
     whole = attempt(data)
     assert whole
     for cut in {*range(1, 12), *np.linspace(1, len(data) - 1, CUTS, dtype=int).tolist()}:
@@ -89,6 +91,8 @@ def test_cut_anywhere(samples, name, capfd):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_flipped_bytes(samples, name, capfd):
+    if not samples[name]:
+        pytest.skip("needs astropy")
     rng = random.Random(name)
     for _ in range(FLIPS):
         data = bytearray(samples[name])
@@ -97,7 +101,9 @@ def test_flipped_bytes(samples, name, capfd):
             at = rng.choice((rng.randrange(len(data)), rng.randrange(200), len(data) - 1 - rng.randrange(200)))
             data[at % len(data)] = rng.choice((0, 1, 127, 255, rng.randrange(256)))
         attempt(bytes(data))
-    assert capfd.readouterr() == ("", "")
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err == "" or name.endswith(".avif")  # dav1d, of some builds of imagecodecs
 
 
 def test_the_limit_is_ours_not_pillows(store, monkeypatch, make):
@@ -150,4 +156,4 @@ def test_tiff_directories_in_a_loop(store, make):
 
 def test_threads(samples):
     with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(attempt, [samples[name] for name in NAMES] * 8))
+        assert all(pool.map(attempt, [samples[name] for name in NAMES if samples[name]] * 8))

