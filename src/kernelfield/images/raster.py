@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from kernelfield.errors import FileError
+from kernelfield.errors import FileError, MissingDependencyError
 from kernelfield.images import orientation
 from kernelfield.images.limits import DEFLATE_RATIO, Limit, check_scans, jpeg2000_shape, jpeg_shape, shape_in
 from kernelfield.images.picture import Metadata, Opened, Page, Pixels, cmyk_to_rgb, named
@@ -251,7 +251,10 @@ def _check(header: Any, limit: Limit, size: int, ratio: int | None = None) -> No
 
 def _header(plugin: str, data: bytes) -> tuple[Any, Metadata, Callable[[int], int]]:
     """Return Pillow's picture before its pixels are decoded, its metadata and its orientation."""
-    module = import_module(f"PIL.{plugin}ImagePlugin")
+    try:
+        module = import_module(f"PIL.{plugin}ImagePlugin")
+    except ImportError as error:
+        raise _no_avif() from error
     with unwarned():
         header = getattr(module, f"{plugin}ImageFile")(io.BytesIO(data), "")
         exif = _exif(header)
@@ -261,6 +264,10 @@ def _header(plugin: str, data: bytes) -> tuple[Any, Metadata, Callable[[int], in
     icc = _bytes(info.get("icc_profile"))
     metadata, turn = _metadata(header.format, icc, exif, xmp, info.get("dpi"), info.get("comment"))
     return header, metadata, turn
+
+
+def _no_avif() -> MissingDependencyError:
+    return MissingDependencyError("an AVIF file: expected Pillow 11.3 or later; an older one is installed; update it")
 
 
 def _metadata(
@@ -391,6 +398,10 @@ def write_webp(file: BinaryIO, pixels: Pixels, like: Metadata | None) -> None:
 
 def write_avif(file: BinaryIO, pixels: Pixels, like: Metadata | None) -> None:
     """Write uint8 at quality 95, colour at full resolution."""
+    from PIL import features
+
+    if not features.check("avif"):
+        raise _no_avif()
     _saved("AVIF", file, pixels, like, quality=QUALITY, subsampling="4:4:4", max_threads=1)
 
 
