@@ -185,6 +185,34 @@ def test_pages(tmp_path, make, kind, dtype, vips):
             assert image.n_frames == 3
 
 
+def test_a_single_page_keeps_its_own_tags(tmp_path, make):
+    stack = make.ramp((3 * 8, 9), "u1").reshape(3, 8, 9)
+    with tifffile.TiffWriter(tmp_path / "in.tif") as file:
+        for index, page in enumerate(stack):
+            file.write(page, metadata=None, description=f"page {index}")
+    picture = read(tmp_path / "in.tif", page=2)
+    write(tmp_path / "out.tif", picture.pixels, like=picture)
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert [page.description for page in file.pages] == ["page 2"]
+        np.testing.assert_array_equal(file.asarray(), stack[2])
+
+
+def test_three_channels_that_are_no_colours(tmp_path, make):
+    pixels = make.ramp((8, 9, 3), "u1")
+    (tmp_path / "in.tif").write_bytes(make.tiff(pixels, photometric="minisblack", planarconfig="contig"))
+    assert read(tmp_path / "in.tif").channels == ("0", "1", "2")
+    assert read(rewritten(tmp_path / "in.tif", "out.tif", tmp_path)).channels == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("name", ["in.jpg", "in.tif"])
+def test_inks_with_a_profile_that_is_damaged(tmp_path, make, name):
+    image = Image.fromarray(make.ramp((16, 16, 4), "u1"), "CMYK")
+    image.save(tmp_path / name, icc_profile=b"no profile" * 20)
+    picture = read(tmp_path / name)
+    assert picture.notes == ("CMYK converted to RGB without a colour profile",)
+    assert picture.metadata.icc == b""
+
+
 def test_pages_are_decoded_when_they_are_used(tmp_path, make):
     asked = []
 

@@ -335,8 +335,7 @@ def _pillow(header: Any, notes: list[str]) -> Callable[[int], Page]:
             raise FileError(f"the picture has Pillow's mode {image.mode}; expected grey, RGB or CMYK; convert it")
         pixels: Pixels = np.array(image)
         if image.mode == "CMYK":
-            pixels = cmyk_to_rgb(pixels)
-            said.append("CMYK converted to RGB without a colour profile")
+            pixels = cmyk_to_rgb(pixels, _bytes(image.info.get("icc_profile")), said)
         return Page(pixels, named(1 if pixels.ndim == 2 else pixels.shape[2]), said)
 
     return load

@@ -314,8 +314,7 @@ def _colours(page: Any, pixels: Pixels) -> Page:
     if photometric == SEPARATED:
         if found.pixels.dtype.kind != "u" or page.tags.valueof(INK_SET, 1) != 1:
             raise FileError("the TIFF inks are not unsigned CMYK; expected 8 or 16 bit CMYK; convert it to RGB")
-        found.pixels = cmyk_to_rgb(found.pixels)
-        found.notes.append("CMYK converted to RGB without a colour profile")
+        found.pixels = cmyk_to_rgb(found.pixels, page.tags.valueof(ICC, b""), found.notes)
     count = found.pixels.shape[2]
     coloured = photometric in (COLOUR, PALETTE, SEPARATED) and count == 3
     found.channels = RGB if coloured else numbered(count)
@@ -515,7 +514,9 @@ def encode(file: BinaryIO, pages: Iterable[Pixels], count: int, names: tuple[str
             # Pillow packs directories of BigTIFF with the low byte first only.
             order = own.byteorder if own is not None and not (big and directories) else None
             writer = TiffWriter(file, bigtiff=big, byteorder=order)
-        kept: dict[str, Any] = own.of(index) if own else {"software": "kernelfield"}
+        # A single page may be another one than the first.
+        place = like.page if like is not None and count == 1 else index
+        kept: dict[str, Any] = own.of(place) if own else {"software": "kernelfield"}
         if metadata is not None:
             kept |= {"iccprofile": metadata.icc} if metadata.icc else {}
             if metadata.xmp and index == 0:
@@ -541,7 +542,7 @@ def _layout(pixels: Pixels, names: tuple[str, ...], like: Metadata | None) -> di
         return {"photometric": "minisblack"}
     count = pixels.shape[2]
     known = names if len(names) == count else numbered(count)
-    colour = known[:3] == RGB or count == 3
+    colour = known[:3] == RGB or (count == 3 and known is not names)
     extra = ["unspecified"] * (count - (3 if colour else 1))
     if known[-1] == ALPHA:
         extra[-1] = "assocalpha" if like is not None and like.associated else "unassalpha"
