@@ -89,7 +89,7 @@ def nested_tiff(inner, compression, **options):
 
 @cache
 def blank_webp():
-    return imagecodecs.webp_encode(np.zeros((9000, 9000, 3), np.uint8), level=-1, lossless=True)
+    return imagecodecs.webp_encode(np.zeros((6000, 6000, 3), np.uint8), level=-1, lossless=True)
 
 
 def webp_canvas(width, height):
@@ -119,6 +119,13 @@ def bmp(width, height):
 def avif(width, height):
     data = bytearray(pillow(COLOUR, "AVIF"))
     struct.pack_into(">II", data, data.index(b"ispe") + 8, width, height)
+    return bytes(data)
+
+
+def lying_avif(shape):
+    """An AVIF file whose only frame has another size than it claims."""
+    data = bytearray(imagecodecs.avif_encode(np.zeros((*shape, 3), np.uint8), speed=10))
+    struct.pack_into(">II", data, data.index(b"ispe") + 8, 64, 64)
     return bytes(data)
 
 
@@ -153,7 +160,7 @@ def fits(width, height):
 
 
 def fits_gzip():
-    """A tile of half a megabyte that inflates to 200 MB."""
+    """A tile of half a megabyte that inflates to 120 MB."""
     try:
         from astropy.io import fits
     except ImportError:
@@ -167,7 +174,7 @@ def fits_gzip():
     data = file.getvalue()
     start = data.index(b"\x1f\x8b")
     squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = squeeze.compress(bytes(200_000_000)) + squeeze.flush()
+    bomb = squeeze.compress(bytes(120_000_000)) + squeeze.flush()
     assert len(bomb) < len(data) - start
     return data[:start] + bomb.ljust(len(data) - start, b"\0")
 
@@ -202,8 +209,8 @@ BOMBS = {
     "zstd.tif": lambda: set_tags(tiff(GREY, compression="zstd"), t256=20_000, t257=20_000, t278=20_000),
     "lzma.tif": lambda: set_tags(tiff(GREY, compression="lzma"), t256=20_000, t257=20_000, t278=20_000),
     "tile.tif": lambda: set_tags(tiff(GREY, compression="zlib", tile=(16, 16)), t322=60_000, t323=60_000),
-    "deflate.tif": lambda: nested_tiff(zlib.compress(bytes(200_000_000)), 8),
-    "zstd-inside.tif": lambda: nested_tiff(imagecodecs.zstd_encode(bytes(200_000_000)), 50000),
+    "deflate.tif": lambda: nested_tiff(zlib.compress(bytes(120_000_000)), 8),
+    "zstd-inside.tif": lambda: nested_tiff(imagecodecs.zstd_encode(bytes(120_000_000)), 50000),
     "jpeg.tif": lambda: nested_tiff(jpeg(20_000, 20_000), 7),
     "jpeg-hidden.tif": lambda: nested_tiff(hidden_jpeg(), 7),
     "jpeg-endless.tif": lambda: nested_tiff(endless_jpeg(), 7),
@@ -224,6 +231,8 @@ BOMBS = {
     "text.pgm": lambda: b"P2 20000 20000 255\n",
     "claim.avif": lambda: avif(60_000, 60_000),
     "promise.avif": lambda: avif(16_000, 16_000),
+    "frame.avif": lambda: lying_avif((3000, 3000)),
+    "grain.avif": lambda: b"\0\0\0\x1cftypavif" + b"iloc" + bytes(5) + b"\0\xff\xff" + b"\xff" * 100_000,
     "claim.jxl": lambda: jxl(60_000, 60_000),
     "promise.jxl": lambda: jxl(20_000, 20_000),
     "claim.j2k": lambda: jpeg2000(60_000, 60_000),

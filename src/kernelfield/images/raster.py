@@ -20,6 +20,7 @@ import numpy as np
 
 from kernelfield.errors import FileError, MissingDependencyError
 from kernelfield.images import orientation
+from kernelfield.images.av1 import frame_sizes
 from kernelfield.images.limits import DEFLATE_RATIO, Limit, check_scans, jpeg2000_shape, jpeg_shape, shape_in
 from kernelfield.images.picture import Metadata, Opened, Page, Pixels, cmyk_to_rgb, named
 from kernelfield.images.silence import unwarned
@@ -148,6 +149,13 @@ def avif(file: BinaryIO, size: int, limit: Limit) -> Opened:
     data = file.read()
     header, metadata, turn = _header("Avif", data)
     _check(header, limit, size)
+    # The cells of a grid, and the frame that they are parts of, are not larger than the picture; codecs add a margin.
+    for height, width in frame_sizes(data):
+        if height * width > max(2 * header.height * header.width, 1 << 20):
+            raise FileError(
+                f"a frame in the AVIF file has {width} x {height} pixels, its header says {header.width} x "
+                f"{header.height}; expected no more; the file is damaged: export it again"
+            )
     notes = ["first of several frames"] if header.n_frames > 1 else []
 
     def load(_: int) -> Page:
