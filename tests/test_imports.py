@@ -36,7 +36,7 @@ BY_NAME = {
     "kernelfield.cli.harness.peers": "the libraries that are compared",
     "kernelfield.dropin": "its modules, when first used",
     "kernelfield.dropin.scipy_fallback": "SciPy",
-    "kernelfield.images.raster": "the plugin of Pillow for a format",
+    "kernelfield.images.raster": "Pillow's reader of a format",
     "kernelfield.receptive": "its public names, when first used",
     "kernelfield.receptive.frontends.select": "the frontend of a model's framework",
     "kernelfield.receptive.gradients.keras": "the gradients of the backend that Keras runs on",

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from types import SimpleNamespace
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -26,7 +27,8 @@ def ramp(shape, dtype):
 
 def pillow_bytes(pixels, form, **options):
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, form, **options)
+    image = Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
+    image.save(file, form, **options)
     return file.getvalue()
 
 
@@ -42,6 +44,30 @@ def npy_bytes(pixels):
     return file.getvalue()
 
 
+def stack_bytes(pixels, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, **options)
+    return file.getvalue()
+
+
+def npz_bytes(**arrays):
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def fits_bytes(kind, pixels):
+    """Nothing where astropy is not installed: the file is then refused as empty."""
+    try:
+        from astropy.io import fits
+    except ImportError:
+        return b""
+    file = io.BytesIO()
+    units = [getattr(fits, kind)(pixels)]
+    fits.HDUList(units if kind == "PrimaryHDU" else [fits.PrimaryHDU(), *units]).writeto(file)
+    return file.getvalue()
+
+
 @pytest.fixture(scope="session")
 def make() -> SimpleNamespace:
     """The functions above (test files cannot import a conftest)."""
@@ -52,15 +78,40 @@ def make() -> SimpleNamespace:
 def samples() -> dict[str, bytes]:
     """One small whole file of each kind, to cut and to damage."""
     grey, colour = ramp((24, 31), "u1"), ramp((24, 31, 3), "u1")
+    stack = ramp((3 * 24, 31), "u1").reshape(3, 24, 31)
+    palette = np.asarray(Image.fromarray(colour).quantize(16).convert("RGB"))
     return {
         "grey.png": pillow_bytes(grey, "PNG"),
+        "palette.png": pillow_bytes(Image.fromarray(palette).quantize(16), "PNG", transparency=3),
+        "colour16.png": imagecodecs.png_encode(ramp((24, 31, 3), "u2")),
         "colour.jpg": pillow_bytes(colour, "JPEG", exif=exif(6)),
         "progressive.jpg": pillow_bytes(colour, "JPEG", progressive=True),
         "plain.tif": tiff_bytes(ramp((24, 31, 3), "u2"), photometric="rgb"),
+        "big.tif": tiff_bytes(colour, photometric="rgb", bigtiff=True),
         "deflate.tif": tiff_bytes(ramp((40, 40), "f4"), photometric="minisblack", tile=(16, 16), compression="zlib"),
         "lzw.tif": pillow_bytes(colour, "TIFF", compression="tiff_lzw"),
         "packbits.tif": pillow_bytes(grey, "TIFF", compression="packbits"),
+        **{
+            f"{name}.tif": tiff_bytes(colour, photometric="rgb", compression=name)
+            for name in ("zstd", "jpeg", "jpeg2000", "jpegxl", "webp")
+        },
+        "pages.tif": tiff_bytes(stack, photometric="minisblack"),
+        "imagej.tif": stack_bytes(stack, imagej=True),
+        "ome.tif": stack_bytes(stack, ome=True, photometric="minisblack"),
+        "colour.webp": pillow_bytes(colour, "WEBP", lossless=True, exif=exif(6)),
+        "animated.webp": pillow_bytes(colour, "WEBP", save_all=True, append_images=[Image.fromarray(colour[::-1])]),
+        "grey.bmp": pillow_bytes(grey, "BMP"),
+        "grey.gif": pillow_bytes(grey, "GIF"),
+        "animated.gif": pillow_bytes(grey, "GIF", save_all=True, append_images=[Image.fromarray(grey[::-1])]),
+        "grey.pgm": pillow_bytes(grey, "PPM"),
+        "colour16.ppm": b"P6 31 24 65535\n" + ramp((24, 31, 3), ">u2").tobytes(),
+        "colour.avif": pillow_bytes(colour, "AVIF"),
+        "colour.jxl": imagecodecs.jpegxl_encode(colour, lossless=True),
+        "colour.jp2": imagecodecs.jpeg2k_encode(colour, codecformat="jp2"),
         "float.npy": npy_bytes(ramp((24, 31), "f4")),
+        "two.npz": npz_bytes(first=grey, second=colour),
+        "grey.fits": fits_bytes("PrimaryHDU", grey),
+        "packed.fits": fits_bytes("CompImageHDU", grey),
     }
 
 

@@ -7,12 +7,15 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from functools import cache
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+
+pytestmark = pytest.mark.core
 
 GREY = np.zeros((64, 64), np.uint8)
 COLOUR = np.zeros((64, 64, 3), np.uint8)
@@ -64,6 +67,7 @@ def hidden_jpeg():
     return data[:at] + b"\xff\0" + bytes(frame) + data[at:]
 
 
+@cache
 def endless_jpeg():
     data = pillow(np.zeros((4000, 4000), np.uint8), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xc4") : -2]
@@ -81,6 +85,11 @@ def nested_tiff(inner, compression, **options):
     """A TIFF page of 64 x 64 pixels whose only strip is `inner`."""
     data = tiff(COLOUR, photometric="rgb", compression="zlib", **options)
     return set_tags(data, t259=compression, t273=len(data), t279=len(inner)) + inner
+
+
+@cache
+def blank_webp():
+    return imagecodecs.webp_encode(np.zeros((6000, 6000, 3), np.uint8), level=-1, lossless=True)
 
 
 def webp_canvas(width, height):
@@ -110,6 +119,13 @@ def bmp(width, height):
 def avif(width, height):
     data = bytearray(pillow(COLOUR, "AVIF"))
     struct.pack_into(">II", data, data.index(b"ispe") + 8, width, height)
+    return bytes(data)
+
+
+def lying_avif(shape):
+    """An AVIF file whose only frame has another size than it claims."""
+    data = bytearray(imagecodecs.avif_encode(np.zeros((*shape, 3), np.uint8), speed=10))
+    struct.pack_into(">II", data, data.index(b"ispe") + 8, 64, 64)
     return bytes(data)
 
 
@@ -144,8 +160,11 @@ def fits(width, height):
 
 
 def fits_gzip():
-    """A tile of 64 x 64 pixels that inflates to 200 MB."""
-    from astropy.io import fits
+    """A tile of half a megabyte that inflates to 120 MB."""
+    try:
+        from astropy.io import fits
+    except ImportError:
+        return b""
 
     file = io.BytesIO()
     rng = np.random.default_rng(0)
@@ -155,7 +174,7 @@ def fits_gzip():
     data = file.getvalue()
     start = data.index(b"\x1f\x8b")
     squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = squeeze.compress(bytes(200_000_000)) + squeeze.flush()
+    bomb = squeeze.compress(bytes(120_000_000)) + squeeze.flush()
     assert len(bomb) < len(data) - start
     return data[:start] + bomb.ljust(len(data) - start, b"\0")
 
@@ -190,18 +209,18 @@ BOMBS = {
     "zstd.tif": lambda: set_tags(tiff(GREY, compression="zstd"), t256=20_000, t257=20_000, t278=20_000),
     "lzma.tif": lambda: set_tags(tiff(GREY, compression="lzma"), t256=20_000, t257=20_000, t278=20_000),
     "tile.tif": lambda: set_tags(tiff(GREY, compression="zlib", tile=(16, 16)), t322=60_000, t323=60_000),
-    "deflate.tif": lambda: nested_tiff(zlib.compress(bytes(200_000_000)), 8),
-    "zstd-inside.tif": lambda: nested_tiff(imagecodecs.zstd_encode(bytes(200_000_000)), 50000),
+    "deflate.tif": lambda: nested_tiff(zlib.compress(bytes(120_000_000)), 8),
+    "zstd-inside.tif": lambda: nested_tiff(imagecodecs.zstd_encode(bytes(120_000_000)), 50000),
     "jpeg.tif": lambda: nested_tiff(jpeg(20_000, 20_000), 7),
     "jpeg-hidden.tif": lambda: nested_tiff(hidden_jpeg(), 7),
     "jpeg-endless.tif": lambda: nested_tiff(endless_jpeg(), 7),
     "jpeg2000.tif": lambda: nested_tiff(jpeg2000(20_000, 20_000), 34712),
     "jp2.tif": lambda: nested_tiff(jpeg2000(20_000, 20_000, "jp2"), 34712),
     "jpegxl.tif": lambda: nested_tiff(jxl(20_000, 20_000), 50002),
-    "webp.tif": lambda: nested_tiff(imagecodecs.webp_encode(np.zeros((9000, 9000, 3), np.uint8), lossless=True), 50001),
+    "webp.tif": lambda: nested_tiff(blank_webp(), 50001),
     "shared.tif": shared_strips,
     "claim.webp": lambda: webp_canvas(1 << 24, 1 << 7),
-    "blank.webp": lambda: imagecodecs.webp_encode(np.zeros((9000, 9000, 3), np.uint8), lossless=True),
+    "blank.webp": lambda: blank_webp(),
     "claim.gif": lambda: gif(60_000, 60_000),
     "promise.gif": lambda: gif(20_000, 20_000),
     "frame.gif": lambda: gif_frame(60_000, 60_000),
@@ -212,6 +231,8 @@ BOMBS = {
     "text.pgm": lambda: b"P2 20000 20000 255\n",
     "claim.avif": lambda: avif(60_000, 60_000),
     "promise.avif": lambda: avif(16_000, 16_000),
+    "frame.avif": lambda: lying_avif((3000, 3000)),
+    "grain.avif": lambda: b"\0\0\0\x1cftypavif" + b"iloc" + bytes(5) + b"\0\xff\xff" + b"\xff" * 100_000,
     "claim.jxl": lambda: jxl(60_000, 60_000),
     "promise.jxl": lambda: jxl(20_000, 20_000),
     "claim.j2k": lambda: jpeg2000(60_000, 60_000),
@@ -228,9 +249,11 @@ BOMBS = {
 
 CHILD = '''
 import json, sys, time
-from kernelfield.errors import FileError
+from kernelfield.errors import FileError, MissingDependencyError
 from kernelfield.images import read
-import imagecodecs, tifffile, astropy.io.fits, PIL.Image
+import contextlib, imagecodecs, tifffile, PIL.Image
+with contextlib.suppress(ImportError):
+    import astropy.io.fits
 def peak():
     """Megabytes of this program, without those of its parent, which ru_maxrss would include."""
     with open("/proc/self/status") as file:
@@ -241,7 +264,7 @@ for name in sys.argv[1:]:
     before, start = peak(), time.process_time()
     try:
         message = "read: " + str(read(name).pixels.shape)
-    except FileError as error:
+    except (FileError, MissingDependencyError) as error:
         message = str(error)
     print(json.dumps([name, message, peak() - before, time.process_time() - start]), flush=True)
 '''
@@ -260,6 +283,8 @@ def outcomes(tmp_path_factory):
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused_in_little_memory(outcomes, name):
+    if name.endswith(".fits"):
+        pytest.importorskip("astropy")
     message, used = outcomes[name]
     assert not message.startswith("read:"), message
     assert "\n" not in message

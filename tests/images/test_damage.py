@@ -1,13 +1,11 @@
-"""Decompression bombs, truncated and damaged files: a FileError or a picture, quickly, and nothing else."""
+"""Truncated and damaged files: one line of a FileError, or a sound result; no crash, nothing printed."""
 
 import io
 import random
 import struct
-import time
-import tracemalloc
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,127 +13,125 @@ from PIL import Image
 from kernelfield.errors import FileError
 from kernelfield.images import Picture, read
 
+pytestmark = pytest.mark.core
+
+CUTS, FLIPS = 500, 500
+
+#: The files of `samples` in conftest.py.
 NAMES = (
     "grey.png",
+    "palette.png",
+    "colour16.png",
     "colour.jpg",
     "progressive.jpg",
     "plain.tif",
+    "big.tif",
     "deflate.tif",
     "lzw.tif",
     "packbits.tif",
+    "zstd.tif",
+    "jpeg.tif",
+    "jpeg2000.tif",
+    "jpegxl.tif",
+    "webp.tif",
+    "pages.tif",
+    "imagej.tif",
+    "ome.tif",
+    "colour.webp",
+    "animated.webp",
+    "grey.bmp",
+    "grey.gif",
+    "animated.gif",
+    "grey.pgm",
+    "colour16.ppm",
+    "colour.avif",
+    "colour.jxl",
+    "colour.jp2",
     "float.npy",
+    "two.npz",
+    "grey.fits",
+    "packed.fits",
 )
 
 
-def chunk(name, body):
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def png_claim(width, height):
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-
-
-def jpeg_claim(width, height):
-    file = io.BytesIO()
-    Image.new("L", (8, 8)).save(file, "JPEG")
-    data = bytearray(file.getvalue())
-    at = data.index(b"\xff\xc0")
-    struct.pack_into(">HH", data, at + 5, height, width)
-    return bytes(data)
-
-
-def tiff_claim(width, height):
-    def entry(tag, value):
-        return struct.pack("<HHII", tag, 4, 1, value)
-
-    tags = [
-        (256, width),
-        (257, height),
-        (258, 8),
-        (259, 8),
-        (262, 1),
-        (273, 8),
-        (277, 1),
-        (278, height),
-        (279, 100),
-    ]
-    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(entry(*tag) for tag in tags) + bytes(400)
-
-
-def npy_claim(width, height):
-    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({height}, {width}), }}\n".encode()
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(100)
-
-
-CLAIMS = {"a.png": png_claim, "a.jpg": jpeg_claim, "a.tif": tiff_claim, "a.npy": npy_claim}
-
-
-def refuse(path, words, **limits):
-    """Expect a refusal within two seconds of the processor and without memory for the pixels."""
-    # Not of the clock: other programs may hold the processor for longer.
-    started = time.process_time()
-    tracemalloc.start()
+def attempt(data):
+    """Read, and return the pages, or None where one line says why there are none."""
+    message = ""
     try:
-        with pytest.raises(FileError, match=words) as caught:
-            read(path, **limits)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert "\n" not in str(caught.value)
-    assert time.process_time() - started < 2
-    assert peak < 20e6
+        picture = read(io.BytesIO(data), max_pixels=10_000_000)
+        pages = list(picture.pages)
+    except FileError as error:
+        message = str(error)
+    if message:
+        assert "\n" not in message
+        assert len(message) < 700
+        return None
+    assert isinstance(picture, Picture)
+    for page in pages:
+        assert page.size
+        assert page.ndim in (2, 3)
+        assert page.dtype.isnative
+    return pages
 
 
-@pytest.mark.parametrize("name", CLAIMS)
-def test_bombs_are_refused_by_the_header(store, name):
-    refuse(store(CLAIMS[name](60_000, 60_000), name), r"60000 x 60000 .*3600000000 pixels.* at most 500000000")
+@pytest.mark.parametrize("name", NAMES)
+def test_cut_anywhere(samples, name, capfd):
+    """A file that is cut is refused, unless all its pixels are there."""
+    data = samples[name] or pytest.skip("needs astropy")
+    whole = attempt(data)
+    assert whole
+    for cut in {*range(1, 12), *np.linspace(1, len(data) - 1, CUTS, dtype=int).tolist()}:
+        pages = attempt(data[:cut])
+        if pages is not None:
+            assert len(pages) == len(whole), cut
+            for page, full in zip(pages, whole):
+                np.testing.assert_array_equal(page, full)
+    assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", CLAIMS)
-def test_promises_the_file_cannot_keep(store, name):
-    refuse(store(CLAIMS[name](20_000, 20_000), name), "header promises")
+@pytest.mark.parametrize("name", NAMES)
+def test_flipped_bytes(samples, name, capfd):
+    if not samples[name]:
+        pytest.skip("needs astropy")
+    rng = random.Random(name)
+    for _ in range(FLIPS):
+        data = bytearray(samples[name])
+        # Half of the flips near either end, where the headers are.
+        for _ in range(rng.choice((1, 1, 3, 10))):
+            at = rng.choice((rng.randrange(len(data)), rng.randrange(200), len(data) - 1 - rng.randrange(200)))
+            data[at % len(data)] = rng.choice((0, 1, 127, 255, rng.randrange(256)))
+        attempt(bytes(data))
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err == "" or name.endswith(".avif")  # dav1d, of some builds of imagecodecs
 
 
 def test_the_limit_is_ours_not_pillows(store, monkeypatch, make):
-    data = make.pillow(make.ramp((30, 40), "u1"), "PNG")
+    pixels = make.ramp((30, 40, 3), "u1")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    for name in ("a.png", "a.jpg", "a.tif"):
-        form = {"a.png": "PNG", "a.jpg": "JPEG", "a.tif": "TIFF"}[name]
-        path = store(
-            make.pillow(make.ramp((30, 40, 3), "u1"), form, **({"compression": "tiff_lzw"} if form == "TIFF" else {})),
-            name,
-        )
+    for name, form in {"a.png": "PNG", "a.jpg": "JPEG", "a.tif": "TIFF", "a.webp": "WEBP", "a.bmp": "BMP"}.items():
+        path = store(make.pillow(pixels, form, **({"compression": "tiff_lzw"} if form == "TIFF" else {})), name)
         assert read(path, max_pixels=1200).pixels.shape == (30, 40, 3)
-        refuse(path, "expected at most 1199", max_pixels=1199)
+        with pytest.raises(FileError, match="expected at most 1199"):
+            read(path, max_pixels=1199)
     path = store(make.npy(make.ramp((30, 40), "f4")), "a.npy")
-    refuse(path, "expected at most 1199", max_pixels=1199)
-    assert read(store(data, "b.png")).pixels.shape == (30, 40)
+    with pytest.raises(FileError, match="expected at most 1199"):
+        read(path, max_pixels=1199)
     assert Image.MAX_IMAGE_PIXELS == 10
 
 
 def test_channels_are_no_way_around_the_limit(store, make):
     path = store(make.npy(np.zeros((10, 10, 41), "u1")), "a.npy")
-    refuse(path, "1100 pixels", max_pixels=1000)
+    with pytest.raises(FileError, match="1100 pixels"):
+        read(path, max_pixels=1000)
     assert read(path, max_pixels=1100).pixels.shape == (10, 10, 41)
 
 
-def test_a_tiff_strip_that_inflates_without_end(store, make):
-    small = make.tiff(np.zeros((16, 16), "u1"), photometric="minisblack", compression="zlib")
-    bomb = bytearray(small + zlib.compress(bytes(200_000_000), 9))
-    directory = struct.unpack_from("<I", bomb, 4)[0]
-    for i in range(struct.unpack_from("<H", bomb, directory)[0]):
-        at = directory + 2 + 12 * i
-        value = {273: len(small), 279: len(bomb) - len(small)}.get(struct.unpack_from("<H", bomb, at)[0])
-        if value:
-            struct.pack_into("<HII", bomb, at + 2, 4, 1, value)
-    path = store(bytes(bomb), "a.tif")
-    tracemalloc.start()
-    picture = read(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert picture.pixels.shape == (16, 16)
-    assert peak < 20e6
+def test_a_blank_picture_is_read_if_its_file_is_trusted(store):
+    path = store(imagecodecs.jpegxl_encode(np.zeros((9000, 9000), np.uint8), effort=1, lossless=True)[:], "a.jxl")
+    with pytest.raises(FileError, match=r"give max_pixels \(--max-pixels\) if the file is trusted"):
+        read(path)
+    assert read(path, max_pixels=100_000_000).pixels.shape == (9000, 9000)
 
 
 def test_tiff_directories_in_a_loop(store, make):
@@ -153,52 +149,11 @@ def test_tiff_directories_in_a_loop(store, make):
         link = len(with_pages) + len(block)
         with_pages += block + bytes(4)
     struct.pack_into("<I", with_pages, link, places[119])
-    assert read(store(bytes(with_pages), "a.tif")).notes == ("first of 151 pages",)
+    picture = read(store(bytes(with_pages), "a.tif"))
+    assert len(picture.pages) == 151
+    assert all(page.shape == (4, 4) for page in picture.pages)
 
 
-def attempt(path):
-    """Read, and accept a picture or one line."""
-    try:
-        picture = read(path, max_pixels=10_000_000)
-    except FileError as error:
-        message = str(error)
-    else:
-        message = ""
-    if message:
-        assert "\n" not in message
-        assert str(path) in message
-        return False
-    assert isinstance(picture, Picture)
-    assert picture.pixels.size
-    assert picture.pixels.dtype.isnative
-    return True
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_cut_anywhere(store, samples, name, capfd):
-    data = samples[name]
-    assert attempt(store(data, name))
-    cuts = sorted({*range(1, 12), *np.linspace(1, len(data) - 1, 50, dtype=int), len(data) - 2})
-    whole = [cut for cut in cuts if attempt(store(data[:cut], name))]
-    # A TIFF file may end in a tag that is not needed; nothing else stands without its end.
-    assert not whole or (name.endswith(".tif") and whole[0] > 0.9 * len(data)), whole
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_flipped_bytes(store, samples, name, capfd):
-    rng = random.Random(name)
-    for _ in range(200):
-        data = bytearray(samples[name])
-        # Half of the flips near either end, where the headers are.
-        for _ in range(rng.choice((1, 1, 3, 10))):
-            at = rng.choice((rng.randrange(len(data)), rng.randrange(200), len(data) - 1 - rng.randrange(200)))
-            data[at % len(data)] = rng.choice((0, 1, 127, 255, rng.randrange(256)))
-        attempt(store(bytes(data), name))
-    assert capfd.readouterr() == ("", "")
-
-
-def test_threads(store, samples):
-    paths = [store(samples[name], name) for name in NAMES] * 8
+def test_threads(samples):
     with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(attempt, paths))
+        assert all(pool.map(attempt, [samples[name] for name in NAMES if samples[name]] * 8))

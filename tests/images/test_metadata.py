@@ -11,6 +11,8 @@ from PIL import Image, ImageCms, ImageOps
 from kernelfield.errors import ArgumentError, KernelfieldWarning
 from kernelfield.images import Pages, read, write
 
+pytestmark = pytest.mark.core
+
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 MAKE, ISO, EXIF_IFD, ORIENTATION = 0x010F, 0x8827, 0x8769, 0x0112
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
@@ -33,7 +35,12 @@ def colour(make):
 
 @pytest.fixture
 def vips():
-    return pytest.importorskip("pyvips")
+    """libvips, where it is installed, as a second opinion."""
+    try:
+        import pyvips
+    except ImportError:
+        return None
+    return pyvips
 
 
 def rewritten(source, name, tmp_path):
@@ -67,6 +74,8 @@ def test_profile_exif_and_resolution(tmp_path, colour, source, target, orientati
         if "dpi" in options and target in ("out.png", "out.jpg", "out.tif"):
             expected = (150, 300) if orientation == 6 else (300, 150)
             assert tuple(round(float(value)) for value in after.info["dpi"]) == expected
+    if vips is None:
+        return
     image = vips.Image.new_from_file(str(path))
     assert (image.width, image.height, image.bands) == (*turned.size, 3)
     assert bytes(image.get("icc-profile-data")) == ICC
@@ -105,7 +114,7 @@ def test_alpha(tmp_path, make, source, target, channels, dtype, vips):
         np.testing.assert_array_equal(again.pixels, pixels)
     if target != "out.npy":
         assert again.channels == picture.channels
-    if target in ("out.png", "out.tif"):
+    if vips is not None and target in ("out.png", "out.tif"):
         image = vips.Image.new_from_file(str(path))
         assert image.hasalpha()
         np.testing.assert_array_equal(np.squeeze(image.numpy()), pixels)
@@ -167,13 +176,41 @@ def test_pages(tmp_path, make, kind, dtype, vips):
             assert page.tags[282].value == (300, 1)
             assert page.tags[305].value == "maker"
             assert page.is_tiled == (kind == "tiles")
-    for index in range(3):
+    for index in range(3 if vips is not None else 0):
         image = vips.Image.new_from_file(str(path), page=index)
         np.testing.assert_array_equal(np.squeeze(image.numpy()), expected[index])
         assert image.get("n-pages") == 3
     if dtype != "f4":
         with Image.open(path) as image:
             assert image.n_frames == 3
+
+
+def test_a_single_page_keeps_its_own_tags(tmp_path, make):
+    stack = make.ramp((3 * 8, 9), "u1").reshape(3, 8, 9)
+    with tifffile.TiffWriter(tmp_path / "in.tif") as file:
+        for index, page in enumerate(stack):
+            file.write(page, metadata=None, description=f"page {index}")
+    picture = read(tmp_path / "in.tif", page=2)
+    write(tmp_path / "out.tif", picture.pixels, like=picture)
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert [page.description for page in file.pages] == ["page 2"]
+        np.testing.assert_array_equal(file.asarray(), stack[2])
+
+
+def test_three_channels_that_are_no_colours(tmp_path, make):
+    pixels = make.ramp((8, 9, 3), "u1")
+    (tmp_path / "in.tif").write_bytes(make.tiff(pixels, photometric="minisblack", planarconfig="contig"))
+    assert read(tmp_path / "in.tif").channels == ("0", "1", "2")
+    assert read(rewritten(tmp_path / "in.tif", "out.tif", tmp_path)).channels == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("name", ["in.jpg", "in.tif"])
+def test_inks_with_a_profile_that_is_damaged(tmp_path, make, name):
+    image = Image.fromarray(make.ramp((16, 16, 4), "u1"), "CMYK")
+    image.save(tmp_path / name, icc_profile=b"no profile" * 20)
+    picture = read(tmp_path / name)
+    assert picture.notes == ("CMYK converted to RGB without a colour profile",)
+    assert picture.metadata.icc == b""
 
 
 def test_pages_are_decoded_when_they_are_used(tmp_path, make):
@@ -342,11 +379,10 @@ def test_streams(make):
             return self.data.readinto(buffer)
 
     pixels = make.ramp((24, 31, 3), "u2")
-    for form in ("png", "tif", "npy", "ppm", "npz", "fits"):
-        page = pixels[..., 0] if form == "fits" else pixels
+    for form in ("png", "tif", "npy", "ppm", "npz"):
         target = io.BytesIO()
-        write(target, page, format=form)
-        np.testing.assert_array_equal(read(io.BufferedReader(Pipe(target.getvalue()))).pixels, page)
+        write(target, pixels, format=form)
+        np.testing.assert_array_equal(read(io.BufferedReader(Pipe(target.getvalue()))).pixels, pixels)
     with pytest.raises(ArgumentError, match="name the format"):
         write(io.BytesIO(), pixels)
     with pytest.raises(ArgumentError, match="expected a file of bytes"):

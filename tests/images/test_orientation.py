@@ -13,7 +13,7 @@ from kernelfield.images import orientation, read
 
 
 @pytest.mark.parametrize("value", range(1, 9))
-@pytest.mark.parametrize(("form", "name"), [("PNG", "a.png"), ("JPEG", "a.jpg"), ("TIFF", "a.tif")])
+@pytest.mark.parametrize(("form", "name"), [("PNG", "a.png"), ("JPEG", "a.jpg"), ("TIFF", "a.tif"), ("WEBP", "a.webp")])
 @pytest.mark.parametrize("shape", [(11, 17), (11, 17, 3)])
 def test_all_eight(store, value, form, name, shape, make):
     data = make.pillow(make.ramp(shape, "u1"), form, exif=make.exif(value))
@@ -34,15 +34,27 @@ def test_16_bit_tiff(store, value, make):
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_both_byte_orders_and_nonsense(order):
+def test_an_exif_block_says_that_nothing_is_to_be_turned(order):
     mark = b"II*\0" if order == "<" else b"MM\0*"
-    block = mark + struct.pack(order + "IHHHIHH", 8, 1, 0x0112, 3, 1, 8, 0)
-    assert orientation.find(b"Exif\0\0" + block) == orientation.find(block) == 8
-    assert orientation.find(mark + struct.pack(order + "IHHHIHH", 8, 1, 0x0112, 3, 1, 9, 0)) == 1
-    assert all(orientation.find(block[:n]) == 1 for n in range(len(block) - 2))
+    block = mark + struct.pack(order + "IHHHIHH", 8, 1, 0x0112, 3, 1, 8, 0) + b"notes of the maker"
+    again = orientation.reset(block)
+    assert len(again) == len(block)
+    exif = Image.Exif()
+    exif.load(b"Exif\0\0" + again)
+    assert exif[0x0112] == 1
+    assert again.endswith(b"notes of the maker")
+    assert all(len(orientation.reset(block[:n])) == n for n in range(len(block)))
 
 
 @given(st.binary(max_size=64))
-def test_any_bytes_give_an_orientation(block):
-    assert orientation.find(block) == 1
-    assert orientation.find(b"Exif\0\0MM\0*" + block) in range(1, 9)
+def test_any_bytes_stay_as_long_as_they_are(block):
+    for data in (block, b"MM\0*" + block, b"II*\0\x08\0\0\0" + block):
+        assert len(orientation.reset(data)) == len(data)
+
+
+def test_orientation_in_xmp():
+    for packet in (b'<a tiff:Orientation="6"/>', b"<tiff:Orientation>6</tiff:Orientation>"):
+        assert orientation.in_xmp(packet) == 6
+        assert orientation.in_xmp(orientation.reset_xmp(packet)) == 1
+        assert len(orientation.reset_xmp(packet)) == len(packet)
+    assert orientation.in_xmp(b"<x/>") == 1

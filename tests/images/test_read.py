@@ -5,15 +5,17 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import skimage
 import sklearn
-from PIL import Image
+from PIL import Image, ImageOps
 
 from kernelfield.errors import ArgumentError, FileError
 from kernelfield.images import read
@@ -32,12 +34,13 @@ def test_real_photographs_as_pillow_reads_them(path):
     picture = read(path)
     with Image.open(path) as image:
         sixteen = image.mode == "I;16"
-        expected = np.asarray(image if sixteen else image.convert("RGB" if picture.pixels.ndim == 3 else "L"))
+        mode = {"I;16": "I;16", "P": "RGB", "1": "L"}.get(image.mode, image.mode)
+        expected = np.asarray(image if sixteen else image.convert(mode))
     # Of 16-bit colour Pillow keeps the high byte.
     high = picture.pixels.dtype == np.uint16 and not sixteen
     np.testing.assert_array_equal(picture.pixels >> 8 if high else picture.pixels, expected)
-    assert picture.channels == (RGB if picture.pixels.ndim == 3 else GREY)
-    assert ("alpha channel left out" in picture.notes) == (image.mode in ("RGBA", "LA"))
+    names = {1: GREY, 2: (*GREY, "alpha"), 3: RGB, 4: (*RGB, "alpha")}
+    assert picture.channels == names[1 if picture.pixels.ndim == 2 else picture.pixels.shape[2]]
     assert picture.path == str(path)
 
 
@@ -76,11 +79,12 @@ def test_png_8_and_16_bit(store, kind, samples, dtype, interlace, make):
     stored = make.ramp((21, 13, samples), np.dtype(dtype).newbyteorder("=")).astype(dtype)
     rows = adam7(stored) if interlace else (row.tobytes() for row in stored)
     picture = read(store(png(rows, 13, 21, 8 * stored.itemsize, kind, interlace), "a.png"))
-    expected = stored[..., 0] if samples < 3 else stored[..., :3]
+    expected = stored[..., 0] if samples == 1 else stored
     np.testing.assert_array_equal(picture.pixels, expected)
     assert picture.pixels.dtype == np.dtype(dtype).newbyteorder("=")
     assert picture.pixels.flags.c_contiguous
-    assert picture.notes == (("alpha channel left out",) if samples in (2, 4) else ())
+    assert picture.alpha == (samples - 1 if samples in (2, 4) else None)
+    assert picture.notes == ()
 
 
 def test_png_16_bit_colour_keeps_both_bytes_through_every_filter(store, make):
@@ -107,14 +111,15 @@ def test_png_few_bits(store, depth):
     assert picture.notes == ("palette expanded to RGB",)
 
 
-def test_png_transparency_frames_and_a_colour_outside_the_palette(store):
+def test_png_transparency_and_frames(store):
     rows = [bytes([0, 1, 2])]
-    extra = chunk(b"PLTE", bytes(9)) + chunk(b"tRNS", bytes(3))
+    extra = chunk(b"PLTE", bytes(range(9))) + chunk(b"tRNS", bytes([9, 8]))
     frames = chunk(b"acTL", struct.pack(">II", 3, 0))
-    notes = read(store(png(rows, 3, 1, 8, 3, extra=extra, frames=frames), "a.png")).notes
-    assert notes == ("palette expanded to RGB", "alpha of the palette left out", "first of 3 frames")
-    with pytest.raises(FileError, match="colour 2 of a palette of 2"):
-        read(store(png(rows, 3, 1, 8, 3, extra=chunk(b"PLTE", bytes(6))), "b.png"))
+    picture = read(store(png(rows, 3, 1, 8, 3, extra=extra, frames=frames), "a.png"))
+    assert picture.notes == ("palette expanded to RGB", "first of several frames")
+    assert picture.pixels.tolist() == [[[0, 1, 2, 9], [3, 4, 5, 8], [6, 7, 8, 255]]]
+    key = chunk(b"tRNS", struct.pack(">H", 1))
+    assert read(store(png(rows, 3, 1, 8, 0, extra=key), "b.png")).pixels.tolist() == [[[0, 255], [1, 0], [2, 255]]]
 
 
 def test_jpeg_cmyk_and_grey(store, make):
@@ -172,13 +177,11 @@ def test_the_content_counts_not_the_name(store, samples):
 
 
 def test_what_is_not_a_picture_file(store, tmp_path, monkeypatch):
-    os.mkfifo(tmp_path / "pipe.png")
     for path, words in [
         (tmp_path / "none.png", "no such file"),
         (tmp_path, "this is a folder"),
-        (tmp_path / "pipe.png", "not a plain file"),
         (store(b"", "empty.png"), "empty"),
-        (store(b"GIF89a...........", "a.gif"), "not PNG, JPEG, TIFF or NPY"),
+        (store(b"%PDF-1.7........", "a.pdf"), "not PNG, JPEG, TIFF, .*, FITS"),
         (tmp_path / ("x" * 300), "cannot be read"),
         (store(b"text", "two\nlines.png"), "not PNG"),
     ]:
@@ -188,9 +191,12 @@ def test_what_is_not_a_picture_file(store, tmp_path, monkeypatch):
     for path in ("", "a\0b", 3, None):
         with pytest.raises(ArgumentError, match="path: expected the name"):
             read(path)
-    for limit in (0, -1, 1.5, True, None):
+    for limit in (0, -1, 1.5, True):
         with pytest.raises(ArgumentError, match="max_pixels"):
             read(tmp_path / "empty.png", max_pixels=limit)
+    for page in (-1, 1.5, True):
+        with pytest.raises(ArgumentError, match="page"):
+            read(tmp_path / "empty.png", page=page)
 
     def denied(*_):
         raise PermissionError(13, "Permission denied")
@@ -200,12 +206,61 @@ def test_what_is_not_a_picture_file(store, tmp_path, monkeypatch):
         read(tmp_path / "empty.png")
 
 
+def test_a_fifo_is_read(tmp_path, samples):
+    os.mkfifo(tmp_path / "pipe.png")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe.png").write_bytes(samples["grey.png"]))
+    writer.start()
+    assert read(tmp_path / "pipe.png").pixels.shape == (24, 31)
+    writer.join(10)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "notes"),
+    [
+        ("colour.webp", RGB, ("EXIF orientation 6 applied",)),
+        ("animated.webp", RGB, ("first of several frames",)),
+        ("grey.bmp", GREY, ()),
+        ("grey.gif", GREY, ()),
+        ("animated.gif", GREY, ("first of several frames",)),
+        ("grey.pgm", GREY, ()),
+        ("colour.avif", RGB, ()),
+        ("colour.jp2", RGB, ()),
+    ],
+)
+def test_other_formats_as_pillow_reads_them(store, samples, name, channels, notes):
+    picture = read(store(samples[name], name))
+    with Image.open(io.BytesIO(samples[name])) as image:
+        shown = ImageOps.exif_transpose(image)
+        expected = np.asarray(shown.convert("L" if channels == GREY else "RGB"))
+    np.testing.assert_allclose(picture.pixels.astype(int), expected, atol=1 if name == "colour.avif" else 0)
+    assert picture.channels == channels
+    assert picture.notes == notes
+
+
+def test_wide_pnm_as_opencv_reads_it(store, samples):
+    path = store(samples["colour16.ppm"], "a.ppm")
+    np.testing.assert_array_equal(read(path).pixels, cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1])
+
+
+def test_pnm_of_few_and_many_levels(store):
+    assert read(store(b"P1 3 1 0 1 0", "a.pbm")).pixels.tolist() == [[255, 0, 255]]
+    assert read(store(b"P2 3 1 15 0 5 15", "b.pgm")).pixels.tolist() == [[0, 85, 255]]
+    twelve = read(store(b"P5 2 1 4095\n\0\x07\x0f\xff", "c.pgm"))
+    assert twelve.pixels.tolist() == [[7, 4095]]
+    assert twelve.pixels.dtype == np.uint16
+    with pytest.raises(FileError, match="expected binary ones"):
+        read(store(b"P3 1 1 4095 1 2 3", "d.ppm"))
+    with pytest.raises(FileError, match="cut short"):
+        read(store(b"P5 2 1 4095\n\0\x07\x0f", "e.pgm"))
+
+
 def test_a_library_that_complains_at_length_is_held_to_a_line(store, samples, monkeypatch):
-    def complain(*_):
+    def complain(*_, **__):
         raise ValueError("first\nsecond " + "x" * 9999)
 
-    monkeypatch.setattr(Image, "frombytes", complain)
-    for name in ("grey.png", "colour.jpg"):
+    monkeypatch.setattr(imagecodecs, "avif_decode", complain)
+    monkeypatch.setattr(Image, "Exif", complain)
+    for name in ("colour.avif", "colour.jpg"):
         with pytest.raises(FileError, match="first second x") as caught:
             read(store(samples[name], name))
         assert "\n" not in str(caught.value)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kernelfield.images.silence import unwarned
 
 RGB = ("R", "G", "B")
 GREY = ("grey",)
@@ -62,6 +67,7 @@ class Pages(Sequence[Pixels]):
         self._count = count
         self._load = load
         self._last: tuple[int, Page] | None = None
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return self._count
@@ -84,9 +90,10 @@ class Pages(Sequence[Pixels]):
 
     def page(self, index: int) -> Page:
         """Return a page, with its channels and notes."""
-        last = self._last
-        if last is None or last[0] != index:
-            last = self._last = (index, self._load(index))
+        with self._lock:  # the pages share a file
+            last = self._last
+            if last is None or last[0] != index:
+                last = self._last = (index, self._load(index))
         return last[1]
 
 
@@ -145,8 +152,21 @@ def named(count: int) -> tuple[str, ...]:
     return {1: GREY, 2: (*GREY, ALPHA), 3: RGB, 4: (*RGB, ALPHA)}.get(count) or numbered(count)
 
 
-def cmyk_to_rgb(ink: Pixels) -> Pixels:
-    """Return ``(H, W, 4)`` unsigned CMYK (0 = no ink) as RGB, without a colour profile: (1 - C)(1 - K), rounded."""
+def cmyk_to_rgb(ink: Pixels, icc: bytes, notes: list[str]) -> Pixels:
+    """Return ``(H, W, 4)`` unsigned CMYK (0 = no ink) as RGB, and append a note of how.
+
+    8-bit inks with a colour profile become sRGB by LittleCMS; others (1 - C)(1 - K), rounded.
+    """
+    if icc and ink.dtype == np.uint8:
+        from PIL import Image, ImageCms
+
+        image = Image.fromarray(np.ascontiguousarray(ink), "CMYK")
+        with unwarned(), suppress(OSError, ImageCms.PyCMSError):  # a damaged profile, or one that is not of inks
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            shown = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            notes.append("CMYK converted to sRGB by its colour profile")
+            return np.array(shown)
+    notes.append("CMYK converted to RGB without a colour profile")
     top = int(np.iinfo(ink.dtype).max)
     paper = top - ink
     light = paper[..., :3].astype(np.uint64) * paper[..., 3:]

@@ -11,14 +11,16 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from kernelfield.errors import FileError
+from kernelfield.errors import FileError, MissingDependencyError
 from kernelfield.images import orientation
+from kernelfield.images.av1 import frame_sizes
 from kernelfield.images.limits import DEFLATE_RATIO, Limit, check_scans, jpeg2000_shape, jpeg_shape, shape_in
 from kernelfield.images.picture import Metadata, Opened, Page, Pixels, cmyk_to_rgb, named
 from kernelfield.images.silence import unwarned
@@ -58,7 +60,7 @@ def png(file: BinaryIO, size: int, limit: Limit) -> Opened:
     elif depth < 8:
         notes.append(f"{depth}-bit grey spread over 0 to 255")
     if header.n_frames > 1:
-        notes.append(f"first of {header.n_frames} frames")
+        notes.append("first of several frames")
 
     def load(_: int) -> Page:
         pixels = imagecodecs.png_decode(plain)
@@ -116,15 +118,28 @@ def jpeg(file: BinaryIO, size: int, limit: Limit) -> Opened:
 
 
 def webp(file: BinaryIO, size: int, limit: Limit) -> Opened:
-    """Return the first picture of a WebP file."""
+    """Return the first picture of a WebP file.
+
+    Without Pillow, whose limit for the whole process applies: chunks (WebP container specification, "RIFF file format")
+    are taken here.
+    """
     import imagecodecs
 
     data = file.read()
-    # Pillow allocates the canvas as it opens the file.
-    height, width, channels = (*shape_in(imagecodecs.webp_decode, data), 1)[:3]
+    height, width, channels = (*shape_in(imagecodecs.webp_decode, data, index=0), 1)[:3]
     limit.pixels(height, width, channels)
     limit.supply(height * width * channels, size)
-    return _opened("WebP", data, limit)
+    chunks: dict[bytes, bytes] = {}
+    at, notes = 12, []
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        chunks.setdefault(data[at : at + 4], data[at + 8 : at + 8 + length])
+        at += 8 + length + length % 2
+    if b"ANMF" in chunks:
+        notes.append("first of several frames")
+    exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
+    metadata, turn = _metadata("WebP", chunks.get(b"ICCP", b""), exif, chunks.get(b"XMP ", b""))
+    return Opened(1, _codec(imagecodecs.webp_decode, data, notes, index=0), metadata, turn)
 
 
 def avif(file: BinaryIO, size: int, limit: Limit) -> Opened:
@@ -134,7 +149,14 @@ def avif(file: BinaryIO, size: int, limit: Limit) -> Opened:
     data = file.read()
     header, metadata, turn = _header("Avif", data)
     _check(header, limit, size)
-    notes = [f"first of {header.n_frames} frames"] if header.n_frames > 1 else []
+    # The cells of a grid, and the frame that they are parts of, are not larger than the picture; codecs add a margin.
+    for height, width in frame_sizes(data):
+        if height * width > max(2 * header.height * header.width, 1 << 20):
+            raise FileError(
+                f"a frame in the AVIF file has {width} x {height} pixels, its header says {header.width} x "
+                f"{header.height}; expected no more; the file is damaged: export it again"
+            )
+    notes = ["first of several frames"] if header.n_frames > 1 else []
 
     def load(_: int) -> Page:
         pixels = imagecodecs.avif_decode(data, index=0, numthreads=1)
@@ -191,7 +213,7 @@ def jpeg2000(file: BinaryIO, size: int, limit: Limit) -> Opened:
     limit.supply(height * width * components, size)
     if b"pclr" in data[: data.index(b"\xff\x4f\xff\x51")]:
         raise FileError("the JPEG 2000 file has a palette; expected grey or RGB; convert it to PNG")
-    return Opened(1, _codec(imagecodecs.jpeg2k_decode, data, numthreads=1), Metadata("JPEG 2000"))
+    return Opened(1, _codec(imagecodecs.jpeg2k_decode, data, [], numthreads=1), Metadata("JPEG 2000"))
 
 
 def jpegxl(file: BinaryIO, size: int, limit: Limit) -> Opened:
@@ -202,17 +224,17 @@ def jpegxl(file: BinaryIO, size: int, limit: Limit) -> Opened:
     shape = shape_in(imagecodecs.jpegxl_decode, data, index=0)
     limit.pixels(*(*shape, 1)[:3])
     limit.supply(int(np.prod(shape, dtype=np.uint64)), size)
-    return Opened(1, _codec(imagecodecs.jpegxl_decode, data, index=0, numthreads=1), Metadata("JPEG XL"))
+    return Opened(1, _codec(imagecodecs.jpegxl_decode, data, [], index=0, numthreads=1), Metadata("JPEG XL"))
 
 
-def _codec(decode: Callable[..., Any], data: bytes, **options: Any) -> Callable[[int], Page]:
+def _codec(decode: Callable[..., Any], data: bytes, notes: list[str], **options: Any) -> Callable[[int], Page]:
     """Return the loader of a file that imagecodecs decodes as grey or RGB, with alpha or without."""
 
     def load(_: int) -> Page:
         pixels = decode(data, **options)
         if pixels.ndim not in (2, 3):
             raise FileError(f"the picture has shape {pixels.shape}; expected (H, W) or (H, W, C); convert it")
-        return Page(pixels, named(1 if pixels.ndim == 2 else pixels.shape[2]))
+        return Page(pixels, named(1 if pixels.ndim == 2 else pixels.shape[2]), notes)
 
     return load
 
@@ -237,23 +259,39 @@ def _check(header: Any, limit: Limit, size: int, ratio: int | None = None) -> No
 
 def _header(plugin: str, data: bytes) -> tuple[Any, Metadata, Callable[[int], int]]:
     """Return Pillow's picture before its pixels are decoded, its metadata and its orientation."""
-    module = import_module(f"PIL.{plugin}ImagePlugin")
+    try:
+        module = import_module(f"PIL.{plugin}ImagePlugin")
+    except ImportError as error:
+        raise _no_avif() from error
     with unwarned():
         header = getattr(module, f"{plugin}ImageFile")(io.BytesIO(data), "")
-        turn = header.getexif().get(orientation.TAG, 1)
         exif = _exif(header)
     info = header.info
     xmp = info.get("xmp", info.get("XML:com.adobe.xmp", b""))
-    dpi = info.get("dpi")
-    metadata = Metadata(
-        format=header.format,
-        icc=_bytes(info.get("icc_profile")),
-        exif=orientation.reset(exif),
-        xmp=orientation.reset_xmp(xmp.encode() if isinstance(xmp, str) else _bytes(xmp)),
-        resolution=_resolution(dpi, turn),
-        own=info.get("comment"),
-    )
-    return header, metadata, lambda _: turn if turn in range(1, 9) else 1
+    xmp = xmp.encode() if isinstance(xmp, str) else _bytes(xmp)
+    icc = _bytes(info.get("icc_profile"))
+    metadata, turn = _metadata(header.format, icc, exif, xmp, info.get("dpi"), info.get("comment"))
+    return header, metadata, turn
+
+
+def _no_avif() -> MissingDependencyError:
+    return MissingDependencyError("an AVIF file: expected Pillow 11.3 or later; an older one is installed; update it")
+
+
+def _metadata(
+    form: str, icc: bytes, exif: bytes, xmp: bytes, dpi: Any = None, own: Any = None
+) -> tuple[Metadata, Callable[[int], int]]:
+    """Return metadata that say that nothing is to be turned, and how the pixels are to be: by EXIF, or else by XMP."""
+    from PIL import Image
+
+    block = Image.Exif()
+    with unwarned(), suppress(Exception):  # damaged EXIF is no reason to refuse the pixels
+        block.load(exif)
+    turn = block.get(orientation.TAG, orientation.in_xmp(xmp))
+    turn = turn if turn in range(1, 9) else 1
+    resolution = _resolution(dpi, turn)
+    metadata = Metadata(form, icc, orientation.reset(exif), orientation.reset_xmp(xmp), resolution, own=own)
+    return metadata, lambda _: turn
 
 
 def _bytes(value: Any) -> bytes:
@@ -305,8 +343,7 @@ def _pillow(header: Any, notes: list[str]) -> Callable[[int], Page]:
             raise FileError(f"the picture has Pillow's mode {image.mode}; expected grey, RGB or CMYK; convert it")
         pixels: Pixels = np.array(image)
         if image.mode == "CMYK":
-            pixels = cmyk_to_rgb(pixels)
-            said.append("CMYK converted to RGB without a colour profile")
+            pixels = cmyk_to_rgb(pixels, _bytes(image.info.get("icc_profile")), said)
         return Page(pixels, named(1 if pixels.ndim == 2 else pixels.shape[2]), said)
 
     return load
@@ -368,6 +405,10 @@ def write_webp(file: BinaryIO, pixels: Pixels, like: Metadata | None) -> None:
 
 def write_avif(file: BinaryIO, pixels: Pixels, like: Metadata | None) -> None:
     """Write uint8 at quality 95, colour at full resolution."""
+    from PIL import features
+
+    if not features.check("avif"):
+        raise _no_avif()
     _saved("AVIF", file, pixels, like, quality=QUALITY, subsampling="4:4:4", max_threads=1)
 
 

@@ -67,6 +67,9 @@ STRUCTURE = frozenset(
     + (32997, 34665, 34675, 34853, 40965, 50674, *IMAGEJ)
 )
 
+#: Tags without which other pixels would be read.
+VITAL = (256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, COLOUR_MAP, 322, 323, 324, 325, 338, 339, 347)
+
 JPEGS = (7,)
 JPEG_2000S = (33003, 33005, 34712)
 OTHER_CODECS = {50001: "webp_decode", 50002: "jpegxl_decode", 52546: "jpegxl_decode", 34887: "lerc_decode"}
@@ -87,7 +90,7 @@ def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
     from tifffile import TiffFile, TiffPage
 
     directories = _directories(file, size)
-    pictures = [offset for offset, kind in directories if not kind & (REDUCED | MASK)]
+    pictures = [offset for offset, (kind, _) in directories.items() if not kind & (REDUCED | MASK)]
     if not pictures:
         raise FileError("the TIFF file holds no picture; expected a page that is no preview; export it again")
     file.seek(0)
@@ -97,7 +100,14 @@ def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
     def page(index: int) -> Any:
         with unlogged("tifffile"):
             tiff.filehandle.seek(pictures[index])
-            return TiffPage(tiff, index)
+            found = TiffPage(tiff, index)
+        # tifffile goes on with the usual value instead of a tag that it cannot read.
+        lost = [tag for tag in directories[pictures[index]][1] if tag not in found.tags]
+        if lost:
+            raise FileError(
+                f"tag {lost[0]} of the TIFF page is damaged or cut off; expected a whole file; copy it again"
+            )
+        return found
 
     with unlogged("tifffile"):
         first = page(0)
@@ -125,14 +135,14 @@ def _turn(page: Any) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _directories(file: BinaryIO, size: int) -> list[tuple[int, int]]:
-    """Return the place and the kind of subfile of each directory in the chain, up to a loop."""
+def _directories(file: BinaryIO, size: int) -> dict[int, tuple[int, tuple[int, ...]]]:
+    """Return the kind of subfile and the vital tags of each directory in the chain, up to a loop, by its place."""
     file.seek(0)
     order: Literal["little", "big"] = "little" if file.read(2) == b"II" else "big"
     big = int.from_bytes(file.read(2), order) == 43
     count_bytes, entry_bytes, offset_bytes, first = (8, 20, 8, 8) if big else (2, 12, 4, 4)
     file.seek(first)
-    seen: dict[int, int] = {}
+    seen: dict[int, tuple[int, tuple[int, ...]]] = {}
     while (offset := int.from_bytes(file.read(offset_bytes), order)) and offset not in seen:
         file.seek(min(offset, size))
         entries = int.from_bytes(file.read(count_bytes), order)
@@ -145,12 +155,11 @@ def _directories(file: BinaryIO, size: int) -> list[tuple[int, int]]:
         if len(seen) == MOST_PAGES:
             raise FileError(f"the TIFF file has more than {MOST_PAGES} pages; expected fewer; split it")
         body = file.read(entries * entry_bytes)
-        kinds = (
-            body[at:] for at in range(0, len(body), entry_bytes) if int.from_bytes(body[at : at + 2], order) == SUBFILE
-        )
-        value = next(kinds, bytes(entry_bytes))[entry_bytes - offset_bytes :][:4]
-        seen[offset] = int.from_bytes(value, order)
-    return list(seen.items())
+        parts = [body[at : at + entry_bytes] for at in range(0, len(body), entry_bytes)]
+        tags = {int.from_bytes(part[:2], order): part[entry_bytes - offset_bytes :] for part in parts}
+        kind = int.from_bytes(tags.get(SUBFILE, b"")[:4], order)
+        seen[offset] = kind, tuple(tag for tag in VITAL if tag in tags)
+    return seen
 
 
 def _stack(tiff: Any, page: Any, size: int) -> int:
@@ -159,7 +168,11 @@ def _stack(tiff: Any, page: Any, size: int) -> int:
         return 0
     count = re.search(r"^images=([0-9]{1,9})$", str(page.tags.valueof(DESCRIPTION, "")), re.MULTILINE)
     images = int(count[1]) if count else 1
-    return images if images > 1 and page.dataoffsets[0] + images * page.nbytes <= size else 0
+    if images > 1 and page.dataoffsets[0] + images * page.nbytes > size:
+        raise FileError(
+            f"the TIFF file does not hold its {images} pages; expected a whole file; copy or export it again"
+        )
+    return images if images > 1 else 0
 
 
 def _check(page: Any, size: int, limit: Limit) -> None:
@@ -301,8 +314,7 @@ def _colours(page: Any, pixels: Pixels) -> Page:
     if photometric == SEPARATED:
         if found.pixels.dtype.kind != "u" or page.tags.valueof(INK_SET, 1) != 1:
             raise FileError("the TIFF inks are not unsigned CMYK; expected 8 or 16 bit CMYK; convert it to RGB")
-        found.pixels = cmyk_to_rgb(found.pixels)
-        found.notes.append("CMYK converted to RGB without a colour profile")
+        found.pixels = cmyk_to_rgb(found.pixels, page.tags.valueof(ICC, b""), found.notes)
     count = found.pixels.shape[2]
     coloured = photometric in (COLOUR, PALETTE, SEPARATED) and count == 3
     found.channels = RGB if coloured else numbered(count)
@@ -502,7 +514,9 @@ def encode(file: BinaryIO, pages: Iterable[Pixels], count: int, names: tuple[str
             # Pillow packs directories of BigTIFF with the low byte first only.
             order = own.byteorder if own is not None and not (big and directories) else None
             writer = TiffWriter(file, bigtiff=big, byteorder=order)
-        kept: dict[str, Any] = own.of(index) if own else {"software": "kernelfield"}
+        # A single page may be another one than the first.
+        place = like.page if like is not None and count == 1 else index
+        kept: dict[str, Any] = own.of(place) if own else {"software": "kernelfield"}
         if metadata is not None:
             kept |= {"iccprofile": metadata.icc} if metadata.icc else {}
             if metadata.xmp and index == 0:
@@ -528,7 +542,7 @@ def _layout(pixels: Pixels, names: tuple[str, ...], like: Metadata | None) -> di
         return {"photometric": "minisblack"}
     count = pixels.shape[2]
     known = names if len(names) == count else numbered(count)
-    colour = known[:3] == RGB or count == 3
+    colour = known[:3] == RGB or (count == 3 and known is not names)
     extra = ["unspecified"] * (count - (3 if colour else 1))
     if known[-1] == ALPHA:
         extra[-1] = "assocalpha" if like is not None and like.associated else "unassalpha"

@@ -159,7 +159,9 @@ def _checked(pixels: Pixels, form: Format) -> Pixels:
             f"pixels: {suffix} holds at most {form.side} rows or columns; received shape {pixels.shape}; write .png or "
             ".tif"
         )
-    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    plain = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    # Strides of sides of one element may be anything; imagecodecs refuses unusual ones.
+    return plain.copy() if 1 in plain.shape else plain
 
 
 def _tell_losses(form: Format, like: Picture | None) -> None:
