@@ -128,7 +128,8 @@ class Adapter(ABC):
     ) -> Any:
         """Return the engine's result for a layer; None where the framework's own layer computes or refuses.
 
-        That is where `route` says so, and for an image, weights and a bias (C_out,) or None that do not go together.
+        That is where `is_faster` says so, for other tensors than the engine takes, and for an image, weights and a bias
+        (C_out,) or None that do not go together.
         """
         parameters = (weight,) if bias is None else (weight, bias)
         if not self.is_concrete(image, *parameters):
@@ -139,9 +140,19 @@ class Adapter(ABC):
         matches = fits(operation, shape, size) and all(self.dtype(p) == self.dtype(image) for p in parameters)
         if not matches or (bias is not None and self.shape(bias) != size[:1]):
             return None
-        if self.dtype(image) not in ENGINE_DTYPES or not engine_is_better(operation, shape, size):
+        differentiated = self.is_differentiated(image, *parameters)
+        if self.dtype(image) not in ENGINE_DTYPES or not self.is_faster(operation, shape, size, differentiated):
             return None
         return self._by_engine(operation, image, weight, bias, channels_last)
+
+    def is_faster(
+        self, operation: Operation, image: tuple[int, ...], weight: tuple[int, ...], differentiated: bool
+    ) -> bool:
+        """Return whether the engine is faster than the framework's own layer, with its gradients if `differentiated`.
+
+        `image` is the shape (N, C, H, W) or (C, H, W), `weight` (C_out, C_in/groups, kh, kw).
+        """
+        return engine_is_better(operation, image, weight)
 
     def _by_engine(self, operation: Operation, image: Any, kernel: Any, bias: Any, channels_last: bool) -> Any:
         """Return `correlate` by the engine, on concrete tensors."""

@@ -62,6 +62,24 @@ class TorchAdapter(Adapter):
         """Return whether a gradient may be asked for, now or by compiled code."""
         return torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(t.requires_grad for t in tensors))
 
+    def is_faster(
+        self, operation: Operation, image: tuple[int, ...], weight: tuple[int, ...], differentiated: bool
+    ) -> bool:
+        """Return whether the engine is faster than PyTorch, as ``python -m benchmarks.crossover`` measures."""
+        if not super().is_faster(operation, image, weight, differentiated):
+            return False
+        filters, taps, pixels = weight[0] // operation.groups, weight[2] * weight[3], image[-2] * image[-1]
+        wide, strided = taps >= 25, operation.stride != (1, 1)
+        if taps == 1 or (differentiated and strided):
+            return False
+        if differentiated:
+            return pixels >= (64 if wide else 180) ** 2 * (4 if filters * weight[1] >= 48 else 1)
+        if 1 < operation.groups < 16 and filters < 8:
+            return True
+        if strided:
+            return wide and filters < 16
+        return pixels >= (64 if wide else 90) ** 2 * (4 if filters >= 16 else 1)
+
     def differentiable(self, operation: Operation, image: Any, kernel: Any) -> Any:
         return differentiable(operation, image, kernel)
 

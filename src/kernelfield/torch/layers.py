@@ -18,7 +18,7 @@ from kernelfield.torch.convolution import convolution
 
 
 class Conv2d(torch.nn.Conv2d):
-    """`torch.nn.Conv2d`, computed by kernelfield's engine where that is faster: few channels, on the CPU.
+    """`torch.nn.Conv2d`, computed by kernelfield's engine where that is faster: on the CPU, few channels.
 
     Arguments, parameters, state, `repr` and errors are those of `torch.nn.Conv2d`, and so is the computation wherever
     the engine does not take part: another device, another dtype, mixed precision, exported and vectorised programs.

@@ -7,17 +7,20 @@ from typing import TypeVar
 
 import torch
 
-from kernelfield.engine.layers import engine_is_better
 from kernelfield.tensors.adapter import ENGINE_DTYPES
 from kernelfield.tensors.layer import layer_operation
 from kernelfield.torch.adapter import ADAPTER
 from kernelfield.torch.layers import Conv2d
 
+_LARGE = 1, 1024, 1024
 Model = TypeVar("Model", bound=torch.nn.Module)
 
 
 def swap(model: Model, report: Callable[[str], object] | None = print) -> Model:
     """Return the model, with every `torch.nn.Conv2d` that the engine computes faster made a `kernelfield.torch.Conv2d`.
+
+    That depends on the image too: a layer is replaced if the engine is faster for large images. At a call with a small
+    image, or with gradients that PyTorch computes faster, the new layer leaves the work to PyTorch.
 
     The modules stay the objects that they are: parameters, hooks, the training mode, shared modules and what an
     optimiser refers to remain. Subclasses of `torch.nn.Conv2d` and layers on another device or in another dtype than
@@ -40,8 +43,8 @@ def swap(model: Model, report: Callable[[str], object] | None = print) -> Model:
     --------
     >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 5), torch.nn.Conv2d(3, 64, 3))
     >>> swap(model)[0](torch.zeros(1, 1, 16, 16)).shape
-    0: Conv2d(1, 3, kernel_size=(5, 5), stride=(1, 1)): replaced, 3 filters over 1 channel
-    1: Conv2d(3, 64, kernel_size=(3, 3), stride=(1, 1)): kept, PyTorch is faster with 64 filters over 3 channels
+    0: Conv2d(1, 3, kernel_size=(5, 5), stride=(1, 1)): replaced, 3 filters of 5×5 over 1 channel
+    1: Conv2d(3, 64, kernel_size=(3, 3), stride=(1, 1)): kept, PyTorch is faster with 64 filters of 3×3 over 3 channels
     1 of 2 convolutions replaced
     torch.Size([1, 3, 12, 12])
     """
@@ -73,13 +76,16 @@ def _reason_to_keep(layer: torch.nn.Conv2d) -> str | None:
         return f"weights of type {type(layer.weight).__name__}"
     if ADAPTER.dtype(layer.weight) not in ENGINE_DTYPES:
         return f"dtype {ADAPTER.dtype(layer.weight)}"
-    operation = layer_operation(tuple(layer.weight.shape[2:]), groups=layer.groups)
-    if not engine_is_better(operation, (), tuple(layer.weight.shape)):
+    shape = tuple(layer.weight.shape)
+    operation = layer_operation(shape[2:], layer.stride, groups=layer.groups)
+    if not ADAPTER.is_faster(operation, _LARGE, shape, False):
         return f"PyTorch is faster with {_channels(layer)}"
     return None
 
 
 def _channels(layer: torch.nn.Conv2d) -> str:
-    filters, inputs = layer.weight.shape[0] // layer.groups, layer.weight.shape[1]
-    shape = f"{filters} filter{'s' * (filters > 1)} over {inputs} channel{'s' * (inputs > 1)}"
+    filters, inputs, *size = layer.weight.shape
+    filters //= layer.groups
+    shape = f"{filters} filter{'s' * (filters > 1)} of {size[0]}×{size[1]} over {inputs} channel{'s' * (inputs > 1)}"
+    shape += f", stride {'×'.join(map(str, layer.stride))}" if layer.stride != (1, 1) else ""
     return f"{shape}, {layer.groups} groups" if layer.groups > 1 else shape

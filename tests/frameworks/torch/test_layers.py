@@ -15,6 +15,7 @@ import kernelfield as kf
 from kernelfield.errors import DtypeError
 from kernelfield.tensors import layouts
 from kernelfield.torch import Conv2d, Filter2d, LazyConv2d, swap
+from kernelfield.torch.adapter import ADAPTER
 
 
 def normal(*shape, dtype=torch.float32):
@@ -29,8 +30,9 @@ def forget():
 
 @pytest.fixture
 def engine(monkeypatch):
-    """A list that grows when the engine computes."""
+    """A list that grows when the engine computes, which it does for small images here."""
     count, forward = [], layouts.forward
+    monkeypatch.setattr(ADAPTER, "is_faster", lambda *a: True)
     monkeypatch.setattr(layouts, "forward", lambda *a: (count.append(1), forward(*a))[1])
     return count
 
@@ -219,7 +221,7 @@ class Network(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.stem = torch.nn.Conv2d(1, 4, 5, padding=2, padding_mode="reflect")
-        self.body = torch.nn.Sequential(torch.nn.Conv2d(4, 64, 3), torch.nn.Conv2d(64, 2, 1, dtype=torch.float32))
+        self.body = torch.nn.Sequential(torch.nn.Conv2d(4, 64, 3), torch.nn.Conv2d(64, 2, 3), torch.nn.Conv2d(2, 2, 1))
         self.own, self.again = Own(2, 3, 3), self.stem
         self.wide = torch.nn.Conv2d(1, 1, 3, device="meta")
         self.double = torch.nn.Conv2d(2, 2, 3, dtype=torch.float64)
@@ -238,36 +240,34 @@ def test_swap_replaces_what_the_engine_does_faster_and_nothing_else():
     lines = []
     assert swap(model, report=lines.append) is model
     kinds = {name: type(m) for name, m in model.named_modules() if isinstance(m, torch.nn.Conv2d)}
-    plain = torch.nn.Conv2d
-    assert kinds == {
-        "stem": Conv2d, "body.0": plain, "body.1": Conv2d, "own": Own, "wide": plain, "double": Conv2d, "half": plain,
-    }  # fmt: skip
+    plain = dict.fromkeys(("body.0", "body.2", "wide", "half"), torch.nn.Conv2d)
+    assert kinds == {**plain, **dict.fromkeys(("stem", "body.1", "double"), Conv2d), "own": Own}
     assert model.again is model.stem
     assert all(one is other for one, other in zip(model.parameters(), parameters.values(), strict=True))
     assert not any(m.training for m in model.modules())
     torch.testing.assert_close(model(image), wanted)
     assert len(calls) == 1
     assert lines[0].startswith("stem: Conv2d(1, 4, kernel_size=(5, 5), ")
-    assert lines[0].endswith("padding_mode=reflect): replaced, 4 filters over 1 channel")
-    assert [line.split("): ")[1] for line in lines[1:7]] == [
-        "kept, PyTorch is faster with 64 filters over 4 channels",
-        "replaced, 2 filters over 64 channels",
+    assert lines[0].endswith("padding_mode=reflect): replaced, 4 filters of 5×5 over 1 channel")
+    assert [line.split("): ")[1] for line in lines[1:8]] == [
+        "kept, PyTorch is faster with 64 filters of 3×3 over 4 channels",
+        "replaced, 2 filters of 3×3 over 64 channels",
+        "kept, PyTorch is faster with 2 filters of 1×1 over 2 channels",
         "kept, a subclass of torch.nn.Conv2d",
         "kept, on meta",
-        "replaced, 2 filters over 2 channels",
+        "replaced, 2 filters of 3×3 over 2 channels",
         "kept, dtype bfloat16",
     ]
-    assert lines[7] == "3 of 7 convolutions replaced"
+    assert lines[8] == "3 of 8 convolutions replaced"
     again = []
     swap(model, report=again.append)
     assert again[0].endswith("kept, kernelfield's already")
-    assert again[-1] == "0 of 7 convolutions replaced"
+    assert again[-1] == "0 of 8 convolutions replaced"
 
 
-def test_swap_prints_and_takes_a_single_layer(capsys, engine):
+def test_swap_prints_and_takes_a_single_layer(capsys):
     layer = torch.nn.Conv2d(1, 1, 3)
-    swap(layer)(normal(1, 1, 5, 5))
-    assert len(engine) == 1
+    assert type(swap(layer)) is Conv2d
     assert capsys.readouterr().out.splitlines()[-1] == "1 of 1 convolution replaced"
     swap(torch.nn.ReLU(), report=None)
     assert capsys.readouterr().out == ""
@@ -315,3 +315,25 @@ def test_the_corners_are_those_of_torch():
         else:
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     assert sum(isinstance(theirs, type) for theirs in outcomes[1]) > 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "size", "grad", "engine_computes"),
+    [
+        ((3, 3, 3), 512, True, True),
+        ((3, 3, 3), 100, False, True),
+        ((3, 3, 3), 100, True, False),
+        ((3, 3, 3), 28, False, False),
+        ((3, 3, 7), 64, True, True),
+        ((3, 3, 3, 2), 512, False, False),
+        ((3, 8, 7, 2), 100, False, True),
+        ((3, 3, 1), 512, False, False),
+        ((64, 64, 3), 100, False, False),
+    ],
+)
+def test_each_call_goes_where_it_is_faster(settings, size, grad, engine_computes, monkeypatch):
+    count, forward = [], layouts.forward
+    monkeypatch.setattr(layouts, "forward", lambda *a: (count.append(1), forward(*a))[1])
+    with torch.set_grad_enabled(grad):
+        Conv2d(*settings)(normal(1, settings[0], size, size))
+    assert bool(count) is engine_computes
