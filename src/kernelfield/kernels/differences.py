@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from kernelfield.errors import ArgumentError, received
-from kernelfield.kernels.arguments import number, one_of, whole
+from kernelfield.kernels.arguments import number, one_of, several, whole
 from kernelfield.kernels.kernel import Kernel
 
 Scheme = Literal["central", "forward", "backward"]
@@ -17,6 +17,8 @@ _FORNBERG = "B. Fornberg, Generation of finite difference formulas, Math. Comp. 
 
 # The weights of longer stencils span more orders of magnitude than float64 resolves.
 _MOST_SAMPLES = 64
+# A kernel of more pixels from end to end is a typing error.
+_MOST_SPAN = 1 << 16
 
 
 def stencil(order: int, offsets: Sequence[int]) -> tuple[Fraction, ...]:
@@ -38,7 +40,7 @@ def stencil(order: int, offsets: Sequence[int]) -> tuple[Fraction, ...]:
     ['-1/2', '0', '1/2']
     """
     order = whole("order", order, 1)
-    points = [whole("offsets", offset) for offset in offsets]
+    points = [whole("offsets", offset) for offset in several("offsets", offsets)]
     if len(set(points)) != len(points) or len(points) <= order:
         raise ArgumentError(
             f"offsets: expected at least {order + 1} different integers for order {order}, received {points}; "
@@ -106,8 +108,8 @@ def derivative(
     >>> derivative(accuracy=1, scheme="forward").weights
     array([[-1.,  1.]])
     """
-    order = whole("order", order, 1)
-    accuracy = whole("accuracy", accuracy, 1)
+    order = whole("order", order, 1, _MOST_SAMPLES)
+    accuracy = whole("accuracy", accuracy, 1, _MOST_SAMPLES)
     axis = one_of("axis", axis, (0, 1))
     scheme = one_of("scheme", scheme, ("central", "forward", "backward"))
     spacing = number("spacing", spacing, above=0)
@@ -218,10 +220,13 @@ def minimum_size(order: int, centred: bool = False) -> int:
     [3, 3, 5, 5]
     """
     size = whole("order", order, 1) + 1
+    if not isinstance(centred, (bool, np.bool_)):
+        raise ArgumentError(f"centred: expected True or False, received {received(centred)}")
     return size + 1 if centred and size % 2 == 0 else size
 
 
 def _positions(offsets: Sequence[int]) -> Sequence[int]:
-    if isinstance(offsets, (str, bytes)) or not hasattr(offsets, "__len__"):
-        raise ArgumentError(f"offsets: expected integers, at least two, received {received(offsets)}")
-    return tuple(sorted(whole("offsets", place) for place in offsets))
+    places = sorted(whole("offsets", place) for place in several("offsets", offsets))
+    if places and places[-1] - places[0] >= _MOST_SPAN:
+        raise ArgumentError(f"offsets: expected at most {_MOST_SPAN:,} pixels apart, received {received(places)}")
+    return tuple(places)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError, received
-from kernelfield.kernels.arguments import number, one_of, pair, whole, window
+from kernelfield.kernels.arguments import extent, number, one_of, pair, several, whole, window
 from kernelfield.kernels.gaussians import METHODS, fixed_point
 from kernelfield.kernels.kernel import Kernel, Weights
 
@@ -133,7 +133,7 @@ def gaussian(
         )
     if size is None:
         truncate = number("truncate", truncate, above=0)
-        shape = window("size", [2 * int(truncate * s + 0.5) + 1 for s in sigmas])
+        shape = window("size", [extent("sigma", truncate * s + 0.5) for s in sigmas])
     else:
         shape = window("size", size)
     if max(shape) > 1:
@@ -151,7 +151,7 @@ def gaussian(
         raise ArgumentError(f"size: expected odd numbers for method 'discrete', received {shape}; take one more")
     factors = [METHODS[method](s, n) for s, n in zip(sigmas, shape, strict=True)]
     if bits is not None:
-        bits = whole("bits", bits, 1)
+        bits = whole("bits", bits, 1, 52)
         parameters["bits"] = bits
         factors = [fixed_point(factor, bits) for factor in factors]
     if method != "sampled":
@@ -213,7 +213,7 @@ def rings(weights: Sequence[float] = (0, 0, 1)) -> Kernel:
        1  5  5  5  1
        1  1  1  1  1
     """
-    values = tuple(number("weights", value, least=0) for value in weights)
+    values = tuple(number("weights", value, least=0) for value in several("weights", weights))
     if not any(values):
         raise ArgumentError(f"weights: expected at least one above 0, received {received(weights)}")
     array = np.array(values)[ring_numbers(len(values) - 1)]
