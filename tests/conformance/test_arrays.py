@@ -202,6 +202,30 @@ def test_a_batch_is_its_images(framework, dtype):
     close(framework.numpy(kf.correlate(framework.tensor(pixels), framework.tensor(weights))), wanted, dtype)
 
 
+def test_channels_lie_where_the_axis_says(framework, dtype):
+    """Tensors have them before the rows: no shape changes that, only an axis that is named."""
+    pixels, kernel = arrays((8, 9, 3), (3, 2), dtype)
+    image = framework.tensor(pixels)
+    for axis in ("auto", None):
+        found = check_tensor(framework, kf.correlate(image, framework.tensor(kernel), channel_axis=axis), dtype)
+        close(found, kf.correlate(pixels.astype("f8"), kernel, channel_axis=None), dtype)
+    for axis in (-1, 1):
+        found = check_tensor(framework, kf.correlate(image, framework.tensor(kernel), channel_axis=axis), dtype)
+        close(found, kf.correlate(pixels.astype("f8"), kernel, channel_axis=axis), dtype)
+    bank, layer = (np.random.default_rng(1).normal(size=size).astype(dtype) for size in ((4, 3, 2), (5, 3, 3, 2)))
+    how = dict(channel_axis=-1, stride=2)
+    found = check_tensor(framework, kf.correlate(image, framework.tensor(bank), bank=True, **how), dtype)
+    close(found, kf.correlate(pixels.astype("f8"), bank, bank=True, **how), dtype)
+    found = check_tensor(framework, kf.convolve(image, framework.tensor(layer), **how), dtype)
+    close(found, kf.convolve(pixels.astype("f8"), layer, **how), dtype)
+    with pytest.raises(ArgumentError, match="bank=True"):
+        kf.correlate(image, framework.tensor(bank))
+    with pytest.raises(ArgumentError, match="channel_axis: expected -3 to 2"):
+        kf.correlate(image, framework.tensor(kernel), channel_axis=3)
+    with pytest.raises(ArgumentError, match="missing: expected 'propagate' with tensors"):
+        kf.correlate(image, framework.tensor(kernel), missing="renormalise")
+
+
 def test_convolve_flips(framework, dtype):
     pixels, weights = arrays((6, 7), (2, 3), dtype)
     wanted = kf.convolve(pixels.astype("float64"), weights)

@@ -1,7 +1,10 @@
 """Wrong arguments of the families: one line that begins with the argument's name."""
 
+import inspect
+
 import numpy as np
 import pytest
+from junk import JUNK, outcome
 
 from kernelfield import kernels as k
 from kernelfield.errors import ArgumentError
@@ -86,3 +89,24 @@ CALLS = [
 def test_one_line_names_the_argument(call):
     with pytest.raises(ArgumentError, match=r"^[\w, ]+: [^\n]+$"):
         call()
+
+
+FAMILIES = sorted({*k.CATALOGUE, "steering", "stencil", "minimum_size", "design", "parse"})
+#: Large numbers that make a kernel of millions of weights, which takes its time.
+SLOW = {2**31, 2**40, 1e308}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of weights that overflow, which are then refused
+@pytest.mark.parametrize("name", FAMILIES)
+def test_any_value_of_one_argument_works_or_is_refused(name):
+    function = getattr(k, name)
+    parameters = inspect.signature(function).parameters.values()
+    needed = {p.name: 1 for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        for value in JUNK:
+            plain = type(value) in (int, float, np.float32, np.float64)
+            if (name == "log_gabor" and plain) or (name.startswith("steer") and plain and value in SLOW):
+                continue
+            outcome(lambda: function(**{**needed, parameter.name: value}))  # noqa: B023

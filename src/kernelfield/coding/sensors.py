@@ -22,6 +22,10 @@ _FULL_WIDTH = 2 * math.sqrt(2 * math.log(2))
 _REACH = 5.0
 
 
+# More sensors than pixels along a side of any image are a typing error.
+_MOST_CHANNELS = 1 << 16
+
+
 @dataclass(frozen=True)
 class Sensor:
     """A pair of sensors at one place, one even and one odd: the filters of `kernelfield.kernels.log_gabor`.
@@ -253,6 +257,8 @@ def bank(
     [(8.0, 0.0), (8.0, 60.0), (8.0, 120.0), (16.0, 0.0), (16.0, 60.0), (16.0, 120.0)]
     """
     channels, scales = whole("channels", channels, 1), whole("scales", scales, 1)
+    if channels > _MOST_CHANNELS:
+        raise ArgumentError(f"channels: expected at most {_MOST_CHANNELS}; received {received(channels)}")
     if channels % scales:
         raise ArgumentError(
             f"channels: expected a multiple of the {scales} scales, received {channels}; change one of them"
@@ -266,7 +272,7 @@ def bank(
     if orientations is None:
         angles = [180.0 * i / each for i in range(each)]
     else:
-        angles = [number("orientations", angle) for angle in orientations]
+        angles = [number("orientations", angle) for angle in as_numbers(orientations, "orientations").ravel().tolist()]
         if len(angles) != each:
             raise ArgumentError(
                 f"orientations: expected {each}, for {channels} channels of {scales} scales; received {len(angles)}"

@@ -244,7 +244,7 @@ def check_bytes(needed: int, result: tuple[int, ...]) -> None:
     # Asking the system takes longer than a small correlation.
     if needed > _SMALL and needed > (there := _memory()):
         raise ArgumentError(
-            "padding, stride, dilation: expected a result and extended rows within the free memory, "
+            "image, padding, stride, dilation: expected a result and extended rows within the free memory, "
             f"{there / 2**30:.3g} GiB; received arguments that take {needed / 2**30:.3g} GiB, for a result of shape "
             f"{result}; give smaller ones"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kernelfield.arrays import check_plain
 from kernelfield.correlation.arguments import (
     WINDOWS,
     check_axes,
@@ -67,6 +68,8 @@ def correlate_tensors(adapter: Adapter, image: Any, kernel: Any, bias: Any, give
     if is_bank:
         pixels, weights = (adapter.reshape(t, shape) for t, shape in zip((pixels, weights), shapes))
     if bias is not None:
+        if not adapter.recognises(bias):
+            check_plain(bias, "bias")
         bias = adapter.tensor(bias, dtype, like)
         expected = shapes[1][:1] if len(shapes[1]) == 4 else (1,)
         if adapter.shape(bias) not in ((), (1,), expected):

@@ -44,13 +44,30 @@ def kernel_family(function: Callable[_P, _Result]) -> Callable[_P, _Result]:
 
 
 def whole(name: str, value: object, least: int | None = None, most: int | None = None) -> int:
-    """Return `value` as an int, of at least `least` and at most `most` if these are given."""
+    """Return `value` as an int, of at least `least` and at most `most` if they are given."""
     wanted = "an integer" if least is None else f"an integer of at least {least}"
-    if isinstance(value, bool) or not isinstance(value, Integral) or (least is not None and value < least):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise ArgumentError(f"{name}: expected {wanted}, received {received(value)}")
-    if most is not None and int(value) > most:
-        raise ArgumentError(f"{name}: expected {wanted} and at most {most}, received {received(value)}")
-    return int(value)
+    number = int(value)
+    if least is not None and number < least:
+        raise ArgumentError(f"{name}: expected {wanted}, received {received(value)}")
+    if most is not None and number > most:
+        raise ArgumentError(f"{name}: expected at most {most:,}, received {received(value)}")
+    return number
+
+
+def several(name: str, value: Any) -> tuple[Any, ...]:
+    """Return the elements of a list, a tuple, a range or an array of one axis."""
+    if not isinstance(value, (list, tuple, range)) and getattr(value, "ndim", 0) != 1:
+        raise ArgumentError(f"{name}: expected several numbers, as [1, 2]; received {received(value)}")
+    return tuple(value)
+
+
+def extent(name: str, length: float) -> int:
+    """Return the elements of a kernel that reaches `length` to both sides of its centre; raise if it is too large."""
+    if not length < _MOST_WEIGHTS:
+        raise ArgumentError(f"{name}: expected at most {_MOST_WEIGHTS:,} weights, received {length:g} on each side; take a smaller one")
+    return 2 * int(length) + 1
 
 
 def one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
@@ -81,7 +98,7 @@ def number(name: str, value: object, *, above: float = -math.inf, least: float =
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
     """Return (rows, columns); a single value stands for both."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+    if not isinstance(value, (list, tuple)) and not (isinstance(value, np.ndarray) and value.ndim):
         return value, value
     items = tuple(value)
     if len(items) != 2:
@@ -97,7 +114,8 @@ def window(name: str, value: Any) -> tuple[int, int]:
 
 def offset(name: str, value: Any) -> tuple[int, int]:
     """Return two integers of any sign, (row, column)."""
-    items = tuple(value) if hasattr(value, "__len__") else (value,)
+    many = isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim)
+    items = tuple(value) if many else (value,)
     if len(items) != 2 or not all(isinstance(x, Integral) and not isinstance(x, bool) for x in items):
         raise ArgumentError(f"{name}: expected two integers (row, column), received {received(value)}")
     return int(items[0]), int(items[1])
@@ -107,7 +125,7 @@ def odd(name: str, value: Any, least: int) -> int:
     """Return `value` as an odd int of at least `least`."""
     size = whole(name, value, least)
     if size % 2 == 0:
-        raise ArgumentError(f"{name}: expected an odd number, received {size}; take {size + 1}")
+        raise ArgumentError(f"{name}: expected an odd number, received {received(size)}; take one more")
     return size
 
 
@@ -120,7 +138,9 @@ def odd_window(name: str, value: Any) -> tuple[int, int]:
 def _limited(name: str, rows: int, columns: int) -> tuple[int, int]:
     """Return (rows, columns) if a kernel may have that many weights."""
     if rows * columns > _MOST_WEIGHTS:
-        raise ArgumentError(f"{name}: expected at most {_MOST_WEIGHTS:,} weights, received {rows}×{columns}")
+        raise ArgumentError(
+            f"{name}: expected at most {_MOST_WEIGHTS:,} weights, received {received(rows)}×{received(columns)}"
+        )
     return rows, columns
 
 

@@ -92,6 +92,8 @@ def parse(text: str) -> Kernel:
     >>> parse("edge:direction=1,-1,size=3").parameters["direction"]
     (1.0, -1.0)
     """
+    if not isinstance(text, str):
+        raise ArgumentError(f"text: expected a kernel as 'sobel:axis=0', received {received(text)}")
     name, _, rest = (part.strip() for part in text.partition(":"))
     family(name)
     given: dict[str, str] = {}
@@ -112,6 +114,8 @@ def parse(text: str) -> Kernel:
 
 def family(name: str) -> Callable[..., Kernel]:
     """Return the function of a family; the error suggests similar names."""
+    if not isinstance(name, str):
+        raise ArgumentError(f"name: expected the name of a kernel, received {received(name)}")
     if name in CATALOGUE:
         return CATALOGUE[name]
     near = get_close_matches(name.lower().replace("-", "_"), CATALOGUE, 3, 0.5)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from kernelfield.errors import ArgumentError, received
-from kernelfield.kernels.arguments import kernel_family, number, one_of, whole
+from kernelfield.kernels.arguments import kernel_family, number, one_of, several, whole
 from kernelfield.kernels.kernel import Kernel
 
 Scheme = Literal["central", "forward", "backward"]
@@ -17,7 +17,8 @@ _FORNBERG = "B. Fornberg, Generation of finite difference formulas, Math. Comp. 
 
 # The weights of longer stencils span more orders of magnitude than float64 resolves.
 _MOST_SAMPLES = 64
-_WIDEST = 4096
+# A kernel of more pixels from end to end is a typing error.
+_MOST_SPAN = 4096
 
 
 def stencil(order: int, offsets: Sequence[int]) -> tuple[Fraction, ...]:
@@ -39,7 +40,7 @@ def stencil(order: int, offsets: Sequence[int]) -> tuple[Fraction, ...]:
     ['-1/2', '0', '1/2']
     """
     order = whole("order", order, 1)
-    points = [whole("offsets", offset) for offset in offsets]
+    points = [whole("offsets", offset) for offset in several("offsets", offsets)]
     if len(set(points)) != len(points) or len(points) <= order:
         raise ArgumentError(
             f"offsets: expected at least {order + 1} different integers for order {order}, received {points}; "
@@ -221,15 +222,13 @@ def minimum_size(order: int, centred: bool = False) -> int:
     [3, 3, 5, 5]
     """
     size = whole("order", order, 1) + 1
+    if not isinstance(centred, (bool, np.bool_)):
+        raise ArgumentError(f"centred: expected True or False, received {received(centred)}")
     return size + 1 if centred and size % 2 == 0 else size
 
 
 def _positions(offsets: Sequence[int]) -> Sequence[int]:
-    if isinstance(offsets, (str, bytes)) or not hasattr(offsets, "__len__"):
-        raise ArgumentError(f"offsets: expected integers, at least two, received {received(offsets)}")
-    places = tuple(sorted(whole("offsets", place) for place in offsets))
-    if places and places[-1] - places[0] > _WIDEST:
-        raise ArgumentError(
-            f"offsets: expected pixels at most {_WIDEST} apart, received {places[0]} and {places[-1]}; take nearer ones"
-        )
-    return places
+    places = sorted(whole("offsets", place) for place in several("offsets", offsets))
+    if places and places[-1] - places[0] >= _MOST_SPAN:
+        raise ArgumentError(f"offsets: expected at most {_MOST_SPAN:,} pixels apart, received {received(places)}")
+    return tuple(places)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError
-from kernelfield.kernels.arguments import kernel_family, number, odd, one_of, pair, whole, window
+from kernelfield.kernels.arguments import extent, kernel_family, number, odd, one_of, pair, whole, window
 from kernelfield.kernels.differences import minimum_size
 from kernelfield.kernels.gaussians import sampled_gaussian
 from kernelfield.kernels.kernel import Kernel, Weights
@@ -325,7 +325,7 @@ def _spread(sigma: Sigma, size: Size | None, truncate: float) -> tuple[tuple[int
     if size is not None:
         return window("size", size), sigmas
     truncate = number("truncate", truncate, above=0)
-    return window("size", [2 * int(truncate * s + 0.5) + 1 for s in sigmas]), sigmas
+    return window("size", [extent("sigma", truncate * s + 0.5) for s in sigmas]), sigmas
 
 
 def _single(sigmas: list[float]) -> float | tuple[float, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError, received
-from kernelfield.kernels.arguments import kernel_family, number, odd_window, unit, window
+from kernelfield.kernels.arguments import extent, kernel_family, number, odd_window, unit, window
 from kernelfield.kernels.kernel import Kernel, Weights
 from kernelfield.kernels.smoothing import Size
 
@@ -189,7 +189,8 @@ def log_gabor(
 
 def spread_of(wavelength: float, bandwidth: float) -> float:
     """Return the sigma of a Gabor window with a bandwidth given in octaves."""
-    ratio = (2**bandwidth + 1) / (2**bandwidth - 1)
+    power = 2 ** min(bandwidth, 1000)
+    ratio = (power + 1) / (power - 1)
     return wavelength / math.pi * math.sqrt(math.log(2) / 2) * ratio
 
 
@@ -236,4 +237,4 @@ def _shape(size: Size | None, truncate: float, orientation: float, along: float,
     down, right = (abs(part) for part in unit(orientation))
     rows = max(math.hypot(along * down, across * right), 1 / truncate)
     columns = max(math.hypot(along * right, across * down), 1 / truncate)
-    return window("size", [2 * math.ceil(truncate * n - 1e-9) + 1 for n in (rows, columns)])
+    return window("size", [extent("size", np.ceil(truncate * n - 1e-9)) for n in (rows, columns)])

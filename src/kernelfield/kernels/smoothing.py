@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError, received
-from kernelfield.kernels.arguments import kernel_family, number, one_of, pair, whole, window
+from kernelfield.kernels.arguments import extent, kernel_family, number, one_of, pair, several, whole, window
 from kernelfield.kernels.gaussians import METHODS, fixed_point
 from kernelfield.kernels.kernel import Kernel, Weights
 
@@ -152,7 +152,7 @@ def gaussian(
         )
     if size is None:
         truncate = number("truncate", truncate, above=0)
-        shape = window("size", [2 * int(truncate * s + 0.5) + 1 for s in sigmas])
+        shape = window("size", [extent("sigma", truncate * s + 0.5) for s in sigmas])
     else:
         shape = window("size", size)
     if max(shape) > 1:
@@ -235,7 +235,7 @@ def rings(weights: Sequence[float] = (0, 0, 1)) -> Kernel:
        1  1  1  1  1
     """
     # The command line gives a single weight as a number.
-    given = weights if hasattr(weights, "__len__") else (weights,)
+    given = several("weights", weights if hasattr(weights, "__len__") else (weights,))
     values = tuple(number("weights", value, least=0) for value in given)
     if not any(values):
         raise ArgumentError(f"weights: expected at least one above 0, received {received(weights)}")

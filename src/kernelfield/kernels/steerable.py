@@ -4,13 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError
-from kernelfield.kernels.arguments import kernel_family, number, odd_window, unit, whole, window
+from kernelfield.kernels.arguments import extent, kernel_family, number, odd_window, unit, whole, window
 from kernelfield.kernels.differences import minimum_size
 from kernelfield.kernels.gaussians import sampled_gaussian
 from kernelfield.kernels.kernel import Kernel, Weights
 from kernelfield.kernels.smoothing import Size
 
 _SOURCE = "W. T. Freeman and E. H. Adelson, IEEE PAMI 13 (1991), 891-906"
+
+# A steerable kernel of order n has n + 1 basis kernels.
+_MOST_ORDER = 1 << 10
 
 
 @kernel_family
@@ -63,12 +66,12 @@ def steerable(
     >>> steerable(1, 0, sigma=1, size=(1, 3)).weights.round(3)
     array([[-0.274,  0.   ,  0.274]])
     """
-    order = whole("order", order, 1)
+    order = whole("order", order, 1, _MOST_ORDER)
     orientation = number("orientation", orientation)
     sigma = number("sigma", sigma, above=0)
     if size is None:
         truncate = number("truncate", truncate, above=0)
-        shape = window("size", 2 * int(truncate * sigma + 0.5) + 1)
+        shape = window("size", extent("sigma", truncate * sigma + 0.5))
     else:
         shape = odd_window("size", size)
     if max(shape) < minimum_size(order, centred=True):
@@ -97,7 +100,7 @@ def steerable_basis(
     >>> [kernel.parameters["orientation"] for kernel in steerable_basis(2)]
     [0.0, 60.0, 120.0]
     """
-    order = whole("order", order, 1)
+    order = whole("order", order, 1, _MOST_ORDER)
     return tuple(steerable(order, 180 * j / (order + 1), sigma, size, truncate) for j in range(order + 1))
 
 
@@ -128,7 +131,7 @@ def steering(order: int, orientation: float) -> NDArray[np.float64]:
     >>> steering(2, 60.0).round(12) + 0.0
     array([0., 1., 0.])
     """
-    order = whole("order", order, 1)
+    order = whole("order", order, 1, _MOST_ORDER)
     turns = np.radians(number("orientation", orientation) - 180 * np.arange(order + 1) / (order + 1))
     return np.asarray(np.cos(np.outer(turns, np.arange(-order, order + 1, 2))).mean(axis=1))
 

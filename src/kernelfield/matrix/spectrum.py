@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from kernelfield.correlation.arguments import check_bytes
 from kernelfield.matrix.linear_map import LinearMap
 
 
@@ -54,6 +56,8 @@ def tolerance(shape: tuple[int, int], largest: float) -> float:
 
 def _transformed(linear_map: LinearMap, halves: int) -> np.ndarray:
     """Return the frequency response at the frequencies k / (halves * n), k = 0 … n - 1, of both axes."""
+    turned = sum(n * k for n, k in zip(linear_map.image_shape, linear_map.weights.shape))
+    check_bytes(16 * max(math.prod(linear_map.image_shape), turned), linear_map.image_shape)
     waves = []
     for window, n in zip(linear_map.operation.windows, linear_map.image_shape):
         place = np.arange(window.size) * window.dilation - window.before
