@@ -66,7 +66,9 @@ def several(name: str, value: Any) -> tuple[Any, ...]:
 def extent(name: str, length: float) -> int:
     """Return the elements of a kernel that reaches `length` to both sides of its centre; raise if it is too large."""
     if not length < _MOST_WEIGHTS:
-        raise ArgumentError(f"{name}: expected at most {_MOST_WEIGHTS:,} weights, received {length:g} on each side; take a smaller one")
+        raise ArgumentError(
+            f"{name}: expected at most {_MOST_WEIGHTS:,} weights, received {length:g} on each side; take a smaller one"
+        )
     return 2 * int(length) + 1
 
 
