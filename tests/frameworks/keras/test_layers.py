@@ -192,3 +192,12 @@ def test_errors():
     for name in ("strides", "dilation_rate", "kernel_size"):
         with pytest.raises(ArgumentError, match="expected at most 65536; received 1099511627776"):
             Conv2D(**{**dict(filters=2, kernel_size=3), name: 2**40})
+
+
+def test_its_receptive_field_is_that_of_keras():
+    regions = []
+    for kind in (Conv2D, keras.layers.Conv2D):
+        layers = [kind(2, 3, padding="same"), kind(1, 5, strides=2, name="last")]
+        model = keras.Sequential([keras.Input((16, 16, 1)), *layers])
+        regions.append(kf.receptive_field(model, (16, 16))["last"].region(2, 3))
+    assert regions[0] == regions[1]
