@@ -12,19 +12,23 @@ PYTHON ?= python3
 VENV := .venv
 TOOLS := .venv-test
 MXNET := .venv-mxnet
-PIP := -m pip install --quiet --disable-pip-version-check
+# Python compiles the modules that are used when they are first imported; pip would compile all of them, one by one.
+PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 TAG = $(shell $(PYTHON) -c "import sys; print(sys.implementation.cache_tag)")
 ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
 # Environments hold a path to src/; the engine is laid there by build/engine, once for all of them.
 EDITABLE := --no-build-isolation --config-settings=engine=built --editable
 
-.PHONY: demo build test test-engine test-sets test-mxnet check sanitize cross wheel bench clean
+.PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross wheel \
+	bench clean
 
 demo: $(VENV)/installed build/engine
 	@echo "examples/README.md says where the pair comes from."
 	$(VENV)/bin/kernelfield learn examples/before.png examples/after.png
 
 build: build/engine
+
+environments: $(TOOLS)/installed $(MXNET)/installed
 
 # Two processes take files in turn; what counts threads or takes all of the machine is marked `threads` and comes after.
 PARALLEL := OMP_NUM_THREADS=1 KERNELFIELD_THREADS=2 TF_NUM_INTRAOP_THREADS=1
@@ -33,6 +37,10 @@ SPREAD := --numprocesses 2 --dist loadfile
 test: $(TOOLS)/installed test-engine test-sets test-mxnet
 	$(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) -m "not threads"
 	$(TOOLS)/bin/python -m pytest -m threads
+
+# Receptive fields of all sixty families of timm; make test takes a sample.
+test-architectures: $(TOOLS)/installed build/engine
+	KERNELFIELD_ARCHITECTURES=all $(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) tests/receptive/test_architectures.py
 
 # The engine alone, for every instruction set of this processor.
 test-engine: build/engine $(wildcard cpp/tests/*)

@@ -45,10 +45,10 @@ Pair = dict[str, Candidate]
 
 def torch_layers(image: np.ndarray, filters: int, size: int) -> dict[str, torch.nn.Module]:
     """Return our layer and PyTorch's, with the same weights."""
-    ours = kernelfield.torch.Conv2d(filters, size, padding=size // 2)
-    theirs = torch.nn.Conv2d(image.shape[1], filters, size, padding=size // 2)
-    ours(torch.from_numpy(image))
-    ours.set_oihw(theirs.weight.detach().numpy(), theirs.bias.detach().numpy())
+    ours, theirs = (
+        kind(image.shape[1], filters, size, padding=size // 2) for kind in (kernelfield.torch.Conv2d, torch.nn.Conv2d)
+    )
+    ours.load_state_dict(theirs.state_dict())
     return {"kernelfield": ours, "framework": theirs}
 
 
@@ -77,19 +77,17 @@ def in_torch_with_gradients(image: np.ndarray, filters: int, size: int) -> Pair:
 
 def in_tensorflow(image: np.ndarray, filters: int, size: int) -> Pair:
     x = tf.constant(image.transpose(0, 2, 3, 1).copy())
-    ours = kernelfield.keras.Conv2d(filters, size, padding=size // 2)
-    theirs = keras.layers.Conv2D(filters, size, padding="same")
+    ours, theirs = (kind(filters, size, padding="same") for kind in (kernelfield.keras.Conv2D, keras.layers.Conv2D))
     ours(x), theirs(x)
-    weight, bias = theirs.get_weights()
-    ours.set_oihw(weight.transpose(3, 2, 0, 1), bias)
+    ours.set_weights(theirs.get_weights())
     return {"kernelfield": Candidate(lambda: ours(x).numpy()), "framework": Candidate(lambda: theirs(x).numpy())}
 
 
 def in_jax(image: np.ndarray, filters: int, size: int) -> Pair:
     x = jax.numpy.asarray(image.transpose(0, 2, 3, 1))
-    ours = kernelfield.jax.Conv2d(filters, size, padding=size // 2, in_channels=image.shape[1], rngs=nnx.Rngs(0))
-    theirs = nnx.Conv(image.shape[1], filters, (size, size), rngs=nnx.Rngs(0))
-    ours.set_oihw(np.asarray(theirs.kernel[...]).transpose(3, 2, 0, 1), np.asarray(theirs.bias[...]))
+    ours, theirs = (
+        kind(image.shape[1], filters, (size, size), rngs=nnx.Rngs(0)) for kind in (kernelfield.jax.Conv, nnx.Conv)
+    )
     return {
         "kernelfield": Candidate(lambda: jax.block_until_ready(ours(x))),
         "framework": Candidate(lambda: jax.block_until_ready(theirs(x))),

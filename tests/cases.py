@@ -45,6 +45,19 @@ def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
     return array
 
 
+def sums_of_products(
+    pixels: np.ndarray, kernel: np.ndarray, dtype: type[np.number] = np.float64
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums over the kernel where it lies inside images (..., H, W), and those of the terms' magnitudes."""
+    rows, columns = (n - k + 1 for n, k in zip(pixels.shape[-2:], kernel.shape))
+    total, size = np.zeros((2, *pixels.shape[:-2], rows, columns), dtype)
+    for a, b in np.argwhere(kernel):
+        term = dtype(kernel[a, b]) * pixels[..., a : a + rows, b : b + columns].astype(dtype)
+        total += term
+        size += abs(term)
+    return total, size
+
+
 @cache
 def photograph(name: str) -> np.ndarray:
     """Return a grey photograph of 8 bits that scikit-learn or scikit-image ships."""

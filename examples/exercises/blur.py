@@ -28,7 +28,7 @@ print("noise of 1 becomes:")
 for name, kernel in (("derivative", slope), ("blur, then derivative", both), ("box 5×5", kf.kernels.box(5))):
     print(f"  {name:<22} {np.sqrt((kernel.weights**2).sum()):.4f}")
 
-made = pictures.figure(9.4, 5.6, "Blur, and why")
+made = pictures.figure(9.4, 6.2, "Blur, and why")
 axes = made.subplots(2, 3)
 pictures.grey(axes[0, 0], noisy, "an edge in noise")
 pictures.signed(axes[0, 1], kf.correlate(noisy, slope), "derivative: mostly noise")
@@ -36,23 +36,20 @@ pictures.grey(axes[0, 2], kf.correlate(noisy, blur), "blurred, sigma 2")
 pictures.signed(axes[1, 0], at_once, "derivative of the blurred")
 frequencies = np.linspace(0, 0.5, 200)
 plots = axes[1, 1], axes[1, 2]
-for name, kernel in (
-    ("box 5×5", kf.kernels.box(5)),
-    ("disk, radius 2.8", kf.kernels.disk(2.8)),
-    ("binomial 9×9", kf.kernels.binomial(9)),
-    ("Gaussian, sigma 1.41", kf.kernels.gaussian(2**0.5)),
-):
-    plots[0].plot(frequencies, kernel.frequency_response([0], frequencies)[2][0].real, label=name, linewidth=1.3)
-for name, kernel in (("derivative", slope), ("blur and derivative", both)):
+blurs = (
+    ("box 5×5", kf.kernels.box(5), "-"),
+    ("disk, radius 2.8", kf.kernels.disk(2.8), "-"),
+    ("binomial 9×9", kf.kernels.binomial(9), "-"),
+    ("Gaussian, sigma 1.41", kf.kernels.gaussian(2**0.5), "--"),
+)
+for colour, (name, kernel, line) in zip(pictures.CURVES, blurs):
+    response = kernel.frequency_response([0], frequencies)[2][0].real
+    plots[0].plot(frequencies, response, line, color=colour, label=name, linewidth=1.3)
+for colour, (name, kernel) in zip(pictures.CURVES, (("derivative", slope), ("blur, then derivative", both))):
     response = kernel.frequency_response(frequencies, [0])[2][:, 0]
-    plots[1].plot(frequencies, response.imag, label=name, linewidth=1.3)
+    plots[1].plot(frequencies, response.imag, color=colour, label=name, linewidth=1.3)
 plots[1].plot(frequencies, 2 * np.pi * frequencies, "k:", label="exact: 2πf", linewidth=1)
 plots[1].set_ylim(-0.1, 1.6)
-for place, title in zip(plots, ("frequency response of blurs", "of derivatives (imaginary)")):
-    place.axhline(0, color="0.6", linewidth=0.6)
-    place.set_title(title, **pictures.FONT)
-    place.set_xlabel("cycles a pixel", fontsize=8)
-    place.tick_params(labelsize=7)
-    place.legend(fontsize=7, frameon=False)
-    place.set_box_aspect(1)
+pictures.curves(plots[0], "frequency response of blurs")
+pictures.curves(plots[1], "of derivatives (imaginary)")
 pictures.write(made, __file__)

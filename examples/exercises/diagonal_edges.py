@@ -27,13 +27,18 @@ assert np.array_equal(X, X.T)
 assert np.array_equal(turned, across)
 steep = np.where(np.abs(2 * columns + rows - 16) <= 4, 0.0, 1.0)
 
-made = pictures.figure(9.0, 5.2, "[1, −1] and its transpose on diagonal edges: red is 1, blue is −1, white is 0")
-axes = made.subplots(2, 4)
+made = pictures.figure(9.4, 4.6, "[1, −1] and its transpose on diagonal edges: red 1, blue −1, white 0, grey no value")
+axes = made.subplots(2, 5)
 for row, image, name in ((0, X, "X"), (1, steep, "Z")):
     pictures.grey(axes[row, 0], image, f"{name}, 12×12")
-    pictures.signed(axes[row, 1], kf.corr2d(image, K), f"corr2d({name}, [1, −1])", bar=False)
-    pictures.signed(axes[row, 2], kf.corr2d(image, K.T), f"corr2d({name}, [1, −1]ᵀ)", bar=False)
-    pictures.signed(axes[row, 3], kf.corr2d(image.T, K), f"corr2d({name}ᵀ, [1, −1])", bar=False)
+    pictures.grey(axes[row, 3], image.T, f"{name}ᵀ")
+    answers = (
+        (1, image, K, f"{name} with [1, −1]"),
+        (2, image, K.T, f"{name} with [1, −1]ᵀ"),
+        (4, image.T, K, f"{name}ᵀ with [1, −1]"),
+    )
+    for column, given, kernel, title in answers:
+        pictures.signed(axes[row, column], kf.corr2d(given, kernel), title, bar=False, frame=image.shape)
 
 print("edges seen across, down, and across in the transposed image:")
 for name, image in (("X", X), ("Z, steeper", steep)):

@@ -20,7 +20,7 @@ made = pictures.figure(9.0, 4.9, "Edge kernels for directions v = (down, right),
 axes = made.subplots(2, 4)
 for column, v in enumerate([(0, 1), (1, 1), (1, 0), (1, -2)]):
     kernel = kf.kernels.edge(v)
-    pictures.signed(axes[0, column], kernel.weights, f"edge({v})".replace("-", "−"), bar=False)
+    pictures.signed(axes[0, column], kernel.weights, f"edge({v})".replace("-", "−"), peak=0.105, bar=column == 3)
     pictures.signed(axes[1, column], kf.correlate(disk, kernel), "its response", peak=0.4, bar=column == 3)
 
 # On a ramp of any direction the kernel gives exactly the slope along v.

@@ -13,6 +13,7 @@ import numpy as np
 import pictures
 
 import kernelfield as kf
+from kernelfield.figures import SMALL, panel_title
 
 for order in (1, 2, 3, 4):
     for n in (order, order + 1):
@@ -25,42 +26,35 @@ for order in (1, 2, 3, 4):
         print(f"order {order}, {n} weights: {says}")
     assert kf.kernels.minimum_size(order) == order + 1
 
-made = pictures.figure(9.4, 5.0, "The smallest derivative kernels: d + 1 weights; centred, the next odd number")
+made = pictures.figure(9.4, 5.4, "The smallest kernels of a derivative of order d have d + 1 weights")
 axes = made.subplots(2, 4)
 frequencies = np.linspace(0, 0.5, 200)
 for column, order in enumerate((1, 2, 3, 4)):
-    size = kf.kernels.minimum_size(order, centred=True)
-    kernel = kf.kernels.derivative(order)
-    assert kernel.shape == (1, size)
     top, bottom = axes[0, column], axes[1, column]
-    weights = kernel.weights[0]
-    colours = ["#b2182b" if weight > 0 else "#2166ac" for weight in weights]
-    places = np.arange(size) - size // 2
-    top.bar(places, weights, color=colours, width=0.6)
+    places = np.arange(order + 1) - (order + 1) // 2
+    weights = [float(weight) for weight in kf.kernels.stencil(order, places.tolist())]
+    top.bar(places, weights, color=["#b2182b" if weight > 0 else "#2166ac" for weight in weights], width=0.6)
     top.axhline(0, color="0.3", linewidth=0.8)
     for place, weight in zip(places, weights):
-        up = weight >= 0
-        top.annotate(
-            f"{weight:g}".replace("-", "−"),
-            (place, weight),
-            (0, 3 if up else -3),
-            textcoords="offset points",
-            ha="center",
-            va="bottom" if up else "top",
-            fontsize=8,
-        )
+        above = weight > 0
+        where = {"ha": "center", "va": "bottom" if above else "top", "fontsize": SMALL}
+        text = f"{weight:g}".replace("-", "−")
+        top.annotate(text, (place, weight), (0, 3 if above else -3), textcoords="offset points", **where)
     top.margins(y=0.22)
     top.set_xticks(places)
     top.set_yticks([])
-    top.set_title(f"order {order}: {size} weights", **pictures.FONT)
-    response = kernel.frequency_response([0], frequencies)[2][0] / 1j**order
-    bottom.plot(frequencies, response.real, color="#b2182b", label="this kernel")
-    exact = (2 * np.pi * frequencies) ** order
-    bottom.plot(frequencies, exact, "k:", linewidth=1, label="exact: (2πf)$^d$")
-    bottom.set_ylim(0, 1.9 * response.real.max())
-    bottom.set_title("frequency response", **pictures.FONT)
-    bottom.set_xlabel("cycles a pixel", fontsize=8)
-    bottom.legend(fontsize=7, frameon=False, loc="upper left")
+    panel_title(top, f"order {order}: {len(weights)} weights")
+    smallest = kf.kernels.Kernel([weights]).frequency_response([0], frequencies)[2][0]
+    bottom.plot(frequencies, np.abs(smallest), color="#b2182b", label="the smallest kernel")
+    if kf.kernels.minimum_size(order, centred=True) > order + 1:
+        centred = kf.kernels.derivative(order).frequency_response([0], frequencies)[2][0]
+        bottom.plot(frequencies, np.abs(centred), "--", color="#2166ac", label="centred on a pixel: one weight more")
+    bottom.plot(frequencies, (2 * np.pi * frequencies) ** order, "k:", linewidth=1, label="exact: (2πf)$^d$")
+    bottom.set_ylim(0, 1.4 * np.abs(smallest).max())
+    panel_title(bottom, "response, magnitude")
+    bottom.set_xlabel("cycles per pixel", fontsize=SMALL)
 for place in axes.flat:
-    place.tick_params(labelsize=7)
+    place.tick_params(labelsize=SMALL)
+handles, labels = axes[1, 0].get_legend_handles_labels()
+made.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=SMALL, frameon=False)
 pictures.write(made, __file__)

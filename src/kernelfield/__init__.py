@@ -1,23 +1,27 @@
 """kernelfield: the convolution kernels that act on images.
 
 Apply them (`correlate`, `convolve`, `corr2d`, `plan`), design them (`kernels`), learn them from a before and an after
-(`learn`), write them as matrices (`as_matrix`), follow them through networks (`receptive_field`) and code photographs
-with them (`coding`). Importing this package imports no framework; parts load when first used.
+(`learn`, `descend`), write them as matrices (`as_matrix`), follow them through networks (`receptive_field`) and code
+photographs with them (`coding`). Importing this package imports no framework; parts load when first used.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+# The name makes type checkers take the branch; the typing module would slow the start of the command line.
+TYPE_CHECKING = False
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from kernelfield import coding, dropin, kernels, matrix, receptive
     from kernelfield.correlation import convolve, corr2d, correlate, plan
     from kernelfield.engine.threads import set_threads, threads
     from kernelfield.kernels import Kernel
-    from kernelfield.learning import Fit, learn
+    from kernelfield.learning import Fit, descend, learn
     from kernelfield.matrix import as_matrix, as_operator, col2im, condition_number, im2col, null_space
     from kernelfield.receptive import receptive_field
 
@@ -32,6 +36,7 @@ _HOMES = {
     "convolve": "kernelfield.correlation",
     "corr2d": "kernelfield.correlation",
     "correlate": "kernelfield.correlation",
+    "descend": "kernelfield.learning",
     "dropin": "",
     "im2col": "kernelfield.matrix",
     "kernels": "",
@@ -57,6 +62,7 @@ __all__ = [
     "convolve",
     "corr2d",
     "correlate",
+    "descend",
     "dropin",
     "im2col",
     "kernels",

@@ -2,7 +2,7 @@
 
 import sys
 
-from kernelfield.cli.main import main
+from kernelfield.cli.start import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

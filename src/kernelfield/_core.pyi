@@ -56,7 +56,7 @@ class Correlation:
         For weights (kh, kw) `image` is (..., H, W) and `out` (..., OH, OW); for (n, kh, kw) `out` is
         (..., n, OH, OW); for four axes they are (..., C_in, H, W) and (..., C_out, OH, OW). `out` gives the number of
         outputs. Images: bool, (u)int8, (u)int16, (u)int32, float16, bfloat16 (as an array of uint16
-        with `bfloat16` set), float32, float64. Results: float32, float64, uint8, int8, uint16, int16, int32.
+        with `bfloat16` set), float32, float64. Results: float32, float64, (u)int8, (u)int16, (u)int32.
         """
 
     def certain(self, image: NDArray[Any], out: NDArray[Any]) -> tuple[str, float]:

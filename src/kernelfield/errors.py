@@ -11,10 +11,32 @@
     └── UnsupportedOperation (NotImplementedError)  a network has an operation that no rule covers
 
 Every message is one line: the argument, the expected value, the received one, the remedy. A `KernelfieldWarning` tells
-of something that the user should know and that stops nothing.
+of something that the user should know and that stops nothing. Values from the user are part of messages, whatever their
+length: `bounded` keeps each message readable.
 """
 
-from typing import TYPE_CHECKING
+import reprlib
+
+# The name makes type checkers take the branch; the typing module would slow the start of the command line.
+TYPE_CHECKING = False
+
+_LONGEST = 600
+_END = 200
+
+
+def bounded(text: str) -> str:
+    """Return `text`, without its middle if it is longer than 600 characters: the remedy is at the end.
+
+    Examples
+    --------
+    >>> text = bounded("kernel: received " + 270_000 * "9" + "; make it smaller")
+    >>> len(text), text[:20], text[-18:]
+    (600, 'kernel: received 999', '9; make it smaller')
+    """
+    if len(text) <= _LONGEST:
+        return text
+    left_out = " [...] "
+    return f"{text[: _LONGEST - _END - len(left_out)]}{left_out}{text[-_END:]}"
 
 
 class KernelfieldError(Exception):
@@ -23,6 +45,9 @@ class KernelfieldError(Exception):
     if not TYPE_CHECKING:
         # TensorFlow's AutoGraph re-raises an error with its own class only if it has this constructor.
         __init__ = Exception.__init__
+
+    def __str__(self) -> str:
+        return bounded(super().__str__())
 
 
 class ArgumentError(KernelfieldError, ValueError):
@@ -51,3 +76,30 @@ class UnsupportedOperation(KernelfieldError, NotImplementedError):
 
 class KernelfieldWarning(UserWarning):
     """Something that the user asked for was ignored."""
+
+    def __str__(self) -> str:
+        return bounded(super().__str__())
+
+
+# Characters of a value in a message.
+_VALUE = 80
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _VALUE
+
+
+def received(value: object) -> str:
+    """Return a value as messages show it: on one line, of at most 80 characters.
+
+    Examples
+    --------
+    >>> received("junk"), received(range(3)), received("x" * 1000)
+    ("'junk'", 'range(0, 3)', "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'")
+    """
+    shape = getattr(value, "shape", None)
+    if type(shape) is tuple and shape:
+        return f"{type(value).__name__} of shape {shape}"[:_VALUE]
+    try:
+        text = " ".join(_REPR.repr(value).split())
+    except Exception:  # whatever the class raises
+        text = type(value).__name__
+    return text if len(text) <= _VALUE else text[: _VALUE - 3] + "..."

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 
 Mode = Literal["valid", "same", "full"]
 Boundary = Literal["constant", "nearest", "reflect", "mirror", "wrap"]
 
 MODES: tuple[Mode, ...] = ("valid", "same", "full")
 BOUNDARIES: tuple[Boundary, ...] = ("constant", "nearest", "reflect", "mirror", "wrap")
+#: Largest magnitude of strides, dilations, paddings and origins.
+LARGEST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -222,16 +225,17 @@ def border_rectangles(
 
 def check_mode(mode: str) -> Mode:
     """Return `mode` if it is one of ``MODES``."""
-    if mode not in MODES:
-        raise ArgumentError(f"mode: expected one of {', '.join(MODES)}; received {mode!r}")
+    if not isinstance(mode, str) or mode not in MODES:
+        raise ArgumentError(f"mode: expected one of {', '.join(MODES)}; received {received(mode)}")
     return mode
 
 
 def check_boundary(boundary: str) -> Boundary:
     """Return `boundary` if it is one of ``BOUNDARIES``."""
-    if boundary not in BOUNDARIES:
+    if not isinstance(boundary, str) or boundary not in BOUNDARIES:
         raise ArgumentError(
-            f"boundary: expected one of {', '.join(BOUNDARIES)} (the names of scipy.ndimage); received {boundary!r}"
+            f"boundary: expected one of {', '.join(BOUNDARIES)} (the names of scipy.ndimage); "
+            f"received {received(boundary)}"
         )
     return boundary
 
@@ -241,49 +245,73 @@ def check_origin(origin: int, size: int, axis: str) -> int:
     low, high = -(size // 2), (size - 1) // 2
     if not low <= origin <= high:
         raise ArgumentError(
-            f"origin: expected {low} to {high} along the {axis} of a kernel of {size}; received {origin}"
+            f"origin: expected {low} to {high} along the {axis} of a kernel of {size}; received {received(origin)}"
         )
     return origin
 
 
+def check_number(value: Any, name: str) -> float:
+    """Return a real number as a float; NaN and infinities are numbers."""
+    if type(value) is float:
+        return value
+    scalar = (
+        type(value) is int
+        or isinstance(value, Real)
+        or (getattr(value, "shape", None) == () and hasattr(value, "__float__"))
+    )
+    if scalar and not isinstance(value, (bool, np.bool_)):
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise ArgumentError(f"{name}: expected a number that float64 holds; received {received(value)}")
+
+
 def pair(value: Any, name: str) -> tuple[int, int]:
-    """Return one or two integers as (rows, columns)."""
-    if type(value) is int:
+    """Return one or two integers below 2**31 in magnitude as (rows, columns)."""
+    if type(value) is int and -LARGEST <= value <= LARGEST:
         return value, value
-    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
-        return value[0], value[1]
-    try:
-        rows, columns = np.broadcast_to(np.asarray(value), 2).tolist()
-    except ValueError:
-        raise ArgumentError(f"{name}: expected an integer or two (rows, columns); received {value!r}") from None
-    if not all(isinstance(number, int) and not isinstance(number, bool) for number in (rows, columns)):
-        raise ArgumentError(f"{name}: expected integers; received {value!r}")
-    return rows, columns
+    found = _two_integers(value)
+    if found is None:
+        raise ArgumentError(
+            f"{name}: expected an integer or two (rows, columns), below 2**31; received {received(value)}"
+        )
+    return found
 
 
 def positive_pair(value: Any, name: str) -> tuple[int, int]:
     """Return one or two integers as (rows, columns), each at least 1."""
     numbers = pair(value, name)
     if min(numbers) < 1:
-        raise ArgumentError(f"{name}: expected at least 1; received {value!r}")
+        raise ArgumentError(f"{name}: expected at least 1; received {received(value)}")
     return numbers
 
 
 def check_padding(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return ((top, bottom), (left, right)) from an integer, (rows, columns) or all four."""
-    if type(padding) is int and padding >= 0:
-        return (padding, padding), (padding, padding)
-    if type(padding) is tuple and len(padding) == 2 and all(type(n) is int and n >= 0 for n in padding):
-        return (padding[0], padding[0]), (padding[1], padding[1])
-    try:
-        numbers = np.asarray(padding)
-        both = np.stack([numbers, numbers], axis=-1) if numbers.ndim == 1 else numbers
-        (top, bottom), (left, right) = np.broadcast_to(both, (2, 2)).tolist()
-    except ValueError:
+    sides = [_two_integers(one) for one in _elements(padding)]
+    rows, columns = sides if len(sides) == 2 else 2 * sides if len(sides) == 1 else (None, None)
+    if rows is None or columns is None or min(*rows, *columns) < 0:
         raise ArgumentError(
-            f"padding: expected an integer, (rows, columns) or ((top, bottom), (left, right)); received {padding!r}"
-        ) from None
-    for number in (top, bottom, left, right):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise ArgumentError(f"padding: expected integers of at least 0; received {padding!r}")
-    return (top, bottom), (left, right)
+            "padding: expected an integer, (rows, columns) or ((top, bottom), (left, right)), from 0 to 2**31 - 1; "
+            f"received {received(padding)}"
+        )
+    return rows, columns
+
+
+def _two_integers(value: Any) -> tuple[int, int] | None:
+    """Return one integer twice, or two, below 2**31 in magnitude; None for anything else."""
+    numbers = _elements(value)
+    for number in numbers:
+        if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, np.integer)):
+            return None
+        if not -LARGEST <= number <= LARGEST:
+            return None
+    return (int(numbers[0]), int(numbers[-1])) if 1 <= len(numbers) <= 2 else None
+
+
+def _elements(value: Any) -> list[Any]:
+    """Return the elements of a list, a tuple or a small array; anything else is one element."""
+    if isinstance(value, np.ndarray) and value.size <= 4:
+        value = value.tolist()
+    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -90,9 +90,3 @@ def test_pictures_that_cannot_be(refused, tmp_path):
 def test_usage(refused, pictures):
     assert "--plot: expected a name that ends in" in refused(2, "code", pictures / "grey.png", "--plot", "a.gif")
     assert "--channels" in refused(2, "code", pictures / "grey.png", "--channels", "many")
-
-
-def test_no_matplotlib(refused, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    line = refused(1, "code", pictures / "grey.png", "--plot", tmp_path / "a.png")
-    assert "pip install 'kernelfield[plot]'" in line

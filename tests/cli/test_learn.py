@@ -4,7 +4,9 @@ import re
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
+from scipy import ndimage
 
 SHARPEN = np.array([[-2, -2, -2], [-2, 32, -2], [-2, -2, -2]]) / 16
 
@@ -59,7 +61,7 @@ def test_not_linear_is_said_first(run, pictures):
     result = run("learn", pictures / "grey.png", pictures / "grey-median.png", "--max-size", "9")
     assert result.status == 0
     first, second = result.out.splitlines()[:2]
-    assert first == "No known filter"
+    assert first.startswith("No linear filter; like the median of")
     assert second.startswith("not linear: the filter does not explain the picture")
 
 
@@ -169,7 +171,8 @@ def broken(pictures, pixels, tmp_path_factory):
     (folder / "text.png").write_text("this is no picture")
     (folder / "empty.png").write_bytes(b"")
     grey = pixels(pictures / "grey.png")
-    Image.fromarray(grey[:-90]).save(folder / "smaller.png")
+    noise = np.random.default_rng(1).integers(0, 255, (grey.shape[0] - 90, grey.shape[1])).astype(np.uint8)
+    Image.fromarray(noise).save(folder / "noise.png")
     Image.fromarray(np.pad(grey, 4)).save(folder / "larger.png")
     Image.fromarray(np.ones((5, 5), np.uint8)).save(folder / "other-size.png")
     Image.fromarray(np.zeros_like(grey)).save(folder / "black.png")
@@ -184,11 +187,11 @@ def broken(pictures, pixels, tmp_path_factory):
     [
         ("missing.png", "no such file"),
         ("cut.png", "cut short"),
-        ("text.png", "not PNG"),
+        ("text.png", "the content is not"),
         ("empty.png", "empty"),
         ("objects.npy", "real numbers"),
         ("", "a folder"),
-        ("smaller.png", "crop both"),
+        ("noise.png", "crop both"),
         ("larger.png", "expected at most"),
         ("nan.npy", "only NaN"),
     ],
@@ -214,7 +217,11 @@ def test_too_small(refused, broken):
 
 @pytest.mark.parametrize(
     ("mask", "says"),
-    [("other-size.png", "mask: expected the shape"), ("black.png", "received only 0"), ("cut.png", "cut short")],
+    [
+        ("other-size.png", "mask: expected the shape"),
+        ("black.png", "received only 0"),
+        ("cut.png", "cut short"),
+    ],
 )
 def test_masks(refused, pictures, broken, mask, says):
     pair = pictures / "grey.png", pictures / "grey-sharpen.png"
@@ -280,14 +287,14 @@ def test_a_folder_without_permission(refused, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     target = tmp_path / "filter.json"
     line = refused(1, "learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--save", target)
-    assert "no folder that can be written" in line
+    assert "cannot be written (no permission)" in line
 
 
 def test_nothing_half_written_is_left(refused, pictures, tmp_path, monkeypatch):
-    def full(self, target):
+    def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.replace", full)
+    monkeypatch.setattr("os.replace", full)
     line = refused(1, "learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--save", tmp_path / "f.json")
     assert "No space left on device" in line
     assert list(tmp_path.iterdir()) == []
@@ -297,12 +304,6 @@ def test_names_cannot_break_the_line(refused, pictures, tmp_path):
     line = refused(1, "learn", tmp_path / "a\nb\x1b[31m.png", pictures / "grey.png")
     assert "\x1b" not in line
     refused(1, "apply", tmp_path / "a\nb\x1b[31m.json", pictures / "grey.png", tmp_path / "c.png")
-
-
-def test_no_matplotlib(refused, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    line = refused(1, "learn", pictures / "grey.png", pictures / "grey-sharpen.png", "--plot", tmp_path / "a.png")
-    assert "pip install 'kernelfield[plot]'" in line
 
 
 def test_no_memory(refused, pictures, monkeypatch):
@@ -320,3 +321,63 @@ def test_interrupted(run, pictures, monkeypatch):
     monkeypatch.setattr("kernelfield.learn", interrupt)
     result = run("learn", pictures / "grey.png", pictures / "grey-sharpen.png")
     assert (result.status, result.out, result.err) == (130, "", "")
+
+
+@pytest.fixture(scope="module")
+def stacks(tmp_path_factory):
+    """Stacks of grey images and what a kernel makes of them, as NPY and as TIFF; page 3 is filtered otherwise."""
+    folder = tmp_path_factory.mktemp("stacks")
+    before = np.random.default_rng(6).random((5, 40, 50)).astype(np.float32)
+    after = ndimage.correlate(before.astype(float), [[[-1, 0, 0], [0, 1, 0], [0, 0, 0]]]).astype(np.float32)
+    pages = after.copy()
+    pages[3] = ndimage.correlate(before[3].astype(float), [[0, 0, 0], [0, 3, -1], [0, 0, 0]])
+    for name, stack in (("before", before), ("after", after), ("pages", pages)):
+        np.save(folder / f"{name}.npy", stack)
+        tifffile.imwrite(folder / f"{name}.tif", stack, photometric="minisblack")
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["npy", "tif"])
+def test_a_stack_shares_one_filter(run, stacks, valid, tmp_path, suffix):
+    pair = stacks / f"before.{suffix}", stacks / f"after.{suffix}"
+    result = run("learn", *pair, "--channel-axis", "none", "--save", tmp_path / "f.json", "--json")
+    assert (result.status, result.err) == (0, "")
+    record = valid(result.out)
+    assert (record["verdict"], record["channels"]) == ("exact", ["grey"])
+    assert isinstance(record["offset"], float)
+    assert record["samples"] > 4 * 36 * 46
+    np.testing.assert_allclose(record["kernel"], [[-1, 0], [0, 1]], atol=1e-5)
+    assert run("apply", tmp_path / "f.json", pair[0], tmp_path / "out.tif", "--channel-axis", "none").status == 0
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "out.tif"), np.load(stacks / "after.npy"), atol=1e-5)
+
+
+@pytest.mark.parametrize(("suffix", "options"), [("npy", ["--channel-axis", "none"]), ("tif", [])])
+def test_page(run, refused, stacks, valid, suffix, options):
+    pair = "learn", stacks / f"before.{suffix}", stacks / f"pages.{suffix}"
+    record = valid(run(*pair, *options, "--page", "3", "--json").out)
+    np.testing.assert_allclose(record["kernel"], [[3, -1]], atol=1e-5)
+    assert "0 to 4" in refused(1, *pair, *options, "--page", "5")
+
+
+def test_the_other_pages_are_mentioned(run, stacks):
+    result = run("learn", stacks / "before.tif", stacks / "after.tif", "--json")
+    notes = result.err.splitlines()
+    assert len(notes) == 2
+    assert all("the first of 5 pages; --page chooses another, --channel-axis none" in note for note in notes)
+
+
+def test_axes_of_arrays(run, refused, stacks, tmp_path, valid):
+    pair = "learn", stacks / "before.npy", stacks / "after.npy"
+    assert "give --channel-axis" in refused(1, *pair)
+    record = valid(run(*pair, "--channel-axis", "0", "--json").out)
+    assert record["channels"] == ["0", "1", "2", "3", "4"]
+    moved = [tmp_path / f"{name}.npy" for name in ("before", "after")]
+    for path in moved:
+        np.save(path, np.moveaxis(np.load(stacks / path.name)[:3], 0, 1))
+    record = valid(run("learn", *moved, "--channel-axis", "1", "--json").out)
+    assert record["channels"] == ["R", "G", "B"]
+    np.testing.assert_allclose(record["kernel"], [[-1, 0], [0, 1]], atol=1e-5)
+    for wrong in ("3", "x", ""):
+        assert "--channel-axis: expected" in refused(2, *pair, "--channel-axis", wrong)
+    np.save(tmp_path / "flat.npy", np.load(stacks / "before.npy")[0])
+    assert "three axes" in refused(1, "learn", tmp_path / "flat.npy", tmp_path / "flat.npy", "--channel-axis", "0")

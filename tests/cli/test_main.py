@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -65,7 +66,7 @@ def test_a_full_disk(process, learning, options):
 
 
 def test_nothing_heavy_is_imported_for_help():
-    commands = ["", "learn", "apply", "design", "field", "code", "bench", "doctor"]
+    commands = ["", "--install-completion", "learn", "apply", "design", "field", "code", "bench", "doctor"]
     code = (
         "import sys; from kernelfield.cli.main import main;"
         f"[main([*command.split(), '--help']) for command in {commands}]; print(*sys.modules)"
@@ -73,3 +74,35 @@ def test_nothing_heavy_is_imported_for_help():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert not loaded & {"numpy", "scipy", "PIL", "matplotlib", "tifffile", "markdown_it", "torch"}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_completion_by_bash(process, tmp_path):
+    status, out, err = process("--install-completion", "--shell", "bash", HOME=str(tmp_path))
+    assert (status, err) == (0, "")
+    assert "bash-completion" in out
+    (tmp_path / "photo.png").touch()
+    script = f"""
+        source {tmp_path}/.bashrc; cd {tmp_path}
+        completer=$(complete -p kernelfield | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+        for line in "app" "apply --dty" "apply --dtype floa" "apply pho" "learn --chan"; do
+            COMP_WORDS=(kernelfield $line); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()
+            $completer kernelfield "${{COMP_WORDS[-1]}}" "${{COMP_WORDS[-2]}}"
+            echo "${{COMPREPLY[@]}}"
+        done
+    """
+    home = os.environ | {"HOME": str(tmp_path)}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=home)
+    assert done.stdout.splitlines() == [
+        "apply",
+        "--dtype",
+        "float32 float64",
+        "photo.png",
+        "--channel --channel-axis",
+    ], done.stderr
+
+
+def test_completion_where_nothing_can_be_written(process, tmp_path):
+    (tmp_path / "home").touch()
+    status, out, err = process("--install-completion", "--shell", "bash", HOME=str(tmp_path / "home"))
+    assert (status, out, err.count("\n")) == (1, "", 1)

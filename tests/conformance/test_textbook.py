@@ -42,10 +42,10 @@ def test_edges_and_why_the_transposed_image_has_none(framework):
 
 def test_ten_steps_give_the_losses_of_numpy(framework):
     X, Y = (framework.tensor(array) for array in edges())
-    options = dict(size=(1, 2), method="descent", steps=10, lr=3e-2, seed=0, report_every=2)
+    options = dict(size=(1, 2), steps=10, lr=3e-2, seed=0, report_every=2)
     lines, expected = [], []
-    fit = kf.learn(X, Y, framework=framework.name, report=lines.append, **options)
-    numpy_fit = kf.learn(*edges(), framework="numpy", report=expected.append, **options)
+    fit = kf.descend(X, Y, framework=framework.name, report=lines.append, **options)
+    numpy_fit = kf.descend(*edges(), framework="numpy", report=expected.append, **options)
     np.testing.assert_allclose(fit.losses, numpy_fit.losses, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(fit.kernel.weights, numpy_fit.kernel.weights, atol=1e-4)
     assert all(a > b for a, b in zip(fit.losses, fit.losses[1:]))
@@ -58,10 +58,10 @@ def test_momentum_adam_and_kernels_in_a_row(framework, optimiser):
     rng = np.random.default_rng(2)
     image = rng.normal(size=(12, 13)).astype(np.float32)
     target = kf.corr2d(image, rng.normal(size=(3, 3)))
-    options = dict(size=[(3, 1), (1, 3)], method="descent", steps=10, optimiser=optimiser)
+    options = dict(size=[(3, 1), (1, 3)], steps=10, optimiser=optimiser)
     options |= dict(lr=1e-4, momentum=0.5) if optimiser == "sgd" else dict(lr=0.05)
-    fit = kf.learn(image, target, framework=framework.name, **options)
-    expected = kf.learn(image, target, framework="numpy", **options)
+    fit = kf.descend(image, target, framework=framework.name, **options)
+    expected = kf.descend(image, target, framework="numpy", **options)
     tolerance = 1e-4 if optimiser == "sgd" else framework.adam_tolerance
     np.testing.assert_allclose(fit.losses, expected.losses, rtol=tolerance)
     for layer, other in zip(fit.layers, expected.layers):

@@ -62,6 +62,8 @@ def test_once_more_gives_the_same_bits(engine, data):
         "precision": draw(st.sampled_from([None, "exact"])),
         "method": None if bank else draw(st.sampled_from([None, None, "direct", "separable"])),
         "stride": draw(st.sampled_from([1, 1, (1, 2)])),
+        "channel_axis": None,
+        "bank": bank or None,
     }
     if (how["precision"] == "exact" and how["method"] == "separable") or how["stride"] != 1:
         how["method"] = None

@@ -163,7 +163,7 @@ def test_the_rule_for_the_dtype_of_the_result():
         assert kf.correlate(np.ones((2, 2), dtype), kernel).dtype == np.float64
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32"])
 def test_integer_results_are_rounded_and_saturated(engine, dtype):
     limits = np.iinfo(dtype)
     pixels = np.array([[0.5, 1.5, 2.5, -0.5, 1e12, -1e12, np.nan]])
@@ -221,7 +221,7 @@ def test_kernel_objects_bring_their_anchor():
         (dict(boundary="edge"), ArgumentError, "boundary: expected one of"),
         (dict(origin=2), ArgumentError, "origin: expected -1 to 1"),
         (dict(origin=(1, 2, 3)), ArgumentError, "origin: expected an integer or two"),
-        (dict(origin=0.5), ArgumentError, "origin: expected integers"),
+        (dict(origin=0.5), ArgumentError, "origin: expected an integer or two"),
         (dict(origin=1, mode="valid"), ArgumentError, "origin: expected 0 in mode 'valid'"),
         (dict(dtype="complex128"), DtypeError, "dtype: expected one of"),
         (dict(out=np.empty((2, 2))), ArgumentError, r"out: expected shape \(5, 6\); received \(2, 2\)"),
@@ -254,10 +254,10 @@ def test_corr2d_is_two_dimensional():
 def test_a_bank_is_its_kernels_one_by_one(engine, mode):
     rng = np.random.default_rng(0)
     image, bank = rng.normal(size=(2, 20, 70)).astype("f4"), rng.normal(size=(5, 3, 4))
-    together = kf.correlate(image, bank, mode=mode, boundary="mirror")
+    together = kf.correlate(image, bank, mode=mode, boundary="mirror", bank=True)
     alone = [kf.correlate(image, kernel, mode=mode, boundary="mirror") for kernel in bank]
     np.testing.assert_allclose(together, np.stack(alone, axis=1), atol=1e-5)
-    flipped = kf.convolve(image, bank, mode=mode)
+    flipped = kf.convolve(image, bank, mode=mode, bank=True)
     np.testing.assert_allclose(flipped[:, 1], kf.convolve(image, bank[1], mode=mode), atol=1e-5)
 
 
@@ -320,13 +320,13 @@ class TestPlan:
             planned(np.ones((6, 5), "f4"))
         with pytest.raises(DtypeError, match="image: expected float32; received float64"):
             planned(np.ones((5, 6)))
-        with pytest.raises(DtypeError, match="dtype: expected uint8"):
-            kf.plan((5, 6), np.ones((3, 3)), dtype="int8")
+        with pytest.raises(DtypeError, match=r"dtype: expected one of bool, .* received int64"):
+            kf.plan((5, 6), np.ones((3, 3)), dtype="int64")
         with pytest.raises(ArgumentError, match="kernel: expected two axes"):
             kf.plan((5, 6), np.ones((2, 3, 3)))
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32"])
 @pytest.mark.parametrize("pixels", ["uint8", "int16", "uint16", "float32"])
 def test_results_in_integers_are_those_of_float64_rounded_once(engine, dtype, pixels):
     rng = np.random.default_rng(0)
@@ -357,3 +357,35 @@ def test_nan_and_infinities_become_integers(engine):
     got = kf.correlate(picture, [[1.0]], dtype="uint8")
     assert got[0, :4].tolist() == [0, 255, 0, 0]
     assert not got[1:].any()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32"])
+@pytest.mark.parametrize("method", ["direct", "separable", "spectral"])
+def test_integers_by_every_method_are_the_definition_rounded(engine, dtype, method):
+    """Of images of any dtype, to `out` and by `dtype`; halves go to even, what is beyond the range to its end."""
+    rng = np.random.default_rng(0)
+    kernel = np.outer(rng.integers(-4, 5, 5), rng.integers(-4, 5, 4)) / 4
+    limits = np.iinfo(dtype)
+    for pixels in (
+        image("uint8", (40, 50)),
+        image("int8", (40, 50)),
+        image("uint32", (40, 50)),
+        rng.normal(size=(40, 50)),
+    ):
+        whole = np.rint(reference.correlate(pixels, kernel))
+        expected = np.clip(whole, limits.min, limits.max).astype(dtype)
+        found = kf.correlate(pixels, kernel, dtype=dtype, method=method)
+        assert found.dtype == dtype
+        # Sums of floats, and of outer products, may fall on the other side of a half.
+        exact = pixels.dtype.kind != "f" and method != "separable"
+        assert np.abs(found.astype(np.float64) - expected).max() <= (0 if exact else 1)
+        out = np.empty((9, 40), dtype)
+        assert kf.correlate(pixels, kernel, out=out, method=method) is out
+        np.testing.assert_array_equal(out, found)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int64", "uint64", "bool", "complex64", "U3", "junk"])
+def test_results_of_other_dtypes_are_refused(dtype):
+    received = "'junk'" if dtype == "junk" else np.dtype(dtype)
+    with pytest.raises(DtypeError, match=f"dtype: expected one of uint8, int8, .* received {received}"):
+        kf.correlate(np.ones((4, 5)), [[1.0]], dtype=dtype)

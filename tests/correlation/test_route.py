@@ -38,7 +38,8 @@ WORK = {
     "integers": ((255 * PIXELS).astype(np.uint8), np.ones((3, 3)) / 9, {"dtype": np.uint8}),
     "bank": (PIXELS, np.ones((4, 3, 3)), {}),
     "layer": (PIXELS[None], np.ones((4, 1, 3, 3)), {"stride": 2}),
-    "colour": (np.ones((40, 50, 3), np.uint8).transpose(2, 0, 1), np.ones((3, 3)), {}),
+    "colour": (np.ones((40, 50, 3), np.uint8), np.ones((3, 3)), {}),
+    "planes": (np.ones((40, 50, 3), np.uint8).transpose(2, 0, 1), np.ones((3, 3)), {}),
     "list": (PIXELS, [[1.0, -1.0]], {}),
     "long integers": (np.arange(48).reshape(6, 8), np.ones((3, 3)), {}),
     "out": (PIXELS, np.ones((3, 3)), {"out": np.empty((64, 64), np.float32)}),
@@ -52,11 +53,12 @@ def test_a_first_call_enters_six_files_at_most_and_a_repeated_one_one(work):
     call()  # what is loaded once
     CACHE.clear()
     first = files_entered(call)
-    assert first[:2] == ["correlation/api.py", "correlation/arguments.py"]
-    assert "engine/plan.py" in first
-    assert len(first) <= 6, first
-    again = files_entered(call)
-    assert again == ["correlation/api.py", *(["correlation/arguments.py"] if work == "long integers" else [])]
+    # What may hold more than numbers is looked at each time.
+    looks = {"long integers": ["correlation/arguments.py"], "list": ["arrays.py"]}.get(work, [])
+    assert first[0] == "correlation/api.py"
+    assert {"correlation/arguments.py", "engine/plan.py"} <= set(first)
+    assert len(first) <= 6 + (work == "list"), first
+    assert files_entered(call) == ["correlation/api.py", *looks]
 
 
 def test_so_do_transforms():

@@ -284,6 +284,7 @@ def result_of(case: Case) -> np.ndarray:
     options["origin"] = origin
     options["padding"] = None if padding is None else (padding[:2], padding[2:])
     options["method"] = None if case.method in ("default", "bank") else case.method
+    options["channel_axis"] = None
     if via == "plan":
         planned = kf.plan(image.shape, kernel, dtype=image.dtype, **options)
         first = planned(image)
@@ -291,6 +292,7 @@ def result_of(case: Case) -> np.ndarray:
         assert digest(first) == digest(again), case.name
         return again
     options["bias"], options["precision"] = bias_of(case), case.extra("precision") or None
+    options["bank"] = True if kernel.ndim == 3 else None
     if case.layout.startswith("out"):
         options["out"] = out_of(case, image)
     elif case.result != "default":

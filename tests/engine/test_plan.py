@@ -7,29 +7,17 @@ from functools import partial
 
 import numpy as np
 import pytest
-from cases import BOUNDARIES
+from cases import BOUNDARIES, sums_of_products
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelfield import _core
-from kernelfield.engine import low_rank, plan, reference, spectral
+from kernelfield.engine import low_rank, plan
 from kernelfield.engine.low_rank import factors
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Operation, Window
 
 pytestmark = pytest.mark.core
-
-
-def definition(image, kernel):
-    """Return the sum over the kernel in float64, and the sum of the magnitudes of its terms."""
-    kh, kw = kernel.shape
-    shape = image.shape[0], image.shape[1] - kh + 1, image.shape[2] - kw + 1
-    total, size = np.zeros(shape), np.zeros(shape)
-    for a, b in np.ndindex(kh, kw):
-        term = kernel[a, b] * image[:, a : a + shape[1], b : b + shape[2]].astype(np.float64)
-        total += term
-        size += abs(term)
-    return total, size
 
 
 def outputs(image, kernel, dtype="float32"):
@@ -57,9 +45,9 @@ def test_separable_is_the_definition(engine, data):
     found = factors(kernel, min(kh, kw))
     out = outputs(image, kernel, out_type)
     _core.Correlation(kernel, factors=(found.columns, found.rows), sums=out_type)(image, out)
-    total, _ = definition(image.astype(out_type), kernel)
+    total, _ = sums_of_products(image.astype(out_type), kernel)
     bound = sum(np.abs(np.outer(c, r)) for c, r in zip(found.columns, found.rows))
-    size = definition(np.abs(image.astype(np.float64)), bound)[0]
+    size = sums_of_products(np.abs(image.astype(np.float64)), bound)[0]
     assert (np.abs(out - total) <= 2 * (kh + kw + rank) * np.finfo(out_type).eps * size + 1e-300).all()
 
 
@@ -228,18 +216,3 @@ def test_what_cannot_be_read_is_copied():
     assert plan.forward(valid(kernel), image, kernel, out) is not None
     assert plan.forward(valid(kernel), image.astype(">f4"), kernel, swapped) is None
     np.testing.assert_array_equal(swapped, out)
-
-
-@given(st.data())
-def test_tiles_are_cut_from_the_extended_image(data):
-    draw = data.draw
-    shape = draw(st.integers(1, 9)), draw(st.integers(1, 9))
-    first = draw(st.integers(-12, 12)), draw(st.integers(-12, 12))
-    size = draw(st.integers(1, 25)), draw(st.integers(1, 25))
-    boundary = draw(st.sampled_from(BOUNDARIES))
-    pixels = np.arange(1.0, 1 + shape[0] * shape[1]).reshape(shape)
-    got = np.empty(size)
-    spectral._extend(pixels, first, boundary, -7.0, got)
-    rows, columns = ([reference.outside(f + i, n, boundary) for i in range(s)] for f, s, n in zip(first, size, shape))
-    expected = [[-7.0 if r is None or c is None else pixels[r, c] for c in columns] for r in rows]
-    np.testing.assert_array_equal(got, expected)

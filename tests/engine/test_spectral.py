@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from cases import BOUNDARIES, image, photograph
+from cases import BOUNDARIES, image, photograph, sums_of_products
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,17 +35,6 @@ def taken_again(monkeypatch):
 
     monkeypatch.setattr(_core, "Correlation", Counting)
     return results
-
-
-def products(pixels, kernel, dtype=np.float64):
-    """Return the sums over the kernel where it fits, and the sums of the magnitudes of their terms."""
-    rows, columns = (n - k + 1 for n, k in zip(pixels.shape, kernel.shape))
-    total, size = np.zeros((rows, columns), dtype), np.zeros((rows, columns), dtype)
-    for a, b in np.argwhere(kernel):
-        term = dtype(kernel[a, b]) * pixels[a : a + rows, b : b + columns].astype(dtype)
-        total += term
-        size += abs(term)
-    return total, size
 
 
 def pictures(kind, shape, seed):
@@ -117,10 +106,10 @@ def test_single_results_keep_the_bound_of_products(picture, kind, shape, more, c
     pixels = pictures(picture, tuple(k + n for k, n in zip(shape, more)), seed)
     kernel = weights(kind, shape, seed)
     found = correlated(pixels, kernel, tile=SMALL_TILES if cut else None)
-    exact, size = products(pixels, kernel)
+    exact, size = sums_of_products(pixels, kernel)
     # One unit for a rounded weight, and one for products that are rounded by themselves; weights and results that are
     # too small for float32.
-    lost = 2.0**-149 * (kernel.size + products(abs(pixels.astype(float)), np.ones(shape))[0])
+    lost = 2.0**-149 * (kernel.size + sums_of_products(abs(pixels.astype(float)), np.ones(shape))[0])
     bound = 1.01 * (kernel.size + 2) * UNIT * size + lost
     assert (abs(found - exact) <= bound).all()
     nothing = found[size == 0]
@@ -183,7 +172,7 @@ def test_borders_batches_and_threads(boundary, dtype):
             for b, n, size, k in zip(before, one.shape, shape[1:], kernel.shape)
         ]
         extended = np.array([[5.0 if r is None or c is None else one[r, c] for c in reads[1]] for r in reads[0]])
-        sums = products(extended, kernel)[0].astype(float) + 2.5
+        sums = sums_of_products(extended, kernel)[0].astype(float) + 2.5
         expected = np.clip(np.rint(sums), 0, 255) if dtype == "uint8" else sums
         np.testing.assert_allclose(result, expected, rtol=0, atol=0 if dtype == "uint8" else 1e-4)
     alone = np.zeros((1, *shape[1:]), dtype)
@@ -233,7 +222,7 @@ def test_what_is_not_finite_reaches_the_windows_that_hold_it(value, dtype):
 def test_pixels_whose_squares_are_lost(value):
     pixels, kernel = pictures("points", (60, 60), 0).astype(np.float64) * value, weights("any", (9, 9), 0)
     found = correlated(pixels, kernel / 8, "float64")
-    exact, size = products(pixels, kernel / 8)
+    exact, size = sums_of_products(pixels, kernel / 8)
     assert (abs(found - exact) <= 100 * 2.0**-53 * size + 100 * 2.0**-1074).all()
 
 
@@ -248,10 +237,10 @@ def test_double_results_are_within_the_error_of_transforms(dtype, picture, shape
     pixels = pictures(picture, tuple(k + n for k, n in zip(shape, more)), seed).astype(dtype)
     kernel = weights("any", shape, seed)
     found = correlated(pixels, kernel, "float64")
-    exact, _ = products(pixels, kernel, np.longdouble)
+    exact, _ = sums_of_products(pixels, kernel, np.longdouble)
     size = math.prod(spectral.tile_shape(found.shape, shape))
     assert abs(found - exact).max() <= exactness.error(pixels.astype(float), kernel, size)
-    assert not found[products((pixels != 0).astype(float), np.ones(shape))[0] == 0].any()
+    assert not found[sums_of_products((pixels != 0).astype(float), np.ones(shape))[0] == 0].any()
 
 
 def rounded(parts, dtype, up=False):
@@ -278,7 +267,7 @@ def test_integers_are_those_of_exact_sums(dtype, out_type, kh, kw, step, up, see
     kernel = rng.integers(-4096, 4096, (kh, kw)) // step * step
     bias = int(rng.integers(-9, 9)) * 512
     found = correlated(pixels, kernel / 8, out_type, bias=bias / 8, scale=1 / 512, up=up)
-    exact = products(pixels, kernel, np.int64)[0]
+    exact = sums_of_products(pixels, kernel, np.int64)[0]
     np.testing.assert_array_equal(found, rounded(exact + bias, out_type, up))
 
 
@@ -286,7 +275,7 @@ def test_integers_are_those_of_exact_sums(dtype, out_type, kh, kw, step, up, see
 def test_integers_in_doubt_are_taken_again(step, monkeypatch):
     rng = np.random.default_rng(0)
     pixels, kernel = image("uint8", (400, 400)), rng.integers(-400, 400, (20, 20)) // step * step
-    expected = rounded(products(pixels, kernel, np.int64)[0], "int16")
+    expected = rounded(sums_of_products(pixels, kernel, np.int64)[0], "int16")
     np.testing.assert_array_equal(correlated(pixels, kernel / 4096, "int16"), expected)
     monkeypatch.setattr(exactness, "error", lambda *_: -1.0)
     assert (correlated(pixels, kernel / 4096, "int16") != expected).any()
@@ -323,7 +312,7 @@ def test_transforms_are_no_further_from_exact_sums_than_the_bound(dtype, kind):
     for pixels in (image(dtype, (300, 250)), np.full((300, 250), np.iinfo(dtype).max, dtype)):
         tile = pixels.astype(float)
         found = spectral._sums(tile, kernel, (320, 256))
-        error = abs(found - products(pixels, kernel, np.int64)[0]).max()
+        error = abs(found - sums_of_products(pixels, kernel, np.int64)[0]).max()
         assert error <= exactness.error(tile, kernel, 320 * 256) < 1e-2
 
 

@@ -189,8 +189,8 @@ def test_survives_copy_and_pickle(twin):
 
 def test_repr_aligns_rows_and_shortens_large_kernels():
     assert repr(Kernel([[0.123456789, -1], [10, 0]])).splitlines()[1:] == [
-        "  0.123457       -1",
-        "        10        0",
+        "   0.12 -1.00",
+        "  10.00     0",
     ]
     assert len(repr(gaussian(10))) < 2000
 

@@ -33,9 +33,7 @@ def by_hand(image, target, kernel, lr, steps):
 def test_ten_steps_as_in_the_textbook():
     image, target = edges()
     lines = []
-    fit = kf.learn(
-        image, target, size=(1, 2), method="descent", initial=[[0.3, -0.2]], report_every=2, report=lines.append
-    )
+    fit = kf.descend(image, target, size=(1, 2), initial=[[0.3, -0.2]], report_every=2, report=lines.append)
     losses, kernel = by_hand(image, target, np.array([0.3, -0.2]), 3e-2, 10)
     np.testing.assert_allclose(fit.losses, losses, rtol=1e-12)
     np.testing.assert_allclose(fit.kernel.weights, [kernel], rtol=1e-12)
@@ -48,7 +46,7 @@ def test_the_kernel_comes_close_from_most_starts():
     image, target = edges()
     errors = []
     for seed in range(200):
-        fit = kf.learn(image, target, size=(1, 2), method="descent", seed=seed)
+        fit = kf.descend(image, target, size=(1, 2), seed=seed)
         assert all(a > b for a, b in zip(fit.losses, fit.losses[1:]))
         errors.append(np.abs(fit.kernel.weights - [[1, -1]]).max())
     assert np.median(errors) < 0.06
@@ -66,7 +64,7 @@ def test_momentum_as_written_by_hand():
         velocity = 0.5 * velocity + slope
         kernel = kernel - 0.01 * velocity
         losses += loss
-    fit = kf.learn(image, target, method="descent", initial=[[0.3, -0.2]], momentum=0.5, lr=0.01)
+    fit = kf.descend(image, target, initial=[[0.3, -0.2]], momentum=0.5, lr=0.01)
     np.testing.assert_allclose(fit.losses, losses, rtol=1e-12)
     np.testing.assert_allclose(fit.kernel.weights, [kernel], rtol=1e-12)
 
@@ -74,14 +72,14 @@ def test_momentum_as_written_by_hand():
 def test_adam_descends():
     image = np.random.default_rng(1).normal(size=(32, 32))
     truth = np.array([[0.2, 0.5], [-0.3, 0.1]])
-    fit = kf.learn(image, kf.corr2d(image, truth), method="descent", optimiser="adam", lr=0.05, steps=400)
+    fit = kf.descend(image, kf.corr2d(image, truth), optimiser="adam", lr=0.05, steps=400)
     np.testing.assert_allclose(fit.kernel.weights, truth, atol=0.05)
 
 
 def test_kernels_in_a_row_are_one():
     image = photograph("camera")[:40, :40] / 255
     target = kf.corr2d(image, kf.kernels.box(3))
-    fit = kf.learn(image, target, size=[(3, 1), (1, 3)], method="descent", optimiser="adam", lr=0.02, steps=600)
+    fit = kf.descend(image, target, size=[(3, 1), (1, 3)], optimiser="adam", lr=0.02, steps=600)
     assert len(fit.layers) == 2
     assert fit.size == (3, 3)
     np.testing.assert_allclose(fit.kernel.weights, fit.layers[0].weights @ fit.layers[1].weights, atol=1e-12)
@@ -90,29 +88,28 @@ def test_kernels_in_a_row_are_one():
 
 def test_same_size_pairs_use_the_valid_part():
     image = np.random.default_rng(0).normal(size=(20, 20))
-    fit = kf.learn(image, kf.correlate(image, kf.kernels.sobel()), size=3, method="descent", lr=5e-4, steps=60)
+    fit = kf.descend(image, kf.correlate(image, kf.kernels.sobel()), size=3, lr=5e-4, steps=60)
     np.testing.assert_allclose(fit.kernel.weights, kf.kernels.sobel().weights, atol=0.05)
     assert fit.anchor == (1, 1)
 
 
 def test_early_stop():
     image, target = edges()
-    fit = kf.learn(image, target, size=(1, 2), method="descent", steps=1000, tolerance=1e-3)
+    fit = kf.descend(image, target, size=(1, 2), steps=1000, tolerance=1e-3)
     assert 10 < len(fit.losses) < 1000
 
 
 def test_batches_of_one_and_their_layouts():
     image, target = edges()
-    plain = kf.learn(image, target, size=(1, 2), method="descent")
+    plain = kf.descend(image, target, size=(1, 2))
     for shape in ((1, 1, 6, -1), (1, 6, -1, 1)):
-        fit = kf.learn(image.reshape(shape), target.reshape(shape), size=(1, 2), method="descent")
+        fit = kf.descend(image.reshape(shape), target.reshape(shape), size=(1, 2))
         assert fit.losses == plain.losses
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (dict(method="guess"), ArgumentError, "method: expected 'exact' or 'descent'"),
         (dict(framework="theano"), ArgumentError, "framework: expected one of numpy, torch"),
         (dict(optimiser="newton"), ArgumentError, "optimiser: expected one of sgd, adam"),
         (dict(steps=0), ArgumentError, "steps: expected an integer of at least 1"),
@@ -129,14 +126,14 @@ def test_batches_of_one_and_their_layouts():
 def test_what_cannot_be_is_refused(options, error, message):
     image, target = edges()
     with pytest.raises(error, match=message):
-        kf.learn(image, target, **{"size": (1, 2), "method": "descent", **options})
-    with pytest.raises(ArgumentError, match="size: expected a size for method='descent'"):
-        kf.learn(image, image, method="descent")
+        kf.descend(image, target, **{"size": (1, 2), **options})
+    with pytest.raises(ArgumentError, match="size: expected a size for before and after"):
+        kf.descend(image, image)
 
 
 def test_losses_are_saved(tmp_path):
     image, target = edges()
-    fit = kf.learn(image, target, method="descent")
+    fit = kf.descend(image, target)
     fit.save(tmp_path / "fit.json")
     again = kf.Fit.load(tmp_path / "fit.json")
     assert again.losses == fit.losses

@@ -8,7 +8,7 @@ from cases import colour_photograph, photograph
 from PIL import Image, ImageFilter
 
 import kernelfield as kf
-from kernelfield.errors import ArgumentError, DataError, DtypeError
+from kernelfield.errors import ArgumentError, DataError, DtypeError, FileError
 
 RANDOM = np.random.default_rng(7).normal(size=(3, 3))
 
@@ -278,3 +278,44 @@ def test_a_fit_prints_what_matters():
     text = str(kf.learn(photograph("camera"), sharpened(photograph("camera"))))
     for part in ("exact", "Pillow's SHARPEN", "over 8", "copy", "9 of 9", "cross-correlation", "16"):
         assert part in text
+
+
+def test_masked_arrays_count_in_before_after_and_mask():
+    before = photograph("camera").astype(np.float64)
+    after = kf.correlate(before, RANDOM)
+    hidden = np.zeros(before.shape, bool)
+    hidden[60:90, 40:80] = True
+    spoilt = np.where(hidden, 1e6, after)
+    for pair, mask in (
+        ((np.ma.array(np.where(hidden, -9999.0, before), mask=hidden), after), None),
+        ((before, np.ma.array(spoilt, mask=hidden)), None),
+        ((before, spoilt), np.ma.array(np.ones(before.shape, bool), mask=hidden)),
+    ):
+        fit = kf.learn(*pair, size=3, mask=mask)
+        assert fit.verdict == "exact"
+        np.testing.assert_allclose(fit.kernel.weights, RANDOM, atol=1e-11)
+        assert fit.excluded >= 1200
+    colour = np.stack([before] * 3, axis=2)
+    filtered = np.ma.array(np.stack([after, spoilt, after], axis=2), mask=False)
+    filtered[hidden, 1] = np.ma.masked
+    fit = kf.learn(colour, filtered, size=3)
+    assert (fit.verdict, fit.excluded) == ("exact", 1200)
+
+
+def test_pillow_images_and_files_are_images(tmp_path):
+    before = photograph("camera")
+    pictures = Image.fromarray(before), Image.fromarray(sharpened(before))
+    names = tmp_path / "a.png", str(tmp_path / "b.png")
+    for picture, name in zip(pictures, names):
+        picture.save(name)
+    for pair in (pictures, names):
+        assert kf.learn(*pair).name == "sharpen"
+    palette = [picture.convert("RGB").convert("P") for picture in pictures]
+    assert len(kf.learn(*palette, size=3).channels) == 3
+    with pytest.raises(FileError, match="no such file"):
+        kf.learn("missing.png", "b.png")
+
+
+def test_a_channel_axis_of_none_takes_no_colour():
+    with pytest.raises(ArgumentError, match=r"expected \(H, W\) with channel_axis=None"):
+        kf.learn(np.ones((9, 9, 3)), np.ones((9, 9, 3)), channel_axis=None)

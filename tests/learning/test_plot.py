@@ -7,11 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import skimage.data
+from legibility import faults
 from PIL import Image, ImageFilter
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError
-from kernelfield.learning.plot import encode, plot, residual
+from kernelfield.figures import encode
+from kernelfield.learning.fit import designed
+from kernelfield.learning.plot import plot, residual
 
 PHOTOGRAPH = skimage.data.camera()[100:200, 200:340]
 SHARP = np.asarray(Image.fromarray(PHOTOGRAPH).filter(ImageFilter.SHARPEN))
@@ -30,7 +33,7 @@ def panels(figure):
 def test_four_pictures(fit):
     figure = plot(fit, PHOTOGRAPH, SHARP)
     axes = panels(figure)
-    assert list(axes) == ["Before", "After", "Kernel 3×3, numbers over 8", "Residual: after less filtered before"]
+    assert list(axes) == ["Before", "After", "Kernel 3×3, numbers over 8", "Residual"]
     assert figure.get_suptitle().startswith("Sharpen, amount 0.125")
     np.testing.assert_array_equal(axes["Before"].images[0].get_array(), PHOTOGRAPH)
     np.testing.assert_array_equal(axes["After"].images[0].get_array(), SHARP)
@@ -53,7 +56,7 @@ def test_the_residual_of_rounding_is_half_a_level(fit):
     # Pillow copies the border pixels, and the fit knows.
     assert not left[0].any()
     assert not left[:, -1].any()
-    axes = panels(plot(fit, PHOTOGRAPH, SHARP))["Residual: after less filtered before"]
+    axes = panels(plot(fit, PHOTOGRAPH, SHARP))["Residual"]
     low, high = axes.images[0].get_clim()
     assert low == -high
 
@@ -91,8 +94,66 @@ def test_extreme_pictures_can_be_drawn():
     before = np.zeros((20, 300))
     before[3, 4] = np.nan
     assert encode(plot(fit, before, np.zeros((20, 300))), "png")
-    wide = kf.learn(PHOTOGRAPH, SHARP, size=(1, 31))
+    wide = designed(kf.kernels.box((1, 31)), "box")
     assert not panels(plot(wide))["Kernel 1×31"].texts
+
+
+def small_pair():
+    before = np.ones((6, 8))
+    before[:, 2:6] = 0
+    return before, kf.corr2d(before, [[1.0, -1.0]])
+
+
+def test_panels_of_small_arrays_are_in_line_and_their_pixels_over_each_other():
+    before, after = small_pair()
+    figure = plot(kf.learn(before, after), before, after)
+    assert faults(figure) == []
+    axes = panels(figure)
+    first, second, third, fourth = axes.values()
+    for left, right in ((first, second), (third, fourth)):
+        assert left.bbox.y1 == pytest.approx(right.bbox.y1)
+        assert left.title.get_window_extent().y1 == pytest.approx(right.title.get_window_extent().y1)
+    for upper, lower in ((first, third), (second, fourth)):
+        assert upper.bbox.x0 == pytest.approx(lower.bbox.x0)
+    # Pixel 0 of the after lies over pixel 1 of the before: the anchor of a kernel of two weights.
+    for panel in (second, fourth):
+        assert panel.bbox.size == pytest.approx(first.bbox.size)
+        assert (panel.get_xlim(), panel.get_ylim()) == (first.get_xlim(), first.get_ylim())
+        assert tuple(panel.images[0].get_extent()[:2]) == (0.5, 7.5)
+    assert [text.get_text() for text in second.texts[:7]] == ["0", "1", "0", "0", "0", "−1", "0"]
+
+
+MEDIAN = np.asarray(Image.fromarray(PHOTOGRAPH).filter(ImageFilter.MedianFilter(5)))
+
+
+def test_no_kernel_is_drawn_for_a_pair_that_is_not_linear():
+    fit = kf.learn(PHOTOGRAPH, MEDIAN)
+    assert fit.verdict == "not linear"
+    for figure in (plot(fit), plot(fit, PHOTOGRAPH, MEDIAN)):
+        assert faults(figure) == []
+        assert "No kernel: the pair is not linear" in panels(figure)
+        shapes = [image.get_array().shape for axes in figure.axes for image in axes.images]
+        assert fit.size not in shapes
+    written = " ".join(text.get_text() for text in plot(fit).axes[0].texts)
+    assert " ".join(written.split()) == fit.explanation
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (100, 15), (12, 140), (5, 5), (3, 11)])
+@pytest.mark.parametrize("kernel", [kf.kernels.gaussian(0.8), kf.kernels.sobel(), kf.kernels.box((1, 3))])
+def test_nothing_overlaps_or_is_cut_off(shape, kernel):
+    before = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    after = kf.correlate(before, kernel, dtype=np.float64)
+    fit = designed(kernel, "A description so long that it has to be broken into lines, " * 3)
+    assert faults(plot(fit, before, after)) == []
+    assert faults(plot(fit)) == []
+
+
+def test_residuals_of_rounding_errors_are_not_coloured():
+    before, after = small_pair()
+    axes = panels(plot(kf.learn(before, after), before, after + 1e-15))["Residual"]
+    image = axes.images[0]
+    assert np.ptp(image.to_rgba(image.get_array()), axis=(0, 1)).max() < 0.01
+    assert np.abs(image.get_array()).max() > 0
 
 
 @pytest.mark.parametrize(("form", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
@@ -121,3 +182,19 @@ def test_no_window_and_no_state_of_the_caller():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_crop_is_drawn_where_it_was_cut():
+    before = PHOTOGRAPH.astype(np.float64)
+    after = kf.correlate(before, kf.kernels.sobel())[20:80, 31:120]
+    fit = replace(designed(kf.kernels.sobel(), "Sobel"), frame=(20, 31))
+    drawn = panels(plot(fit, before, after))
+    assert tuple(drawn["After"].images[0].get_extent()) == (30.5, 119.5, 79.5, 19.5)
+    assert np.abs(drawn["Residual"].images[0].get_array()).max() < 1e-9
+
+
+def test_numbers_of_a_kernel_between_images_of_another_scale_say_so():
+    fit = replace(designed(kf.kernels.binomial(3), "binomial"), gain=0.25)
+    (title,) = panels(plot(fit))
+    assert title == "Kernel 3×3, numbers times 0.25 over 16"
+    assert "each times 0.25 over 16:" in str(fit)

@@ -86,7 +86,7 @@ def written_out(kernel, image, how):
 def test_the_matrix_is_the_operation(request):
     kernel, image, how = request
     matrix = kf.as_matrix(kernel, image.shape, **how)
-    expected = kf.correlate(image, kernel, **how)
+    expected = kf.correlate(image, kernel, channel_axis=None, **how)
     assert matrix.format == "csr"
     assert matrix.dtype == np.float64
     assert matrix.shape == (expected.size, image.size)

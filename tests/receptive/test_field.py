@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from fractions import Fraction
 
@@ -113,7 +115,7 @@ def test_gates_are_told_with_and_without():
     lines = str(field).splitlines()
     assert "field  without gates" in lines[1]
     row = next(line for line in lines if line.startswith("last"))
-    assert row.split() == ["last", "convolution", "3×3", "16×16", "all", "5×5", "1", "–", "–", "100", "%"]
+    assert row.split() == ["last", "convolution", "3×3", "16×16", "all", "5×5", "1", "2", "yes", "9.77", "%"]
     assert "input of 16×16, without gates" in str(plain)
     assert "Everything is read" in str(field)
     record = field.record()["layers"][-1]
@@ -229,7 +231,7 @@ def test_upper_bounds_are_said_of_all_that_builds_on_them():
     assert field.record()["layers"][1]["bound"] == "strange is not known"
 
 
-def test_without_a_closed_form_the_middle_unit_is_measured_and_that_is_said():
+def test_without_a_closed_form_every_unit_is_kept_and_the_cause_is_said():
     maps = [AxisMap(p, p - 1, tuple((i, i + 1) for i in range(p))) for p in (251, 257, 263)]
     nodes = [Node("image", "input", (8,))]
     for number, map in enumerate(maps):
@@ -238,10 +240,10 @@ def test_without_a_closed_form_the_middle_unit_is_measured_and_that_is_said():
     assert field["n1"].closed
     assert not field["n2"].closed
     assert field["n2"].size == (4,)
-    assert field["n2"].stride == field["n2"].padding == (None,)
+    assert field["n2"].stride == (None,)
     assert field["n2"].region(4, clipped=False) == field["n2"].region(4) == (range(4, 8),)
     assert field["n2"].share == 0.5
-    assert "No closed form, as the period of the resizings is too long: n2." in str(field)
+    assert "No form for all units: n2; the pattern repeats only after many units (n2)." in str(field)
 
 
 def test_layers_go_by_their_names_and_aliases():
@@ -294,3 +296,73 @@ def test_both_ways_agree_on_every_pair():
     for element in [(0, 0), (100, 37), (223, 223)]:
         reached = field.projective(*element, layer="conv3")
         assert np.array_equal(reached.ravel(), seen[:, element[0], element[1]])
+
+
+def test_tables_are_records_csv_json_and_frames():
+    field = receptive_field(gated())
+    records = field.table(layout="records")
+    assert [row["name"] for row in records] == list(field.layers)
+    assert records == field.record()["layers"] == json.loads(field.table(layout="json"))
+    assert records[0]["jump"] == records[0]["stride"]
+    rows = list(csv.DictReader(io.StringIO(field.table(layout="csv"))))
+    assert [row["name"] for row in rows] == list(field.layers)
+    assert rows[-1]["size_without_gates_columns"] == "5"
+    pandas = pytest.importorskip("pandas")
+    frame = field.table(pointwise=False, layout="pandas")
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame.loc["last", "size_rows"] == 16
+    assert frame.loc["conv", "share"] == records[0]["share"]
+    for wrong in ({"by": "layer"}, {"layout": "xml"}):
+        with pytest.raises(ArgumentError, match=r"expected .*'operation'|expected .*'text'"):
+            field.table(**wrong)
+
+
+def test_start_is_the_middle_of_the_first_field():
+    """Dang Ha The Hien's example: two convolutions of 3×3 with padding 1 and stride 2 on 5×5."""
+    net = published.Slim(5)
+    x = net.conv("first", net.image, 3, 2, 1)
+    field = receptive_field(net.builder.graph(net.conv("second", x, 3, 2, 1)))
+    assert [(f.shape[0], f.jump[0], f.size[0], f.start[0]) for f in field] == [(3, 2, 3, 0.5), (2, 4, 7, 0.5)]
+
+
+def test_rows_by_module():
+    net = published.Slim(16)
+    x = net.conv("stem", net.image, 3)
+    for name in ("block.conv", "block.inner.conv"):
+        x = net.conv(name, x, 3)
+    field = receptive_field(net.builder.graph(net.builder.elementwise("block.relu", "relu", x)))
+    assert list(field.modules()) == ["stem", "block.inner", "block"]
+    assert field.modules()["block"].name == "block.relu"
+    lines = field.table(by="module").splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == ["stem", "block.inner", "block"]
+
+
+def test_unused_elements_and_strides_larger_than_the_field_are_warned_of():
+    net = published.Slim(8)
+    x = net.conv("skips", net.image, 1, 2, 0)
+    field = receptive_field(net.builder.graph(net.conv("last", x, 3)))
+    assert field.unread == 0.75
+    assert field["skips"].sparse
+    assert not field["last"].sparse
+    assert "Nothing reads 75 % of the input" in str(field)
+    assert "Strides larger than the field: skips." in str(field)
+    full = receptive_field(two_layers(5))
+    assert full.unread == 0
+    assert "Nothing" not in str(full)
+
+
+def test_the_range_of_useful_inputs():
+    field = receptive_field(published.vgg((2, 2, 3, 3, 3)))
+    # pool5 reads conv5_3, which sees 196 elements, and sees 212 itself.
+    assert field.input_range == ((197, 197), (212, 212))
+    assert "something new from an input of 197×197 on; the last feature map uses 212×212 at most." in str(field)
+    assert receptive_field(gated()).input_range == ((4, 4), (5, 5))
+    assert field.record()["smallest_input"] == [197, 197]
+
+
+def test_notebooks_show_a_picture_and_the_numbers():
+    text = receptive_field(gated())._repr_html_()
+    assert text.startswith("<img ")
+    assert "data:image/png;base64," in text
+    assert "5×5" in text
+    assert len(text) < 200_000

@@ -13,7 +13,7 @@ from kernelfield.tensors.weights import LAYOUTS, load_weights, weights_as
 
 pytestmark = pytest.mark.core
 
-OPTIONS = dict(out_channels=6, kernel_size=(2, 3), padding=1, stride=(1, 2), groups=2)
+OPTIONS = dict(out_channels=6, kernel_size=(2, 3), stride=(1, 2), groups=2)
 
 
 def numbers():
@@ -24,7 +24,7 @@ def numbers():
 
 
 def wanted(image, weight, bias):
-    how = dict(boundary="constant", padding=1, stride=(1, 2), groups=2, bias=bias)
+    how = dict(mode="valid", stride=(1, 2), groups=2, bias=bias)
     return kf.correlate(image.astype("float64"), weight, **how)
 
 

@@ -1,17 +1,36 @@
-"""``kernelfield apply``: a learned or designed filter on a picture."""
+"""``kernelfield apply``: a learned or designed filter on one picture or many."""
 
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from json import dumps
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 import kernelfield as kf
-from kernelfield.cli.console import status
-from kernelfield.cli.files import check_target, read_picture
-from kernelfield.cli.messages import note
-from kernelfield.errors import ArgumentError
+from kernelfield.cli.console import output, status
+from kernelfield.cli.messages import STREAM, UsageError, fail, note, reason
+from kernelfield.cli.paths import Job, check_jobs, find_jobs, folder_of
+from kernelfield.cli.pictures import (
+    as_pages,
+    channel_axis_of,
+    check_channels,
+    is_array,
+    named,
+    only_one_stream,
+    read_array,
+    read_picture,
+    say,
+    shown,
+    standard_output,
+)
+from kernelfield.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,87 +38,306 @@ if TYPE_CHECKING:
     from kernelfield.cli.filters import Filters
     from kernelfield.images import Picture
 
-# Kernels whose weights sum to less than this share of their magnitudes turn much of a photograph negative.
-_SMALL_SUM = 0.05
+Dtype = Literal["uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64"]
 
 
 def apply(
     filter: Path,
-    image: Path,
-    result: Path,
     /,
-    *,
+    *pictures: Annotated[str | Path, Parameter(name="PICTURES RESULT")],
     json: bool = False,
     boundary: Literal["reflect", "nearest", "mirror", "wrap", "constant", "copy"] | None = None,
+    dtype: Dtype | None = None,
+    page: int | None = None,
+    channel_axis: str = "auto",
+    format: str | None = None,
+    overwrite: bool = False,
     max_pixels: int | None = None,
 ) -> None:
-    """Apply a learned or designed filter to a picture.
+    """Apply a learned or designed filter to a picture, or to many.
+
+    All pages are filtered; transparency, colour profile, EXIF, resolution and descriptions are kept.
 
     Parameters
     ----------
     filter
-        The JSON that learn or design wrote with --json or --save; or a designed kernel as gaussian:sigma=2.
-    image
-        The picture to filter.
-    result
-        The file to write, of the same type of numbers: .png, .jpg, .tif or .npy.
+        A filter that learn or design saved, a kernel as NPY, CSV, text or JSON, or a name as gaussian:sigma=2.
+    pictures
+        The pictures, and last the file to write; of several pictures, or of "photos/*.jpg", a folder. - is a stream.
     json
-        Print the name, shape and type of the result as JSON, and nothing else.
+        Print what was written as JSON, and nothing else.
     boundary
         Rule for pixels beyond the border. By default that of the filter; copy leaves border pixels as they are.
+    dtype
+        Type of the numbers written; by default that of the picture. Integers are rounded and saturated.
+    page
+        Filter this page only, counted from 0. By default every page.
+    channel_axis
+        Axis of the channels in NPY; none for a stack of images (N, H, W). auto takes a last axis of up to 4.
+    format
+        Format to write, as png or tif, to stdout or to a folder. By default that of the picture.
+    overwrite
+        Replace files in the folder. By default nothing is replaced there.
     max_pixels
         Refuse pictures of more pixels before decoding them (500 million by default).
     """
-    from kernelfield.images import write
+    from kernelfield.cli.filters import filters_of
 
-    check_target(result)
-    filters = _filters(filter)
-    picture = read_picture(image, max_pixels)
-    for name, fit in {"": filters}.items() if isinstance(filters, kf.Fit) else filters.items():
-        _note_doubts(f"{filter}: channel {name}" if name else str(filter), fit, boundary)
-        weights = fit.kernel.weights
-        if fit.samples == 0 and picture.pixels.dtype.kind == "u" and weights.sum() < _SMALL_SUM * abs(weights).sum():
-            note(f"{filter}: its weights sum to about 0 or less; results below 0 become 0; a float picture keeps them")
-    with status("filtering"):
-        pixels = _apply(filters, picture, boundary)
-    with status("writing"):
-        write(result, pixels)
+    if len(pictures) < 2:
+        raise UsageError("apply: expected pictures and the file to write; received too few names.")
+    # They are text, of which Path would lose the / at the end; the type Path makes shells complete names of files.
+    *sources, target = map(str, pictures)
+    only_one_stream([str(filter), *sources])
+    if json and target == STREAM:
+        raise UsageError("--json: expected a file to write; received -, and the picture goes to stdout.")
+    jobs, folder = find_jobs(sources, target, format), folder_of(sources, target)
+    filters = filters_of(str(filter))
+    check_jobs(jobs, folder, overwrite)
+    how = _How(filters, boundary, dtype, page, channel_axis_of(channel_axis), format, max_pixels)
+    _note_doubts(shown(str(filter)), filters, boundary)
+    if folder is not None:
+        _apply_to_many(jobs, how, folder, json)
+        return
+    written = how.run(jobs[0])
+    _note_saturated(written.saturated, written.size, written.dtype, shown(jobs[0].target, "stdout"))
     if json:
-        record = {"written": str(result), "shape": list(pixels.shape), "dtype": str(pixels.dtype)}
+        record: dict[str, Any] = {"written": written.written, "shape": written.shape, "dtype": written.dtype}
+        record |= {"pages": written.pages} if written.pages > 1 else {}
+        record |= {"saturated": written.saturated} if written.saturated else {}
         sys.stdout.write(dumps(record) + "\n")
 
 
-def _filters(filter: Path) -> Filters:
-    """Return the filter of a file or, where there is no such file, the kernel that the text names."""
-    from kernelfield.cli.filters import as_fit, load_filters
+@dataclass(frozen=True)
+class _Written:
+    """A file that was written: shape and dtype of its first page, and the pixels of all pages that were cut off."""
 
-    text = str(filter)
-    name, colon, _ = text.partition(":")
-    if not filter.exists() and (name in kf.kernels.CATALOGUE or (colon and name.isidentifier())):
-        return as_fit(kf.kernels.parse(text))
-    return load_filters(filter)
+    picture: str
+    written: str
+    shape: list[int]
+    dtype: str
+    pages: int
+    saturated: int
+    size: int
 
 
-def _apply(filters: Filters, picture: Picture, boundary: str | None) -> np.ndarray:
-    """Return the picture with every channel filtered."""
+@dataclass(frozen=True)
+class _How:
+    """The filter and the options of a run."""
+
+    filters: Filters
+    boundary: str | None
+    dtype: str | None
+    page: int | None
+    channel_axis: int | str | None
+    format: str | None
+    max_pixels: int | None
+    tell: Callable[[str, str], None] = say
+    step: Callable[[str], AbstractContextManager[None]] = status
+
+    def run(self, job: Job) -> _Written:
+        """Filter one picture and write the result."""
+        with self.step("reading"):
+            pages, picture = self._read(job)
+        with self.step("filtering"):
+            results = _Results(pages, self, picture, shown(job.source))
+            # What cannot be filtered is refused before the file is begun.
+            first = results[0]
+        with self.step("writing"), _warnings_told(shown(job.target, "stdout"), self.tell):
+            self._write(job.target, results, picture)
+        return _Written(
+            shown(job.source),
+            "-" if job.target == STREAM else job.target,
+            list(first.shape),
+            str(first.dtype),
+            len(results),
+            sum(results.saturated.values()),
+            sum(results.sizes.values()),
+        )
+
+    def _read(self, job: Job) -> tuple[Sequence[np.ndarray], Picture | None]:
+        """Return the pages of a picture; those of an array whose axes are given have no picture."""
+        if self.channel_axis != "auto" and is_array(job.source):
+            array = read_array(job.source, self.max_pixels)
+            pages = as_pages(array, self.channel_axis, job.source)
+            if self.page is not None and self.page >= len(pages):
+                raise ArgumentError(f"--page: expected one of 0 to {len(pages) - 1}; received {self.page}")
+            return (pages if self.page is None else [pages[self.page]]), None
+        picture = read_picture(job.source, self.max_pixels, self.page, self.tell)
+        if picture.metadata.format in ("NPY", "NPZ"):
+            check_channels(picture.pixels.shape, job.source)
+        return (picture.pages if self.page is None else [picture.pixels]), picture
+
+    def _write(self, target: str, results: _Results, picture: Picture | None) -> None:
+        import numpy as np
+
+        from kernelfield.images import write
+
+        pages: Any = results
+        form = self.format
+        if target == STREAM and form is None:
+            form = "npy" if picture is None else suffix_of(picture)
+        if picture is None and (form or PurePath(target).suffix).lower().endswith("npy"):
+            # Axes stay where they are.
+            several = self.channel_axis is None and self.page is None and len(results) > 1
+            pages = np.stack(list(results)) if several else results[0]
+            if isinstance(self.channel_axis, int):
+                pages = np.moveaxis(pages, -1, self.channel_axis)
+        write(standard_output() if target == STREAM else target, pages, like=picture, format=form)
+
+
+class _Results(Sequence["np.ndarray"]):
+    """The filtered pages, each computed when it is asked for; the last one is kept."""
+
+    def __init__(self, pages: Sequence[np.ndarray], how: _How, picture: Picture | None, name: str) -> None:
+        self._pages, self._how, self._picture, self._name = pages, how, picture, name
+        self._last: tuple[int, np.ndarray] | None = None
+        self.saturated: dict[int, int] = {}
+        self.sizes: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        if self._last is None or self._last[0] != index:
+            self._last = None
+            self._last = index, self._filter(index)
+        return self._last[1]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def _filter(self, index: int) -> np.ndarray:
+        """Return a page filtered, its transparency as it was."""
+        import numpy as np
+
+        pixels = self._pages[index]
+        names = self._names(index, pixels)
+        alpha = names.index("alpha") if "alpha" in names else None
+        colours = pixels if alpha is None else np.delete(pixels, alpha, axis=2)
+        names = tuple(name for name in names if name != "alpha")
+        if colours.ndim == 3 and colours.shape[2] == 1:
+            colours = colours[..., 0]
+        result, saturated = _filtered(self._how, colours, names, self._name)
+        expected = result.dtype == pixels.dtype and _saturates(self._how.filters)
+        self.saturated[index], self.sizes[index] = 0 if expected else int(saturated.sum()), saturated.size
+        if alpha is None:
+            return result
+        planes = list(np.moveaxis(result if result.ndim == 3 else result[..., None], 2, 0))
+        planes.insert(alpha, pixels[..., alpha].astype(result.dtype))
+        return np.stack(planes, axis=2)
+
+    def _names(self, index: int, pixels: np.ndarray) -> tuple[str, ...]:
+        """Return the names of the channels of a page."""
+        if self._picture is not None:
+            page = self._picture.page if self._how.page is not None else index
+            return self._picture.pages.channels(page)
+        return named(pixels)
+
+
+def _saturates(filters: Filters) -> bool:
+    """Return whether the producer that was learned rounds and saturates too: then results are cut off as its own."""
+    fits = [filters] if isinstance(filters, kf.Fit) else list(filters.values())
+    return all(fit.samples > 0 and fit.verdict == "exact" and fit.rounding is not None for fit in fits)
+
+
+def suffix_of(picture: Picture) -> str:
+    """Return the suffix, without its point, of the format that a picture was read from."""
+    from kernelfield.images.formats import FORMATS
+
+    return next(form.suffixes[0] for form in FORMATS if form.name == picture.metadata.format).lstrip(".")
+
+
+def _filtered(how: _How, pixels: np.ndarray, names: tuple[str, ...], path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a page with every channel filtered, and where it was saturated."""
     import numpy as np
 
+    from kernelfield.learning.filtering import apply as run
+
+    filters = how.filters
     if isinstance(filters, kf.Fit):
-        return filters.apply(picture.pixels, boundary=boundary)
-    if set(filters) != set(picture.channels):
+        done = run(filters, pixels, how.boundary, how.dtype)
+        return done.pixels, done.saturated
+    if set(filters) != set(names):
         raise ArgumentError(
-            f"{picture.path!r}: expected the channels {', '.join(filters)}, one for each filter; received "
-            f"{', '.join(picture.channels)}; learn without --per-channel"
+            f"{path!r}: expected the channels {', '.join(filters)}, one for each filter; received "
+            f"{', '.join(names)}; learn without --per-channel"
         )
-    if picture.pixels.ndim == 2:
-        return filters[picture.channels[0]].apply(picture.pixels, boundary=boundary)
-    planes = [filters[name].apply(picture.pixels[..., i], boundary=boundary) for i, name in enumerate(picture.channels)]
-    return np.stack(planes, axis=2)
+    planes = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0))
+    each = [run(filters[name], plane, how.boundary, how.dtype) for name, plane in zip(names, planes)]
+    if pixels.ndim == 2:
+        return each[0].pixels, each[0].saturated
+    return np.stack([one.pixels for one in each], axis=2), np.logical_or.reduce([one.saturated for one in each])
 
 
-def _note_doubts(name: str, fit: kf.Fit, boundary: str | None) -> None:
+def _apply_to_many(jobs: Sequence[Job], how: _How, folder: str, json: bool) -> None:
+    """Filter every picture; one that fails does not stop the others, and is an error at the end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    written: list[_Written] = []
+    failed: dict[str, str] = {}
+    remarks: dict[str, list[str]] = {}
+    how = replace(how, tell=lambda name, text: remarks.setdefault(text, []).append(name), step=lambda _: nullcontext())
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(file=sys.stderr), disable=not sys.stderr.isatty(), transient=True) as bar:
+        for job in bar.track(jobs, description="filtering"):
+            try:
+                written.append(how.run(job))
+            except Exception as error:
+                failed[shown(job.source)] = text = reason(error)
+                fail(text if shown(job.source) in text else f"{shown(job.source)}: {text}", 1)
+    for text, names in remarks.items():
+        say(f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0], text)
+    if written:
+        _note_saturated(
+            sum(one.saturated for one in written), sum(one.size for one in written), written[0].dtype, folder
+        )
+    if json:
+        record = {
+            "written": [{key: value for key, value in asdict(one).items() if key != "size"} for one in written],
+            "failed": [{"picture": name, "error": text} for name, text in failed.items()],
+        }
+        sys.stdout.write(dumps(record) + "\n")
+    else:
+        lost = f"; {len(failed)} failed" if failed else ""
+        output().print(f"{len(written)} of {len(jobs)} pictures written to {folder}{lost}", markup=False)
+    if failed:
+        raise DataError(f"{len(failed)} of {len(jobs)} pictures failed; expected pictures that can be filtered")
+
+
+def _note_doubts(name: str, filters: Filters, boundary: str | None) -> None:
     """Print the reasons for which the result may not be the expected one."""
-    if fit.verdict != "exact":
-        note(f"{name}: learned as {fit.verdict}: {fit.explanation}")
-    if fit.boundary is None and boundary is None and fit.size != (1, 1):
-        note(f"{name}: the border rule is not known; reflect is used; --boundary chooses another")
+    for channel, fit in {"": filters}.items() if isinstance(filters, kf.Fit) else filters.items():
+        where = f"{name}: channel {channel}" if channel else name
+        if fit.verdict != "exact":
+            note(f"{where}: learned as {fit.verdict}: {fit.explanation}")
+        if fit.boundary is None and boundary is None and fit.size != (1, 1):
+            note(f"{where}: the border rule is not known; reflect is used; --boundary chooses another")
+
+
+def _note_saturated(count: int, size: int, dtype: str, where: str) -> None:
+    """Print how many pixels have results beyond the range of the dtype."""
+    import numpy as np
+
+    if not count:
+        return
+    share = 100 * count / size
+    percent = f"{share:.1f}" if share >= 0.05 else f"{share:.2g}"
+    limits: Any = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else np.finfo(dtype)
+    note(
+        f"{where}: {count:,} of {size:,} pixels ({percent} %) are cut off (saturated): {dtype} holds no results below "
+        f"{limits.min:g} or above {limits.max:g}; --dtype float32 keeps them"
+    )
+
+
+@contextmanager
+def _warnings_told(name: str, tell: Callable[[str, str], None]) -> Iterator[None]:
+    """Tell the warnings of the block as remarks about a file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", kf.errors.KernelfieldWarning)
+        yield
+    for warning in caught:
+        tell(name, str(warning.message))

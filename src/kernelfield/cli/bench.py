@@ -7,9 +7,10 @@ from json import dumps
 from pathlib import Path
 
 from kernelfield.cli.console import output, status
-from kernelfield.cli.files import check_figure, check_target, write_figure, write_file
+from kernelfield.cli.files import check_figure, check_target, write_figure
 from kernelfield.cli.messages import UsageError
 from kernelfield.cli.options import whole_numbers
+from kernelfield.files import write_bytes
 
 _MIN_IMAGE, _MAX_IMAGE, _MAX_KERNEL = 16, 16384, 127
 
@@ -72,7 +73,7 @@ def bench(
         with status("drawing"):
             write_figure(plot, draw(record))
     if save is not None:
-        write_file(save, text.encode())
+        write_bytes(save, text.encode())
     if json:
         sys.stdout.write(text)
     else:

@@ -13,14 +13,13 @@ from rich.text import Text
 
 import kernelfield as kf
 from kernelfield.cli.console import entry, output, status
-from kernelfield.cli.files import check_figure, check_target, read_picture, write_figure
+from kernelfield.cli.files import check_figure, check_target, write_figure
 from kernelfield.cli.messages import note
+from kernelfield.cli.pictures import colours, read_picture, shown
 from kernelfield.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from kernelfield.images import Picture
 
 _LUMINANCE = "0.299 R + 0.587 G + 0.114 B (Rec. ITU-R BT.601), of the numbers stored"
 # The amplitude spectrum of smaller images has too few frequencies.
@@ -82,14 +81,14 @@ def code(
         "sampling": sampling,
     }
     check_figure(plot)
-    check_target(reconstruction)
+    check_target(reconstruction, "--reconstruction")
     if iterations < 1:
         raise ArgumentError(f"iterations: expected an integer of at least 1, received {iterations}")
     # Check the options before a large picture is read.
     kf.coding.bank(wavelength=8.0 if wavelength is None else wavelength, **options)
     with status("reading"):
-        picture = read_picture(photograph, max_pixels)
-    image = _luminance(picture)
+        pixels, names = colours(read_picture(str(photograph), max_pixels), str(photograph))
+    image = _luminance(pixels, names, shown(str(photograph)))
     finest = max(4.0, min(image.shape) / 16) if wavelength is None else wavelength
     sensors = kf.coding.bank(wavelength=finest, **options)
     with status("coding"):
@@ -97,39 +96,36 @@ def code(
     with status("reconstructing"):
         again = responses.reconstruct(iterations)
         error = math.sqrt(((image - again) ** 2).mean()) / float(image.std())
-    record = _record(responses, error, len(picture.channels) == 3)
+    record = _record(responses, error, len(names) == 3)
     if plot is not None:
         with status("drawing"):
             write_figure(plot, responses.plot())
     if reconstruction is not None:
-        write(reconstruction, _bytes(again, picture))
+        write(reconstruction, _bytes(again, pixels))
     if json:
         sys.stdout.write(dumps(record, indent=2, allow_nan=False) + "\n")
     else:
         _show(output(), record)
 
 
-def _luminance(picture: Picture) -> np.ndarray:
-    """Return the picture's luminance in float64."""
+def _luminance(pixels: np.ndarray, names: tuple[str, ...], path: str) -> np.ndarray:
+    """Return the luminance of a picture in float64."""
     import numpy as np
 
-    if len(picture.channels) == 1:
-        pixels = np.asarray(picture.pixels, np.float64)
-        return pixels if pixels.ndim == 2 else pixels[..., 0]
-    if picture.channels != ("R", "G", "B"):
+    if len(names) == 1:
+        return np.asarray(pixels, np.float64)
+    if names != ("R", "G", "B"):
         raise ArgumentError(
-            f"{picture.path!r}: expected a grey or an RGB picture; received {len(picture.channels)} channels of "
-            "unknown meaning; convert it"
+            f"{path!r}: expected a grey or an RGB picture; received {len(names)} channels without names; convert it"
         )
-    note(f"{picture.path}: colour is reduced to luminance, {_LUMINANCE}")
-    return kf.coding.luminance(picture.pixels)
+    note(f"{path}: colour is reduced to luminance, {_LUMINANCE}")
+    return kf.coding.luminance(pixels)
 
 
-def _bytes(image: np.ndarray, picture: Picture) -> np.ndarray:
+def _bytes(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Return an image in 8 bits, scaled by the range of the picture's integer type, else by the picture's own range."""
     import numpy as np
 
-    pixels = picture.pixels
     if pixels.dtype.kind in "iu":
         low, high = float(np.iinfo(pixels.dtype).min), float(np.iinfo(pixels.dtype).max)
     else:

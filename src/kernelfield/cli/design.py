@@ -14,9 +14,10 @@ from rich.text import Text
 
 import kernelfield as kf
 from kernelfield.cli.console import entry, output, status
-from kernelfield.cli.files import check_figure, check_target, write_figure, write_file
+from kernelfield.cli.files import check_figure, check_target, write_figure
 from kernelfield.cli.messages import UsageError
 from kernelfield.errors import ArgumentError
+from kernelfield.files import write_bytes
 
 # Whole weights from here on are printed as decimal fractions of the kernel.
 _MAX_INTEGER = 1_000_000
@@ -70,7 +71,7 @@ def design(
         with status("drawing"):
             write_figure(plot, kernel.plot())
     if save is not None:
-        write_file(save, text.encode())
+        write_bytes(save, text.encode())
     if json:
         sys.stdout.write(text)
     else:
@@ -108,7 +109,8 @@ def _show(console: Console, kernel: kf.Kernel) -> None:
     shown, divisor = exact if whole and exact is not None else (kernel.weights, 1)
     cells = [[f"{value + 0:.4g}" for value in row] for row in shown.tolist()]
     symmetric = kernel.flipped() == kernel
-    print_kernel(console, kernel.weights, cells, kernel.anchor, divisor=divisor, symmetric=symmetric)
+    factor = f"over {divisor}" if divisor > 1 else ""
+    print_kernel(console, kernel.weights, cells, kernel.anchor, factor=factor, symmetric=symmetric)
     rows, columns = kernel.shape
     rank = kernel.rank()
     facts = {

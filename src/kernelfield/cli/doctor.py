@@ -116,7 +116,7 @@ def _show(found: dict[str, Any]) -> None:
         ("instructions", f"{found['instruction_set']} (of {', '.join(found['instruction_sets'])})"),
         ("multiply-adds", "fused: rounded once" if found["fused"] else "products and sums rounded one by one"),
         ("threads", f"{found['threads']} (by {found['threads_by']})"),
-        ("plots", f"matplotlib {found['plot']}" if found["plot"] else "not installed: pip install 'kernelfield[plot]'"),
+        ("plots", f"matplotlib {found['plot']}"),
         ("frameworks", ", ".join(installed) or "none"),
         ("not installed", ", ".join(absent)),
         ("check", result),

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from kernelfield.cli.console import output, status
-from kernelfield.cli.files import check_figure, read_picture, write_figure
+from kernelfield.cli.files import check_figure, write_figure
 from kernelfield.cli.messages import UsageError, note, one_line
 from kernelfield.cli.options import whole_numbers
+from kernelfield.cli.pictures import colours, read_picture
 
 if TYPE_CHECKING:
     from kernelfield.receptive.field import LayerField, ReceptiveField
@@ -31,7 +32,9 @@ def field(
     plot: Path | None = None,
     network: Path | None = None,
     json: bool = False,
+    csv: bool = False,
     table: bool = False,
+    by: Literal["operation", "module"] = "operation",
     input_size: str | None = None,
     unknown: Literal["error", "global"] = "error",
     without_gates: bool = False,
@@ -55,10 +58,14 @@ def field(
         Draw the network, coloured by the share of the image in each layer's fields: a .png, .svg or .pdf.
     json
         Print the result as JSON, and nothing else.
+    csv
+        Print every layer as CSV, with a column for each number, and nothing else.
     table
         Print every layer, including those that read only their own position.
+    by
+        A row for each operation, or for each module: the part of a name in front of a dot or slash.
     input_size
-        Size of the image, as 224,224 (rows, columns), where the model leaves it open.
+        Size of the image, as 224,224 (rows, columns) or 224 for both, where the model leaves it open.
     unknown
         An unknown operation is an error, or is taken to read everything.
     without_gates
@@ -70,14 +77,16 @@ def field(
     from kernelfield.receptive.frontends import onnx
 
     size, position = whole_numbers(input_size, "--input-size", 1), whole_numbers(unit, "--unit", 0)
+    if json and csv:
+        raise UsageError("--csv: expected one of --json and --csv; received both.")
     if image is not None and plot is None:
         raise UsageError("--image: expected --plot too, the file to draw to; received --image alone.")
     check_figure(plot)
     check_figure(network, "--network")
-    picture = None if image is None else read_picture(image, max_pixels).pixels
+    picture = None if image is None else colours(read_picture(str(image), max_pixels), str(image))[0]
     with status("analysing the network"):
         # ONNX is the one format that holds no code.
-        fields = receptive_field(onnx.graph(str(model), size, unknown=unknown), gates=not without_gates)
+        fields = receptive_field(onnx.graph(str(model), _extents(size), unknown=unknown), gates=not without_gates)
         chosen = fields[layer] if layer is not None else _last(fields, position)
         seen = None if position is None else _seen(fields, chosen, position)
         record = fields.record() if json else {}
@@ -93,12 +102,20 @@ def field(
             record["unit"] = seen
         sys.stdout.write(dumps(record, indent=2, allow_nan=False) + "\n")
         return
+    if csv:
+        sys.stdout.write(fields.table(by=by, layout="csv"))
+        return
     blocks = [] if seen is None else [_describe(fields, seen)]
     if table or (seen is None and plot is None and network is None):
-        blocks.append(fields.table(pointwise=table))
+        blocks.append(fields.table(pointwise=table, by=by))
     console = output()
     for line in "\n\n".join(blocks).split("\n") if blocks else ():
         console.print(one_line(line), soft_wrap=True, markup=False)
+
+
+def _extents(size: tuple[int, ...] | None) -> int | tuple[int, ...] | None:
+    """Return a size as it was given: one number stands for all extents."""
+    return size[0] if size is not None and len(size) == 1 else size
 
 
 def _last(fields: ReceptiveField, unit: tuple[int, ...] | None) -> LayerField:

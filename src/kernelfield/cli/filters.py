@@ -1,27 +1,31 @@
-"""Filters in JSON files: one for all channels, or one for each channel by name."""
+"""Filters in files: as JSON, one for all channels or one for each channel by name; or the bare weights of a kernel."""
 
 from __future__ import annotations
 
 import json
-from contextlib import suppress
-from pathlib import Path
+import os
 from typing import Any
 
-from kernelfield.errors import DataError, KernelfieldError
+import kernelfield as kf
+from kernelfield.cli.kernel_files import NPY, read_array, read_list, read_text
+from kernelfield.cli.messages import STREAM
+from kernelfield.cli.pictures import shown, standard_data
+from kernelfield.errors import DataError, FileError
 from kernelfield.kernels import Kernel
 from kernelfield.kernels.descriptions import describe
 from kernelfield.learning import Fit
+from kernelfield.learning.fields import received
 from kernelfield.learning.fit import designed
-from kernelfield.learning.record import FORMAT, build, to_record
+from kernelfield.learning.record import FORMAT, build, parse, to_record
 
 Filters = Fit | dict[str, Fit]
 
 _MAX_BYTES = 64 << 20
 
 
-def as_fit(kernel: Kernel) -> Fit:
+def as_fit(kernel: Kernel, description: str = "") -> Fit:
     """Return a designed kernel as a filter that can be saved and applied."""
-    return designed(kernel, describe(kernel))
+    return designed(kernel, description or describe(kernel))
 
 
 def dump_filters(filters: Filters) -> str:
@@ -33,28 +37,52 @@ def dump_filters(filters: Filters) -> str:
     return json.dumps(record, indent=2, allow_nan=False) + "\n"
 
 
-def load_filters(path: Path) -> Filters:
-    """Return the filters of a file that `dump_filters` made."""
-    channels = _channels(path)
+def filters_of(text: str) -> Filters:
+    """Return the filters of a file, of stdin for ``-``, or the kernel that a text such as gaussian:sigma=2 describes.
+
+    A file goes before a name of the catalogue.
+    """
+    name, colon, _ = text.partition(":")
+    if (
+        text != STREAM
+        and not os.path.lexists(text)
+        and (name in kf.kernels.CATALOGUE or (colon and name.isidentifier()))
+    ):
+        return as_fit(kf.kernels.parse(text))
+    data = _data(text)
+    where = shown(text)
+    if data.startswith(NPY):
+        return as_fit(read_array(data, where), f"kernel of {where}")
+    if not text.lower().endswith(".json") and data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
+        return as_fit(read_text(data, where), f"kernel of {where}")
+    record = parse(data, where)
+    if isinstance(record, list):
+        return as_fit(read_list(record, where), f"kernel of {where}")
+    return _built(record, where)
+
+
+def _data(text: str) -> bytes:
+    """Return the data of a file or of stdin; too much is left for the parser to refuse."""
+    if text == STREAM:
+        return standard_data(_MAX_BYTES)
     try:
-        if channels is None:
-            return Fit.load(path)
-        if not channels:
-            raise ValueError("it has no channels")
-        return {name: build(Fit, record) for name, record in channels.items()}
-    except (KernelfieldError, MemoryError):
-        raise
-    except (LookupError, TypeError, ValueError, OverflowError) as error:
-        problem = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise DataError(f"{path}: expected a filter as learn --json writes it; {problem}; learn it again") from None
+        with open(text, "rb") as file:
+            return file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise FileError(
+            f"{text!r}: cannot be read ({error.strerror or error}); expected a filter file, or a kernel as "
+            "gaussian:sigma=2; design --list shows the names"
+        ) from None
 
 
-def _channels(path: Path) -> dict[str, Any] | None:
-    """Return the records of a file with one for each channel; None for any other file, which `Fit.load` judges."""
-    record = None
-    with suppress(OSError, ValueError, RecursionError):
-        if path.stat().st_size <= _MAX_BYTES:
-            record = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(record, dict) or not isinstance(record.get("channels"), dict):
-        return None
-    return dict(record["channels"])
+def _built(record: Any, name: str) -> Filters:
+    """Return the filters of a record that `dump_filters` made."""
+    channels = record.get("channels") if isinstance(record, dict) else None
+    if not isinstance(channels, dict):
+        return build(Fit, record, name)
+    expected = f"{name}: expected a filter for each channel as learn --per-channel --json writes them"
+    if record.get("format") != FORMAT or isinstance(record["format"], bool):
+        raise DataError(f"{expected}, format {FORMAT}; received format {received(record.get('format'))}")
+    if not channels or set(record) != {"format", "channels"}:
+        raise DataError(f"{expected}; received {', '.join(record)} with {len(channels)} channels; learn it again")
+    return {channel: build(Fit, each, f"{name}: channel {received(channel)}") for channel, each in channels.items()}

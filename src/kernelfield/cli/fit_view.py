@@ -11,7 +11,7 @@ from kernelfield.cli.console import entry
 from kernelfield.cli.filters import Filters
 from kernelfield.cli.kernel_table import print_kernel
 from kernelfield.learning import Fit
-from kernelfield.learning.report import facts, table
+from kernelfield.learning.report import factor, facts, table
 
 _COLOURS = {"exact": "green", "approximate": "yellow", "undetermined": "magenta", "not linear": "red"}
 
@@ -38,7 +38,7 @@ def _show(console: Console, fit: Fit, prefix: str) -> None:
     rows, columns = fit.size
     centred = fit.anchor == (rows // 2, columns // 2) and rows % 2 == columns % 2 == 1
     symmetric = centred and cells == [row[::-1] for row in cells[::-1]]
-    print_kernel(console, fit.kernel.weights, cells, fit.anchor, divisor=fit.divisor, symmetric=symmetric)
+    print_kernel(console, fit.kernel.weights, cells, fit.anchor, factor=factor(fit), symmetric=symmetric)
     for label, text in facts(fit):
         if label not in ("verdict", "filter"):
             console.print(entry(label, text, console.width, "yellow" if label == "note" else ""))

@@ -18,7 +18,7 @@ def print_kernel(
     cells: list[list[str]],
     anchor: tuple[int, int],
     *,
-    divisor: int | None,
+    factor: str,
     symmetric: bool,
 ) -> None:
     """Print the weights as `kernel_lines` gives them, and a line on how to read them.
@@ -28,8 +28,8 @@ def print_kernel(
     console : rich.console.Console
     weights, cells, anchor
         As `kernel_lines` takes them.
-    divisor : int or None
-        The cells times 1 / `divisor` are the weights.
+    factor : str
+        How the cells become the weights, as "over 8"; empty if they are the weights.
     symmetric : bool
         The kernel is the same when both axes are flipped.
     """
@@ -38,7 +38,7 @@ def print_kernel(
             line.rstrip()
         console.print(line, soft_wrap=True)
     console.print()
-    over = f"each over {divisor}; " if divisor not in (None, 1) else ""
+    over = f"each {factor}; " if factor else ""
     other = "for convolution they are the same" if symmetric else "flip both axes for convolution"
     console.print(Text(textwrap.fill(f"Cross-correlation weights, {over}{other}.", console.width), style="dim"))
     console.print()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -11,15 +12,28 @@ from cyclopts import Parameter
 
 import kernelfield as kf
 from kernelfield.cli.console import output, status
-from kernelfield.cli.files import check_figure, check_target, read_picture, write_figure, write_file
+from kernelfield.cli.files import check_figure, check_target, write_figure
 from kernelfield.cli.messages import UsageError, note, progress
 from kernelfield.cli.options import clip_range, kernel_size
+from kernelfield.cli.pictures import (
+    as_pages,
+    channel_axis_of,
+    check_channels,
+    colours,
+    is_array,
+    named,
+    numbers,
+    only_one_stream,
+    read_array,
+    read_picture,
+    shown,
+)
 from kernelfield.errors import ArgumentError, DataError
+from kernelfield.files import write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from kernelfield.images import Picture
     from kernelfield.images.picture import Pixels
 
 
@@ -37,6 +51,8 @@ def learn(
     clip: Annotated[str, Parameter(allow_leading_hyphen=True)] = "auto",
     channel: str | None = None,
     per_channel: bool = False,
+    channel_axis: str = "auto",
+    page: int | None = None,
     max_pixels: int | None = None,
     method: Literal["exact", "descent"] = "exact",
     framework: Literal["numpy", "torch", "tensorflow", "jax", "mxnet"] = "numpy",
@@ -52,7 +68,7 @@ def learn(
     Parameters
     ----------
     before
-        The picture: PNG, JPEG, TIFF or NPY.
+        The picture: PNG, JPEG, TIFF, NPY and others. - is stdin.
     after
         The same picture, filtered.
     json
@@ -74,6 +90,10 @@ def learn(
         Learn from one channel only: R, G or B.
     per_channel
         Learn a filter for each channel. By default all channels share one.
+    channel_axis
+        Axis of the channels in NPY; none for a stack of grey images (N, H, W), or all pages of a TIFF: one filter.
+    page
+        Page to learn from, counted from 0. By default the first.
     max_pixels
         Refuse pictures of more pixels before decoding them (500 million by default).
     method
@@ -98,28 +118,27 @@ def learn(
 
     if channel is not None and per_channel:
         raise UsageError("--channel, --per-channel: expected one of them; received both.")
-    options: dict[str, Any] = {
-        "size": kernel_size(size),
-        "max_size": max_size,
-        "clip": clip_range(clip),
-        "method": method,
-        "framework": framework,
-        "steps": steps,
-        "lr": lr,
-        "optimiser": optimiser,
-        "momentum": momentum,
-        "seed": seed,
-        "report_every": report_every if method == "descent" else 0,
-    }
+    options: dict[str, Any] = {"size": kernel_size(size)}
+    if method == "descent":
+        options |= {"framework": framework, "steps": steps, "lr": lr, "optimiser": optimiser, "momentum": momentum}
+        options |= {"seed": seed, "report_every": report_every, "report": progress}
+        if mask is not None:
+            raise UsageError("--mask, --method descent: expected one of them; received both.")
+    else:
+        options |= {"max_size": max_size, "clip": clip_range(clip)}
     check_figure(plot)
     check_target(save)
+    only_one_stream([str(before), str(after), str(mask)])
+    axis = channel_axis_of(channel_axis)
     with status("reading"):
-        pictures = read_picture(before, max_pixels), read_picture(after, max_pixels)
+        pictures = _read(str(before), axis, page, max_pixels), _read(str(after), axis, page, max_pixels)
         _check_channels(*pictures)
-        options["mask"] = None if mask is None else _read_mask(mask, max_pixels)
+        if mask is not None:
+            options["mask"] = _read_mask(str(mask), page, max_pixels)
     pairs = _pairs(*pictures, channel, per_channel)
     with status("learning the kernel"):
-        fits = {name: _learn(pair, options) for name, pair in pairs.items()}
+        learner = kf.descend if method == "descent" else kf.learn
+        fits = {name: _learn(learner, pair, options) for name, pair in pairs.items()}
     filters: Filters = fits if per_channel else next(iter(fits.values()))
     figures = {}
     if plot is not None:
@@ -127,7 +146,7 @@ def learn(
             figures = {_figure_name(plot, name, len(fits)): fit.plot(*pairs[name].pixels) for name, fit in fits.items()}
     text = dump_filters(filters) if json or save is not None else ""
     if save is not None:
-        write_file(save, text.encode())
+        write_bytes(save, text.encode())
     for path, figure in figures.items():
         write_figure(path, figure)
     if len(figures) > 1:
@@ -138,38 +157,75 @@ def learn(
         fit_view.show(output(), filters)
 
 
+class _Source(NamedTuple):
+    """What is learned from: pixels without alpha, the names of their channels, and the file."""
+
+    pixels: Pixels
+    channels: tuple[str, ...]
+    path: str
+    stack: bool = False
+
+
 class _Pair(NamedTuple):
-    """Before and after, with the names of their channels."""
+    """Before and after, with the names of their channels; the planes of a stack lie on the last axis too."""
 
     pixels: tuple[Pixels, Pixels]
     channels: tuple[str, ...]
+    stack: bool = False
 
 
-def _check_channels(before: Picture, after: Picture) -> None:
+def _read(path: str, axis: int | str | None, page: int | None, max_pixels: int | None) -> _Source:
+    """Return the pixels of a file."""
+    import numpy as np
+
+    if axis != "auto" and is_array(path):
+        pages = as_pages(read_array(path, max_pixels), axis, path)
+        if page is not None and page >= len(pages):
+            raise ArgumentError(f"--page: expected one of 0 to {len(pages) - 1}; received {page}")
+        if page is not None or len(pages) == 1:
+            return _Source(pages[page or 0], named(pages[page or 0]), shown(path))
+        return _Source(np.stack(pages, axis=2), numbers(len(pages)), shown(path), True)
+    picture = read_picture(path, max_pixels, page)
+    if picture.metadata.format in ("NPY", "NPZ"):
+        check_channels(picture.pixels.shape, path)
+    count = len(picture.pages)
+    if axis is None and page is None and count > 1:
+        pages = [np.asarray(one) for one in picture.pages]
+        if len({one.shape for one in pages}) > 1 or pages[0].ndim != 2:
+            shapes = ", ".join(map(str, dict.fromkeys(one.shape for one in pages)))
+            raise ArgumentError(f"{shown(path)!r}: expected grey pages of one size; received {shapes}; choose a --page")
+        return _Source(np.stack(pages, axis=2), numbers(count), shown(path), True)
+    if count > 1 and page is None:
+        note(f"{shown(path)}: the first of {count} pages; --page chooses another, --channel-axis none takes all")
+    return _Source(*colours(picture, path), shown(path))
+
+
+def _check_channels(before: _Source, after: _Source) -> None:
     """Raise unless the two have the same number of channels."""
     if len(before.channels) != len(after.channels):
-        names = [", ".join(picture.channels) for picture in (before, after)]
+        names = [", ".join(source.channels[:9]) for source in (before, after)]
         raise ArgumentError(
             f"{after.path!r}: expected {len(before.channels)} channel(s) ({names[0]}) like {before.path!r}; "
             f"received {len(after.channels)} ({names[1]}); convert both to grey or both to colour"
         )
 
 
-def _read_mask(path: Path, max_pixels: int | None) -> np.ndarray:
+def _read_mask(path: str, page: int | None, max_pixels: int | None) -> np.ndarray:
     """Return where the mask is not 0 in any channel; masks are often painted in colour."""
-    pixels = read_picture(path, max_pixels).pixels
+    picture = read_picture(path, max_pixels)
+    pixels = colours(picture if page is None or len(picture.pages) <= page else replace(picture, page=page), path)[0]
     keep: np.ndarray = pixels != 0 if pixels.ndim == 2 else (pixels != 0).max(axis=2)
     if not keep.any():
-        raise DataError(f"{str(path)!r}: expected a mask with pixels that are not 0; received only 0; invert it")
-    note(f"{path}: leaves out {keep.size - int(keep.sum()):,} of {keep.size:,} pixels")
+        raise DataError(f"{shown(path)!r}: expected a mask with pixels that are not 0; received only 0; invert it")
+    note(f"{shown(path)}: leaves out {keep.size - int(keep.sum()):,} of {keep.size:,} pixels")
     return keep
 
 
-def _pairs(before: Picture, after: Picture, channel: str | None, per_channel: bool) -> dict[str, _Pair]:
+def _pairs(before: _Source, after: _Source, channel: str | None, per_channel: bool) -> dict[str, _Pair]:
     """Return the pairs to learn from, by name: all channels together, one channel, or each."""
     names = before.channels
     if channel is None and not per_channel:
-        return {"": _Pair((before.pixels, after.pixels), names)}
+        return {"": _Pair((before.pixels, after.pixels), names, before.stack)}
     chosen = [i for i, name in enumerate(names) if channel is None or name.lower() == channel.lower()]
     if not chosen:
         raise ArgumentError(
@@ -180,11 +236,21 @@ def _pairs(before: Picture, after: Picture, channel: str | None, per_channel: bo
     return {names[i]: _Pair((before.pixels[..., i], after.pixels[..., i]), (names[i],)) for i in chosen}
 
 
-def _learn(pair: _Pair, options: dict[str, Any]) -> kf.Fit:
+def _learn(learner: Callable[..., kf.Fit], pair: _Pair, options: dict[str, Any]) -> kf.Fit:
     """Return the filter of a pair, with the names of its channels."""
-    axis = 2 if pair.pixels[0].ndim == 3 else None
-    fit = kf.learn(*pair.pixels, channel_axis=axis, report=progress, **options)
-    return replace(fit, channels=pair.channels)
+    axis = {"channel_axis": 2} if pair.pixels[0].ndim == 3 and learner is kf.learn else {}
+    fit = learner(*pair.pixels, **axis, **options)
+    return _of_stack(fit) if pair.stack else replace(fit, channels=pair.channels)
+
+
+def _of_stack(fit: kf.Fit) -> kf.Fit:
+    """Return the fit of a stack of grey images as one for any grey image: with the mean of their offsets."""
+    offsets = fit.offset if isinstance(fit.offset, tuple) else (fit.offset,)
+    low, high = min(offsets), max(offsets)
+    if high - low > fit.residual_sd:
+        note(f"the images of the stack have offsets from {low:.4g} to {high:.4g}; their mean is kept")
+    mean = low if high == low else sum(offsets) / len(offsets)
+    return replace(fit, offset=mean, channels=("grey",))
 
 
 def _figure_name(path: Path, channel: str, count: int) -> Path:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
@@ -20,8 +24,8 @@ from kernelfield.cli.design import design
 from kernelfield.cli.doctor import doctor
 from kernelfield.cli.field import field
 from kernelfield.cli.learn import learn
-from kernelfield.cli.messages import UsageError, fail, note
-from kernelfield.errors import KernelfieldError, KernelfieldWarning
+from kernelfield.cli.messages import STREAM, UsageError, fail, note, reason
+from kernelfield.errors import KernelfieldWarning, bounded
 
 app = App(
     name="kernelfield",
@@ -34,6 +38,8 @@ app = App(
 # These modules import NumPy, and modules that need it, inside functions: --help does not wait for them.
 for command in (learn, apply, design, field, code, bench, doctor):
     app.command(command)
+app["apply"].usage = "Usage: kernelfield apply [OPTIONS] FILTER PICTURES... RESULT"
+app.register_install_completion_command(help="Complete commands and options by Tab in this user's bash, zsh or fish.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,41 +60,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that has no × shows a question mark.
         sys.stdout.reconfigure(errors="replace")
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    tokens = [STREAM if token == "-" else token for token in (sys.argv[1:] if arguments is None else arguments)]
+    interrupts: list[int] = []
     try:
-        with _warnings_as_notes():
+        with _warnings_as_notes(), _recorded(interrupts):
             app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
-    except (CycloptsError, UsageError) as error:
-        command = tokens[0] if tokens and tokens[0] in app else ""
-        return fail(f"{error} See: {' '.join(filter(None, ('kernelfield', command, '--help')))}", 2)
-    except KernelfieldError as error:
-        return fail(str(error), 1)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         _discard_stdout()
         return 141
-    except MemoryError:
-        return fail("not enough memory for this picture; expected a smaller one; cut it or scale it down", 1)
-    except OSError as error:
-        _discard_stdout()
-        return fail(f"the output cannot be written ({error.strerror or error}); make room or choose another place", 1)
+    except Exception as error:
+        # A compiled module that is interrupted while it is imported raises an ImportError.
+        return 130 if interrupts else _report(error, tokens)
     return 0
+
+
+def _report(error: Exception, tokens: list[str]) -> int:
+    """Print the one line that says why a command failed, and return the exit status."""
+    if os.environ.get("KERNELFIELD_TRACEBACK"):
+        traceback.print_exception(error)
+    if isinstance(error, CycloptsError | UsageError):
+        command = tokens[0] if tokens and tokens[0] in app else ""
+        return fail(f"{bounded(str(error))} See: {' '.join(filter(None, ('kernelfield', command, '--help')))}", 2)
+    if isinstance(error, OSError):
+        _discard_stdout()
+    return fail(reason(error), 1)
+
+
+@contextmanager
+def _recorded(interrupts: list[int]) -> Iterator[None]:
+    """Append to `interrupts` for each Ctrl-C, which also raises KeyboardInterrupt as usual."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 @contextmanager
 def _warnings_as_notes() -> Iterator[None]:
-    """Print the warnings of this package as notes."""
+    """Print warnings as notes."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", KernelfieldWarning)
-        usual = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-            if issubclass(category, KernelfieldWarning):
-                note(str(message))
-            else:
-                usual(message, category, *rest)
+            origin = "" if issubclass(category, KernelfieldWarning) else f"{category.__name__}: "
+            note(f"{origin}{message}")
 
         warnings.showwarning = show  # type: ignore[assignment]
         yield

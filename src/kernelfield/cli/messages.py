@@ -1,8 +1,14 @@
-"""Messages on stderr: one line each, free of control characters."""
+"""Messages on stderr: one line each, free of control characters, of bounded length."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+
+from kernelfield.errors import KernelfieldError, bounded
+
+#: Stands for the word ``-`` of the command line, which is stdin or stdout; the parser takes the word for an option.
+STREAM = "\N{HYPHEN}"
 
 
 class UsageError(Exception):
@@ -11,18 +17,35 @@ class UsageError(Exception):
 
 def note(text: str) -> None:
     """Print a remark about the input or the result."""
-    print(f"note: {one_line(text)}", file=sys.stderr)
+    progress(f"note: {text}")
 
 
 def progress(text: str) -> None:
     """Print a line of progress."""
-    print(one_line(text), file=sys.stderr)
+    # The result does not depend on whether anyone can read the messages.
+    with suppress(OSError, ValueError):
+        print(one_line(bounded(text.replace(STREAM, "-"))), file=sys.stderr, flush=True)
 
 
 def fail(message: str, status: int) -> int:
     """Print an error and return the exit status."""
-    print(f"kernelfield: error: {one_line(message)}", file=sys.stderr)
+    progress(f"kernelfield: error: {message}")
     return status
+
+
+def reason(error: Exception) -> str:
+    """Return the line that says why a command, or its work on one file, failed."""
+    if isinstance(error, KernelfieldError | UsageError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory; expected a smaller picture; cut it or scale it down"
+    if isinstance(error, OSError) and error.strerror:
+        where = "the output" if error.filename is None else repr(error.filename)
+        return f"{where}: cannot be read or written ({error.strerror}); make room or choose another place"
+    return (
+        f"unexpected {type(error).__name__}: {bounded(str(error))}; this is a defect of kernelfield: report it, with "
+        "the traceback that KERNELFIELD_TRACEBACK=1 shows"
+    )
 
 
 def one_line(text: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernelfield.coding.encoding import code
+from kernelfield.arrays import as_numbers
+from kernelfield.coding.encoding import code, images_of
 from kernelfield.coding.sensors import bank
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels.arguments import whole
@@ -81,13 +82,14 @@ def by_bandwidth(
     >>> bool((abs(found.kurtosis) < 1).all())
     True
     """
-    several: Sequence[ArrayLike] = [images] if isinstance(images, np.ndarray) and images.ndim == 2 else list(images)
-    if not several or not len(bandwidths):
+    several = images_of(images)
+    octaves_wanted = as_numbers(bandwidths, "bandwidths").astype(np.float64).ravel()
+    if not several or not octaves_wanted.size:
         raise ArgumentError("images, bandwidths: expected at least one of each; received none")
     each = whole("orientations", orientations, 1)
     banks = [
         bank(each, scales=1, wavelength=wavelength, bandwidth=octaves, aspect=aspect, sampling=sampling)
-        for octaves in bandwidths
+        for octaves in octaves_wanted.tolist()
     ]
     measured = np.zeros((3, len(banks)))
     for image in several:
@@ -97,4 +99,4 @@ def by_bandwidth(
                 measured, (found.kurtosis(), found.relative_response(fraction), found.sparseness())
             ):
                 measure[i] += values.mean() / len(several)
-    return Bandwidths(np.array(bandwidths, np.float64), *measured)
+    return Bandwidths(octaves_wanted, *measured)

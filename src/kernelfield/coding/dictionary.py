@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernelfield.coding.encoding import check_luminance
+from kernelfield.coding.encoding import check_luminance, images_of
 from kernelfield.coding.matching import Matches, match
 from kernelfield.errors import ArgumentError, MissingDependencyError
 from kernelfield.kernels.arguments import one_of, whole
@@ -118,7 +118,7 @@ def learn_dictionary(
             f"components: expected fewer than {side**2}, the pixels of a patch; received {count}; take larger patches"
         )
     total = whole("patches", patches, 2 * count)
-    several: Sequence[Any] = [images] if isinstance(images, np.ndarray) and images.ndim == 2 else list(images)
+    several = images_of(images)
     if not several:
         raise ArgumentError("images: expected at least one; received none")
     drawn = _patches([check_luminance(image) for image in several], side, total, np.random.default_rng(seed))

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kernelfield.arrays import is_pillow
 from kernelfield.coding.sensors import Bank
 from kernelfield.coding.sensors import bank as default_bank
 from kernelfield.coding.statistics import kurtosis, relative_response, sparseness
 from kernelfield.coding.transform import Channel, channel_of, channels, image_of, waves_from, waves_of
 from kernelfield.correlation.arguments import check_image
-from kernelfield.errors import ArgumentError, DataError
+from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels.arguments import whole
 
 if TYPE_CHECKING:
@@ -114,13 +115,7 @@ class Code:
         return found
 
     def plot(self) -> Figure:
-        """Return a matplotlib figure of the code: sensors, image, and responses with their grids.
-
-        Raises
-        ------
-        MissingDependencyError
-            If matplotlib is not installed.
-        """
+        """Return a matplotlib figure of the code: sensors, image, and responses with their grids."""
         from kernelfield.coding.plot import plot_code
 
         return plot_code(self)
@@ -196,6 +191,14 @@ def check_luminance(image: ArrayLike) -> NDArray[np.float64]:
     if pixels.min() == pixels.max():
         raise DataError("image: expected contrast; received a constant image; choose another")
     return pixels
+
+
+def images_of(images: Any) -> list[Any]:
+    """Return one image (H, W), or a sequence of them, as a list."""
+    one = is_pillow(images) or getattr(images, "ndim", 0) == 2
+    if not one and not isinstance(images, Iterable):
+        raise ArgumentError(f"images: expected one image (H, W) or several; received {received(images)}")
+    return [images] if one else list(images)
 
 
 def luminance(image: ArrayLike) -> NDArray[np.float64]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.errors import ArgumentError, DataError, DtypeError
+from kernelfield.arrays import as_numbers
+from kernelfield.errors import ArgumentError, DataError
 from kernelfield.tensors.registry import adapter_of
 
 if TYPE_CHECKING:
@@ -95,13 +96,7 @@ class Matches:
         return "\n".join(lines)
 
     def plot(self) -> Figure:
-        """Return a matplotlib figure: kernels, fitted functions, and their orientation, frequency and bandwidth.
-
-        Raises
-        ------
-        MissingDependencyError
-            If matplotlib is not installed.
-        """
+        """Return a matplotlib figure: kernels, fitted functions, and their orientation, frequency and bandwidth."""
         from kernelfield.coding.plot import plot_matches
 
         return plot_matches(self)
@@ -111,7 +106,7 @@ class Matches:
 
 
 def match(weights: Any) -> Matches:
-    """Return the Gabor functions that fit learned kernels, of a trained layer or a dictionary, best.
+    """Return the best-fitting Gabor function of each learned kernel, of a trained layer or a dictionary.
 
     Receptive fields of simple cells are approximately Gabor functions: Jones and Palmer 1987, "An evaluation of the
     two-dimensional Gabor filter model of simple receptive fields in cat striate cortex", Journal of Neurophysiology
@@ -278,9 +273,7 @@ def _checked(weights: Any) -> Floats:
                 "weights: expected numbers; received a tensor elsewhere or in a trace; copy it to the CPU"
             )
         weights = adapter.to_numpy(weights)
-    array = np.asarray(weights)
-    if array.dtype.kind not in "biuf":
-        raise DtypeError(f"weights: expected real numbers; received {array.dtype}; convert them")
+    array = as_numbers(weights, "weights")
     if array.ndim not in (3, 4) or 0 in array.shape or min(array.shape[-2:]) < _SMALLEST:
         raise ArgumentError(
             f"weights: expected (n, kh, kw) or (n, C, kh, kw), kernels of at least {_SMALLEST}×{_SMALLEST}; received "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.kernels.plot import COLOURS, require
+from kernelfield.figures import SMALL, TEXT, TITLE, bare, draw_signed, signed_colours, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,6 @@ _MOST_DOTS = 40
 _LARGEST = 250.0
 # Largest number of positions along a side at which responses are drawn.
 _FINEST = 1000
-_STYLE: dict[Any, Any] = {"font.size": 9.0, "axes.titlesize": 9.0, "image.interpolation": "auto"}
 
 
 def plot_code(code: Code) -> Figure:
@@ -34,8 +33,6 @@ def plot_code(code: Code) -> Figure:
 
     Columns are sizes, the largest first; rows are orientations. Sensors are magnified; zero is white.
     """
-    require()
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     scales = sorted({sensor.wavelength for sensor in code.bank}, reverse=True)
@@ -48,7 +45,7 @@ def plot_code(code: Code) -> Figure:
     widths = [cell] * len(scales) + [gap, 1.5 * cell * ratio, gap] + [cell * ratio] * len(scales)
     total = sum(widths) + 0.06 * len(widths) + 0.2
     tall = max(rows * cell, 1.5 * cell) + 0.06 * rows
-    with rc_context(_STYLE):
+    with style():
         figure = Figure(figsize=(total, tall + 0.75), dpi=150)
         grid = figure.add_gridspec(
             rows, len(widths), width_ratios=widths, left=0.1 / total, right=1 - 0.1 / total,
@@ -63,18 +60,18 @@ def plot_code(code: Code) -> Figure:
             for row, channel in enumerate(channels):
                 sensor = code.bank[channel]
                 axes = figure.add_subplot(grid[row, column])
-                _signed(
+                draw_signed(
                     axes, _boxed(replace(sensor, wavelength=max(2.0, shrunk * sensor.wavelength)).even.weights, half)
                 )
                 answer = figure.add_subplot(grid[row, first + 3 + column])
                 _draw_responses(answer, code, channel)
                 if row == 0:
                     for titled in (axes, answer):
-                        titled.set_title(f"{scales[column]:.3g} px")
+                        titled.set_title(f"{scales[column]:.3g} px", fontsize=TEXT)
         middle = figure.add_subplot(grid[:, first + 1])
         middle.imshow(code.image, cmap="gray")
-        _bare(middle)
-        middle.set_title("Image")
+        bare(middle)
+        middle.set_title("Image", fontsize=TEXT)
         _above(figure, "Even sensors, by wavelength", 0, first, grid)
         _above(figure, "Responses, and where they are sampled", first + 3, len(widths), grid)
     return figure
@@ -84,7 +81,7 @@ def _above(figure: Figure, text: str, start: int, stop: int, grid: Any) -> None:
     """Write a heading over columns of the grid."""
     left, right = (grid[0, column].get_position(figure) for column in (start, stop - 1))
     top = left.y1 + 0.28 / figure.get_figheight()
-    figure.text((left.x0 + right.x1) / 2, top, text, ha="center", va="bottom", fontsize=10)
+    figure.text((left.x0 + right.x1) / 2, top, text, ha="center", va="bottom", fontsize=TITLE)
 
 
 def _boxed(weights: Floats, half: int) -> Floats:
@@ -102,12 +99,12 @@ def _draw_responses(axes: Axes, code: Code, channel: int) -> None:
     """Draw the responses of even sensors at all pixels, and dots at the sampling positions."""
     height, width = code.image.shape
     filtered = code.filtered(channel, (min(height, _FINEST), min(width, _FINEST))).real
-    _signed(axes, filtered, float(np.quantile(np.abs(filtered), 0.995)))
-    axes.images[0].set_extent((-0.5, width - 0.5, height - 0.5, -0.5))
+    peak, extent = float(np.quantile(np.abs(filtered), 0.995)), (-0.5, width - 0.5, height - 0.5, -0.5)
+    draw_signed(axes, filtered, peak, extent=extent)
     rows, columns = code.positions(channel)
     if max(len(rows), len(columns)) <= _MOST_DOTS:
         y, x = (line.ravel() for line in np.meshgrid(rows, columns, indexing="ij"))
-        area = float(np.clip((36 / max(len(rows), len(columns))) ** 2, 1.2, 5.0))
+        area = float(np.clip((36 / max(len(rows), len(columns))) ** 2, 0.7, 5.0))
         axes.scatter(x, y, s=area, c="black", linewidths=0)
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
@@ -118,13 +115,12 @@ def plot_matches(matches: Matches) -> Figure:
 
     At most 64 kernels are drawn; the plots include all.
     """
-    require()
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     good = matches.good()
-    with rc_context(_STYLE):
+    colours = signed_colours().with_extremes(bad="white")
+    with style():
         figure = Figure(figsize=(9.0, 6.6), dpi=150, layout="constrained")
         grid = figure.add_gridspec(2, 6, height_ratios=[1.35, 1.0])
         for place, pictures, title in (
@@ -132,9 +128,9 @@ def plot_matches(matches: Matches) -> Figure:
             (grid[0, 3:], matches.fitted, "Gabor functions fitted to them"),
         ):
             axes = figure.add_subplot(place)
-            axes.imshow(_montage(pictures), cmap=COLOURS, vmin=-1, vmax=1, interpolation="nearest")
+            axes.imshow(_montage(pictures), cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
             axes.set_title(title if len(matches) <= 64 else f"{title}, the first 64 of {len(matches)}")
-            _bare(axes, framed=False)
+            bare(axes, framed=False)
         _plane(figure.add_subplot(grid[1, :2]), matches, good)
         counts = figure.add_subplot(grid[1, 2:4])
         # The last bar includes all larger values.
@@ -150,6 +146,7 @@ def plot_matches(matches: Matches) -> Figure:
         quality.set_xlabel("r² (dashed: 0.8, what counts as good)")
         quality.set_title(f"Goodness of fit: {int(good.sum())} of {len(matches)} good")
         for axes in (counts, quality):
+            axes.tick_params(labelsize=SMALL)
             axes.spines[["top", "right"]].set_visible(False)
             axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
@@ -163,15 +160,13 @@ def _plane(axes: Axes, matches: Matches, good: NDArray[np.bool_]) -> None:
     turn = np.linspace(0, 2 * np.pi, 181)
     for ring in (0.125, 0.25, 0.5):
         axes.plot(ring * np.cos(turn), ring * np.sin(turn), color="0.8", linewidth=0.6, zorder=0)
-        axes.text(
-            ring * math.cos(0.9), -ring * math.sin(0.9), f"{ring:g}", ha="center", va="center", fontsize=7, color="0.3",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
-        )  # fmt: skip
     axes.set_xlim(-0.55, 0.55)
     axes.set_ylim(0.55, -0.55)
     axes.set_aspect("equal")
-    _bare(axes, framed=False)
-    axes.set_title("Orientation and frequency, cycles/px")
+    bare(axes, framed=False)
+    axes.set_xticks([-0.5, -0.25, 0, 0.25, 0.5], ["½", "¼", "0", "¼", "½"])
+    axes.set_xlabel("cycles per pixel")
+    axes.set_title("Orientation and frequency")
 
 
 def _montage(pictures: Floats) -> Floats:
@@ -186,18 +181,3 @@ def _montage(pictures: Floats) -> Floats:
         top, left = row * (height + 1) + 1, column * (width + 1) + 1
         out[top : top + height, left : left + width] = picture / peak
     return out
-
-
-def _signed(axes: Axes, values: Floats, peak: float = 0.0) -> None:
-    """Draw an image of signed values, zero white."""
-    limit = peak or float(np.abs(values).max()) or 1.0
-    axes.imshow(values, cmap=COLOURS, vmin=-limit, vmax=limit)
-    _bare(axes)
-
-
-def _bare(axes: Axes, framed: bool = True) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(framed)
-        spine.set_linewidth(0.5)

@@ -10,7 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernelfield.errors import ArgumentError
+from kernelfield.arrays import as_numbers
+from kernelfield.errors import ArgumentError, received
 from kernelfield.kernels.arguments import number, whole
 from kernelfield.kernels.gabor import log_gabor, spread_of
 from kernelfield.kernels.kernel import Kernel
@@ -90,7 +91,7 @@ class Sensor:
         waves along the orientation and nearly 0 for waves in the opposite direction. The even sensor, as weights, has
         unit energy if its spectrum lies within the Nyquist limits.
         """
-        y, x = np.asarray(rows, np.float64), np.asarray(columns, np.float64)
+        y, x = (as_numbers(v, name).astype(np.float64) for v, name in ((rows, "rows"), (columns, "columns")))
         angle = np.arctan2(y, x) - math.radians(self.orientation)
         angle = np.abs((angle + math.pi) % (2 * math.pi) - math.pi)
         with np.errstate(divide="ignore"):
@@ -152,7 +153,7 @@ class LowPass:
 
     def transfer(self, rows: ArrayLike, columns: ArrayLike) -> NDArray[np.float64]:
         """Return the transfer function at frequencies in cycles per pixel; the weights have unit energy."""
-        y, x = np.asarray(rows, np.float64), np.asarray(columns, np.float64)
+        y, x = (as_numbers(v, name).astype(np.float64) for v, name in ((rows, "rows"), (columns, "columns")))
         gain = 2 * math.sqrt(math.pi) * self.size
         return np.asarray(gain * np.exp(-2 * (math.pi * self.size) ** 2 * (y * y + x * x)))
 
@@ -260,6 +261,8 @@ def bank(
     wavelength, ratio = number("wavelength", wavelength, above=2), number("ratio", ratio, above=1)
     bandwidth, aspect = number("bandwidth", bandwidth, above=0), number("aspect", aspect, above=0)
     sampling = number("sampling", sampling, above=0)
+    if not isinstance(lowpass, (bool, np.bool_)):
+        raise ArgumentError(f"lowpass: expected True or False; received {received(lowpass)}")
     if orientations is None:
         angles = [180.0 * i / each for i in range(each)]
     else:

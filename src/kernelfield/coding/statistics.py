@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernelfield.errors import ArgumentError, DataError
+from kernelfield.arrays import as_array
+from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels.arguments import number
 
 
@@ -70,7 +71,7 @@ def relative_response(responses: ArrayLike, fraction: float = 0.1) -> float:
     values = np.abs(_checked(responses))
     part = number("fraction", fraction, above=0)
     if part > 1:
-        raise ArgumentError(f"fraction: expected at most 1, received {fraction!r}")
+        raise ArgumentError(f"fraction: expected at most 1, received {received(fraction)}")
     average = float(values.mean())
     if not average > 0:
         raise DataError("responses: expected values other than 0; received only 0; give an image with contrast")
@@ -109,7 +110,7 @@ def sparseness(responses: ArrayLike) -> float:
 
 def _checked(responses: ArrayLike) -> NDArray[np.float64]:
     """Return the responses as a flat float64 array, checked to be real and finite."""
-    values = np.asarray(responses)
+    values = as_array(responses, "responses")
     if values.dtype.kind not in "biuf" or values.size < 2:
         raise ArgumentError(
             f"responses: expected at least two real numbers; received {values.size} of type {values.dtype}"

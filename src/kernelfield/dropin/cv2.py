@@ -42,7 +42,7 @@ from kernelfield.dropin.opencv_arguments import (
 from kernelfield.dropin.opencv_correlation import Call, Weights, filtered
 from kernelfield.dropin.opencv_kernels import gaussian_lines, laplacian, sobel_lines
 from kernelfield.engine.plan import CACHE, NO_KERNEL
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 
 BORDER_CONSTANT = 0
 BORDER_REPLICATE = 1
@@ -285,7 +285,7 @@ def boxFilter(
         return found
     width, height = pair("ksize", ksize)
     if min(width, height) < 1:
-        raise ArgumentError(f"ksize: expected a width and a height from 1; received {ksize!r}")
+        raise ArgumentError(f"ksize: expected a width and a height from 1; received {received(ksize)}")
     area = width * height if normalize else 1
     return _applied(call, ddepth, (np.ones(height), np.ones(width)), anchor, 0.0, borderType, area)
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.errors import ArgumentError, DtypeError
+from kernelfield.arrays import as_numbers, check_plain
+from kernelfield.errors import ArgumentError, DtypeError, received
 from kernelfield.geometry import Boundary
 
 Array = NDArray[Any]
@@ -24,6 +25,7 @@ def image_of(src: Any) -> Array:
     """Return an image (H, W) or (H, W, C) in native byte order."""
     if not isinstance(src, np.ndarray):
         raise DtypeError(f"src: expected a NumPy array; received {type(src).__name__}; use numpy.asarray")
+    check_plain(src, "src")
     if src.ndim not in (2, 3) or 0 in src.shape:
         raise ArgumentError(f"src: expected shape (H, W) or (H, W, C), not empty; received {src.shape}")
     dtype = src.dtype if src.dtype.isnative else src.dtype.newbyteorder("=")
@@ -40,7 +42,9 @@ def dtype_of(ddepth: Any, image: Array) -> np.dtype[Any]:
     if depth == -1:
         return image.dtype
     if depth not in _DEPTHS:
-        raise ArgumentError(f"ddepth: expected -1, CV_8U, CV_16U, CV_16S, CV_32F or CV_64F; received {ddepth!r}")
+        raise ArgumentError(
+            f"ddepth: expected -1, CV_8U, CV_16U, CV_16S, CV_32F or CV_64F; received {received(ddepth)}"
+        )
     return np.dtype(_DEPTHS[depth])
 
 
@@ -49,7 +53,8 @@ def boundary_of(border: Any) -> Boundary:
     kind = integer("borderType", border)
     if kind & ~ISOLATED not in _BOUNDARIES or kind < 0:
         raise ArgumentError(
-            f"borderType: expected BORDER_CONSTANT, _REPLICATE, _REFLECT, _REFLECT_101 or _WRAP; received {border!r}"
+            "borderType: expected BORDER_CONSTANT, _REPLICATE, _REFLECT, _REFLECT_101 or _WRAP; "
+            f"received {received(border)}"
         )
     return _BOUNDARIES[kind & ~ISOLATED]
 
@@ -61,7 +66,8 @@ def origin_of(anchor: Any, shape: tuple[int, ...]) -> tuple[int, int]:
     row, column = rows // 2 if y == -1 else y, columns // 2 if x == -1 else x
     if not (0 <= row < rows and 0 <= column < columns):
         raise ArgumentError(
-            f"anchor: expected (x, y) inside the kernel of {columns}×{rows}, or -1 for its centre; received {anchor!r}"
+            f"anchor: expected (x, y) inside the kernel of {columns}×{rows}, or -1 for its centre; "
+            f"received {received(anchor)}"
         )
     return row - rows // 2, column - columns // 2
 
@@ -69,7 +75,7 @@ def origin_of(anchor: Any, shape: tuple[int, ...]) -> tuple[int, int]:
 def pair(name: str, value: Any) -> tuple[int, int]:
     """Return two integers: x and y, or width and height."""
     if not isinstance(value, (tuple, Sequence, np.ndarray)) or len(value) != 2:
-        raise ArgumentError(f"{name}: expected two integers (x, y); received {value!r}")
+        raise ArgumentError(f"{name}: expected two integers (x, y); received {received(value)}")
     return integer(name, value[0]), integer(name, value[1])
 
 
@@ -78,7 +84,7 @@ def integer(name: str, value: Any) -> int:
     if type(value) is int:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ArgumentError(f"{name}: expected an integer; received {value!r}")
+        raise ArgumentError(f"{name}: expected an integer; received {received(value)}")
     return int(value)
 
 
@@ -89,15 +95,13 @@ def number(name: str, value: Any) -> float:
         or not isinstance(value, (int, float, np.integer, np.floating))
         or not math.isfinite(value)
     ):
-        raise ArgumentError(f"{name}: expected a finite number; received {value!r}")
+        raise ArgumentError(f"{name}: expected a finite number; received {received(value)}")
     return float(value)
 
 
 def weights_of(name: str, kernel: Any) -> NDArray[np.float64]:
     """Return a kernel of two axes as float64."""
-    weights = np.asarray(kernel)
-    if weights.dtype.kind not in "biuf":
-        raise DtypeError(f"{name}: expected real numbers; received {weights.dtype}")
+    weights = as_numbers(kernel, name)
     weights = weights.reshape(-1, 1) if weights.ndim == 1 else weights
     if weights.ndim != 2 or weights.size == 0:
         raise ArgumentError(f"{name}: expected two axes, not empty; received shape {weights.shape}")
@@ -120,6 +124,7 @@ def check_dst(dst: Any, image: Array, dtype: np.dtype[Any]) -> None:
     """Raise unless the result can be written into `dst`."""
     if dst is None:
         return
+    check_plain(dst, "dst")
     shapes = (image.shape, (*image.shape, 1)) if image.ndim == 2 else (image.shape,)
     if not isinstance(dst, np.ndarray) or dst.shape not in shapes or dst.dtype != dtype or not dst.flags.writeable:
         received = f"{dst.dtype} {dst.shape}" if isinstance(dst, np.ndarray) else type(dst).__name__

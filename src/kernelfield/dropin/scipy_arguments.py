@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kernelfield.arrays import as_array, check_plain
 from kernelfield.dropin.scipy_fallback import NotCovered
 
 _DTYPES = frozenset(np.dtype(kind + size) for kind in "iu" for size in "1248") | {np.dtype("f4"), np.dtype("f8")}
@@ -19,7 +20,7 @@ def image_of(value: Any) -> NDArray[Any]:
     """Return the input as an array in native byte order."""
     if type(value) not in (np.ndarray, list, tuple):
         raise NotCovered
-    image = np.asarray(value)
+    image = as_array(value, "input")
     dtype = image.dtype.newbyteorder("=")
     if dtype not in _DTYPES or image.ndim == 0 or image.size == 0:
         raise NotCovered
@@ -49,6 +50,7 @@ def weights_of(value: Any) -> NDArray[np.float64]:
     """Return weights as finite float64."""
     if type(value) not in (np.ndarray, list, tuple):
         raise NotCovered
+    check_plain(value, "weights")
     try:
         weights = np.asarray(value)
     except ValueError:

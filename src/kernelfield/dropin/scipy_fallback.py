@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 
+from kernelfield.arrays import check_plain
 from kernelfield.engine.plan import CACHE, NO_KERNEL, Runner
 
 Parameters = ParamSpec("Parameters")
@@ -57,6 +58,9 @@ def drop_in(module: str) -> Callable[[Callable[Parameters, Filtered]], Callable[
                         return found
                 result, runner = function(*args, **kwargs)
             except NotCovered:
+                # SciPy drops masks and units without a word.
+                for name, value in (*zip(names, args), *kwargs.items()):
+                    check_plain(value, name)
                 theirs = getattr(importlib.import_module(module), function.__name__)
                 answer: NDArray[Any] = theirs(*args, **kwargs)
                 return answer

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield import _core
+from kernelfield.arrays import check_plain
 from kernelfield.dropin.exact_sums import exact_method
 from kernelfield.dropin.scipy_arguments import real, weights_of
 from kernelfield.dropin.scipy_fallback import Filtered, NotCovered, drop_in
@@ -124,6 +125,7 @@ def _array_of(value: Any) -> Array:
     """Return an input as an array of two axes."""
     if type(value) not in (np.ndarray, list, tuple):
         raise NotCovered
+    check_plain(value, "in1, in2")
     try:
         array = np.asarray(value)
     except ValueError:

@@ -17,7 +17,7 @@ import numpy as np
 from kernelfield import _core
 from kernelfield.engine import cost, spectral, tuning
 from kernelfield.engine.low_rank import ROUNDING, SINGLE, Factors, factors, terms_within
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 from kernelfield.geometry import Boundary, Operation
 
 #: A correlation that is ready to run: takes an image and the array to write.
@@ -112,7 +112,7 @@ def plan(
         Outer products that add up to the kernel; by default they are searched for.
     """
     if method is not None and method not in METHODS:
-        raise ArgumentError(f"method: expected one of {', '.join(METHODS)}; received {method!r}")
+        raise ArgumentError(f"method: expected one of {', '.join(METHODS)}; received {received(method)}")
     if sums is None:
         sums = output_dtype if output_dtype.kind == "f" else _FLOAT64
     size = kernel.shape[0], kernel.shape[1]

@@ -10,10 +10,8 @@ import json
 import math
 import os
 import platform
-import secrets
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 
 from kernelfield import _core
 from kernelfield.errors import KernelfieldWarning
+from kernelfield.files import write_bytes
 
 ENVIRONMENT_VARIABLE = "KERNELFIELD_CACHE"
 FORMAT = "kernelfield-tuning/2"
@@ -107,16 +106,11 @@ def save(tuning: Tuning) -> Path | None:
     if path is None:
         return None
     record = {"format": FORMAT, "processor": processor(), **asdict(tuning)}
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        write_bytes(path, (json.dumps(record, indent=2) + "\n").encode())
     except OSError:
         return None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     use(tuning)
     return path
 

@@ -1,13 +1,13 @@
-"""JAX: the layers `Conv2d` and `LinenConv2d` for Flax, and the adapter of arrays for `kernelfield.correlate`."""
+"""JAX: the layers `Conv`, `LinenConv` and `Filter` for Flax, and the adapter of arrays for `kernelfield.correlate`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kernelfield.jax.layers import Conv2d, LinenConv2d
+    from kernelfield.jax.layers import Conv, Filter, LinenConv
 
-__all__ = ["Conv2d", "LinenConv2d"]
+__all__ = ["Conv", "Filter", "LinenConv"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,216 +1,208 @@
-"""The convolutional layers for Flax: images and feature maps (N, H, W, C), kernel (kh, kw, C_in/groups, C_out).
-
-`Conv2d` is a module of NNX, the interface that Flax recommends: it holds its parameters, as layers of the other
-frameworks do. `LinenConv2d` is the same layer for Linen, with `init` and `apply`.
-"""
+"""The layers for Flax: `Conv` of NNX and `LinenConv` of Linen on the engine, and `Filter`, a fixed kernel."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen, nnx
-from flax.errors import TraceContextError
 
+from kernelfield.correlation.filter import FixedFilter
+from kernelfield.engine.layers import engine_is_better
 from kernelfield.errors import ArgumentError
+from kernelfield.geometry import Operation
 from kernelfield.jax.adapter import ADAPTER
 from kernelfield.tensors.adapter import ENGINE_DTYPES
-from kernelfield.tensors.layer import Settings, settings
-from kernelfield.tensors.layouts import TO_HWIO, TO_OIHW
+from kernelfield.tensors.layer import layer_operation
+from kernelfield.tensors.layouts import TO_HWIO, TO_NCHW, TO_NHWC, TO_OIHW
 from kernelfield.tensors.weights import check_oihw
 
-_KERNEL_INIT = linen.initializers.lecun_normal()
-_BIAS_INIT = linen.initializers.zeros_init()
+#: Flax' paddings that extend the image by its own pixels, and two more -> the padding mode of PyTorch.
+_PADDINGS = {"CIRCULAR": "circular", "REFLECT": "reflect", "REPLICATE": "replicate", "SYMMETRIC": "symmetric"}
 
 
-class Conv2d(nnx.Module):
-    """Cross-correlate images (..., H, W, C) with learned kernels.
+class Conv(nnx.Conv):
+    """`flax.nnx.Conv`, computed by kernelfield's engine where that is faster: 2-D, outside of jit, few channels.
 
-    The parameters are created for the channels of the first image, or at once for `in_channels`. Gradients, optimisers
-    and `jax.jit` need a layer that has its parameters.
+    Arguments, parameters, state and errors are those of `flax.nnx.Conv`, and so is the computation wherever the engine
+    does not take part: `jax.jit`, another device, another dtype, one or three dimensions, `input_dilation`, a
+    convolution function or a result dtype that is asked for. `padding` may also be ``"REPLICATE"``, the edge pixel
+    repeated, or ``"SYMMETRIC"``, mirrored with the edge pixel twice, for kernels of two dimensions.
 
-    Parameters
-    ----------
-    out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
-        See `kernelfield.tensors.layer.Settings`.
-    in_channels : int, optional
-        Create the parameters at once.
-    dtype : dtype, optional
-        In which the layer computes; by default that which image and parameters are promoted to.
-    param_dtype : dtype
-    kernel_init, bias_init : callable
-        Initialisers of Flax.
-    rngs : flax.nnx.Rngs, optional
-        By default ``nnx.Rngs(0)``.
-
-    Attributes
-    ----------
-    kernel : flax.nnx.Param, shape (kh, kw, C_in/groups, C_out)
-    bias : flax.nnx.Param, shape (C_out,), or None
+    Examples
+    --------
+    >>> layer = Conv(3, 8, (3, 3), rngs=nnx.Rngs(0))
+    >>> layer(jnp.zeros((2, 16, 16, 3))).shape
+    (2, 16, 16, 8)
     """
 
-    def __init__(
-        self,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: Any = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        *,
-        in_channels: int | None = None,
-        dtype: Any = None,
-        param_dtype: Any = jnp.float32,
-        kernel_init: Any = _KERNEL_INIT,
-        bias_init: Any = _BIAS_INIT,
-        rngs: nnx.Rngs | None = None,
-    ) -> None:
-        self.settings = settings(out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
-        self.dtype, self.param_dtype = dtype, param_dtype
-        self.kernel_init, self.bias_init = kernel_init, bias_init
-        rngs = nnx.Rngs(0) if rngs is None else rngs
-        self.keys = nnx.data((rngs.params(), rngs.params()))
-        self.kernel, self.bias = nnx.data(None), nnx.data(None)
-        if in_channels is not None:
-            self.init_parameters(in_channels)
-
-    def init_parameters(self, in_channels: int) -> None:
-        """Draw the parameters for images with `in_channels` channels."""
-        self.kernel = nnx.Param(self.kernel_init(self.keys[0], _hwio(self.settings, in_channels), self.param_dtype))
-        if self.settings.bias:
-            shape = (self.settings.out_channels,)
-            self.bias = nnx.Param(self.bias_init(self.keys[1], shape, self.param_dtype))
-        self.keys = nnx.data(None)
-
-    def __call__(self, image: Any) -> Any:
+    def __call__(self, inputs: Any, out_sharding: Any = None) -> Any:
         """Return the feature map (..., OH, OW, C_out)."""
-        if self.kernel is None:
-            _check_axes(image)
-            try:
-                self.init_parameters(image.shape[-1])
-            except TraceContextError as error:
-                raise ArgumentError(
-                    "layer: expected one with parameters inside a transformation; pass in_channels, or call it "
-                    "on an image first"
-                ) from error
-        bias = None if self.bias is None else self.bias[...]
-        return _feature_map(self.settings, image, self.kernel[...], bias, self.dtype)
+        operation = self._operation(inputs) if out_sharding is None else None
+        own_padding = self.padding in ("REPLICATE", "SYMMETRIC") if isinstance(self.padding, str) else False
+        if operation is not None and (own_padding or self._is_for_the_engine(operation, inputs)):
+            kernel, bias = self.kernel[...], None if self.bias is None else self.bias[...]
+            if self.mask is not None:
+                kernel = kernel * self.mask
+            image, kernel, bias = self.promote_dtype((inputs, kernel, bias), dtype=self.dtype)
+            lead = image.shape[:-3]
+            if len(lead) != 1:
+                image = jnp.reshape(image, (math.prod(lead), *image.shape[-3:]))
+            result = ADAPTER.layer(operation, image, kernel, bias, channels_last=True)
+            if result is None and own_padding:
+                result = ADAPTER.native_with_bias(operation, image, kernel, bias, channels_last=True)
+            if result is not None:
+                return result if len(lead) == 1 else jnp.reshape(result, (*lead, *result.shape[1:]))
+        return super().__call__(inputs, out_sharding)
+
+    def _is_for_the_engine(self, operation: Operation, image: Any) -> bool:
+        """Return whether the engine may compute; asked before dtypes are promoted, which Flax' own layer does too."""
+        size = tuple(self.kernel.shape[i] for i in TO_OIHW)
+        return engine_is_better(operation, (), size) and ADAPTER.is_concrete(image, self.kernel)
+
+    def _operation(self, image: Any) -> Operation | None:
+        """Return the operation for an image; None where Flax computes or refuses."""
+        settings = self.strides, self.kernel_dilation, self.input_dilation
+        strides, dilation, spread = (1 if v is None else v if isinstance(v, int) else tuple(v) for v in settings)
+        shape = getattr(image, "shape", ())
+        wanted = self.mask is None or self.mask.shape == self.kernel_shape
+        if len(self.kernel_size) != 2 or len(shape) < 3 or spread not in (1, (1, 1)) or not wanted:
+            return None
+        if self.preferred_element_type is not None or self.conv_general_dilated is not jax.lax.conv_general_dilated:
+            return None
+        size = tuple(shape[-3:-1])
+        return _operation(self.kernel_size, strides, self.padding, dilation, self.feature_group_count, size)
 
     def get_oihw(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Return copies of the weights (C_out, C_in/groups, kh, kw) and of the bias."""
-        if self.kernel is None:
-            raise ArgumentError("layer: expected one with weights; call it on an image or set_oihw first")
-        return _oihw(self.kernel[...], None if self.bias is None else self.bias[...])
+        parameters = (None if p is None else np.array(p[...]) for p in (self.kernel, self.bias))
+        weight, bias = (p if p is None or p.dtype.name in ENGINE_DTYPES else p.astype("float32") for p in parameters)
+        assert weight is not None
+        return weight.transpose(TO_OIHW), bias
 
     def set_oihw(self, weight: Any, bias: Any = None) -> None:
         """Set the weights (C_out, C_in/groups, kh, kw) and the bias, zeros if none is given."""
-        values, added = check_oihw(self.settings, weight, bias)
-        if self.kernel is None:
-            self.init_parameters(values.shape[1] * self.settings.groups)
-        wanted = tuple(self.kernel.shape[i] for i in TO_OIHW)
-        if values.shape != wanted:
-            raise ArgumentError(f"weight: expected shape {wanted}; received {values.shape}")
+        shape = tuple(self.kernel.shape[i] for i in TO_OIHW)
+        values, added = check_oihw(shape, self.bias is not None, weight, bias)
         for parameter, array in ((self.kernel, values.transpose(TO_HWIO)), (self.bias, added)):
             if parameter is not None:
                 like = parameter[...]
                 parameter.set_value(jax.device_put(jnp.array(array, like.dtype), like.sharding))
 
-    def __repr__(self) -> str:
-        known = None if self.kernel is None else self.kernel.shape[2] * self.settings.groups
-        return f"{type(self).__name__}({self.settings.describe(known)})"
+
+def _operation(size: Any, stride: Any, padding: Any, dilation: Any, groups: int, image: Any) -> Operation | None:
+    """Return the operation of a layer of Flax, None for settings that are left to Flax."""
+    mode = _PADDINGS.get(padding, "zeros") if isinstance(padding, str) else "zeros"
+    try:
+        if mode != "zeros":
+            padding = "same"
+        elif padding in ("SAME", "VALID"):
+            padding = padding.lower()
+        elif isinstance(padding, str):
+            return None
+        elif not isinstance(padding, int):
+            rows, columns = ((p, p) if isinstance(p, int) else p for p in padding)
+            padding = rows, columns
+        return layer_operation(size, stride, padding, dilation, groups, mode, image)
+    except (ValueError, TypeError):  # for Flax to refuse
+        return None
 
 
-class LinenConv2d(linen.Module):
-    """Cross-correlate images (..., H, W, C) with learned kernels, for `init` and `apply`.
+def _conv_general_dilated(
+    lhs: Any,
+    rhs: Any,
+    window_strides: Any,
+    padding: Any,
+    lhs_dilation: Any = None,
+    rhs_dilation: Any = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    precision: Any = None,
+) -> Any:
+    """Return `jax.lax.conv_general_dilated` of (N, H, W, C), by the engine where that is faster."""
+    operation = None
+    if lhs.ndim == 4 and tuple(lhs_dilation) == (1, 1):
+        size, image = tuple(rhs.shape[:2]), tuple(lhs.shape[1:3])
+        operation = _operation(size, window_strides, padding, tuple(rhs_dilation), feature_group_count, image)
+    result = None if operation is None else ADAPTER.layer(operation, lhs, rhs, None, channels_last=True)
+    if result is not None:
+        return result
+    return jax.lax.conv_general_dilated(
+        lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, feature_group_count,
+        precision=precision,
+    )  # fmt: skip
 
-    The parameters are called ``kernel`` and ``bias`` and have the layout of `flax.linen.Conv`. `get_oihw` and
-    `set_oihw` are for bound layers; `set_oihw` needs ``bind(variables, mutable=["params"])``.
 
-    Attributes
-    ----------
-    out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
-        See `kernelfield.tensors.layer.Settings`.
-    dtype, param_dtype, kernel_init, bias_init
-        As in `Conv2d`.
+def _engine_convolution() -> Callable[..., Any]:
+    return _conv_general_dilated
+
+
+class LinenConv(linen.Conv):
+    """`flax.linen.Conv`, computed by kernelfield's engine where that is faster, as in `Conv`.
+
+    Examples
+    --------
+    >>> layer = LinenConv(8, (3, 3))
+    >>> variables = layer.init(jax.random.key(0), jnp.zeros((2, 16, 16, 3)))
+    >>> layer.apply(variables, jnp.zeros((2, 16, 16, 3))).shape
+    (2, 16, 16, 8)
     """
 
-    out_channels: int
-    kernel_size: int | tuple[int, int]
-    stride: int | tuple[int, int] = 1
-    padding: Any = 0
-    dilation: int | tuple[int, int] = 1
-    groups: int = 1
-    bias: bool = True
-    padding_mode: str = "zeros"
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
-    kernel_init: Any = _KERNEL_INIT
-    bias_init: Any = _BIAS_INIT
+    conv_general_dilated_cls: Any = _engine_convolution
 
-    def __post_init__(self) -> None:
-        self.settings  # noqa: B018 - checks the arguments
-        super().__post_init__()
 
-    @property
-    def settings(self) -> Settings:
-        """The settings, checked."""
-        return settings(
-            self.out_channels, self.kernel_size, self.stride, self.padding, self.dilation, self.groups, self.bias,
-            self.padding_mode,
-        )  # fmt: skip
+class Constant(nnx.Variable[Any]):
+    """A variable of NNX that is part of the state and that no optimiser of `flax.nnx.Param` changes."""
 
-    @linen.compact
+
+class Filter(nnx.Module):
+    """A fixed kernel, applied to every channel of images (..., H, W, C); differentiable with respect to the image.
+
+    The kernel is a `Constant`, not a `flax.nnx.Param`: it is part of the state, and no optimiser of parameters changes
+    it.
+
+    Parameters
+    ----------
+    kernel : array_like or Kernel, shape (kh, kw) or (n, kh, kw)
+        A `Kernel` has its own anchor. A bank gives n channels for each of the image's, as a depthwise convolution.
+    mode, boundary, cval, origin, padding, stride, dilation
+        As in `kernelfield.correlate`.
+    param_dtype : dtype
+        Of the kernel. Images of another dtype are filtered in theirs; those of integers in the kernel's.
+
+    Examples
+    --------
+    >>> import kernelfield as kf
+    >>> Filter(kf.kernels.sobel())(jnp.zeros((2, 16, 16, 3))).shape
+    (2, 16, 16, 3)
+    """
+
+    def __init__(
+        self,
+        kernel: Any,
+        mode: str = "same",
+        boundary: str = "reflect",
+        cval: float = 0.0,
+        origin: int | tuple[int, int] | None = None,
+        padding: Any = None,
+        stride: int | tuple[int, int] = 1,
+        dilation: int | tuple[int, int] = 1,
+        *,
+        param_dtype: Any = jnp.float32,
+    ) -> None:
+        self.filter = nnx.static(FixedFilter.of(kernel, mode, boundary, cval, origin, padding, stride, dilation))
+        self.kernel = Constant(jnp.asarray(self.filter.weights, param_dtype))
+
     def __call__(self, image: Any) -> Any:
-        """Return the feature map (..., OH, OW, C_out)."""
-        _check_axes(image)
-        options = self.settings
-        kernel = self.param("kernel", self.kernel_init, _hwio(options, image.shape[-1]), self.param_dtype)
-        bias = self.param("bias", self.bias_init, (options.out_channels,), self.param_dtype) if options.bias else None
-        return _feature_map(options, image, kernel, bias, self.dtype)
-
-    def get_oihw(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return copies of the weights (C_out, C_in/groups, kh, kw) and of the bias."""
-        parameters = self.variables.get("params", {}) if self.scope is not None else {}
-        if "kernel" not in parameters:
-            raise ArgumentError("layer: expected one with weights; bind it to variables, or call set_oihw first")
-        return _oihw(parameters["kernel"], parameters.get("bias"))
-
-    def set_oihw(self, weight: Any, bias: Any = None) -> None:
-        """Set the weights (C_out, C_in/groups, kh, kw) and the bias, zeros if none is given, in the bound variables."""
-        values, added = check_oihw(self.settings, weight, bias)
-        self.put_variable("params", "kernel", jnp.array(values.transpose(TO_HWIO), self.param_dtype))
-        if added is not None:
-            self.put_variable("params", "bias", jnp.array(added, self.param_dtype))
-
-
-def _hwio(options: Settings, in_channels: int) -> tuple[int, int, int, int]:
-    filters, each, rows, columns = options.weight_shape(in_channels)
-    return rows, columns, each, filters
-
-
-def _check_axes(image: Any) -> None:
-    if image.ndim < 3:
-        raise ArgumentError(f"image: expected (N, H, W, C) or (H, W, C); received shape {image.shape}")
-
-
-def _feature_map(options: Settings, image: Any, kernel: Any, bias: Any, dtype: Any) -> Any:
-    image, kernel, bias = linen.dtypes.promote_dtype(image, kernel, bias, dtype=dtype)
-    _check_axes(image)
-    *batch, rows, columns, channels = image.shape
-    options.check_image((channels, rows, columns), kernel.shape[2] * options.groups)
-    if len(batch) != 1:
-        image = jnp.reshape(image, (math.prod(batch), rows, columns, channels))
-    result = ADAPTER.correlate(options.operation(), image, kernel, bias, channels_last=True)
-    return result if len(batch) == 1 else jnp.reshape(result, (*batch, *result.shape[1:]))
-
-
-def _oihw(kernel: Any, bias: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    arrays = [None if p is None else np.array(p) for p in (kernel, bias)]
-    weight, added = (a if a is None or a.dtype.name in ENGINE_DTYPES else a.astype(np.float32) for a in arrays)
-    assert weight is not None
-    return weight.transpose(TO_OIHW), added
+        """Return the filtered image (..., OH, OW, C), or (..., OH, OW, C·n) for a bank of n kernels."""
+        pixels = jnp.asarray(image)
+        if pixels.ndim < 3:
+            raise ArgumentError(f"image: expected (N, H, W, C) or (H, W, C); received shape {pixels.shape}")
+        lead = pixels.shape[:-3]
+        planes = jnp.transpose(jnp.reshape(pixels, (math.prod(lead), *pixels.shape[-3:])), TO_NCHW)
+        result = jnp.transpose(self.filter.apply(ADAPTER, planes, self.kernel[...]), TO_NHWC)
+        return jnp.reshape(result, (*lead, *result.shape[1:]))

@@ -1,13 +1,13 @@
-"""Keras: the layer `Conv2d`, and the adapter of TensorFlow's tensors for `kernelfield.correlate`."""
+"""Keras: the layers `Conv2D` and `Filter2D`, and the adapter of TensorFlow's tensors for `kernelfield.correlate`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kernelfield.keras.layers import Conv2d
+    from kernelfield.keras.layers import Conv2D, Filter2D
 
-__all__ = ["Conv2d"]
+__all__ = ["Conv2D", "Filter2D"]
 
 
 def __getattr__(name: str) -> Any:

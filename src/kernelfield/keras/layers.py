@@ -1,133 +1,178 @@
-"""The convolutional layer for Keras on TensorFlow: images (N, H, W, C), kernel (kh, kw, C_in/groups, C_out)."""
+"""The layers for Keras on TensorFlow: Keras' `Conv2D` on the engine, and `Filter2D`, a fixed kernel."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kernelfield.correlation.filter import FixedFilter
 from kernelfield.errors import ArgumentError
+from kernelfield.geometry import Operation
 from kernelfield.keras.tensorflow import ADAPTER, keras_on_tensorflow
 from kernelfield.tensors.adapter import ENGINE_DTYPES
-from kernelfield.tensors.layer import settings
-from kernelfield.tensors.layouts import TO_HWIO, TO_OIHW
+from kernelfield.tensors.layer import check_padding_mode, layer_operation, with_padding_mode
+from kernelfield.tensors.layouts import TO_HWIO, TO_NCHW, TO_NHWC, TO_OIHW
 from kernelfield.tensors.weights import check_oihw
 
 keras_on_tensorflow()
 
 
 @keras.saving.register_keras_serializable(package="kernelfield")
-class Conv2d(keras.layers.Layer):
-    """A two-dimensional convolutional layer: cross-correlation, plus a bias for each output channel.
+class Conv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D`, computed by kernelfield's engine where that is faster: eager float tensors, few channels.
+
+    Arguments, variables, configuration and errors are those of `keras.layers.Conv2D`, and so is the computation
+    wherever the engine does not take part: graphs, another device, another dtype. One argument is added:
 
     Parameters
     ----------
-    out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
-        See `kernelfield.tensors.layer.Settings`. The first image determines the input channels.
-    kernel_initializer, bias_initializer
-        Names or initialisers of Keras.
-    kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint
-        Of Keras, optional.
-    **options
-        Of `keras.layers.Layer`: name, dtype (a policy), trainable.
+    *arguments, **options
+        Those of `keras.layers.Conv2D`: filters, kernel_size, strides, padding, data_format, dilation_rate, groups,
+        activation, use_bias, and so on.
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
+        The pixels outside the image for ``padding="same"``, as in `kernelfield.torch.Conv2d`.
 
-    Attributes
+    Examples
+    --------
+    >>> import keras
+    >>> Conv2D(8, 3, padding="same", activation="relu")(keras.ops.zeros((2, 16, 16, 3))).shape
+    TensorShape([2, 16, 16, 8])
+    """
+
+    @with_padding_mode(keras.layers.Conv2D.__init__)
+    def __init__(self, *arguments: Any, padding_mode: str = "zeros", **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.padding_mode = check_padding_mode(padding_mode)
+        # Numbers out of range end TensorFlow's process.
+        layer_operation(self.kernel_size, self.strides, "valid", self.dilation_rate)
+
+    def call(self, inputs: Any) -> Any:
+        """Return the feature maps."""
+        operation = self._operation(inputs)
+        if operation is None:
+            return super().call(inputs)
+        last = self.data_format == "channels_last"
+        kernel = tf.convert_to_tensor(self.kernel)
+        weights = kernel if last else tf.transpose(kernel, TO_OIHW)
+        bias = tf.convert_to_tensor(self.bias) if self.use_bias else None
+        result = ADAPTER.layer(operation, inputs, weights, bias, last)
+        if result is None and self.padding_mode == "zeros":
+            return super().call(inputs)
+        if result is None:
+            result = ADAPTER.native_with_bias(operation, inputs, weights, bias, last)
+        return result if self.activation is None else self.activation(result)
+
+    def _operation(self, image: Any) -> Operation | None:
+        """Return the operation for an image; None where Keras computes or refuses."""
+        shape = getattr(image, "shape", ())
+        symbolic = isinstance(image, keras.KerasTensor) and self.padding_mode == "zeros"
+        if len(shape) != 4 or symbolic:
+            return None
+        sizes = tuple(shape[1:3] if self.data_format == "channels_last" else shape[2:])
+        if None in sizes and self.padding_mode == "zeros":
+            return None
+        return layer_operation(
+            self.kernel_size, self.strides, self.padding, self.dilation_rate, self.groups, self.padding_mode, sizes
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration from which `from_config` makes the same layer, without its weights."""
+        return {**super().get_config(), "padding_mode": self.padding_mode}
+
+    def get_oihw(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return copies of the weights (C_out, C_in/groups, kh, kw) and of the bias."""
+        if not self.built:
+            raise ArgumentError("layer: expected one with weights; call it on an image or set_oihw first")
+        variables = [self.kernel, self.bias] if self.use_bias else [self.kernel]
+        weight, *bias = (tf.cast(v, v.dtype if v.dtype in ENGINE_DTYPES else "float32") for v in variables)
+        return weight.numpy().transpose(TO_OIHW), bias[0].numpy() if bias else None
+
+    def set_oihw(self, weight: Any, bias: Any = None) -> None:
+        """Set the weights (C_out, C_in/groups, kh, kw) and the bias, zeros if none is given."""
+        inputs = self.kernel.shape[2] if self.built else None
+        values, added = check_oihw((self.filters, inputs, *self.kernel_size), self.use_bias, weight, bias)
+        if not self.built:
+            shape = [None, None, None, values.shape[1] * self.groups]
+            self.build(tuple(shape if self.data_format == "channels_last" else [shape[i] for i in TO_NCHW]))
+        self.kernel.assign(values.transpose(TO_HWIO))
+        if added is not None:
+            self.bias.assign(added)
+
+
+@keras.saving.register_keras_serializable(package="kernelfield")
+class Filter2D(keras.layers.Layer):
+    """A fixed kernel, applied to every channel of images; differentiable with respect to the image.
+
+    The kernel is a variable that is not trainable: it is saved, and no optimiser changes it.
+
+    Parameters
     ----------
-    kernel : keras.Variable, shape (kh, kw, C_in/groups, C_out)
-    bias : keras.Variable, shape (C_out,), or None
+    kernel : array_like or Kernel, shape (kh, kw) or (n, kh, kw)
+        A `Kernel` has its own anchor. A bank gives n channels for each of the image's, as a depthwise convolution.
+    mode, boundary, cval, origin, padding, stride, dilation
+        As in `kernelfield.correlate`.
+    data_format : {"channels_last", "channels_first"}, optional
+        By default that of Keras.
+    **options
+        Of `keras.layers.Layer`: name, dtype.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import kernelfield as kf
+    >>> Filter2D(kf.kernels.sobel())(keras.ops.zeros((2, 16, 16, 3))).shape
+    TensorShape([2, 16, 16, 3])
     """
 
     def __init__(
         self,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
+        kernel: Any,
+        mode: str = "same",
+        boundary: str = "reflect",
+        cval: float = 0.0,
+        origin: int | tuple[int, int] | None = None,
+        padding: Any = None,
         stride: int | tuple[int, int] = 1,
-        padding: Any = 0,
         dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        data_format: str | None = None,
         **options: Any,
     ) -> None:
-        self.settings = settings(out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
         super().__init__(**options)
-        self.operation = self.settings.operation()
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.kernel: Any = None
-        self.bias: Any = None
-
-    def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Create the variables for images of `input_shape`, (N, H, W, C)."""
-        outputs, inputs, *size = self.settings.weight_shape(input_shape[-1])
-        for name, shape in {"kernel": (*size, inputs, outputs), "bias": (outputs,)}.items():
-            if name == "kernel" or self.settings.bias:
-                how = {part: getattr(self, f"{name}_{part}") for part in ("initializer", "regularizer", "constraint")}
-                setattr(self, name, self.add_weight(name=name, shape=shape, **how))
-
-    def __call__(self, image: Any, *arguments: Any, **options: Any) -> Any:
-        """Return the feature maps, after a check of the image: Keras would add lines to an error raised in `call`."""
-        shape = tuple(getattr(image, "shape", None) or np.shape(image))
-        if len(shape) != 4 or shape[-1] is None:
-            raise ArgumentError(f"image: expected (N, H, W, C) with a known number of channels; received shape {shape}")
-        sizes = [w.span if n is None else n for w, n in zip(self.operation.windows, shape[1:3])]
-        self.settings.check_image((shape[-1], *sizes), self._in_channels or shape[-1])
-        return super().__call__(image, *arguments, **options)
+        self.filter = FixedFilter.of(kernel, mode, boundary, cval, origin, padding, stride, dilation)
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        if self.data_format not in ("channels_last", "channels_first"):
+            raise ArgumentError(f"data_format: expected channels_last or channels_first; received {data_format!r}")
+        weights = self.filter.weights
+        self.kernel = self.add_weight(name="kernel", shape=weights.shape, initializer="zeros", trainable=False)
+        self.kernel.assign(weights)
 
     def call(self, image: Any) -> Any:
-        """Return the feature maps."""
+        """Return the filtered image; C·n channels for a bank of n kernels."""
+        last = self.data_format == "channels_last"
+        planes = tf.transpose(image, TO_NCHW) if last else tf.convert_to_tensor(image)
         kernel = tf.convert_to_tensor(self.kernel)
-        bias = None if self.bias is None else tf.convert_to_tensor(self.bias)
-        return ADAPTER.correlate(self.operation, tf.cast(image, kernel.dtype), kernel, bias, channels_last=True)
+        if None in planes.shape[2:]:
+            planes = planes if planes.dtype.is_floating else tf.cast(planes, kernel.dtype)
+            bank = tf.cast(tf.reshape(kernel, (-1, 1, *kernel.shape[-2:])), planes.dtype)
+            result = ADAPTER.native(self.filter.operation(), planes[:, :, None], bank)
+            result = tf.reshape(result, (-1, planes.shape[1] * bank.shape[0], *tf.unstack(tf.shape(result))[3:]))
+        else:
+            result = self.filter.apply(ADAPTER, planes, kernel)
+        return tf.transpose(result, TO_NHWC) if last else result
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape of the feature maps, with None for sizes that the image leaves open."""
-        sizes = (None if n is None else w.output_size(n) for w, n in zip(self.operation.windows, input_shape[1:3]))
-        return (input_shape[0], *sizes, self.settings.out_channels)
+        """Return the shape of the filtered image, with None for sizes that the image leaves open."""
+        last = self.data_format == "channels_last"
+        n, channels, *sizes = (input_shape[i] for i in TO_NCHW) if last else input_shape
+        windows, bank = self.filter.operation().windows, self.filter.weights.shape[:-2]
+        shape = [n, channels * bank[0] if bank else channels]
+        shape += [None if size is None else w.output_size(size) for w, size in zip(windows, sizes)]
+        return tuple(shape[i] for i in TO_NHWC) if last else tuple(shape)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the configuration from which `from_config` makes the same layer, without its weights."""
-        own: dict[str, Any] = asdict(self.settings)
-        for kind in ("initializer", "regularizer", "constraint"):
-            for name in (f"kernel_{kind}", f"bias_{kind}"):
-                own[name] = getattr(keras, f"{kind}s").serialize(getattr(self, name))
-        return {**super().get_config(), **own}
-
-    def get_oihw(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return copies of the weights (C_out, C_in/groups, kh, kw) and of the bias."""
-        if self.kernel is None:
-            raise ArgumentError("layer: expected one with weights; call it on an image or set_oihw first")
-        weight, *bias = (tf.cast(v.value, v.dtype if v.dtype in ENGINE_DTYPES else "float32") for v in self.variables)
-        return weight.numpy().transpose(TO_OIHW), bias[0].numpy() if bias else None
-
-    def set_oihw(self, weight: np.ndarray, bias: np.ndarray | None = None) -> None:
-        """Set the weights (C_out, C_in/groups, kh, kw) and the bias, zeros if none is given."""
-        weight, bias = check_oihw(self.settings, weight, bias)
-        if self.kernel is None:
-            self.build((None, None, None, weight.shape[1] * self.settings.groups))
-        wanted = self.settings.weight_shape(self.kernel.shape[2] * self.settings.groups)
-        if weight.shape != wanted:
-            raise ArgumentError(f"weight: expected shape {wanted}; received {weight.shape}")
-        self.kernel.assign(weight.transpose(TO_HWIO))
-        if bias is not None:
-            self.bias.assign(bias)
-
-    @property
-    def _in_channels(self) -> int | None:
-        return None if self.kernel is None else self.kernel.shape[2] * self.settings.groups
-
-    def __repr__(self) -> str:
-        return f"Conv2d({self.settings.describe(self._in_channels)}, name={self.name!r})"
+        """Return the configuration from which `from_config` makes the same layer."""
+        own = {"kernel": self.filter.weights.tolist(), "data_format": self.data_format}
+        return {**super().get_config(), **own, **self.filter.options}

@@ -1,32 +1,63 @@
 """Checks of the arguments of kernel families; each raises `ArgumentError` with the remedy."""
 
+import functools
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernelfield.errors import ArgumentError
+from kernelfield.arrays import as_array
+from kernelfield.errors import ArgumentError, received
 
 # A kernel with more weights than a large image has pixels is a typing error.
 _MOST_WEIGHTS = 1 << 24
 
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
 
-def whole(name: str, value: object, least: int | None = None) -> int:
-    """Return `value` as an int, of at least `least` if that is given."""
+
+def kernel_family(function: Callable[_P, _Result]) -> Callable[_P, _Result]:
+    """Return a kernel family whose overflows and undefined values are an `ArgumentError`.
+
+    Each argument may be in range by itself and the weights still beyond that of float64, as those of a Gaussian with
+    sigma 1e308 are.
+    """
+
+    @functools.wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
+        try:
+            with np.errstate(over="raise", invalid="raise", divide="raise"):
+                return function(*args, **kwargs)
+        except (ArithmeticError, MemoryError) as error:
+            given = inspect.signature(function).bind(*args, **kwargs).arguments
+            listed = ", ".join(f"{key}={received(value)}" for key, value in given.items())
+            raise ArgumentError(
+                f"{function.__name__}: expected parameters whose weights are finite and fit into memory; received "
+                f"{listed} ({error or type(error).__name__}); take values nearer to 1"
+            ) from None
+
+    return checked
+
+
+def whole(name: str, value: object, least: int | None = None, most: int | None = None) -> int:
+    """Return `value` as an int, of at least `least` and at most `most` if these are given."""
+    wanted = "an integer" if least is None else f"an integer of at least {least}"
     if isinstance(value, bool) or not isinstance(value, Integral) or (least is not None and value < least):
-        wanted = "an integer" if least is None else f"an integer of at least {least}"
-        raise ArgumentError(f"{name}: expected {wanted}, received {value!r}")
+        raise ArgumentError(f"{name}: expected {wanted}, received {received(value)}")
+    if most is not None and int(value) > most:
+        raise ArgumentError(f"{name}: expected {wanted} and at most {most}, received {received(value)}")
     return int(value)
 
 
 def one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
     """Return the element of `choices` equal to `value`; a bool does not count as an integer."""
-    if isinstance(value, bool) or value not in choices:
+    if isinstance(value, bool) or not isinstance(value, (str, Real)) or value not in choices:
         listed = ", ".join(repr(choice) for choice in choices)
-        raise ArgumentError(f"{name}: expected one of {listed}; received {value!r}")
+        raise ArgumentError(f"{name}: expected one of {listed}; received {received(value)}")
     return next(choice for choice in choices if choice == value)
 
 
@@ -38,10 +69,13 @@ def number(name: str, value: object, *, above: float = -math.inf, least: float =
     if least > -math.inf:
         wanted += f" of at least {least:g}"
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise ArgumentError(f"{name}: expected {wanted}, received {value!r}")
-    result = float(value)
+        raise ArgumentError(f"{name}: expected {wanted}, received {received(value)}")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
     if not math.isfinite(result) or result <= above or result < least:
-        raise ArgumentError(f"{name}: expected {wanted}, received {result!r}")
+        raise ArgumentError(f"{name}: expected {wanted}, received {received(result)}")
     return result
 
 
@@ -51,7 +85,7 @@ def pair(name: str, value: Any) -> tuple[Any, Any]:
         return value, value
     items = tuple(value)
     if len(items) != 2:
-        raise ArgumentError(f"{name}: expected one value or a pair (rows, columns), received {value!r}")
+        raise ArgumentError(f"{name}: expected one value or a pair (rows, columns), received {received(value)}")
     return items
 
 
@@ -65,7 +99,7 @@ def offset(name: str, value: Any) -> tuple[int, int]:
     """Return two integers of any sign, (row, column)."""
     items = tuple(value) if hasattr(value, "__len__") else (value,)
     if len(items) != 2 or not all(isinstance(x, Integral) and not isinstance(x, bool) for x in items):
-        raise ArgumentError(f"{name}: expected two integers (row, column), received {value!r}")
+        raise ArgumentError(f"{name}: expected two integers (row, column), received {received(value)}")
     return int(items[0]), int(items[1])
 
 
@@ -108,24 +142,26 @@ def frequencies(name: str, value: int | ArrayLike) -> NDArray[np.float64]:
     if np.ndim(value) == 0:
         n = whole(name, value, 1)
         return np.asarray((np.arange(n) - n // 2) / n)
+    given = as_array(value, name)
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = given.astype(np.float64)
     except (TypeError, ValueError):
         array = np.array([np.nan])
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise ArgumentError(
-            f"{name}: expected their number, or finite frequencies on one axis, in cycles per pixel; received {value!r}"
+            f"{name}: expected their number, or finite frequencies on one axis, in cycles per pixel; "
+            f"received {received(value)}"
         )
     return array
 
 
 def frozen_weights(weights: ArrayLike) -> NDArray[np.float64]:
     """Return a read-only float64 copy of the weights of a kernel."""
+    given = as_array(weights, "weights")
     try:
-        array = np.asarray(weights)
-        if np.iscomplexobj(array):
+        if np.iscomplexobj(given):
             raise TypeError
-        array = np.asarray(array, dtype=np.float64)
+        array = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ArgumentError("weights: expected a 2-D array of real numbers, received something else") from None
     if array.ndim != 2 or array.size == 0:

@@ -5,13 +5,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.kernels.arguments import number, unit, window
+from kernelfield.kernels.arguments import kernel_family, number, unit, window
 from kernelfield.kernels.kernel import Kernel
 
 # Pieces of the line below this fraction of its length are rounding error.
 _NOTHING = 1e-12
 
 
+@kernel_family
 def disk(radius: float = 3.0) -> Kernel:
     """Return the mean over a disk: the blur of an ideal lens out of focus.
 
@@ -56,6 +57,7 @@ def disk(radius: float = 3.0) -> Kernel:
     return Kernel(areas / areas.sum(), "disk", {"radius": radius}, source)
 
 
+@kernel_family
 def motion(length: float = 9.0, angle: float = 0.0) -> Kernel:
     """Return the mean along a straight line: the blur of uniform motion while the shutter is open.
 

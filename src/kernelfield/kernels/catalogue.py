@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 from kernelfield.kernels import blurs, differences, directional, edges, sharpening, smoothing
 from kernelfield.kernels.gabor import gabor, log_gabor
 from kernelfield.kernels.kernel import Kernel
@@ -106,7 +106,7 @@ def parse(text: str) -> Kernel:
             # A comma inside a value: direction=1,-1.
             given[last] += f",{key}"
         else:
-            raise ArgumentError(f"{name}: expected parameters as {_example(name)}, received {part!r}")
+            raise ArgumentError(f"{name}: expected parameters as {_example(name)}, received {received(part)}")
     return design(name, **{key: value_of(word) for key, word in given.items()})
 
 
@@ -116,7 +116,7 @@ def family(name: str) -> Callable[..., Kernel]:
         return CATALOGUE[name]
     near = get_close_matches(name.lower().replace("-", "_"), CATALOGUE, 3, 0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(CATALOGUE)}"
-    raise ArgumentError(f"name: expected a kernel of the catalogue, received {name!r}; {hint}")
+    raise ArgumentError(f"name: expected a kernel of the catalogue, received {received(name)}; {hint}")
 
 
 def parameters_of(name: str) -> Mapping[str, inspect.Parameter]:
@@ -130,7 +130,7 @@ def checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     listed = ", ".join(known) or "none"
     for key in given:
         if key not in known:
-            raise ArgumentError(f"{name}: expected its parameters ({listed}), received {key!r}")
+            raise ArgumentError(f"{name}: expected its parameters ({listed}), received {received(key)}")
     missing = [key for key, what in known.items() if what.default is what.empty and key not in given]
     if missing:
         raise ArgumentError(f"{name}: expected {' and '.join(missing)}, received none; its parameters are {listed}")

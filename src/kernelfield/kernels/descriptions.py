@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from kernelfield.kernels.text import shortened
+
 if TYPE_CHECKING:
     from kernelfield.kernels.kernel import Kernel
 
@@ -20,6 +22,16 @@ def describe(kernel: Kernel, also: str | None = None) -> str:
     if "shift" in given:
         text += f", shifted {_moved(*given['shift'])}"
     return f"{text} (Pillow's {also.removeprefix('Pillow ')})" if also else text
+
+
+def title(kernel: Kernel) -> str:
+    """Return the phrase of a kernel as the title of a picture; a name that is not of the catalogue is its own title."""
+    try:
+        text = describe(kernel)
+    except (LookupError, TypeError, ValueError):
+        # A name or parameters that the user gave: no phrase is made of them.
+        text = kernel.name or ""
+    return shortened(f"{text[:1].upper()}{text[1:]}", 160)
 
 
 def _number(value: float) -> str:

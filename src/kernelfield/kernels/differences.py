@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError
-from kernelfield.kernels.arguments import number, one_of, whole
+from kernelfield.errors import ArgumentError, received
+from kernelfield.kernels.arguments import kernel_family, number, one_of, whole
 from kernelfield.kernels.kernel import Kernel
 
 Scheme = Literal["central", "forward", "backward"]
@@ -17,6 +17,7 @@ _FORNBERG = "B. Fornberg, Generation of finite difference formulas, Math. Comp. 
 
 # The weights of longer stencils span more orders of magnitude than float64 resolves.
 _MOST_SAMPLES = 64
+_WIDEST = 4096
 
 
 def stencil(order: int, offsets: Sequence[int]) -> tuple[Fraction, ...]:
@@ -59,6 +60,7 @@ def stencil(order: int, offsets: Sequence[int]) -> tuple[Fraction, ...]:
     return tuple(weights)
 
 
+@kernel_family
 def derivative(
     order: int = 1,
     accuracy: int = 2,
@@ -106,8 +108,8 @@ def derivative(
     >>> derivative(accuracy=1, scheme="forward").weights
     array([[-1.,  1.]])
     """
-    order = whole("order", order, 1)
-    accuracy = whole("accuracy", accuracy, 1)
+    order = whole("order", order, 1, _MOST_SAMPLES)
+    accuracy = whole("accuracy", accuracy, 1, _MOST_SAMPLES)
     axis = one_of("axis", axis, (0, 1))
     scheme = one_of("scheme", scheme, ("central", "forward", "backward"))
     spacing = number("spacing", spacing, above=0)
@@ -146,6 +148,7 @@ def derivative(
     return Kernel(weights, "derivative", parameters, _FORNBERG, anchor)
 
 
+@kernel_family
 def difference(axis: int = 1, scheme: Literal["forward", "backward"] = "forward") -> Kernel:
     """Return the textbook's edge detector ``[1, -1]``: a pixel minus the next one.
 
@@ -223,5 +226,10 @@ def minimum_size(order: int, centred: bool = False) -> int:
 
 def _positions(offsets: Sequence[int]) -> Sequence[int]:
     if isinstance(offsets, (str, bytes)) or not hasattr(offsets, "__len__"):
-        raise ArgumentError(f"offsets: expected integers, at least two, received {offsets!r}")
-    return tuple(sorted(whole("offsets", place) for place in offsets))
+        raise ArgumentError(f"offsets: expected integers, at least two, received {received(offsets)}")
+    places = tuple(sorted(whole("offsets", place) for place in offsets))
+    if places and places[-1] - places[0] > _WIDEST:
+        raise ArgumentError(
+            f"offsets: expected pixels at most {_WIDEST} apart, received {places[0]} and {places[-1]}; take nearer ones"
+        )
+    return places

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError
-from kernelfield.kernels.arguments import number, odd, one_of, pair, window
+from kernelfield.errors import ArgumentError, received
+from kernelfield.kernels.arguments import kernel_family, number, odd, one_of, pair, window
 from kernelfield.kernels.kernel import Kernel, Weights
 from kernelfield.kernels.smoothing import binomial_row
 
@@ -18,6 +18,7 @@ _SOBEL = "I. Sobel and G. Feldman (1968), steered: W. T. Freeman and E. H. Adels
 _WOODS = "R. C. Gonzalez and R. E. Woods, Digital Image Processing, chapter 10"
 
 
+@kernel_family
 def edge(direction: Sequence[float] = (1, 1), size: int = 5, scale: float = 1.0) -> Kernel:
     """Return the smoothed derivative along a direction: it responds to edges orthogonal to it.
 
@@ -60,7 +61,7 @@ def edge(direction: Sequence[float] = (1, 1), size: int = 5, scale: float = 1.0)
     length = math.hypot(down, right)
     if length == 0 or math.isinf(length):
         raise ArgumentError(
-            f"direction: expected two numbers, not both 0, received {direction!r}; take for example (1, 1)"
+            f"direction: expected two numbers, not both 0, received {received(direction)}; take for example (1, 1)"
         )
     size = odd("size", size, 3)
     scale = number("scale", scale)
@@ -71,6 +72,7 @@ def edge(direction: Sequence[float] = (1, 1), size: int = 5, scale: float = 1.0)
     return Kernel(weights, "edge", {"direction": (down, right), "size": size, "scale": scale}, _SOBEL)
 
 
+@kernel_family
 def diagonal(direction: Sequence[int] = (1, 1), weighting: str = "sobel", scale: float = 1.0) -> Kernel:
     """Return the 3×3 integer detector of diagonal edges, positive where the image grows along `direction`.
 
@@ -106,6 +108,7 @@ def diagonal(direction: Sequence[int] = (1, 1), weighting: str = "sobel", scale:
     return Kernel(weights * scale, "diagonal", parameters, _WOODS)
 
 
+@kernel_family
 def line(angle: int = 0, scale: float = 1.0) -> Kernel:
     """Return the 3×3 detector of bright lines, one pixel wide, at an angle.
 
@@ -136,6 +139,7 @@ def line(angle: int = 0, scale: float = 1.0) -> Kernel:
     return Kernel(weights * scale, "line", {"angle": angle, "scale": scale}, _WOODS)
 
 
+@kernel_family
 def corner(direction: Sequence[int] = (1, 1), scale: float = 1.0) -> Kernel:
     """Return the 3×3 detector of the corner of a bright area that fills the quadrant in `direction`.
 

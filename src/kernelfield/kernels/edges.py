@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError
-from kernelfield.kernels.arguments import number, odd, one_of, pair, whole, window
+from kernelfield.kernels.arguments import kernel_family, number, odd, one_of, pair, whole, window
 from kernelfield.kernels.differences import minimum_size
 from kernelfield.kernels.gaussians import sampled_gaussian
 from kernelfield.kernels.kernel import Kernel, Weights
@@ -19,6 +19,7 @@ from kernelfield.kernels.smoothing import Sigma, Size, neighbourhood, pascal
 _SOBEL = "I. Sobel and G. Feldman (1968), in R. Duda and P. Hart, Pattern Classification (1973), p. 271"
 
 
+@kernel_family
 def sobel(axis: int = 1, size: int = 3, order: int = 1, scale: float = 1.0) -> Kernel:
     """Return the Sobel derivative: a difference along `axis`, binomial smoothing across it.
 
@@ -57,8 +58,16 @@ def sobel(axis: int = 1, size: int = 3, order: int = 1, scale: float = 1.0) -> K
     return _across("sobel", pascal(size), row, axis, scale, _SOBEL, parameters)
 
 
+@kernel_family
 def scharr(axis: int = 1, scale: float = 1.0) -> Kernel:
-    """Return Scharr's 3×3 derivative, with a smaller error of direction than Sobel's; 1/32 makes it one per pixel.
+    """Return Scharr's 3×3 derivative, with a smaller error of direction than Sobel's.
+
+    Parameters
+    ----------
+    axis : {0, 1}
+        1 responds to horizontal change (vertical edges), 0 to vertical change.
+    scale : float
+        Factor on the integers; 1/32 makes it one per pixel.
 
     References
     ----------
@@ -76,8 +85,16 @@ def scharr(axis: int = 1, scale: float = 1.0) -> Kernel:
     return _across("scharr", [3, 10, 3], [-1, 0, 1], axis, scale, "H. Scharr, PhD thesis, Heidelberg 2000")
 
 
+@kernel_family
 def prewitt(axis: int = 1, scale: float = 1.0) -> Kernel:
-    """Return Prewitt's 3×3 derivative: a plain mean across the axis; 1/6 makes it one per pixel.
+    """Return Prewitt's 3×3 derivative: a difference along `axis`, a plain mean across it.
+
+    Parameters
+    ----------
+    axis : {0, 1}
+        1 responds to horizontal change (vertical edges), 0 to vertical change.
+    scale : float
+        Factor on the integers; 1/6 makes it one per pixel.
 
     References
     ----------
@@ -95,6 +112,7 @@ def prewitt(axis: int = 1, scale: float = 1.0) -> Kernel:
     return _across("prewitt", [1, 1, 1], [-1, 0, 1], axis, scale, source)
 
 
+@kernel_family
 def roberts(diagonal: str = "main", scale: float = 1.0) -> Kernel:
     """Return one of Roberts' 2×2 cross differences; the output pixel is the upper left of the four.
 
@@ -123,8 +141,16 @@ def roberts(diagonal: str = "main", scale: float = 1.0) -> Kernel:
     return Kernel(weights * scale, "roberts", parameters, "L. G. Roberts, PhD thesis, MIT 1963", (0, 0))
 
 
+@kernel_family
 def laplacian(neighbours: int = 4, scale: float = 1.0) -> Kernel:
     """Return the Laplacian: the sum over 4 or 8 neighbours of neighbour minus centre.
+
+    Parameters
+    ----------
+    neighbours : {4, 8}
+        4 without the diagonal ones, 8 with them.
+    scale : float
+        Factor on the integers.
 
     References
     ----------
@@ -148,8 +174,16 @@ def laplacian(neighbours: int = 4, scale: float = 1.0) -> Kernel:
     return Kernel(weights * scale, "laplacian", parameters, source)
 
 
+@kernel_family
 def sobel_laplacian(size: int = 3, scale: float = 1.0) -> Kernel:
     """Return the sum of the two second Sobel derivatives: ``cv2.Laplacian`` with ksize 3 and larger.
+
+    Parameters
+    ----------
+    size : int
+        Odd and at least 3.
+    scale : float
+        Factor on the integers.
 
     Examples
     --------
@@ -165,6 +199,7 @@ def sobel_laplacian(size: int = 3, scale: float = 1.0) -> Kernel:
     return Kernel((across + across.T) * scale, "sobel_laplacian", parameters, "OpenCV, cv2.Laplacian")
 
 
+@kernel_family
 def emboss(direction: Sequence[int] = (1, -1)) -> Kernel:
     """Return a pixel minus its neighbour in `direction`; added to mid-grey it looks like a relief.
 
@@ -191,6 +226,7 @@ def emboss(direction: Sequence[int] = (1, -1)) -> Kernel:
     return Kernel(weights, "emboss", {"direction": (down, right)}, "Pillow, PIL.ImageFilter.EMBOSS")
 
 
+@kernel_family
 def gaussian_derivative(
     sigma: Sigma = 1.0,
     order: Sequence[int] = (0, 1),
@@ -235,11 +271,20 @@ def gaussian_derivative(
     return Kernel(np.outer(column, row) * scale, "gaussian_derivative", parameters, source)
 
 
+@kernel_family
 def log(sigma: Sigma = 1.0, size: Size | None = None, truncate: float = 4.0, scale: float = 1.0) -> Kernel:
     """Return the Laplacian of a Gaussian, the kernel of ``scipy.ndimage.gaussian_laplace``.
 
-    The weights are samples; they sum to zero up to sampling and truncation error. The arguments are those of
-    `gaussian_derivative`.
+    The weights are samples; they sum to zero up to sampling and truncation error.
+
+    Parameters
+    ----------
+    sigma : float or pair of float
+        Standard deviation in pixels, above 0.
+    size, truncate
+        As in `gaussian`.
+    scale : float
+        Factor on all weights; ``sigma**2`` makes responses to blobs of different sizes comparable.
 
     References
     ----------

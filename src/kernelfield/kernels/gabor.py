@@ -9,8 +9,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.errors import ArgumentError
-from kernelfield.kernels.arguments import number, odd_window, unit, window
+from kernelfield.errors import ArgumentError, received
+from kernelfield.kernels.arguments import kernel_family, number, odd_window, unit, window
 from kernelfield.kernels.kernel import Kernel, Weights
 from kernelfield.kernels.smoothing import Size
 
@@ -21,6 +21,7 @@ _LENGTHS = [3**a * 5**b for a in range(13) for b in range(8)]
 _FIELD = "D. J. Field, J. Opt. Soc. Am. A 4 (1987), 2379-2394"
 
 
+@kernel_family
 def gabor(
     wavelength: float = 8.0,
     orientation: float = 0.0,
@@ -56,7 +57,7 @@ def gabor(
     size : int or (int, int), optional
         Odd numbers of rows and columns; by default the box around the ellipse of `truncate` standard deviations.
     truncate : float
-        Where to end, in standard deviations, if `size` is not given.
+        Distance from the middle at which the kernel ends, in standard deviations, if `size` is not given.
     scale : float
         Factor on all weights.
 
@@ -85,7 +86,7 @@ def gabor(
     wavelength = number("wavelength", wavelength, least=2)
     orientation = number("orientation", orientation)
     if sigma is not None and bandwidth is not None:
-        raise ArgumentError(f"sigma, bandwidth: expected one of them, received {sigma!r} and {bandwidth!r}")
+        raise ArgumentError(f"sigma, bandwidth: expected one of them, received {received(sigma)} and {bandwidth!r}")
     if sigma is None:
         sigma = spread_of(wavelength, number("bandwidth", 1.0 if bandwidth is None else bandwidth, above=0))
     sigma = number("sigma", sigma, above=0)
@@ -107,6 +108,7 @@ def gabor(
     return Kernel(scale * envelope * (turn[1] * np.cos(turns) - turn[0] * np.sin(turns)), "gabor", parameters, _DAUGMAN)
 
 
+@kernel_family
 def log_gabor(
     wavelength: float = 8.0,
     orientation: float = 0.0,
@@ -126,7 +128,7 @@ def log_gabor(
     Parameters
     ----------
     wavelength : float
-        One over the best frequency, in pixels, at least 2.
+        Reciprocal of the preferred frequency, in pixels, at least 2.
     orientation : float
         Of the wave, in degrees.
     bandwidth : float
@@ -139,7 +141,7 @@ def log_gabor(
         Odd numbers of rows and columns; by default those of the Gabor filter of the same bandwidths and `truncate`.
         The tails are longer than a Gaussian's.
     truncate : float
-        Where to end, if `size` is not given.
+        Distance from the middle at which the kernel ends, if `size` is not given.
     scale : float
         Factor on all weights. With 1 the response to the matching wave of amplitude 1 is 1/2, as of `gabor`.
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels.arguments import frequencies, frozen_weights, offset, whole
 from kernelfield.kernels.arithmetic import ULPS, common_grid, composed, factors, over_divisor, response
+from kernelfield.kernels.text import kernel_text
 
 Weights = NDArray[np.float64]
 
@@ -262,11 +263,6 @@ class Kernel:
         Returns
         -------
         matplotlib.figure.Figure
-
-        Raises
-        ------
-        MissingDependencyError
-            If matplotlib is not installed: ``pip install 'kernelfield[plot]'``.
         """
         from kernelfield.kernels.plot import plot
 
@@ -317,28 +313,9 @@ class Kernel:
         return Kernel, (self.weights, self.name, dict(self.parameters), self.source, self.anchor)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={_brief(value)}" for key, value in self.parameters.items())
-        label = f"{self.name}({arguments}), " if self.name else ""
-        head = f"Kernel {label}{self.shape[0]}×{self.shape[1]}"
-        if self.anchor != (self.shape[0] // 2, self.shape[1] // 2):
-            head += f", anchor {self.anchor}"
-        integral = self.integers()
-        if integral is not None and integral[1] > 1:
-            head += f", 1/{integral[1]} ×"
-        return "\n".join([head, *_aligned_rows(self.weights if integral is None else integral[0])])
+        return kernel_text(self)
 
+    def _repr_html_(self) -> str:
+        from kernelfield.kernels.html import kernel_html
 
-def _brief(value: object) -> str:
-    """Return a parameter as source text, floats to six digits."""
-    return f"{value:.6g}" if isinstance(value, float) else repr(value)
-
-
-def _aligned_rows(numbers: NDArray[Any]) -> list[str]:
-    """Return the rows as text with aligned columns; large kernels are abbreviated as NumPy does."""
-    digits: Any = {"float_kind": lambda value: f"{value:.6g}"}
-    text = np.array2string(numbers, formatter=None if numbers.dtype.kind == "i" else digits, max_line_width=100)
-    cells = [line.strip(" []").split() for line in text.splitlines()]
-    if numbers.size > 1000 or len({len(row) for row in cells}) > 1:
-        return ["  " + line for line in text.splitlines()]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(cells[0]))]
-    return ["  " + " ".join(cell.rjust(max(widths)) for cell in row) for row in cells]
+        return kernel_html(self)

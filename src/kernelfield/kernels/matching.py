@@ -1,4 +1,4 @@
-"""Names for estimated weights: the kernel of the catalogue that they are, or none."""
+"""Names for estimated weights: the kernel of the catalogue that agrees with them, if any."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernelfield.arrays import as_numbers
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels.candidates import GENERATORS
 from kernelfield.kernels.descriptions import describe
@@ -30,7 +31,7 @@ _DIFFERENT = 0.02
 
 @dataclass(frozen=True)
 class Match:
-    """A kernel of the catalogue that estimated weights are recognised as.
+    """The kernel of the catalogue that agrees with estimated weights.
 
     Attributes
     ----------
@@ -84,7 +85,7 @@ def match(
     tolerance: ArrayLike = 0.0,
     offset: float | None = None,
 ) -> Match | None:
-    """Return the kernel of the catalogue that estimated cross-correlation weights are, or None if none fits.
+    """Return the kernel of the catalogue that agrees with estimated cross-correlation weights, or None if none does.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ def match(
     True
     """
     kernel = Kernel(weights, anchor=anchor)
-    spread = np.asarray(tolerance, dtype=np.float64)
+    spread = as_numbers(tolerance, "tolerance").astype(np.float64)
     if spread.ndim and spread.shape != kernel.shape:
         raise ArgumentError(
             f"tolerance: expected a number or an array of shape {kernel.shape}, received shape {spread.shape}"

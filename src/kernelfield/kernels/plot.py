@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelfield.errors import MissingDependencyError
-from kernelfield.kernels.descriptions import describe
+from kernelfield.figures import SMALL, Texts, colour_bar, draw_numbers, draw_signed, heading, panel_title, style
+from kernelfield.kernels.descriptions import title
+from kernelfield.kernels.text import decimals, weight_texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,27 +17,11 @@ if TYPE_CHECKING:
 
     from kernelfield.kernels.kernel import Kernel, Weights
 
-# Blue below zero, white at zero, red above.
-COLOURS = "RdBu_r"
-# Numbers in the cells of larger kernels would not be legible.
-LARGEST_WITH_NUMBERS = 9
 _FREQUENCIES = 129
 # A real or imaginary part below this fraction of the response is rounding error.
 _NEGLIGIBLE = 1e-9
-
-
-def require() -> None:
-    """Raise unless matplotlib is installed.
-
-    Raises
-    ------
-    MissingDependencyError
-        With the command to install it.
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError(
-            "plot: expected matplotlib; it is not installed; run: pip install 'kernelfield[plot]'"
-        )
+# Inches of the longer side of a panel, and rows or columns of the largest kernel that has room for numbers.
+_PANEL, _NUMBERED = 3.1, 24
 
 
 def plot(kernel: Kernel, *, response: bool = True) -> Figure:
@@ -50,64 +35,55 @@ def plot(kernel: Kernel, *, response: bool = True) -> Figure:
     kernel : Kernel
     response : bool
         Whether to draw the response.
-
-    Raises
-    ------
-    MissingDependencyError
-        If matplotlib is not installed.
     """
-    require()
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.05)
-    with rc_context({"font.size": 9.0, "axes.titlesize": 10.0, "image.interpolation": "auto"}):
-        figure = Figure(figsize=(8.4 if response else 4.4, 4.2), dpi=150, layout=layout)
+    with style():
+        layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.05)
+        figure = Figure(figsize=(8.8 if response else 4.4, 4.2), dpi=150, layout=layout)
         axes = figure.subplots(1, 2 if response else 1, squeeze=False)[0]
-        draw_weights(axes[0], kernel)
+        texts, divisor = weight_texts(kernel) if max(kernel.shape) <= _NUMBERED else ([], 1)
+        size = "×".join(map(str, kernel.shape))
+        panel_title(axes[0], f"Weights, {size}")
+        if draw_weights(axes[0], kernel, [texts] if texts else [], _PANEL) and divisor > 1:
+            panel_title(axes[0], f"Weights, {size}, numbers over {divisor}")
         if response:
             draw_response(axes[1], kernel)
-        if kernel.name:
-            text = describe(kernel)
-            figure.suptitle(f"{text[:1].upper()}{text[1:]}")
+        figure.suptitle(heading(title(kernel), figure.get_figwidth()))
     return figure
 
 
-def draw_weights(axes: Axes, kernel: Kernel) -> None:
-    """Draw the weights, with their numbers where legible, and a frame around the weight over the output pixel."""
-    rows, columns = kernel.shape
-    peak = float(np.abs(kernel.weights).max()) or 1.0
-    drawn = axes.imshow(kernel.weights, cmap=COLOURS, vmin=-peak, vmax=peak, interpolation="nearest")
-    title = f"Weights, {rows}×{columns}"
-    if max(rows, columns) <= LARGEST_WITH_NUMBERS:
-        cells, divisor = _cells(kernel)
-        title += f", over {divisor}" if divisor > 1 else ""
-        draw_numbers(axes, kernel.weights, cells, 72 * 3.0 / max(rows, columns))
-    else:
-        colour_bar(axes, drawn)
-    frame_anchor(axes, kernel)
-    axes.set_title(title)
-    axes.set_xticks([])
-    axes.set_yticks([])
+def draw_weights(axes: Axes, kernel: Kernel, choices: Sequence[Texts], inches: float) -> bool:
+    """Draw the weights and a colour bar, and frame the weight over the output pixel.
+
+    Parameters
+    ----------
+    axes : Axes
+    kernel : Kernel
+    choices : sequence of list of list of str
+        The weights as text.
+    inches : float
+        Longer side of the axes.
+
+    Returns
+    -------
+    bool
+        Whether the first choice is drawn; if it needs more room, shorter numbers are drawn, or none.
+    """
+    drawn = draw_signed(axes, kernel.weights, interpolation="nearest")
+    # Titles of panels side by side are in line.
+    axes.set_anchor("N")
+    width = 72 * inches / max(kernel.shape)
+    exact = draw_numbers(drawn, choices[:1], width)
+    if not exact and max(kernel.shape) <= _NUMBERED:
+        draw_numbers(drawn, [*choices[1:], decimals(kernel.weights, 3), decimals(kernel.weights, 2)], width)
+    _frame_anchor(axes, kernel)
+    colour_bar(drawn)
+    return exact
 
 
-def draw_numbers(axes: Axes, weights: Weights, cells: list[list[str]], width: float) -> None:
-    """Draw a number in each cell of an image of weights, with cells `width` points wide, and lines between cells."""
-    rows, columns = weights.shape
-    peak = float(np.abs(weights).max()) or 1.0
-    for lines, count, end in ((axes.hlines, rows, columns), (axes.vlines, columns, rows)):
-        lines(np.arange(1, count) - 0.5, -0.5, end - 0.5, colors="white", linewidth=1.0)
-    longest = max(len(cell) for row in cells for cell in row)
-    # A digit is about 0.64 times as wide as the font size.
-    size = float(np.clip(0.85 * width / (0.64 * max(longest, 2)), 3.5, 12.0))
-    for i, row in enumerate(cells):
-        for j, cell in enumerate(row):
-            ink = "white" if abs(weights[i, j]) > 0.6 * peak else "black"
-            axes.text(j, i, cell.replace("-", "−"), ha="center", va="center", color=ink, fontsize=size)
-
-
-def frame_anchor(axes: Axes, kernel: Kernel) -> None:
+def _frame_anchor(axes: Axes, kernel: Kernel) -> None:
     """Draw a frame around the weight over the output pixel, if it lies inside the kernel."""
     from matplotlib.patches import Rectangle
 
@@ -116,30 +92,24 @@ def frame_anchor(axes: Axes, kernel: Kernel) -> None:
         for colour, line in (("white", 3.0), ("black", 1.2)):
             box = Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, edgecolor=colour, linewidth=line)
             axes.add_patch(box)
-        axes.set_xlabel("frame: the weight over the output pixel", fontsize=8)
-
-
-def colour_bar(axes: Axes, drawn: Any, extend: str = "neither") -> None:
-    """Draw a colour bar as high as the image beside it."""
-    # Inset axes take the height of the image, whatever its aspect.
-    bar = axes.figure.colorbar(drawn, cax=axes.inset_axes((1.03, 0.0, 0.045, 1.0)), extend=extend)
-    bar.ax.tick_params(labelsize=8)
-    bar.outline.set_linewidth(0.6)
+        axes.set_xlabel("frame: the weight over the output pixel", fontsize=SMALL, labelpad=8)
 
 
 def draw_response(axes: Axes, kernel: Kernel) -> None:
     """Draw the frequency response from -1/2 to 1/2 cycles per pixel, positive frequencies to the lower right."""
     frequencies = np.linspace(-0.5, 0.5, _FREQUENCIES)
     values = kernel.frequency_response(frequencies, frequencies)[2]
-    part, title, signed = _part(values)
-    peak = float(np.abs(part).max()) or 1.0
-    colours, low = (COLOURS, -peak) if signed else ("magma", 0.0)
+    part, text, signed = _part(values)
     step = 0.5 / (_FREQUENCIES - 1)
     extent = (-0.5 - step, 0.5 + step, 0.5 + step, -0.5 - step)
-    colour_bar(axes, axes.imshow(part, cmap=colours, vmin=low, vmax=peak, extent=extent))
-    axes.set_title(title)
-    axes.set_xlabel("along the columns, cycles a pixel")
-    axes.set_ylabel("down the rows, cycles a pixel")
+    if signed:
+        drawn = draw_signed(axes, part, extent=extent)
+    else:
+        drawn = axes.imshow(part, cmap="magma", vmin=0.0, vmax=float(part.max()) or 1.0, extent=extent)
+    colour_bar(drawn)
+    panel_title(axes, text)
+    axes.set_xlabel("along the columns, cycles per pixel")
+    axes.set_ylabel("down the rows, cycles per pixel")
     ticks = [-0.5, -0.25, 0, 0.25, 0.5]
     labels = ["−½", "−¼", "0", "¼", "½"]
     axes.set_xticks(ticks, labels)
@@ -154,11 +124,3 @@ def _part(values: np.ndarray[Any, np.dtype[np.complex128]]) -> tuple[Weights, st
     if np.abs(values.real).max() <= small:
         return values.imag, "Frequency response (imaginary part)", True
     return np.abs(values), "Magnitude of the frequency response", False
-
-
-def _cells(kernel: Kernel) -> tuple[list[list[str]], int]:
-    """Return the weights as text, and their common divisor."""
-    integral = kernel.integers()
-    if integral is not None and np.abs(integral[0]).max() < 100_000:
-        return [[str(value) for value in row] for row in integral[0].tolist()], integral[1]
-    return [[f"{value + 0.0:.3g}" for value in row] for row in kernel.weights.tolist()], 1

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from kernelfield.errors import ArgumentError
-from kernelfield.kernels.arguments import number, one_of
+from kernelfield.errors import ArgumentError, received
+from kernelfield.kernels.arguments import kernel_family, number, one_of
 from kernelfield.kernels.edges import laplacian
 from kernelfield.kernels.kernel import Kernel
 from kernelfield.kernels.smoothing import Sigma, Size, binomial, box, gaussian, identity
@@ -11,6 +11,7 @@ from kernelfield.kernels.smoothing import Sigma, Size, binomial, box, gaussian, 
 Blur = Literal["gaussian", "box", "binomial"]
 
 
+@kernel_family
 def sharpen(amount: float = 1.0, neighbours: int = 4) -> Kernel:
     """Return the identity minus `amount` times the Laplacian.
 
@@ -42,6 +43,7 @@ def sharpen(amount: float = 1.0, neighbours: int = 4) -> Kernel:
     return Kernel(kernel.weights, "sharpen", parameters, source, kernel.anchor)
 
 
+@kernel_family
 def unsharp(
     sigma: Sigma | None = None, amount: float = 1.0, size: Size | None = None, blur: Blur = "gaussian"
 ) -> Kernel:
@@ -81,7 +83,7 @@ def unsharp(
     else:
         mask = box(size) if blur == "box" else binomial(size)
     if any(n % 2 == 0 for n in mask.shape):
-        raise ArgumentError(f"size: expected odd numbers, received {size!r}; an even blur moves the image")
+        raise ArgumentError(f"size: expected odd numbers, received {received(size)}; an even blur moves the image")
     kernel = (1 + amount) * identity() - amount * mask
     parameters = {"sigma": sigma, "amount": amount, "size": mask.shape, "blur": blur}
     if sigma is None:

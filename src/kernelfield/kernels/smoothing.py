@@ -6,8 +6,8 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.errors import ArgumentError
-from kernelfield.kernels.arguments import number, one_of, pair, whole, window
+from kernelfield.errors import ArgumentError, received
+from kernelfield.kernels.arguments import kernel_family, number, one_of, pair, whole, window
 from kernelfield.kernels.gaussians import METHODS, fixed_point
 from kernelfield.kernels.kernel import Kernel, Weights
 
@@ -21,6 +21,7 @@ _GAUSSIAN = {
 }
 
 
+@kernel_family
 def identity() -> Kernel:
     """Return the identity: the kernel that leaves the image unchanged.
 
@@ -33,11 +34,16 @@ def identity() -> Kernel:
     return Kernel([[1.0]], "identity", {}, "by definition")
 
 
+@kernel_family
 def shift(rows: int, columns: int) -> Kernel:
     """Return the kernel that moves the image content down by `rows` and right by `columns`.
 
-    ``output[p] = image[p - (rows, columns)]``; negative numbers move it up and left. It has one weight,
-    away from its anchor.
+    ``output[p] = image[p - (rows, columns)]``. It has one weight, away from its anchor.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Distance in pixels; negative numbers move the content up and left.
 
     Examples
     --------
@@ -50,8 +56,14 @@ def shift(rows: int, columns: int) -> Kernel:
     return Kernel(kernel.weights, "shift", parameters, "by definition", kernel.anchor)
 
 
+@kernel_family
 def box(size: Size = 3) -> Kernel:
-    """Return the mean over a rectangle of `size` pixels (one number, or rows and columns).
+    """Return the mean over a rectangle of pixels.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        Rows and columns of the rectangle; one number for a square.
 
     Examples
     --------
@@ -63,8 +75,14 @@ def box(size: Size = 3) -> Kernel:
     return Kernel(np.full(shape, 1 / (shape[0] * shape[1])), "box", {"size": shape}, "arithmetic mean")
 
 
+@kernel_family
 def binomial(size: Size = 3) -> Kernel:
     """Return the binomial smoothing kernel: the outer product of two normalised rows of Pascal's triangle.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        Rows and columns of the kernel; one number for a square.
 
     References
     ----------
@@ -83,6 +101,7 @@ def binomial(size: Size = 3) -> Kernel:
     return Kernel(np.outer(column, row), "binomial", {"size": shape}, source)
 
 
+@kernel_family
 def gaussian(
     sigma: Sigma = 1.0,
     size: Size | None = None,
@@ -101,7 +120,7 @@ def gaussian(
     size : int or pair of int, optional
         Number of weights; ``2 * int(truncate * sigma + 0.5) + 1`` if not given.
     truncate : float
-        Where to end, in standard deviations, if `size` is not given.
+        Distance from the middle at which the kernel ends, in standard deviations, if `size` is not given.
     bits : int, optional
         Round the weights of each axis to this many binary places, carrying the error inwards, as OpenCV does for 8-bit
         images with 8 bits.
@@ -129,7 +148,7 @@ def gaussian(
     sigmas = [number("sigma", value, least=0) for value in pair("sigma", sigma)]
     if not any(sigmas):
         raise ArgumentError(
-            f"sigma: expected more than 0 along an axis, received {sigma!r}; use identity() for no blur"
+            f"sigma: expected more than 0 along an axis, received {received(sigma)}; use identity() for no blur"
         )
     if size is None:
         truncate = number("truncate", truncate, above=0)
@@ -139,7 +158,9 @@ def gaussian(
     if max(shape) > 1:
         sigmas = [0.0 if n == 1 else s for n, s in zip(shape, sigmas, strict=True)]
     if any(s == 0 and n % 2 == 0 for s, n in zip(sigmas, shape, strict=True)):
-        raise ArgumentError(f"sigma: expected more than 0 for an even size, received {sigma!r}; take an odd size")
+        raise ArgumentError(
+            f"sigma: expected more than 0 for an even size, received {received(sigma)}; take an odd size"
+        )
     parameters: dict[str, object] = {
         "sigma": sigmas[0] if sigmas[0] == sigmas[1] else tuple(sigmas),
         "size": shape,
@@ -149,7 +170,7 @@ def gaussian(
         raise ArgumentError(f"size: expected odd numbers for method 'discrete', received {shape}; take one more")
     factors = [METHODS[method](s, n) for s, n in zip(sigmas, shape, strict=True)]
     if bits is not None:
-        bits = whole("bits", bits, 1)
+        bits = whole("bits", bits, 1, 52)
         parameters["bits"] = bits
         factors = [fixed_point(factor, bits) for factor in factors]
     if method != "sampled":
@@ -157,6 +178,7 @@ def gaussian(
     return Kernel(np.outer(*factors), "gaussian", parameters, _GAUSSIAN[method])
 
 
+@kernel_family
 def smooth(centre: float = 5.0, neighbours: int = 8) -> Kernel:
     """Return the weighted mean of a pixel and its nearest neighbours, which have weight 1.
 
@@ -189,6 +211,7 @@ def smooth(centre: float = 5.0, neighbours: int = 8) -> Kernel:
     return Kernel(weights / (neighbours + centre), "smooth", parameters, source)
 
 
+@kernel_family
 def rings(weights: Sequence[float] = (0, 0, 1)) -> Kernel:
     """Return a weighted mean over concentric square rings of pixels.
 
@@ -211,9 +234,11 @@ def rings(weights: Sequence[float] = (0, 0, 1)) -> Kernel:
        1  5  5  5  1
        1  1  1  1  1
     """
-    values = tuple(number("weights", value, least=0) for value in weights)
+    # The command line gives a single weight as a number.
+    given = weights if hasattr(weights, "__len__") else (weights,)
+    values = tuple(number("weights", value, least=0) for value in given)
     if not any(values):
-        raise ArgumentError(f"weights: expected at least one above 0, received {weights!r}")
+        raise ArgumentError(f"weights: expected at least one above 0, received {received(weights)}")
     array = np.array(values)[ring_numbers(len(values) - 1)]
     return Kernel(array / array.sum(), "rings", {"weights": values}, "Pillow, PIL.ImageFilter")
 

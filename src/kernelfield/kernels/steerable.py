@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError
-from kernelfield.kernels.arguments import number, odd_window, unit, whole, window
+from kernelfield.kernels.arguments import kernel_family, number, odd_window, unit, whole, window
 from kernelfield.kernels.differences import minimum_size
 from kernelfield.kernels.gaussians import sampled_gaussian
 from kernelfield.kernels.kernel import Kernel, Weights
@@ -13,6 +13,7 @@ from kernelfield.kernels.smoothing import Size
 _SOURCE = "W. T. Freeman and E. H. Adelson, IEEE PAMI 13 (1991), 891-906"
 
 
+@kernel_family
 def steerable(
     order: int = 2,
     orientation: float = 0.0,
@@ -39,7 +40,7 @@ def steerable(
     size : int or (int, int), optional
         Odd numbers of rows and columns, more than the order; ``2 * int(truncate * sigma + 0.5) + 1`` if not given.
     truncate : float
-        Where to end, in standard deviations, if `size` is not given.
+        Distance from the middle at which the kernel ends, in standard deviations, if `size` is not given.
     scale : float
         Factor on all weights.
 

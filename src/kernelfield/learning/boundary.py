@@ -16,6 +16,8 @@ from kernelfield.learning.support import Support
 _LONGEST = 1024
 # Of rules that give the same numbers the first is reported: reflect is the default of `correlate`.
 _ORDER: tuple[Boundary, ...] = ("reflect", "nearest", "mirror", "wrap", "constant")
+# Rules that no mode of scipy.ndimage has.
+_OTHERS = ("renormalised", "copy")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class BoundaryRule:
     ----------
     name : str or None
         A mode of scipy.ndimage; ``"copy"`` if the border pixels are those of the before, unfiltered (as Pillow's
-        kernels leave them); None if it is ambiguous or no known rule fits.
+        kernels leave them); ``"renormalised"`` if weights outside the image are left out and the others rescaled to the
+        same sum; None if it is ambiguous or no known rule fits.
     cval : float
         Value outside the image, for ``"constant"``.
     candidates : tuple of str
@@ -47,7 +50,6 @@ def find_boundary(
     offsets: tuple[float, ...],
     support: Support,
     variance: float,
-    censor: bool,
 ) -> BoundaryRule:
     """Return the rule that predicts the border pixels to within the residual `variance`."""
     if not pair.same_size:
@@ -55,7 +57,7 @@ def find_boundary(
     if support.size == (1, 1):
         return BoundaryRule(None, 0.0, BOUNDARIES, "unknown: the kernel does not reach beyond the image")
     windows = tuple(Window(n, a, n - 1 - a) for n, a in zip(support.size, support.anchor))
-    squares, count, cval = _squares(pair, kernel, offsets, (windows[0], windows[1]), censor)
+    squares, count, cval = _squares(pair, kernel, offsets, (windows[0], windows[1]))
     if not count:
         return BoundaryRule(None, 0.0, (), "unknown: no border pixel is used")
     floor = max(variance, pair.exact_variance(0.0, 1))
@@ -65,7 +67,7 @@ def find_boundary(
         return BoundaryRule(None, 0.0, (), "no known rule explains the border pixels")
     best = min(fitting.values())
     alike = [rule for rule, square in fitting.items() if square - best <= 25.0 * floor + 0.02 * best]
-    candidates = tuple(rule for rule in (*_ORDER, "copy") if rule in alike)
+    candidates = tuple(rule for rule in (*_ORDER, *_OTHERS) if rule in alike)
     shape = pair.shapes[0]
     first = candidates[0]
     if all(_same_rule(first, rule, shape, (windows[0], windows[1])) for rule in candidates):
@@ -80,7 +82,7 @@ def _same_rule(a: str, b: str, shape: tuple[int, ...], windows: tuple[Window, Wi
     """Return whether two rules read the same pixels with these windows."""
     if a == b:
         return True
-    if "copy" in (a, b) or "constant" in (a, b):
+    if {a, b} & {"copy", "constant", "renormalised"}:
         return False
     return all(
         np.array_equal(*(boundary_index(n, w.before, w.after, rule) for rule in (a, b)))  # type: ignore[arg-type]
@@ -89,36 +91,53 @@ def _same_rule(a: str, b: str, shape: tuple[int, ...], windows: tuple[Window, Wi
 
 
 def _squares(
-    pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], windows: tuple[Window, Window], censor: bool
+    pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], windows: tuple[Window, Window]
 ) -> tuple[dict[str, float], int, float]:
-    """Return the squared residual of the border pixels under each rule, their number, and the best constant."""
+    """Return the squared residual of the border pixels under each rule, their number, and the best constant.
+
+    Predictions beyond the ends of the range are taken to them; the constant is found from pixels inside.
+    """
     shape = pair.shapes[0]
-    rows: dict[str, list[np.ndarray]] = {rule: [] for rule in (*BOUNDARIES, "copy")}
-    slopes: list[np.ndarray] = []
+    low, high = (-np.inf, np.inf) if pair.ends is None else (pair.ends.low, pair.ends.high)
+    predictions: dict[str, list[np.ndarray]] = {rule: [] for rule in (*BOUNDARIES, *_OTHERS)}
+    slopes, afters, insides = [], [], []
+    total = float(kernel.sum())
     for plane, offset in zip(pair.planes, offsets):
         for place in (_part(frame) for frame in border_rectangles(shape, windows)):
             where = slice(*place[0]), slice(*place[1])
             keep = np.ones(plane.after[where].shape, bool)
-            for bad in (plane.bad_after, plane.clipped if censor else None):
-                if bad is not None:
-                    keep &= ~bad[where]
+            if plane.bad_after is not None:
+                keep &= ~plane.bad_after[where]
             if plane.bad_before is not None:
                 keep &= ~_touched(plane.bad_before, kernel.shape, windows, place)
-            after = plane.after[where].astype(np.float64)[keep]
+            inside = np.ones(keep.shape, bool) if plane.clipped is None else ~plane.clipped[where]
+            afters.append(plane.after[where].astype(np.float64)[keep])
+            insides.append(inside[keep])
             image = plane.before[None]
-
-            predicted = {rule: _predicted(image, kernel, windows, place, rule)[keep] for rule in BOUNDARIES}
+            own = {rule: _predicted(image, kernel, windows, place, rule)[keep] for rule in BOUNDARIES}
+            slope = _predicted(image, kernel, windows, place, "constant", 1.0)[keep] - own["constant"]
+            slopes.append(slope)
             for rule in BOUNDARIES:
-                rows[rule].append(after - predicted[rule] - offset)
-            slopes.append(_predicted(image, kernel, windows, place, "constant", 1.0)[keep] - predicted["constant"])
-            rows["copy"].append(after - plane.before[where].astype(np.float64)[keep])
-    joined = {rule: np.concatenate(parts) for rule, parts in rows.items()}
-    slope = np.concatenate(slopes)
-    steepness = float(slope @ slope)
-    cval = float(slope @ joined["constant"]) / steepness if steepness > 1e-12 * max(1, slope.size) else 0.0
-    cval = _tidy(cval, pair, joined["constant"], slope)
-    joined["constant"] = joined["constant"] - cval * slope
-    return {rule: float(part @ part) for rule, part in joined.items()}, slope.size, cval
+                predictions[rule].append(own[rule] + offset)
+            held = total - slope
+            usable = np.abs(held) > 1e-3 * np.abs(kernel).sum()
+            scaled = own["constant"] * np.where(usable, total / np.where(usable, held, 1.0), np.nan)
+            predictions["renormalised"].append(scaled + offset)
+            predictions["copy"].append(plane.before[where].astype(np.float64)[keep])
+    joined = {rule: np.concatenate(parts) for rule, parts in predictions.items()}
+    slope, after, free = np.concatenate(slopes), np.concatenate(afters), np.concatenate(insides)
+    if not np.isfinite(joined["renormalised"]).all():
+        del joined["renormalised"]
+    left = (after - joined["constant"])[free]
+    steepness = float(slope[free] @ slope[free])
+    cval = float(slope[free] @ left) / steepness if steepness > 1e-12 * max(1, slope.size) else 0.0
+    cval = _tidy(cval, pair, left, slope[free])
+    joined["constant"] = joined["constant"] + cval * slope
+    squares: dict[str, float] = {}
+    for name, predicted in joined.items():
+        miss = after - (predicted if name == "copy" else np.clip(predicted, low, high))
+        squares[name] = float(miss @ miss)
+    return squares, slope.size, cval
 
 
 def _part(frame: tuple[tuple[int, int], tuple[int, int]]) -> tuple[tuple[int, int], tuple[int, int]]:

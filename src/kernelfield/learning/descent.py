@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kernelfield.correlation import convolve, correlate
 from kernelfield.engine import layers
@@ -19,9 +20,10 @@ from kernelfield.geometry import Operation, Window
 from kernelfield.kernels import Kernel
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.least_squares import Moments, solve
-from kernelfield.learning.pair import Pair
+from kernelfield.learning.pair import Pair, prepare
 from kernelfield.learning.statistics import gather
 from kernelfield.learning.support import Support, centred
+from kernelfield.learning.support_search import check_size
 from kernelfield.tensors.registry import FRAMEWORKS, adapter
 
 _OPTIMISERS = ("sgd", "adam")
@@ -82,15 +84,83 @@ class Descent:
             raise ArgumentError(f"tolerance: expected at least 0; received {self.tolerance!r}")
 
 
-def learn_by_descent(pair: Pair, sizes: Sequence[tuple[int, int]] | None, how: Descent) -> Fit:
-    """Return the fit after gradient descent; its `losses` are the summed squared errors before each step."""
+def descend(
+    before: ArrayLike,
+    after: ArrayLike,
+    *,
+    size: int | tuple[int, int] | list[Any] | None = None,
+    framework: str = "numpy",
+    steps: int = 10,
+    lr: float = 3e-2,
+    optimiser: str = "sgd",
+    momentum: float = 0.0,
+    initial: Any = None,
+    seed: int = 0,
+    report_every: int = 0,
+    report: Callable[[str], Any] = print,
+    tolerance: float = 0.0,
+) -> Fit:
+    """Return the kernel trained like a layer, by gradient descent; its ``losses`` are the squared errors of the steps.
+
+    The loss is the summed squared error of the valid outputs, without an offset (Zhang, Lipton, Li and Smola, *Dive
+    into Deep Learning*, section 7.2.4). `kernelfield.learn` gives the limit of descent directly.
+
+    Parameters
+    ----------
+    before, after : array_like, shape (H, W)
+        Arrays or tensors, of the same size or the after smaller by ``(kh - 1, kw - 1)``; all pixels finite.
+    size : int, (int, int) or list of sizes, optional
+        Of the kernel, centred on the output pixel; a list learns a sequence of kernels. A smaller after implies it.
+    framework : {"numpy", "torch", "tensorflow", "jax", "mxnet"}
+        Framework whose differentiation and optimisers are used.
+    steps : int
+        Maximum number of steps.
+    lr : float
+        Learning rate.
+    optimiser : {"sgd", "adam"}
+    momentum : float
+        Of ``"sgd"``.
+    initial : array_like or list of array_like, optional
+        The kernel before the first step, a list for a list of sizes; by default uniform within ±1/√(kh·kw), from
+        `seed`, the same in every framework.
+    seed : int
+    report_every, report
+        Number of steps between calls of `report` with a line such as ``"epoch 2, loss 4.949"``; 0 for never.
+    tolerance : float
+        Stop once a step lowers the loss by less than this fraction.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ArgumentError
+        If an option is invalid.
+    DataError
+        If pixels are not finite or masked, or the steps leave the finite numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import kernelfield as kf
+    >>> before = np.ones((6, 8))
+    >>> before[:, 2:6] = 0
+    >>> fit = kf.descend(before, kf.corr2d(before, [[1, -1]]), size=(1, 2), steps=40)
+    >>> fit.kernel.weights.round(2)
+    array([[ 1., -1.]])
+    """
+    how = Descent(framework, steps, lr, optimiser, momentum, initial, seed, report_every, report, tolerance)
+    pair = prepare(before, after, clip=None)
+    wanted = size if isinstance(size, list) and size else [size]
+    sizes = None if size is None else [check_size(each) for each in wanted]
     image, target, sizes, support = _valid_pair(pair, sizes)
     kernels = _initial(how, sizes)
     operations = [Operation((Window(size[0]), Window(size[1])), "constant", 0.0) for size in sizes]
-    descend = _descend if how.framework == "numpy" else adapter(how.framework).descend
+    descending = _descend if how.framework == "numpy" else adapter(how.framework).descend
     losses: list[float] = []
-    steps = descend(operations, image, target, kernels, how.optimiser, how.lr, how.momentum)
-    for loss, kernels in steps:
+    path = descending(operations, image, target, kernels, how.optimiser, how.lr, how.momentum)
+    for loss, kernels in path:
         losses.append(float(loss))
         if not all(np.isfinite(kernel).all() for kernel in kernels) or not np.isfinite(loss):
             raise DataError(
@@ -111,20 +181,16 @@ def _valid_pair(
     """Return the image, the target (its valid part), the sizes of the kernels, and the support of their composition."""
     if len(pair.planes) > 1:
         raise ArgumentError(
-            f"before: expected one channel for method='descent'; received {len(pair.planes)}; take them one by one"
+            f"before: expected one channel for descent; received {len(pair.planes)}; take them one by one"
         )
     plane = pair.planes[0]
     if plane.bad_before is not None or plane.bad_after is not None:
-        raise DataError(
-            "before, after: expected only finite pixels and no mask for method='descent'; received NaN or a mask"
-        )
+        raise DataError("before, after: expected only finite pixels and no mask for descent; received NaN or a mask")
     before, after = pair.shapes
     implied = before[0] - after[0] + 1, before[1] - after[1] + 1
     if sizes is None:
         if pair.same_size:
-            raise ArgumentError(
-                "size: expected a size for method='descent' with before and after of one size; received none"
-            )
+            raise ArgumentError("size: expected a size for before and after of one size; received none")
         sizes = [implied]
     whole = 1 + sum(s[0] - 1 for s in sizes), 1 + sum(s[1] - 1 for s in sizes)
     if not pair.same_size and whole != implied:

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from kernelfield.correlation import correlate
-from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError
+from kernelfield.files import write_bytes
 from kernelfield.kernels import Kernel
+from kernelfield.kernels.text import shortened
 from kernelfield.learning.verdict import Verdict
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A learned filter: the kernel between two images, returned by `kernelfield.learn`.
 
@@ -34,8 +34,9 @@ class Fit:
     offset : float or tuple of float
         Constant added after the kernel, in units of the after; one per channel for colour.
     boundary : str or None
-        Boundary rule of the producer: a mode of scipy.ndimage, or ``"copy"`` if border pixels were left unfiltered;
-        None if unknown, see `boundary_reason`.
+        Boundary rule of the producer: a mode of scipy.ndimage, ``"copy"`` if border pixels were left unfiltered, or
+        ``"renormalised"`` if weights outside the image were left out and the others rescaled to the same sum; None if
+        unknown, see `boundary_reason`.
     cval : float
         Value outside the image, for ``"constant"``.
     boundary_candidates : tuple of str
@@ -60,9 +61,10 @@ class Fit:
         Standard deviation of the residual, in units of the after.
     samples, excluded : int
         Pixels of the after used, and excluded (clipped, NaN, masked).
-    rounding : {"nearest", "nearest even", "truncated", None}
-        Rounding mode of the producer, for exact verdicts on a grid: halves up, halves to even, or truncation (the
-        offset is then half a step low).
+    rounding : str or None
+        Rounding rule of the producer, for exact verdicts on a grid: ``"nearest"`` (halves up, or no halves seen),
+        ``"nearest even"``, ``"nearest away"`` (from 0), ``"nearest down"``, ``"to zero"``, ``"truncated"`` (down: the
+        offset is then half a step low) or ``"up"`` (half a step high).
     verdict : {"exact", "approximate", "undetermined", "not linear"}
         Quality of the fit. Exact: the residual is rounding error. Approximate: a linear filter explains most of it.
         Undetermined: several kernels fit equally well, see `rank`.
@@ -76,6 +78,16 @@ class Fit:
         For descent: the summed squared error before each step.
     layers : tuple of Kernel
         For a sequence of kernels: each of them; `kernel` is their composition.
+    gain : float
+        The weights are `gain` times `integers` over `divisor`; 1 unless before and after differ in scale.
+    outliers : int
+        Pixels, among the excluded, that the filter cannot have given: a watermark, hot pixels.
+    errors_note : str
+        Why the standard errors hold only approximately, or empty.
+    frame : (int, int) or None
+        For an after that is a crop: row and column of the before that lie below its first pixel.
+    left_out : numpy.ndarray of bool, shape (H, W), or None
+        The map of the outliers; it is not saved.
     """
 
     kernel: Kernel
@@ -103,6 +115,11 @@ class Fit:
     channels: tuple[str, ...] = ("grey",)
     losses: tuple[float, ...] = ()
     layers: tuple[Kernel, ...] = ()
+    gain: float = 1.0
+    outliers: int = 0
+    errors_note: str = ""
+    frame: tuple[int, int] | None = None
+    left_out: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def anchor(self) -> tuple[int, int]:
@@ -114,7 +131,7 @@ class Fit:
         """Rows and columns of the kernel."""
         return self.kernel.shape
 
-    def apply(self, image: ArrayLike, *, boundary: str | None = None) -> np.ndarray:
+    def apply(self, image: ArrayLike, *, boundary: str | None = None, dtype: DTypeLike | None = None) -> np.ndarray:
         """Return `image` filtered in the way that made the after from the before.
 
         Parameters
@@ -124,57 +141,37 @@ class Fit:
             offset.
         boundary : str, optional
             Boundary rule; by default the producer's, or ``"reflect"`` if that is unknown.
+        dtype : dtype-like, optional
+            Of the result, integers or floats; by default that of `image`.
 
         Returns
         -------
         numpy.ndarray
-            With the dtype of `image`: integers are rounded (or truncated, as the producer did) and saturated.
+            Integers are rounded (or truncated, as the producer did) and saturated.
 
         Raises
         ------
         ArgumentError
-            If the number of channels or the boundary is invalid.
+            If the number of channels, the boundary or the dtype is invalid, or integers are asked for and a result is
+            NaN.
         """
-        pixels = check_image(image, "image")
-        if pixels.ndim > 3:
-            raise ArgumentError(f"image: expected (H, W) or (H, W, C); received shape {pixels.shape}")
-        offsets = np.atleast_1d(np.asarray(self.offset, dtype=np.float64))
-        planes = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0))
-        if offsets.size not in (1, len(planes)):
-            raise ArgumentError(
-                f"image: expected {offsets.size} channels, one for each offset learned; received {len(planes)}"
-            )
-        rule = boundary or self.boundary or "reflect"
-        results = [
-            self._apply(plane, float(offset), rule)
-            for plane, offset in zip(planes, np.broadcast_to(offsets, len(planes)))
-        ]
-        return results[0] if pixels.ndim == 2 else np.stack(results, axis=2)
+        from kernelfield.learning.filtering import apply
 
-    def _apply(self, plane: np.ndarray, offset: float, rule: str) -> np.ndarray:
-        """Return one channel filtered."""
-        copied = rule == "copy"
-        inner = "reflect" if copied else rule
-        result: np.ndarray = correlate(plane, self.kernel, boundary=inner, cval=self.cval, dtype=np.float64)
-        result += offset
-        if plane.dtype.kind in "iu":
-            limits = np.iinfo(plane.dtype)
-            # Truncation is in the offset, half a step low: round to nearest for both kinds of producer. Floating-point
-            # sums of ninths and hundredths fall a little below the exact half or integer.
-            rounded = np.rint(result) if self.rounding == "nearest even" else np.floor(result + (0.5 + 1e-6))
-            result = np.clip(rounded, limits.min, limits.max)
-        result = result.astype(plane.dtype)
-        if copied:
-            rows, columns = (slice(a, max(a, n - (k - 1 - a))) for a, k, n in zip(self.anchor, self.size, plane.shape))
-            inside = result[rows, columns].copy()
-            result = plane.copy()
-            result[rows, columns] = inside
-        return result
+        return apply(self, image, boundary, dtype).pixels
+
+    def __repr__(self) -> str:
+        rows, columns = self.size
+        return f"<Fit, {self.verdict}: {shortened(self.description, 80)}, kernel {rows}×{columns}, R² {self.r2:.6f}>"
 
     def __str__(self) -> str:
         from kernelfield.learning.report import report
 
         return report(self)
+
+    def _repr_html_(self) -> str:
+        from kernelfield.learning.html import fit_html
+
+        return fit_html(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit as a JSON file, which ``kernelfield apply`` reads.
@@ -184,9 +181,9 @@ class Fit:
         FileError
             If it cannot be written; no partial file remains.
         """
-        from kernelfield.learning.record import to_record, write_text
+        from kernelfield.learning.record import to_record
 
-        write_text(Path(path), json.dumps(to_record(self), indent=2, allow_nan=False) + "\n")
+        write_bytes(path, (json.dumps(to_record(self), indent=2, allow_nan=False) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Fit:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernelfield.arrays import MOST_CHANNELS, as_array, channel_axis_of
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, DataError, DtypeError
 from kernelfield.learning.least_squares import Moments
@@ -18,6 +21,10 @@ from kernelfield.tensors.registry import adapter_of
 # An image with fewer levels is not a sampled scale but a mask, a drawing or a label image.
 _FEWEST_LEVELS = 64
 _SAMPLE = 1 << 22
+# Floats with more levels than this in a sample lie on no grid that matters.
+_MOST_LEVELS = 1 << 17
+# Spreads of numbers whose squares neither overflow nor vanish.
+_SMALLEST, _LARGEST = 1e-20, 1e20
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,8 @@ class Plane:
         Pixels of the after at or beyond an end of the range.
     before_shift, after_shift : float
         Constants near the means.
-    before_square : float
-        Mean square of the before, from a sample.
+    before_square, before_mean : float
+        Mean square and mean of the before, from a sample.
     """
 
     before: np.ndarray
@@ -46,15 +53,14 @@ class Plane:
     before_shift: float
     after_shift: float
     before_square: float
+    before_mean: float
 
-    def excluded(self, support: Support, censor: bool) -> np.ndarray | None:
+    def excluded(self, support: Support) -> np.ndarray | None:
         """Return the excluded positions of `support` as a mask; None if there are none."""
         rows, columns = support.positions(self.before.shape, self.after.shape)
         parts = []
         if self.bad_after is not None:
             parts.append(self.bad_after[rows, columns])
-        if censor and self.clipped is not None:
-            parts.append(self.clipped[rows, columns])
         if self.bad_before is not None:
             window_rows, window_columns = support.windows((rows, columns))
             parts.append(_any_in_window(self.bad_before[window_rows, window_columns], support.size))
@@ -62,6 +68,31 @@ class Plane:
             return None
         bad = np.logical_or.reduce(parts)
         return bad if bad.any() else None
+
+    def without(self, left_out: np.ndarray | None) -> Plane:
+        """Return the plane with more pixels of the after excluded."""
+        if left_out is None:
+            return self
+        bad = left_out if self.bad_after is None else self.bad_after | left_out
+        return replace(self, bad_after=bad)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Where an image's numbers begin and their unit: ``number = centre + scale * pixel`` of its planes."""
+
+    centre: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The range to which an after may be clipped, infinite where it is not; whether values pile up at each end."""
+
+    low: float
+    low_piled: bool
+    high: float
+    high_piled: bool
 
 
 @dataclass(frozen=True)
@@ -75,15 +106,25 @@ class Pair:
     step : float
         Distance between neighbouring values of the after; 0 for floats that lie on no grid.
     epsilon : float
-        Relative rounding error of one value of the after.
-    ends : (float, float) or None
+        Relative rounding error of one value.
+    ends : Ends or None
         Range of the after, if values may be clipped to it.
+    before_step : float
+        As `step`, of the before.
+    levels : int
+        Different values of the after, from a sample.
+    before_unit, after_unit : Unit
+        Floats far from 0, or of a scale whose squares overflow, are shifted by a constant and scaled by a power of two.
     """
 
     planes: tuple[Plane, ...]
     step: float
     epsilon: float
-    ends: tuple[float, float] | None
+    ends: Ends | None
+    before_step: float = 0.0
+    levels: int = 1 << 30
+    before_unit: Unit = Unit()
+    after_unit: Unit = Unit()
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -96,45 +137,78 @@ class Pair:
         return self.shapes[0] == self.shapes[1]
 
     @property
+    def gain(self) -> float:
+        """Steps of the before in one of the after: integer weights over a divisor are to be expected of that unit."""
+        return self.step / self.before_step if self.step > 0.0 and self.before_step > 0.0 else 1.0
+
+    @property
     def clipped(self) -> bool:
         """Whether any value of the after lies at an end of the range."""
         return any(plane.clipped is not None for plane in self.planes)
 
-    def exact_variance(self, square: float, count: int, energy: float = 1.0) -> float:
-        """Return the largest residual variance that rounding explains.
+    def without(self, left_out: Sequence[np.ndarray | None]) -> Pair:
+        """Return the pair with more pixels of each plane's after excluded."""
+        return replace(self, planes=tuple(plane.without(bad) for plane, bad in zip(self.planes, left_out)))
+
+    def without_clipped(self) -> Pair:
+        """Return the pair with the values at the ends of the range excluded."""
+        return self.without([plane.clipped for plane in self.planes])
+
+    def spread(self, energy: float = 1.0) -> float:
+        """Return the variance that a kernel of squared norm `energy` gives to values that do not depend."""
+        return max(plane.before_square - plane.before_mean**2 for plane in self.planes) * energy
+
+    def floor(self, square: float, count: int, energy: float = 1.0) -> float:
+        """Return the largest residual variance that the rounding of floating point explains.
 
         `square` is the sum of squares of the after about its mean over `count` pixels, `energy` the sum of the squared
-        weights, which scales the rounding of products in floating point. The variance is 1/12 of a squared step
-        (Widrow and Kollár, *Quantization Noise*, 2008, section 3) or that of floating point, and at least the
-        resolution of float64 sums.
+        weights, which scales the rounding of products. The producer's sums are of the numbers as they were, with the
+        constant that `prepare` takes from them.
         """
-        spread = square / max(1, count)
-        mean = max(abs(plane.after_shift) for plane in self.planes)
-        terms = max(plane.before_square for plane in self.planes) * energy
-        floating = (4.0 * self.epsilon) ** 2 * (spread + mean**2 + terms)
-        return max(1.05 * self.step**2 / 12.0, floating, 1e-14 * (spread + terms))
+        after = max(abs(plane.after_shift + self.after_unit.centre / self.after_unit.scale) for plane in self.planes)
+        before = max(abs(plane.before_mean + self.before_unit.centre / self.before_unit.scale) for plane in self.planes)
+        spread = square / max(1, count) + self.spread(energy)
+        return (4.0 * self.epsilon) ** 2 * (spread + after**2 + energy * before**2)
 
-    def statistics(self, support: Support, censor: bool, most: int | None = None) -> list[Statistics]:
+    def exact_variance(self, square: float, count: int, energy: float = 1.0) -> float:
+        """Return the largest residual variance of sums that rounding explains.
+
+        It is 1/12 of a squared step (Widrow and Kollár, *Quantization Noise*, 2008, section 3) or that of floating
+        point, and at least the resolution of float64 sums. Other arguments as in `floor`.
+        """
+        resolution = 1e-12 * (square / max(1, count) + self.spread(energy))
+        return max(1.05 * self.step**2 / 12.0, self.floor(square, count, energy), resolution)
+
+    def statistics(self, support: Support, most: int | None = None) -> list[Statistics]:
         """Return the statistics of each plane, with at most about `most` multiply-adds if given."""
-        return [_statistics(plane, support, censor, most) for plane in self.planes]
+        return [_statistics(plane, support, most) for plane in self.planes]
 
-    def moments(self, support: Support, censor: bool, most: int | None = None) -> Moments:
+    def moments(self, support: Support, most: int | None = None) -> Moments:
         """Return the moments of all planes together, for one shared kernel."""
-        first, *rest = (Moments.of(s) for s in self.statistics(support, censor, most))
+        first, *rest = (Moments.of(s) for s in self.statistics(support, most))
         return sum(rest, start=first)
 
 
-def as_image(value: Any) -> Any:
-    """Return an image or tensor as an array; a batch of one image with one channel becomes that image."""
+def as_image(value: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an image and the mask of pixels that count, None for all.
+
+    A path is read, a tensor and a Pillow image become arrays, and a batch of one image with one channel that image.
+    """
+    if isinstance(value, (str, os.PathLike)):
+        from kernelfield.images import read
+
+        value = read(value).pixels
     adapter = adapter_of(value)
     if adapter is not None:
         if not adapter.is_concrete(value):
             raise ArgumentError("before, after: expected tensors with values in CPU memory; move them there")
         value = adapter.to_numpy(value)
-    array = np.asarray(value)
+    good = ~np.ma.getmaskarray(value) if np.ma.is_masked(value) else None
+    array = as_array(value if good is None else value.data, name)
     if array.ndim == 4 and array.shape[0] == 1 and 1 in (array.shape[1], array.shape[3]):
-        return array[0, 0] if array.shape[1] == 1 else array[0, :, :, 0]
-    return array
+        within = (0, 0) if array.shape[1] == 1 else (0, slice(None), slice(None), 0)
+        return check_image(array[within], name), None if good is None else good[within]
+    return check_image(array, name), good
 
 
 def prepare(
@@ -145,7 +219,7 @@ def prepare(
     channel_axis: int | str | None = "auto",
 ) -> Pair:
     """Return the checked pair; arguments as in `kernelfield.learn`."""
-    x, y = check_image(before, "before"), check_image(after, "after")
+    (x, good_x), (y, good_y) = as_image(before, "before"), as_image(after, "after")
     planes_x, planes_y = _channels(x, "before", channel_axis), _channels(y, "after", channel_axis)
     if len(planes_x) != len(planes_y):
         raise ArgumentError(
@@ -160,30 +234,103 @@ def prepare(
         )
     good = _check_mask(mask, shape_x, shape_y)
     step = grid_step(y)
-    ends = _ends(y, step, clip)
+    levels = np.unique(y.ravel()[:: max(1, y.size >> 16)]).size
     epsilon = max(_epsilon(x.dtype), _epsilon(y.dtype))
-    planes = tuple(_plane(a, b, good, ends) for a, b in zip(planes_x, planes_y))
-    return Pair(planes, step, epsilon, ends)
+    before_step = grid_step(x)
+    unit_x, unit_y = _unit(x, before_step), _unit(y, step)
+    before_step /= unit_x.scale
+    planes_x = [_in_unit(plane, unit_x) for plane in planes_x]
+    planes_y = [_in_unit(plane, unit_y) for plane in planes_y]
+    step /= unit_y.scale
+    goods_x = [good] * len(planes_x) if good is not None and good.shape == shape_x else [None] * len(planes_x)
+    goods_y = [good] * len(planes_y) if good is not None and good.shape == shape_y else [None] * len(planes_y)
+    if good_x is not None:
+        goods_x = [_both(a, b) for a, b in zip(goods_x, _channels(good_x, "before", channel_axis))]
+    if good_y is not None:
+        goods_y = [_both(a, b) for a, b in zip(goods_y, _channels(good_y, "after", channel_axis))]
+    bare = tuple(_plane(*plane) for plane in zip(planes_x, planes_y, goods_x, goods_y))
+    ends = _ends(bare, y.dtype, step, levels, clip, unit_y)
+    planes = tuple(_with_clipped(plane, ends) for plane in bare)
+    return Pair(planes, step, epsilon, ends, before_step, levels, unit_x, unit_y)
 
 
 def grid_step(image: np.ndarray) -> float:
     """Return the step of the grid that the values lie on, or 0 if there is none.
 
-    For integers it is 1 or their greatest common divisor (12 bits shifted into 16), for floats 1, 1/255 or 1/65535. An
-    image with few levels does not count as a sampled scale.
+    For integers it is 1 or their greatest common divisor (12 bits shifted into 16), for floats the greatest common
+    divisor of their differences, unless it is near their last place. An image with few levels does not count as a
+    sampled scale.
     """
     every = max(1, image.size // (_SAMPLE if image.dtype.kind in "iu" else _SAMPLE >> 5))
     sample = image.ravel()[::every]
     if image.dtype.kind in "iu":
-        step = int(np.gcd.reduce(sample.astype(np.int64) - int(sample[0])))
-        return float(step) if step > 1 and np.unique(sample[: 1 << 16]).size >= _FEWEST_LEVELS else 1.0
-    sample = sample[np.isfinite(sample)].astype(np.float64)
-    slack = 2e-2 if image.dtype == np.float32 else 1e-6
-    for step_size in (1.0, 1 / 255, 1 / 65535):
-        levels = sample / step_size
-        if levels.size and np.abs(levels - np.rint(levels)).max() < slack:
-            return step_size if np.unique(np.rint(levels)).size >= _FEWEST_LEVELS else 0.0
+        whole = int(np.gcd.reduce(sample.astype(np.int64) - int(sample[0])))
+        return float(whole) if whole > 1 and np.unique(sample[: 1 << 16]).size >= _FEWEST_LEVELS else 1.0
+    values = np.unique(sample[np.isfinite(sample)]).astype(np.float64)
+    if not _FEWEST_LEVELS <= values.size <= _MOST_LEVELS:
+        return 0.0
+    # Differences of numbers near the ends of float64 would overflow.
+    scale = 2.0 ** float(np.frexp(np.abs(values).max())[1])
+    values = values / scale
+    place = max(float(np.finfo(image.dtype).eps) * float(np.abs(values).max()), 1e-300)
+    step = _common_step(np.diff(values), 8.0 * place)
+    if step == 0.0:
+        return 0.0
+    levels = np.rint((values - values[0]) / step)
+    if levels[-1] > 1.0 / (64.0 * np.finfo(image.dtype).eps):
+        return 0.0
+    fitted = float(levels @ (values - values[0]) / (levels @ levels))
+    if np.abs(values - values[0] - levels * fitted).max() > 4.0 * place:
+        return 0.0
+    fitted *= scale
+    # The nearest of the usual steps, where they are the same to within the last place.
+    for usual in (round(fitted) or 1.0, 1 / 255, 1 / 65535, 2.0 ** float(np.rint(np.log2(fitted)))):
+        if abs(fitted / usual - 1.0) * levels[-1] * usual <= 4.0 * place * scale:
+            return float(usual)
+    return float(fitted)
+
+
+def _common_step(differences: np.ndarray, least: float) -> float:
+    """Return the greatest common divisor of differences to within `least`, by Euclid's algorithm, or 0."""
+    step = float(differences.min())
+    for _ in range(40):
+        if step <= 4.0 * least:
+            return 0.0
+        left = np.abs(differences - np.rint(differences / step) * step)
+        left = left[left > least]
+        if not left.size:
+            return step
+        step = float(left.min())
     return 0.0
+
+
+def _unit(image: np.ndarray, step: float) -> Unit:
+    """Return the unit of the numbers: that of the image itself unless it is too far from 0, too large or too small."""
+    if image.dtype.kind != "f":
+        return Unit()
+    sample = image.ravel()[:: max(1, image.size >> 16)]
+    sample = sample[np.isfinite(sample)].astype(np.float64)
+    if not sample.size:
+        return Unit()
+    scale = 2.0 ** float(np.frexp(max(float(np.abs(sample).max()), 1e-300))[1])
+    sample = sample / scale
+    low, middle, high = np.percentile(sample, (5, 50, 95))
+    spread = (high - low) * scale or scale
+    centre = middle * scale if max(abs(low), abs(high)) > 64.0 * (high - low) > 0.0 else 0.0
+    if step > 0.0:
+        centre = float(np.rint(centre / step)) * step
+    usual = _SMALLEST <= spread <= _LARGEST
+    return Unit(centre, 1.0 if usual else 2.0 ** float(np.rint(np.log2(spread))))
+
+
+def _in_unit(plane: np.ndarray, unit: Unit) -> np.ndarray:
+    """Return a plane in a unit, as float64 unless that changes nothing."""
+    if unit == Unit():
+        return plane
+    wide: np.ndarray = plane.astype(np.float64)
+    # Halves do not overflow.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return (wide / 2.0 - unit.centre / 2.0) / (unit.scale / 2.0)
 
 
 def _channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> list[np.ndarray]:
@@ -192,16 +339,15 @@ def _channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> l
         return [np.ascontiguousarray(image)]
     if image.ndim != 3:
         raise ArgumentError(f"{name}: expected (H, W) or an image with channels; received shape {image.shape}")
-    if channel_axis == "auto":
-        if image.shape[2] > 4:
-            raise ArgumentError(
-                f"{name}: expected (H, W) or (H, W, C) with up to 4 channels; received shape {image.shape}; "
-                "give channel_axis="
-            )
-        channel_axis = 2
-    if channel_axis is None or isinstance(channel_axis, str) or not -3 <= channel_axis < 3:
-        raise ArgumentError(f"channel_axis: expected -3 to 2 for shape {image.shape}; received {channel_axis!r}")
-    planes = np.moveaxis(image, channel_axis, 0)
+    place = channel_axis_of(image.shape, channel_axis)
+    if place is None:
+        colour = f"or (H, W, C) with up to {MOST_CHANNELS} channels"
+        expected = "(H, W) with channel_axis=None" if channel_axis is None else f"(H, W) {colour}"
+        raise ArgumentError(
+            f"{name}: expected {expected}; received shape {image.shape}; give channel_axis=, "
+            "or learn each image by itself"
+        )
+    planes = np.moveaxis(image, place, 0)
     return [np.ascontiguousarray(plane) for plane in planes]
 
 
@@ -209,7 +355,7 @@ def _check_mask(mask: ArrayLike | None, before: tuple[int, ...], after: tuple[in
     """Return the mask as bool, or None."""
     if mask is None:
         return None
-    good = np.asarray(mask)
+    good = np.ma.filled(mask, False) if isinstance(mask, np.ma.MaskedArray) else as_array(mask, "mask")
     if good.dtype != np.bool_:
         raise DtypeError(f"mask: expected bool, True for pixels to use; received {good.dtype}; compare it to 0")
     if good.shape not in (before, after):
@@ -217,21 +363,60 @@ def _check_mask(mask: ArrayLike | None, before: tuple[int, ...], after: tuple[in
     return good
 
 
-def _ends(after: np.ndarray, step: float, clip: str | tuple[float, float] | None) -> tuple[float, float] | None:
-    """Return the range to which the after may be clipped, or None."""
+def _both(a: np.ndarray | None, b: np.ndarray) -> np.ndarray:
+    """Return where both masks are True; None is True everywhere."""
+    return b if a is None else a & b
+
+
+def _ends(
+    planes: Sequence[Plane],
+    dtype: np.dtype,
+    step: float,
+    levels: int,
+    clip: str | tuple[float, float] | None,
+    unit: Unit,
+) -> Ends | None:
+    """Return the range to which the after may be clipped, or None: the limits of its dtype, or where values pile up."""
     if clip is None:
         return None
     if isinstance(clip, str):
         if clip != "auto":
             raise ArgumentError(f'clip: expected "auto", None or (low, high); received {clip!r}')
-        if after.dtype.kind in "iu":
-            limits = np.iinfo(after.dtype)
-            return float(limits.min), float(limits.max)
-        return (0.0, 1.0) if 0.0 < step < 1.0 else None
+        limits = (float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)) if dtype.kind in "iu" else (-np.inf, np.inf)
+        found = Ends(*_end(planes, -1, step, levels, limits[0]), *_end(planes, 1, step, levels, limits[1]))
+        return found if np.isfinite((found.low, found.high)).any() else None
     low, high = (float(end) for end in clip)
     if not low < high:
         raise ArgumentError(f"clip: expected low < high; received ({low:g}, {high:g})")
-    return low, high
+    return Ends((low - unit.centre) / unit.scale, True, (high - unit.centre) / unit.scale, True)
+
+
+def _end(planes: Sequence[Plane], side: int, step: float, levels: int, limit: float) -> tuple[float, bool]:
+    """Return the lowest or highest value, and whether more pixels have it than its neighbours in value let expect."""
+    if levels < _FEWEST_LEVELS:
+        return limit, True
+    extreme = max(float((side * plane.after).max()) if side > 0 else -float(plane.after.min()) for plane in planes)
+    if side * extreme == limit:
+        return limit, True
+    at, near = 0, 0
+    # Without a grid no two values are the same by chance.
+    width = 8.0 * step
+    for plane in planes:
+        at += int(np.count_nonzero(plane.after == side * extreme))
+        if step > 0.0:
+            inside = plane.after >= extreme - width if side > 0 else plane.after <= width - extreme
+            near += int(np.count_nonzero(inside))
+    usual = (near - at) / 8.0 if step > 0.0 else 0.0
+    piled = at >= 5 and at > 4.0 * (usual + 1.0)
+    return (side * extreme, piled) if piled or step > 0.0 else (side * np.inf, False)
+
+
+def _with_clipped(plane: Plane, ends: Ends | None) -> Plane:
+    """Return the plane with its pixels at the ends of the range."""
+    if ends is None:
+        return plane
+    clipped = (plane.after <= ends.low) | (plane.after >= ends.high)
+    return replace(plane, clipped=clipped if clipped.any() else None)
 
 
 def _epsilon(dtype: np.dtype) -> float:
@@ -239,14 +424,18 @@ def _epsilon(dtype: np.dtype) -> float:
     return float(np.finfo(dtype).eps) / 2 if dtype.kind == "f" else 0.0
 
 
-def _plane(before: np.ndarray, after: np.ndarray, good: np.ndarray | None, ends: tuple[float, float] | None) -> Plane:
+def _plane(
+    before: np.ndarray,
+    after: np.ndarray,
+    good_before: np.ndarray | None,
+    good_after: np.ndarray | None,
+) -> Plane:
     """Return one channel with its masks; raise if no pixel is left."""
     bad_before, bad_after = _not_finite(before), _not_finite(after)
-    if good is not None:
-        if good.shape == before.shape:
-            bad_before = ~good if bad_before is None else bad_before | ~good
-        if good.shape == after.shape:
-            bad_after = ~good if bad_after is None else bad_after | ~good
+    if good_before is not None:
+        bad_before = ~good_before if bad_before is None else bad_before | ~good_before
+    if good_after is not None:
+        bad_after = ~good_after if bad_after is None else bad_after | ~good_after
     for name, bad in (("before", bad_before), ("after", bad_after)):
         if bad is not None and bad.all():
             raise DataError(f"{name}: expected usable pixels; received only NaN, infinite or masked ones")
@@ -255,12 +444,9 @@ def _plane(before: np.ndarray, after: np.ndarray, good: np.ndarray | None, ends:
         before = np.where(bad_before, np.array(before_shift).astype(before.dtype), before)
     if bad_after is not None:
         after = np.where(bad_after, np.array(after_shift).astype(after.dtype), after)
-    clipped = None
-    if ends is not None:
-        clipped = (after <= ends[0]) | (after >= ends[1])
-        clipped = clipped if clipped.any() else None
     sample = before[:: max(1, before.shape[0] // 64), :: max(1, before.shape[1] // 64)].astype(np.float64)
-    return Plane(before, after, bad_before, bad_after, clipped, before_shift, after_shift, float(np.mean(sample**2)))
+    square, mean = float(np.mean(sample**2)), float(np.mean(sample))
+    return Plane(before, after, bad_before, bad_after, None, before_shift, after_shift, square, mean)
 
 
 def _not_finite(image: np.ndarray) -> np.ndarray | None:
@@ -282,12 +468,12 @@ def _any_in_window(bad: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return counts > 0
 
 
-def _statistics(plane: Plane, support: Support, censor: bool, most: int | None) -> Statistics:
+def _statistics(plane: Plane, support: Support, most: int | None) -> Statistics:
     """Return the statistics of one plane, of a part of its positions where the whole would cost more than `most`."""
     rows, columns = support.positions(plane.before.shape, plane.after.shape)
     window_rows, window_columns = support.windows((rows, columns))
     x, y = plane.before[window_rows, window_columns], plane.after[rows, columns]
-    excluded = plane.excluded(support, censor)
+    excluded = plane.excluded(support)
     shifts = plane.before_shift, plane.after_shift
     p = support.rows * support.columns
     if most is None:

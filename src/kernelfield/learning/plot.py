@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any
+import textwrap
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,18 +11,34 @@ from numpy.typing import ArrayLike
 from kernelfield.correlation import correlate
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError
-from kernelfield.kernels.plot import COLOURS, LARGEST_WITH_NUMBERS, colour_bar, draw_numbers, frame_anchor, require
-from kernelfield.learning.report import table
+from kernelfield.figures import SMALL, bare, colour_bar, draw_numbers, draw_signed, heading, panel_title, style
+from kernelfield.kernels.plot import draw_weights
+from kernelfield.learning.report import factor, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
     from kernelfield.learning.fit import Fit
 
+# Inches: largest width and height of a picture, smallest of a panel; room for a colour bar, a title, a line below.
+_WIDE, _HIGH, _LEAST = 3.3, 4.2, 2.2
+_BAR, _TITLE, _BELOW, _EDGE = 0.85, 0.3, 0.35, 0.15
+# Share of the after's values within the range of the before for which both are drawn on one scale, grey and colour:
+# colours have no other scale that looks like a photograph.
+_SHARED, _SHARED_COLOUR = 0.95, 0.8
+# Rounding errors of floating point, relative to the largest value, are not drawn in full colour.
+_ROUNDING = 64.0
+# Intervals along the axes of the diagram of a pair that is not linear.
+_BINS = 96
+
 
 def plot(fit: Fit, before: ArrayLike | None = None, after: ArrayLike | None = None) -> Figure:
-    """Return a figure of the kernel and, if the pair is given, of before, after and residual.
+    """Return a figure of the kernel and, if the pair is given, of before, after and residual, pixel over pixel.
+
+    Where the pair is not linear no kernel is drawn, but the after over the filtered before; ``fit.kernel.plot()``
+    draws the kernel of the nearest filter.
 
     Parameters
     ----------
@@ -36,50 +52,85 @@ def plot(fit: Fit, before: ArrayLike | None = None, after: ArrayLike | None = No
 
     Raises
     ------
-    MissingDependencyError
-        If matplotlib is not installed.
     ArgumentError
         If the pair does not belong to the fit.
     """
-    require()
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.03, hspace=0.03)
-    with rc_context({"font.size": 9.0, "axes.titlesize": 10.0, "image.interpolation": "auto"}):
+    with style():
         if before is None or after is None:
-            figure = Figure(figsize=(4.6, 4.4), dpi=150, layout=layout)
-            _draw_kernel(figure.subplots(), fit, 3.2)
-        else:
-            x, y = check_image(before, "before"), check_image(after, "after")
-            left = residual(fit, x, y)
-            height = 3.2 * min(1.6, max(0.55, x.shape[0] / x.shape[1]))
-            figure = Figure(figsize=(8.2, 2 * height + 1.7), dpi=150, layout=layout)
-            axes = figure.subplots(2, 2)
-            _draw_image(axes[0, 0], x, "Before")
-            _draw_image(axes[0, 1], y, "After")
-            _draw_kernel(axes[1, 0], fit, height)
-            _draw_residual(axes[1, 1], left, y.ndim == 3)
-        figure.suptitle(f"{fit.description[:1].upper()}{fit.description[1:]}\n{fit.verdict}, R² = {fit.r2:.6f}")
-    return figure
+            return _alone(fit)
+        return _with_pair(fit, check_image(before, "before"), check_image(after, "after"))
 
 
-def encode(figure: Figure, form: str) -> bytes:
-    """Return a figure as the bytes of a file; the same figure gives the same bytes.
+def _alone(fit: Fit) -> Figure:
+    """Return the figure of a fit without its pair."""
+    rows, columns = fit.size
+    height = _WIDE * min(1.0, max(0.3, rows / columns))
+    page = _page(fit, [_WIDE], [_LEAST if fit.verdict == "not linear" else height])
+    axes = page.axes[0][0]
+    if fit.verdict == "not linear":
+        panel_title(axes, "No kernel: the pair is not linear")
+        bare(axes)
+        axes.text(0.5, 0.5, textwrap.fill(fit.explanation, 42), ha="center", va="center", transform=axes.transAxes)
+    else:
+        _draw_kernel(axes, fit, _WIDE)
+    return page.figure
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    form : {"png", "svg", "pdf"}
-    """
-    from matplotlib import rc_context
 
-    dates: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    file = io.BytesIO()
-    with rc_context({"svg.hashsalt": "kernelfield", "pdf.fonttype": 42}):
-        figure.savefig(file, format=form, dpi=200, metadata=dates.get(form))
-    return file.getvalue()
+def _with_pair(fit: Fit, before: np.ndarray, after: np.ndarray) -> Figure:
+    """Return the figure of a fit with its pair: four panels, whose pixels lie over each other."""
+    left = residual(fit, before, after)
+    # A smaller after is a crop, or lies over the pixels whose windows are inside the before.
+    moved = (0, 0) if after.shape[:2] == before.shape[:2] else fit.frame or fit.anchor
+    frame = [(min(0, a) - 0.5, max(n, a + m) - 0.5) for a, n, m in zip(moved, before.shape, after.shape)]
+    high, wide = (stop - start for start, stop in frame)
+    width = min(_WIDE, _HIGH * wide / high)
+    height = width * high / wide
+    page = _page(fit, [max(width, _LEAST)] * 2, [height, max(height, _LEAST)])
+    (first, second), (third, fourth) = page.axes
+    scale = _range(before)
+    _draw_image(first, before, "Before", scale, (0, 0), 72 * width / wide)
+    low, high_ = scale
+    inside = np.isfinite(after) & (after >= low) & (after <= high_)
+    shared = np.count_nonzero(inside) >= (_SHARED if after.ndim == 2 else _SHARED_COLOUR) * after.size
+    _draw_image(second, after, "After", scale if shared else _range(after), moved, 72 * width / wide)
+    if fit.verdict == "not linear":
+        _draw_relation(page, third, after - left, after)
+    else:
+        _draw_kernel(third, fit, min(max(width, _LEAST), max(height, _LEAST)))
+    _draw_residual(fourth, left, after, moved, 72 * width / wide)
+    for axes in (first, second, fourth):
+        axes.set_xlim(*frame[1])
+        axes.set_ylim(*frame[0][::-1])
+    return page.figure
+
+
+class _Page(NamedTuple):
+    """A figure, and its axes by row and column."""
+
+    figure: Figure
+    axes: list[list[Axes]]
+
+
+def _page(fit: Fit, widths: list[float], heights: list[float]) -> _Page:
+    """Return a figure with axes of these inches, with room for titles, colour bars and lines below."""
+    from matplotlib.figure import Figure
+
+    wide = sum(widths) + (len(widths)) * (_BAR + _EDGE)
+    text = heading(f"{fit.description[:1].upper()}{fit.description[1:]}", wide)
+    text += f"\n{fit.verdict}, R² = {fit.r2:.6f}"
+    above = 0.15 + 0.19 * len(text.splitlines())
+    high = above + sum(heights) + len(heights) * (_TITLE + _BELOW)
+    figure = Figure(figsize=(wide, high), dpi=150)
+    figure.suptitle(text, y=1 - 0.08 / high, va="top")
+    rows: list[list[Axes]] = []
+    top = high - above
+    for height in heights:
+        top -= _TITLE
+        starts = [_EDGE + sum(widths[:i]) + i * (_BAR + _EDGE) for i in range(len(widths))]
+        places = [(x / wide, (top - height) / high, w / wide, height / high) for x, w in zip(starts, widths)]
+        rows.append([figure.add_axes(place, anchor="N") for place in places])
+        top -= height + _BELOW
+    return _Page(figure, rows)
 
 
 def residual(fit: Fit, before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -100,10 +151,18 @@ def residual(fit: Fit, before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 def _residual(fit: Fit, before: np.ndarray, after: np.ndarray, offset: float) -> np.ndarray:
     same = before.shape == after.shape
-    rule = fit.boundary if fit.boundary not in (None, "copy") else "reflect"
+    rule = "reflect" if fit.boundary in (None, "copy", "renormalised") else fit.boundary
+    cropped = fit.frame is not None and not same
     predicted = correlate(
-        before, fit.kernel, mode="same" if same else "valid", boundary=str(rule), cval=fit.cval, dtype=np.float64
+        before,
+        fit.kernel,
+        mode="same" if same or cropped else "valid",
+        boundary=str(rule),
+        cval=fit.cval,
+        dtype=np.float64,
     )
+    if cropped:
+        predicted = _under(predicted, fit, before.shape, after.shape)
     if predicted.shape != after.shape:
         raise ArgumentError(
             f"after: expected {predicted.shape} for this fit; received {after.shape}; give the pair learned"
@@ -113,7 +172,7 @@ def _residual(fit: Fit, before: np.ndarray, after: np.ndarray, offset: float) ->
         limits = np.iinfo(after.dtype)
         np.clip(predicted, limits.min, limits.max, out=predicted)
     left = after - predicted
-    if same and fit.boundary in (None, "copy"):
+    if same and fit.boundary in (None, "copy", "renormalised"):
         inside = np.zeros(after.shape, bool)
         rows, columns = (
             slice(max(0, a), max(0, a, n - max(0, k - 1 - a))) for a, k, n in zip(fit.anchor, fit.size, after.shape)
@@ -124,60 +183,114 @@ def _residual(fit: Fit, before: np.ndarray, after: np.ndarray, offset: float) ->
     return np.asarray(left)
 
 
-def _draw_image(axes: Axes, image: np.ndarray, title: str) -> None:
-    """Draw an image: three channels as colour, anything else in grey with a colour bar."""
-    axes.set_title(title)
-    _bare(axes)
+def _under(predicted: np.ndarray, fit: Fit, before: tuple[int, ...], after: tuple[int, ...]) -> np.ndarray:
+    """Return the predictions below an after that is a crop, NaN where the window leaves the before."""
+    assert fit.frame is not None
+    wide = np.full((before[0] + 2 * after[0], before[1] + 2 * after[1]), np.nan)
+    inside = tuple(slice(a, n - (k - 1 - a)) for a, k, n in zip(fit.anchor, fit.size, before))
+    wide[after[0] : after[0] + before[0], after[1] : after[1] + before[1]][inside] = predicted[inside]
+    row, column = (n + first for n, first in zip(after, fit.frame))
+    return wide[row : row + after[0], column : column + after[1]]
+
+
+def _range(image: np.ndarray) -> tuple[float, float]:
+    """Return the values to draw as black and white."""
+    if image.dtype == np.uint8:
+        return 0.0, 255.0
     finite = image[np.isfinite(image)]
-    low, high = (0.0, 255.0) if image.dtype == np.uint8 else (float(finite.min()), float(finite.max()))
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    return low, high if high > low else low + 1.0
+
+
+def _draw_image(
+    axes: Axes, image: np.ndarray, title: str, scale: tuple[float, float], moved: tuple[int, int], cell: float
+) -> None:
+    """Draw an image: three channels as colour, one in grey, or red and blue where its scale goes below zero."""
+    panel_title(axes, title)
+    extent = _extent(image, moved)
+    low, high = scale
     if image.ndim == 3 and image.shape[2] == 3:
-        axes.imshow(np.clip((np.nan_to_num(image.astype(np.float64)) - low) / ((high - low) or 1.0), 0, 1))
+        span = high - low
+        axes.imshow(np.clip((np.nan_to_num(image.astype(np.float64)) - low) / span, 0, 1), extent=extent)
+        bare(axes)
         return
-    grey = image if image.ndim == 2 else image[..., 0]
+    plane = image if image.ndim == 2 else image[..., 0]
     if image.ndim == 3:
-        axes.set_title(f"{title}, first of {image.shape[2]} channels")
-    drawn = axes.imshow(grey, cmap="gray", vmin=low, vmax=high if high > low else low + 1.0)
-    colour_bar(axes, drawn)
+        panel_title(axes, f"{title}, first of {image.shape[2]} channels")
+    if low < 0:
+        drawn = draw_signed(axes, plane, max(-low, high), extent=extent)
+    else:
+        drawn = axes.imshow(plane, cmap="gray", vmin=low, vmax=high, extent=extent)
+        bare(axes)
+    _number(drawn, cell)
+    beyond = bool((plane < low).any()), bool((plane > high).any())
+    colour_bar(drawn, {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither"))
 
 
-def _draw_kernel(axes: Axes, fit: Fit, height: float) -> None:
-    """Draw the weights in axes of `height` inches, zero white, and frame the weight over the output pixel."""
-    weights = fit.kernel.weights
-    rows, columns = weights.shape
-    peak = float(np.abs(weights).max()) or 1.0
-    drawn = axes.imshow(weights, cmap=COLOURS, vmin=-peak, vmax=peak, interpolation="nearest")
-    title = f"Kernel {rows}×{columns}"
-    if max(rows, columns) <= LARGEST_WITH_NUMBERS:
-        cells = table(fit)
-        if fit.divisor not in (None, 1):
-            title += f", numbers over {fit.divisor}"
-        draw_numbers(axes, weights, cells, 72.0 * min(3.2 / columns, height / rows))
-    frame_anchor(axes, fit.kernel)
-    axes.set_title(title)
-    _bare(axes)
-    colour_bar(axes, drawn)
+def _extent(image: np.ndarray, moved: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the sides of an image whose first pixel is at a row and a column."""
+    rows, columns = image.shape[:2]
+    return moved[1] - 0.5, moved[1] + columns - 0.5, moved[0] + rows - 0.5, moved[0] - 0.5
 
 
-def _draw_residual(axes: Axes, left: np.ndarray, colour: bool) -> None:
+def _number(drawn: AxesImage, cell: float) -> None:
+    """Write the values into the cells of an image, if they are large enough."""
+    values = np.asarray(drawn.get_array())
+    # Of larger images the text would not fit, and making it takes long.
+    if cell > 14 and np.isfinite(values).all():
+        drawn.set_interpolation("nearest")
+        draw_numbers(
+            drawn, [[[f"{value:.{digits}g}" for value in row] for row in values.tolist()] for digits in (3, 2)], cell
+        )
+
+
+def _draw_kernel(axes: Axes, fit: Fit, inches: float) -> None:
+    """Draw the weights in axes whose shorter side has so many inches."""
+    size = "×".join(map(str, fit.size))
+    exact = draw_weights(axes, fit.kernel, [table(fit)], inches)
+    title = f"Kernel {size}"
+    if fit.verdict == "undetermined":
+        title += ", one of several"
+    elif exact and factor(fit):
+        title += f", numbers {factor(fit)}"
+    panel_title(axes, title)
+
+
+def _draw_relation(page: _Page, axes: Axes, predicted: np.ndarray, after: np.ndarray) -> None:
+    """Draw how often each value of the after stands over each prediction of the filter, darker for more."""
+    known = np.isfinite(predicted) & np.isfinite(after)
+    x, y = predicted[known].astype(np.float64), after[known].astype(np.float64)
+    panel_title(axes, "No kernel: the pair is not linear")
+    low, high = min(x.min(initial=0.0), y.min(initial=0.0)), max(x.max(initial=1.0), y.max(initial=1.0))
+    counts = np.histogram2d(y, x, _BINS, [(low, high), (low, high)])[0]
+    # Labels need room on the left and below.
+    box = axes.get_position()
+    left, below = 0.5 / page.figure.get_figwidth(), 0.2 / page.figure.get_figheight()
+    axes.set_position((box.x0 + left, box.y0 + below, box.width - left, box.height - below))
+    axes.imshow(np.log1p(counts), cmap="Greys", extent=(low, high, low, high), origin="lower")
+    axes.plot([low, high], [low, high], color="#b2182b", linewidth=1.0, linestyle="--")
+    axes.tick_params(labelsize=SMALL)
+    axes.set_xlabel("filtered before (dashed: equal)", fontsize=SMALL)
+    axes.set_ylabel("after", fontsize=SMALL)
+
+
+def _draw_residual(axes: Axes, left: np.ndarray, after: np.ndarray, moved: tuple[int, int], cell: float) -> None:
     """Draw the residual, zero white, pixels without a prediction grey."""
-    from matplotlib import colormaps
-
-    if colour:
+    label = "after − filtered before"
+    if left.ndim == 3:
         where = np.argmax(np.abs(np.nan_to_num(left)), axis=2)
         left = np.take_along_axis(left, where[..., None], axis=2)[..., 0]
+        label += ", largest of the channels"
     known = np.abs(left[np.isfinite(left)])
-    peak = float(np.quantile(known, 0.999)) if known.size else 1.0
-    beyond = bool(known.size) and float(known.max()) > 1.05 * peak
-    peak = peak or (float(known.max()) if known.size else 0.0) or 1.0
-    colours = colormaps[COLOURS].with_extremes(bad="0.8")
-    drawn = axes.imshow(left, cmap=colours, vmin=-peak, vmax=peak)
-    axes.set_title("Residual: after less filtered before")
-    if colour:
-        axes.set_xlabel("of the channels the largest", fontsize=8)
-    _bare(axes)
-    colour_bar(axes, drawn, "both" if beyond else "neither")
-
-
-def _bare(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
+    largest = float(known.max(initial=0.0))
+    peak = float(np.quantile(known, 0.999)) if known.size else 0.0
+    # Residuals of rounding errors alone are nearly white.
+    step = float(np.finfo(after.dtype if after.dtype.kind == "f" else np.float64).eps)
+    floor = _ROUNDING * step * float(np.abs(after[np.isfinite(after)]).max(initial=0.0))
+    peak = max(peak or largest, floor) or 1.0
+    drawn = draw_signed(axes, left, peak, extent=_extent(left, moved))
+    panel_title(axes, "Residual")
+    axes.set_xlabel(f"{label}: at most {largest:.3g}".replace("e-", "e−"), fontsize=SMALL)
+    if largest > floor:
+        _number(drawn, cell)
+        colour_bar(drawn, "both" if largest > 1.05 * peak else "neither")

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelfield.errors import DataError, FileError
+from kernelfield.errors import DataError, FileError, KernelfieldError
 from kernelfield.geometry import BOUNDARIES
 from kernelfield.kernels import Kernel
+from kernelfield.kernels.descriptions import describe
+from kernelfield.learning.fields import (
+    list_of,
+    mapping_of,
+    number,
+    object_of,
+    one_of,
+    optional,
+    received,
+    table,
+    text,
+    whole,
+)
+from kernelfield.learning.filtering import ROUNDED
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
 
 FORMAT = 1
 _LARGEST_FILE = 64 << 20
-_VERDICTS = ("exact", "approximate", "undetermined", "not linear")
 
 
 def to_record(fit: Fit) -> dict[str, Any]:
@@ -57,105 +68,156 @@ def to_record(fit: Fit) -> dict[str, Any]:
         "notes": list(fit.notes),
         "losses": list(fit.losses),
         "layers": [layer.weights.tolist() for layer in fit.layers],
+        "gain": fit.gain,
+        "outliers": fit.outliers,
+        "errors_note": fit.errors_note,
+        "frame": None if fit.frame is None else list(fit.frame),
     }
 
 
 def from_record(cls: type[Fit], path: Path) -> Fit:
     """Return the fit read from the file at `path`, checked."""
+    return build(cls, read(path), str(path))
+
+
+def read(path: Path) -> Any:
+    """Return the JSON value in a file of at most 64 MB."""
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise DataError(f"{path}: expected a filter of at most 64 MB; received more; is it an image?")
-        text = path.read_text(encoding="utf-8")
+        # A FIFO has no size.
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return parse(data, str(path))
+
+
+def parse(data: bytes, name: str) -> Any:
+    """Return the JSON value in the data of the file `name`."""
+    if len(data) > _LARGEST_FILE:
+        raise DataError(f"{name}: expected a filter of at most 64 MB; received more; is it an image?")
+    try:
+        return json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise DataError(
-            f"{path}: expected JSON text; received binary data; give the file that learn --json wrote"
+            f"{name}: expected JSON text; received binary data; give the file that learn --json wrote"
         ) from None
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        record = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        raise DataError(f"{path}: expected the JSON that learn --json writes; received something else") from None
-    try:
-        return build(cls, record)
-    except (LookupError, TypeError, ValueError, OverflowError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise DataError(f"{path}: expected a filter as learn --json writes it; {what}") from None
+    except (ValueError, RecursionError):
+        raise DataError(f"{name}: expected the JSON that learn --json writes; received something else") from None
 
 
-def build(cls: type[Fit], record: Any) -> Fit:
-    """Return the fit in a record; raise LookupError, TypeError or ValueError if the record is invalid."""
-    if not isinstance(record, dict):
-        raise TypeError(f"received {type(record).__name__}, expected an object")
-    if record["format"] != FORMAT:
-        raise ValueError(f"format {record['format']} is not {FORMAT}; use the version that wrote it")
-    anchor = int(record["anchor"][0]), int(record["anchor"][1])
-    weights = np.array(record["kernel"], dtype=np.float64)
-    if weights.ndim != 2 or not weights.size or not np.isfinite(weights).all():
-        raise ValueError("kernel is not a table of finite numbers")
-    if not all(0 <= a < n for a, n in zip(anchor, weights.shape)):
-        raise ValueError(f"anchor {anchor} lies outside the kernel")
-    stderr = np.array([[np.inf if v is None else v for v in row] for row in record["stderr"]], dtype=np.float64)
-    if stderr.shape != weights.shape:
-        raise ValueError("stderr and kernel differ in size")
-    boundary = record["boundary"]
-    if boundary is not None and boundary not in (*BOUNDARIES, "copy"):
-        raise ValueError(f"boundary {boundary!r} is not known")
-    if record["verdict"] not in _VERDICTS:
-        raise ValueError(f"verdict {record['verdict']!r} is not known")
-    offset = record["offset"]
-    offsets = offset if isinstance(offset, list) else [offset]
-    if not offsets or not all(math.isfinite(float(value)) for value in offsets):
-        raise ValueError("offset is not finite")
-    integers = None if record["integers"] is None else np.array(record["integers"], dtype=np.int64)
-    divisor = None if integers is None else int(record["divisor"])
-    if integers is not None and (integers.shape != weights.shape or not divisor):
-        raise ValueError("integers and divisor do not match the kernel")
-    parameters = {key: tuple(v) if isinstance(v, list) else v for key, v in dict(record["parameters"]).items()}
-    return cls(
-        kernel=Kernel(weights, record["name"], parameters, None, anchor),
-        stderr=stderr,
-        offset=tuple(float(v) for v in offset) if isinstance(offset, list) else float(offset),
-        boundary=boundary,
-        cval=float(record["cval"]),
-        boundary_candidates=tuple(record["boundary_candidates"]),
-        boundary_reason=str(record["boundary_reason"]),
-        name=record["name"],
-        description=str(record["description"]),
-        integers=integers,
-        divisor=divisor,
-        rank=int(record["rank"]),
-        undetermined=np.array(record["undetermined"], dtype=np.float64).reshape(-1, *weights.shape),
-        r2=float(record["r2"]),
-        residual_sd=float(record["residual_sd"]),
-        samples=int(record["samples"]),
-        excluded=int(record["excluded"]),
-        rounding=record["rounding"],
-        verdict=record["verdict"],
-        explanation=str(record["explanation"]),
-        parameters=parameters,
-        notes=tuple(record["notes"]),
-        channels=tuple(record["channels"]),
-        losses=tuple(float(loss) for loss in record["losses"]),
-        layers=tuple(Kernel(layer) for layer in record["layers"]),
+def build(cls: type[Fit], record: Any, name: str) -> Fit:
+    """Return the fit in a record; `name` begins the message of the DataError that says why there is none."""
+    try:
+        return _build(cls, record)
+    except (KernelfieldError, ValueError) as error:
+        raise DataError(f"{name}: expected a filter as learn --json writes it; {error}; learn it again") from None
+
+
+def _build(cls: type[Fit], record: Any) -> Fit:
+    """Return the fit in a record; raise ValueError if a field is wrong or two disagree."""
+    if isinstance(record, dict) and record.get("format", FORMAT) != FORMAT:
+        raise ValueError(f"format: expected {FORMAT}, received {received(record['format'])}; use the version of it")
+    values = _RECORD(record)
+    weights, integers, anchor = values["kernel"], values["integers"], values["anchor"]
+    shape = weights.shape
+    _agree(values["size"] == shape, f"size: expected that of the kernel, {shape}; received {values['size']}")
+    _agree(all(a < n for a, n in zip(anchor, shape)), f"anchor: {anchor} lies outside the kernel")
+    _agree(values["stderr"].shape == shape, "stderr: it differs from kernel in size")
+    _agree(values["rank"] <= weights.size, f"rank: expected at most {weights.size}; received {values['rank']}")
+    _agree((integers is None) == (values["divisor"] is None), "integers, divisor: expected both or null for both")
+    _agree(integers is None or integers.shape == shape, "integers: they differ from kernel in size")
+    _agree(all(each.shape == shape for each in values["undetermined"]), "undetermined: it differs from kernel in size")
+    offsets = values["offset"]
+    count = len(values["channels"])
+    _agree(
+        not isinstance(offsets, tuple) or len(offsets) == count,
+        f"offset: expected one for each of {count} channels; received {received(record['offset'])}",
     )
+    kernel = Kernel(weights, values["name"], values["parameters"], None, anchor)
+    if kernel.name is not None:
+        try:
+            describe(kernel)
+        except (LookupError, TypeError, ValueError):
+            raise ValueError(
+                f"name, parameters: they are not those of a kernel of the catalogue: {received(kernel.name)}"
+            ) from None
+    undetermined = np.array(values["undetermined"], dtype=np.float64).reshape(-1, *shape)
+    layers = tuple(Kernel(layer) for layer in values["layers"])
+    fields = {key: value for key, value in values.items() if key not in _NOT_OF_A_FIT}
+    return cls(**fields | {"kernel": kernel, "undetermined": undetermined, "layers": layers})
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to a temporary file beside `path`, then rename it: readers never see a partial file."""
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise FileError(f"{path}: cannot be written: {error.strerror}; choose another place") from None
+def _agree(condition: bool, problem: str) -> None:
+    """Raise unless two fields agree."""
+    if not condition:
+        raise ValueError(problem)
+
+
+def _scalar(value: Any) -> Any:
+    """Return a parameter of a kernel: a number, a string, null or a truth value."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    return whole()(value) if isinstance(value, int) else number()(value)
+
+
+def _parameter(value: Any) -> Any:
+    """Return a parameter of a kernel, of which an array becomes a tuple."""
+    return list_of(_scalar)(value) if isinstance(value, list) else _scalar(value)
+
+
+def _offset(value: Any) -> Any:
+    """Return the offset: a number, or one for each channel."""
+    return list_of(number(), 1)(value) if isinstance(value, list) else number()(value)
+
+
+def _error(value: Any) -> float:
+    """Return a standard error, infinite for null."""
+    return math.inf if value is None else float(number(0)(value))
+
+
+_TABLE = table(number())
+_RULE = one_of(*BOUNDARIES, "copy", "renormalised")
+_RECORD = object_of(
+    {
+        "format": one_of(FORMAT),
+        "version": text,
+        "verdict": one_of("exact", "approximate", "undetermined", "not linear"),
+        "explanation": text,
+        "name": optional(text),
+        "description": text,
+        "parameters": mapping_of(_parameter),
+        "size": list_of(whole(1), 2, 2),
+        "anchor": list_of(whole(0), 2, 2),
+        "kernel": _TABLE,
+        "stderr": table(_error),
+        "integers": optional(table(whole(), np.int64)),
+        "divisor": optional(whole(1)),
+        "offset": _offset,
+        "rounding": optional(one_of(*ROUNDED)),
+        "boundary": optional(_RULE),
+        "cval": number(),
+        "boundary_candidates": list_of(_RULE),
+        "boundary_reason": text,
+        "rank": whole(0),
+        "undetermined": list_of(_TABLE),
+        "r2": number(0, 1),
+        "residual_sd": number(0),
+        "samples": whole(0),
+        "excluded": whole(0),
+        "channels": list_of(text, 1),
+        "notes": list_of(text),
+        "losses": list_of(number()),
+        "layers": list_of(_TABLE),
+    },
+    # Files of earlier versions do not have these.
+    {
+        "gain": (number(), 1.0),
+        "outliers": (whole(0), 0),
+        "errors_note": (text, ""),
+        "frame": (optional(list_of(whole(), 2, 2)), None),
+    },
+)
+_NOT_OF_A_FIT = ("format", "version", "size", "anchor")
 
 
 def _plain(value: Any) -> Any:

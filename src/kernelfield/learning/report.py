@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kernelfield.kernels.text import aligned
+
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
-
-# Wider kernels are not printed.
-_WIDEST = 11
 
 
 def facts(fit: Fit) -> list[tuple[str, str]]:
@@ -24,7 +23,7 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     ]
     if fit.integers is not None:
         whole = "the weights themselves" if fit.divisor == 1 else f"the weights times {fit.divisor}"
-        lines.append(("integers", whole))
+        lines.append(("integers", whole if fit.gain == 1 else f"{whole}, over {fit.gain:.6g}"))
     offset = fit.offset if isinstance(fit.offset, tuple) else (fit.offset,)
     truncated = ", about -0.5 because the producer truncates" if fit.rounding == "truncated" else ""
     lines.append(("offset", ", ".join(f"{value:.4g}" for value in offset) + truncated))
@@ -36,7 +35,8 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     lines.append(("rank", f"{fit.rank} of {rows * columns} directions determined"))
     finite = fit.stderr[np.isfinite(fit.stderr)]
     if finite.size:
-        lines.append(("errors", f"standard errors up to {finite.max():.2g}"))
+        note = f"; {fit.errors_note}" if fit.errors_note else ""
+        lines.append(("errors", f"standard errors up to {finite.max():.2g}{note}"))
     lines.append(("residual", f"standard deviation {fit.residual_sd:.4g}, R² {fit.r2:.9f}"))
     left_out = f"{fit.excluded:,} left out (clipped, NaN or masked)" if fit.excluded else "none left out"
     lines.append(("samples", f"{fit.samples:,} used, {left_out}"))
@@ -62,17 +62,20 @@ def table(fit: Fit) -> list[list[str]]:
     return [[f"{round(value, digits) + 0.0:.{digits}f}" for value in row] for row in fit.kernel.weights.tolist()]
 
 
+def factor(fit: Fit) -> str:
+    """Return how the numbers of `table` become the weights, as "over 8"; empty if they are the weights."""
+    if fit.integers is None:
+        return ""
+    scale = "" if fit.gain == 1 else f"times {fit.gain:.6g}"
+    return f"{scale} {'' if fit.divisor == 1 else f'over {fit.divisor}'}".strip()
+
+
 def report(fit: Fit) -> str:
     """Return the text report of a fit, with its weights."""
     lines = [f"{label:<9} {text}" for label, text in facts(fit)]
     cells = table(fit)
     heading = "kernel, as cross-correlation weights (flip both axes for strict convolution)"
-    if fit.divisor not in (None, 1):
-        heading += f", each over {fit.divisor}"
+    if factor(fit):
+        heading += f", each {factor(fit)}"
     lines.append(f"{heading}:")
-    if fit.size[1] > _WIDEST:
-        lines.append("  (too wide to print; see .kernel)")
-    else:
-        width = max(len(cell) for row in cells for cell in row)
-        lines += ["  " + "  ".join(cell.rjust(width) for cell in row) for row in cells]
-    return "\n".join(lines)
+    return "\n".join(lines + aligned(cells, fit.anchor))

@@ -61,14 +61,13 @@ def measure(
     kernel: np.ndarray,
     offsets: tuple[float, ...],
     support: Support,
-    censor: bool,
     gradient: bool = False,
 ) -> Residual:
     """Return the residual of all planes, computed block by block to save memory."""
     count, square, largest = 0, 0.0, 0.0
     slope = np.zeros(kernel.size if gradient else 0)
     for plane, offset in zip(pair.planes, offsets):
-        for block in blocks(plane, kernel, offset, support, censor):
+        for block in blocks(plane, kernel, offset, support):
             residual = block.residual
             if block.bad is not None:
                 residual[block.bad] = 0
@@ -87,7 +86,6 @@ def blocks(
     kernel: np.ndarray,
     offset: float,
     support: Support,
-    censor: bool,
     every: int = 1,
     dtype: type[np.floating] | np.dtype | None = None,
 ) -> Iterator[Block]:
@@ -96,7 +94,7 @@ def blocks(
     By default the residual is float32 if before and after are uint8, else float64.
     """
     rows, columns = support.positions(plane.before.shape, plane.after.shape)
-    excluded = plane.excluded(support, censor)
+    excluded = plane.excluded(support)
     dtype = np.dtype(dtype or working_dtype(plane))
     step = max(support.rows, _BLOCK // every // max(1, columns.stop - columns.start))
     for start in range(rows.start, rows.stop, step * every):
@@ -116,16 +114,45 @@ def working_dtype(plane: Plane) -> np.dtype:
     return np.dtype(np.float32 if both else np.float64)
 
 
-def unclipped_share(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support) -> float:
-    """Return the share of clipped values that the kernel predicts further inside the range than rounding explains."""
-    inside, count = 0, 0
-    assert pair.ends is not None
-    slack = 1.5 * pair.step
+@dataclass(frozen=True)
+class Map:
+    """Predicted value, residual and local contrast of the before at every position of a plane.
+
+    Attributes
+    ----------
+    predicted, residual, contrast : numpy.ndarray, shape (M, N)
+    bad : numpy.ndarray of bool or None
+        Positions that do not count.
+    """
+
+    predicted: np.ndarray
+    residual: np.ndarray
+    contrast: np.ndarray
+    bad: np.ndarray | None
+
+
+def residual_maps(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support) -> list[Map]:
+    """Return the map of each plane over the positions of `support`."""
+    maps = []
     for plane, offset in zip(pair.planes, offsets):
-        for block in blocks(plane, kernel, offset, support, censor=False):
-            low, high = block.after <= pair.ends[0], block.after >= pair.ends[1]
-            if block.bad is not None:
-                low, high = low & ~block.bad, high & ~block.bad
-            count += int(low.sum()) + int(high.sum())
-            inside += int((block.residual[low] < -slack).sum()) + int((block.residual[high] > slack).sum())
-    return inside / count if count else 0.0
+        rows, columns = support.positions(plane.before.shape, plane.after.shape)
+        windows = plane.before[support.windows((rows, columns))]
+        dtype = working_dtype(plane)
+        predicted = correlate(windows, kernel, mode="valid", dtype=dtype)
+        predicted += dtype.type(offset)
+        residual = np.subtract(plane.after[rows, columns], predicted, dtype=dtype)
+        maps.append(Map(predicted, residual, contrast(windows, predicted.shape, support), plane.excluded(support)))
+    return maps
+
+
+def contrast(windows: np.ndarray, shape: tuple[int, ...], support: Support) -> np.ndarray:
+    """Return the sum of the gradient's magnitudes along both axes at the middle of each window."""
+    row, column = (n // 2 for n in support.size)
+    under = windows[row : row + shape[0], column : column + shape[1]].astype(np.float32)
+    total = np.zeros(shape, np.float32)
+    if shape[0] > 2:
+        total[1:-1] += np.abs(under[2:] - under[:-2])
+        total[0], total[-1] = total[1], total[-2]
+    if shape[1] > 2:
+        total[:, 1:-1] += np.abs(under[:, 2:] - under[:, :-2])
+    return total

@@ -2,49 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from kernelfield._core import lag_products
+from kernelfield.correlation import correlate
 from kernelfield.errors import ArgumentError, DataError
+from kernelfield.learning.frames import Frames, compare_frames
 from kernelfield.learning.least_squares import Moments, solve
-from kernelfield.learning.pair import Pair
+from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.support import Support, centred
 
 _LARGEST_SIZE = 63
 _LEVELS = (7, 15, 31)
 # Maximum number of multiply-adds for one level; above it a sample of the positions is used.
-_MOST = 12_000_000_000
+_MOST = 600_000_000
 # Factor on the noise: residuals of rounding or of a nonlinear filter are not white and fluctuate more than white noise.
-_NOT_WHITE = 3.0
+_NOT_WHITE, _COLOURED = 3.0, 10.0
 # Limits below which an outer row is negligible, as growth of the squared residual and as share of the largest
-# coefficient: for residuals of rounding, and for larger ones. Rounding that follows the signal was measured to give
-# coefficients of 5e-4 where the true ones are 0.
-_ROUNDED, _MORE = (1e-3, 1e-3), (1e-4, 5e-3)
+# coefficient: for residuals of rounding, for white noise, and for coloured residuals, as of JPEG. Rounding that follows
+# the signal was measured to give coefficients of 5e-4 where the true ones are 0.
+_ROUNDED, _MORE, _BLOCKY = (1e-3, 1e-3), (1e-4, 5e-3), (3e-3, 3e-2)
+# A larger support counts where it takes this share from a residual that is not white.
+_GAIN = 0.02
+# A shift up to this lies inside the smallest support that is searched.
+_NEAR = 2
 
 
-def choose_support(pair: Pair, size: Any, max_size: int) -> tuple[Support, bool, float | None]:
-    """Return the support, whether clipped values must be excluded, and after a search the residual variance.
+@dataclass(frozen=True)
+class Found:
+    """The support that a search ended with.
 
-    The support is implied by the image shapes, given as `size`, or searched for up to `max_size`.
+    Attributes
+    ----------
+    support : Support
+    pair : Pair
+        The pair, without clipped values where they would bias the fit.
+    noise : float or None
+        Variance of the residual; None if nothing was searched.
+    sampled : int
+        Positions that the search used; 0 if all.
+    limit : int
+        The size at which the search ended although the outermost weights mattered; 0 if it ended inside.
+    frames : Frames or None
     """
-    if not isinstance(max_size, (int, np.integer)) or not 1 <= max_size <= _LARGEST_SIZE:
+
+    support: Support
+    pair: Pair
+    noise: float | None = None
+    sampled: int = 0
+    limit: int = 0
+    frames: Frames | None = None
+
+
+def choose_support(pair: Pair, size: Any, max_size: int) -> Found:
+    """Return the support: implied by the image shapes, given as `size`, or searched for up to `max_size`."""
+    if isinstance(max_size, bool) or not isinstance(max_size, (int, np.integer)) or not 1 <= max_size <= _LARGEST_SIZE:
         raise ArgumentError(f"max_size: expected an integer from 1 to {_LARGEST_SIZE}; received {max_size!r}")
     before, after = pair.shapes
     given = None if size is None else check_size(size)
+    frames = None
     if not pair.same_size:
-        implied = before[0] - after[0] + 1, before[1] - after[1] + 1
-        if given not in (None, implied):
-            raise ArgumentError(
-                f"size: expected {implied[0]}×{implied[1]}, as an after of {after[0]}×{after[1]} from a before of "
-                f"{before[0]}×{before[1]} implies; received {given[0]}×{given[1]}; leave it out"
-            )
-        if max(implied) > _LARGEST_SIZE:
-            raise ArgumentError(
-                f"after: expected at most {_LARGEST_SIZE - 1} rows and columns less than before's "
-                f"{before[0]}×{before[1]}; received {after[0]}×{after[1]}; crop both to the same scene"
-            )
-        support = Support(0, 0, *implied)
+        support, frames = _of_smaller(pair, given)
     elif given is not None:
         support = centred(given)
     else:
@@ -58,64 +79,236 @@ def choose_support(pair: Pair, size: Any, max_size: int) -> tuple[Support, bool,
             f"and an offset; received {max(0, room[0]) * max(0, room[1])} in an image of {before[0]}×{before[1]}; "
             "take a smaller size or a larger image"
         )
-    return support, _needs_censoring(pair, support), None
+    found = Found(support, pair.without_clipped() if _needs_censoring(pair, support) else pair, frames=frames)
+    if given is None and not pair.same_size:
+        return _crop(found, pair, int(max_size))
+    return found
 
 
 def check_size(size: Any) -> tuple[int, int]:
     """Return a checked size as (rows, columns)."""
-    values = size if isinstance(size, tuple) else (size, size)
-    if len(values) != 2 or not all(isinstance(v, (int, np.integer)) and 1 <= v <= _LARGEST_SIZE for v in values):
+    values = size if isinstance(size, (tuple, list)) else (size, size)
+    if len(values) != 2 or not all(
+        isinstance(v, (int, np.integer)) and not isinstance(v, bool) and 1 <= v <= _LARGEST_SIZE for v in values
+    ):
         raise ArgumentError(f"size: expected one or two integers from 1 to {_LARGEST_SIZE}; received {size!r}")
     return int(values[0]), int(values[1])
+
+
+def _of_smaller(pair: Pair, given: tuple[int, int] | None) -> tuple[Support, Frames | None]:
+    """Return the support of a smaller after: of its valid part, or of a crop about the place where it lies."""
+    before, after = pair.shapes
+    implied = before[0] - after[0] + 1, before[1] - after[1] + 1
+    if given in (None, implied) and max(implied) <= _LARGEST_SIZE:
+        return Support(0, 0, *implied), None
+    frames = compare_frames(pair) if min(after) >= 16 else Frames(0, 0, 0.0)
+    ratio = before[0] / after[0], before[1] / after[1]
+    if not frames.found:
+        if max(ratio) > 1.5 and abs(ratio[0] - ratio[1]) < 0.05 * ratio[0]:
+            raise DataError(
+                f"after: expected the scale of before; received {after[0]}×{after[1]}, about 1/{ratio[0]:.3g} of "
+                f"{before[0]}×{before[1]} on both axes, as a resized picture is; bring both to one size"
+            )
+        if given is not None:
+            raise ArgumentError(
+                f"size: expected {implied[0]}×{implied[1]}, as an after of {after[0]}×{after[1]} from a before of "
+                f"{before[0]}×{before[1]} implies; received {given[0]}×{given[1]}; leave it out"
+            )
+        raise ArgumentError(
+            f"after: expected at most {_LARGEST_SIZE - 1} rows and columns less than before's "
+            f"{before[0]}×{before[1]}, or a crop of it; received {after[0]}×{after[1]}; crop both to the same scene"
+        )
+    size = given or (_LEVELS[0], _LEVELS[0])
+    return Support(frames.rows - size[0] // 2, frames.columns - size[1] // 2, *size), frames
+
+
+def _crop(found: Found, pair: Pair, max_size: int) -> Found:
+    """Return the support about the place of a smaller after, where its valid part does not explain it."""
+    support = found.support
+    moments = found.pair.moments(support, _MOST)
+    kernel = solve(moments).kernel
+    noise = moments.unexplained(kernel) / moments.freedom
+    allowed = pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
+    if (found.frames is None and noise <= allowed) or min(pair.shapes[1]) < 16:
+        return found
+    frames = found.frames or compare_frames(pair)
+    middle = Support(0, 0, *(a - b + 1 for a, b in zip(*pair.shapes)))
+    if not frames.found:
+        frames = Frames(middle.rows // 2, middle.columns // 2, 0.0)
+    other = find_support(pair, max_size, frames)
+    if found.frames is not None or (other.noise is not None and other.noise < 0.97 * noise):
+        return other
+    return found
 
 
 def _needs_censoring(pair: Pair, support: Support) -> bool:
     """Return whether clipped values bias the fit and must be excluded."""
     if not pair.clipped:
         return False
-    moments = pair.moments(support, False)
+    moments = pair.moments(support, _MOST)
     kernel = solve(moments).kernel
     noise = moments.unexplained(kernel) / moments.freedom
     return noise > pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
 
 
-def find_support(pair: Pair, max_size: int) -> tuple[Support, bool, float]:
-    """Search for the support; return it, whether clipped values must be excluded, and the residual variance.
+def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Found:
+    """Search for the support about the place of the after in the before.
 
-    Supports of growing size are tried until the residual is no more than rounding, or up to the largest. The Gram
-    matrix of a support contains those of all smaller ones: the support is then shrunk from the outside.
+    Supports of growing size are tried until the residual is no more than rounding, or a larger one explains no more.
+    The Gram matrix of a support contains those of all smaller ones: the support is then shrunk from the outside.
     """
-    supports = _levels(pair, max_size)
-    found = None
+    if frames is None:
+        frames = compare_frames(pair) if min(pair.shapes[1]) >= 32 else Frames(0, 0, 0.0)
+    place = (frames.rows, frames.columns) if frames.found else (0, 0)
+    if pair.same_size and max(abs(place[0]), abs(place[1])) <= _NEAR:
+        place = (0, 0)
+    supports = _levels(pair, max_size, place)
+    used, best = pair, None
     for censor in (False, True) if pair.clipped else (False,):
+        used = pair.without_clipped() if censor else pair
         for support in supports[:1] if pair.clipped and not censor else supports:
-            moments = pair.moments(support, censor, _MOST)
-            if moments.count <= 2 * moments.cross.size:
+            level = _level(used, support)
+            if level is None:
                 continue
-            _, kernel = moments.ridge_inverse()
-            noise = moments.unexplained(kernel) / moments.freedom
-            allowed = pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
-            if noise <= allowed:
-                if solve(moments).rank < moments.cross.size:
-                    # The pair does not determine the kernel: do not shrink it.
-                    return support, censor, noise
-                if pair.step > 0.0:
-                    return shrink(moments, support, _NOT_WHITE * max(noise, 0.2 * allowed), *_ROUNDED), censor, noise
-                return shrink(moments, support, max(noise, 0.2 * allowed), 0.0, 0.0), censor, noise
-            found = moments, support, noise
-    if found is None:
+            if level.noise <= level.allowed:
+                return _at_rounding(level, used, frames)
+            if best is not None and best.used is used and level.noise > (1.0 - _GAIN) * best.noise and not best.white:
+                return _shrunk(best, frames, 0)
+            best = level
+            if (not pair.clipped or censor) and support is not supports[-1] and not _reaches_beyond(level, supports):
+                break
+    if best is None or (best.used is pair and pair.clipped):
+        best = best or _level(pair, supports[0])
+    if best is None:
         rows, columns = pair.shapes[0]
         raise DataError(
             f"before, after: expected at least 3 usable pixels for each coefficient; received {rows}×{columns} "
             "pixels, minus excluded ones; take a larger image or give size="
         )
-    if pair.clipped and not _enough(pair, supports[0]):
-        moments = pair.moments(supports[0], False, _MOST)
-        _, kernel = moments.ridge_inverse()
-        noise = moments.unexplained(kernel) / moments.freedom
-        return shrink(moments, supports[0], _NOT_WHITE * noise, *_MORE), False, noise
-    moments, support, noise = found
-    return shrink(moments, support, _NOT_WHITE * noise, *_MORE), pair.clipped, noise
+    limit = max_size if best.support is supports[-1] and max(best.support.size) == max_size else 0
+    return _shrunk(best, frames, limit)
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One support of the search with its moments; `white` if neighbouring residuals are not correlated."""
+
+    support: Support
+    used: Pair
+    moments: Moments
+    kernel: np.ndarray
+    noise: float
+    allowed: float
+    white: bool
+
+
+def _level(pair: Pair, support: Support) -> _Level | None:
+    """Return the fit of a support to a sample of the pair; None if too few positions are left."""
+    moments = pair.moments(support, _MOST)
+    if moments.count <= 2 * moments.cross.size:
+        return None
+    _, kernel = moments.ridge_inverse()
+    noise = moments.unexplained(kernel) / moments.freedom
+    allowed = pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
+    white = noise <= allowed or _is_white(pair, support, kernel, moments)
+    return _Level(support, pair, moments, kernel, noise, allowed, white)
+
+
+def _sample(pair: Pair, support: Support, kernel: np.ndarray) -> list[tuple[Plane, slice, np.ndarray]]:
+    """Return planes, rows and the residual, 0 where excluded, of a band in the middle of each plane."""
+    parts = []
+    for plane in pair.planes:
+        rows, columns = support.positions(plane.before.shape, plane.after.shape)
+        height = min(rows.stop - rows.start, max(64, (1 << 18) // max(1, columns.stop - columns.start)))
+        start = rows.start + (rows.stop - rows.start - height) // 2
+        part = slice(start, start + height)
+        windows = plane.before[support.windows((part, columns))]
+        residual = plane.after[part, columns] - correlate(windows, kernel, mode="valid", dtype=np.float64)
+        excluded = plane.excluded(support)
+        if excluded is not None:
+            bad = excluded[start - rows.start : start - rows.start + height]
+            residual -= residual[~bad].mean() if not bad.all() else 0.0
+            residual[bad] = 0.0
+        else:
+            residual -= residual.mean()
+        parts.append((plane, part, residual))
+    return parts
+
+
+def _is_white(pair: Pair, support: Support, kernel: np.ndarray, moments: Moments) -> bool:
+    """Return whether neighbouring residuals are uncorrelated, to a tenth of their variance."""
+    across, down, square, count = 0.0, 0.0, 0.0, 0
+    for _, _, residual in _sample(pair, support, kernel.reshape(support.size)):
+        square += float((residual**2).sum())
+        across += float((residual[:, 1:] * residual[:, :-1]).sum())
+        down += float((residual[1:] * residual[:-1]).sum())
+        count += residual.size
+    largest = max(abs(across), abs(down)) / max(square, 1e-300)
+    return bool(largest < 0.05 + 4.0 / np.sqrt(max(1, count)))
+
+
+def _reaches_beyond(level: _Level, supports: list[Support]) -> bool:
+    """Return whether the residual depends on pixels around the support, up to the next larger one.
+
+    The residual is correlated with the before after a Laplacian, which makes its neighbouring values nearly
+    independent: each lag is then a test of one weight.
+    """
+    support = level.support
+    wider = supports[supports.index(support) + 1]
+    margins = support.top - wider.top, support.left - wider.left
+    sums, squares, noise = np.zeros(wider.size), 0.0, 0.0
+    for plane, rows, residual in _sample(level.used, support, level.kernel.reshape(support.size)):
+        columns = support.positions(plane.before.shape, plane.after.shape)[1]
+        # Positions with the wider window and a pixel more inside the before.
+        first_row, first_column = max(rows.start, 1 - wider.top), max(columns.start, 1 - wider.left)
+        last_row = min(rows.stop, plane.before.shape[0] - 1 - (wider.top + wider.rows - 1))
+        last_column = min(columns.stop, plane.before.shape[1] - 1 - (wider.left + wider.columns - 1))
+        if last_row - first_row < 8 or last_column - first_column < 8:
+            return True
+        inner = residual[
+            first_row - rows.start : last_row - rows.start, first_column - columns.start : last_column - columns.start
+        ]
+        around = plane.before[
+            first_row + wider.top - 1 : last_row + wider.top + wider.rows,
+            first_column + wider.left - 1 : last_column + wider.left + wider.columns,
+        ].astype(np.float64)
+        detail = 4.0 * around[1:-1, 1:-1] - around[:-2, 1:-1] - around[2:, 1:-1] - around[1:-1, :-2] - around[1:-1, 2:]
+        sums += lag_products(np.ascontiguousarray(inner), detail, wider.size, max(16, len(inner)))[0]
+        squares += float(np.mean(detail**2))
+        noise += float((inner**2).sum())
+    ring = np.ones(wider.size, bool)
+    ring[margins[0] : margins[0] + support.rows, margins[1] : margins[1] + support.columns] = False
+    scores = sums[ring] / np.sqrt(max(noise * squares / len(level.used.planes), 1e-300))
+    m = scores.size
+    factor = 1.0 if level.white else _COLOURED
+    group = float((scores**2).sum()) / factor - m
+    return bool(group > 5.0 * np.sqrt(2.0 * m) or float((scores**2).max()) / factor > 2.0 * np.log(m) + 9.0)
+
+
+def _at_rounding(level: _Level, pair: Pair, frames: Frames) -> Found:
+    """Return the support of a level whose residual is no more than rounding."""
+    sampled = _sampled(level)
+    if solve(level.moments).rank < level.moments.cross.size:
+        # The pair does not determine the kernel: do not shrink it.
+        return Found(level.support, pair, level.noise, sampled, 0, frames)
+    noise = max(level.noise, 0.2 * level.allowed)
+    limits = (_NOT_WHITE * noise, *_ROUNDED) if pair.step > 0.0 else (noise, 0.0, 0.0)
+    return Found(shrink(level.moments, level.support, *limits), pair, level.noise, sampled, 0, frames)
+
+
+def _shrunk(level: _Level, frames: Frames, limit: int) -> Found:
+    """Return the part of a level's support that matters."""
+    limits = (_NOT_WHITE * level.noise, *_MORE) if level.white else (_COLOURED * level.noise, *_BLOCKY)
+    support = shrink(level.moments, level.support, *limits)
+    ended = limit if limit and max(support.size) == limit else 0
+    return Found(support, level.used, level.noise, _sampled(level), ended, frames)
+
+
+def _sampled(level: _Level) -> int:
+    """Return the number of positions of a level, 0 if they were all that count."""
+    rows, columns = level.support.positions(*level.used.shapes)
+    whole = (rows.stop - rows.start) * (columns.stop - columns.start) * len(level.used.planes)
+    return level.moments.count if level.moments.count < 0.5 * whole else 0
 
 
 def widened(support: Support, pair: Pair, max_size: int) -> Support:
@@ -127,23 +320,31 @@ def widened(support: Support, pair: Pair, max_size: int) -> Support:
     return centred((sizes[0], sizes[1])) if len(sizes) == 2 else support
 
 
-def _levels(pair: Pair, max_size: int) -> list[Support]:
+def _levels(pair: Pair, max_size: int, place: tuple[int, int]) -> list[Support]:
     """Return the supports to try, smallest first, limited by the number of positions in the pair."""
     shape = pair.shapes[0]
     sizes = sorted({min(level, max_size) for level in _LEVELS})
     supports: list[Support] = []
     for size in sizes:
-        rows, columns = (min(size, _largest_odd(n)) for n in shape)
+        rows, columns = (min(size, _largest_odd(n)) for n in pair.shapes[1])
         while True:
-            where = centred((rows, columns)).positions(shape, shape)
+            inside = pair.same_size and all(abs(at) <= n // 2 - _NEAR for at, n in zip(place, (rows, columns)))
+            # The peak of a kernel's phase need not be its middle: about the output pixel where it is not far.
+            support = _about((rows, columns), (0, 0) if inside else place)
+            where = support.positions(shape, pair.shapes[1])
             count = len(pair.planes) * _length(where[0]) * _length(where[1])
             if count > 2 * rows * columns or rows == columns == 1:
                 break
             rows, columns = max(1, rows - 2 * (rows >= columns)), max(1, columns - 2 * (columns > rows))
-        support = centred((rows, columns))
         if support not in supports:
             supports.append(support)
     return supports
+
+
+def _about(size: tuple[int, int], place: tuple[int, int]) -> Support:
+    """Return the support of a size about an offset."""
+    middle = centred(size)
+    return replace(middle, top=middle.top + place[0], left=middle.left + place[1])
 
 
 def _largest_odd(n: int) -> int:
@@ -155,18 +356,8 @@ def _length(positions: slice) -> int:
     return int(positions.stop - positions.start)
 
 
-def _enough(pair: Pair, support: Support) -> bool:
-    """Return whether enough positions remain without clipped values."""
-    left = 0
-    for plane in pair.planes:
-        excluded = plane.excluded(support, censor=True)
-        rows, columns = support.positions(*pair.shapes)
-        left += _length(rows) * _length(columns) - (0 if excluded is None else int(excluded.sum()))
-    return left > 2 * support.rows * support.columns
-
-
 def shrink(moments: Moments, support: Support, noise: float, tolerance: float, share: float) -> Support:
-    """Return the smallest part of `support` that explains the pair as well and contains the output pixel.
+    """Return the smallest part of `support` that explains the pair as well; it contains the output pixel if it can.
 
     Outer rows and columns are dropped one at a time, the least significant first, as long as the Wald statistic of
     their coefficients is not significant, or they are negligible.
@@ -186,20 +377,18 @@ def shrink(moments: Moments, support: Support, noise: float, tolerance: float, s
     index = np.arange(kernel.size).reshape(support.size)
     top, left, bottom, right = 0, 0, support.rows, support.columns
     residual = noise * max(1, moments.count)
+    holds = [-n < first <= 0 for first, n in zip((support.top, support.left), support.size)]
     while True:
         box = index[top:bottom, left:right]
         anchor = -support.top - top, -support.left - left
+        tall, wide = box.shape[0] > 1, box.shape[1] > 1
         sides = {
-            "top": (box[0], box.shape[0] > 1 and anchor[0] > 0, anchor[0]),
-            "bottom": (
-                box[-1],
-                box.shape[0] > 1 and anchor[0] < box.shape[0] - 1,
-                box.shape[0] - 1 - anchor[0],
-            ),
-            "left": (box[:, 0], box.shape[1] > 1 and anchor[1] > 0, anchor[1]),
+            "top": (box[0], tall and (anchor[0] > 0 or not holds[0]), anchor[0]),
+            "bottom": (box[-1], tall and (anchor[0] < box.shape[0] - 1 or not holds[0]), box.shape[0] - 1 - anchor[0]),
+            "left": (box[:, 0], wide and (anchor[1] > 0 or not holds[1]), anchor[1]),
             "right": (
                 box[:, -1],
-                box.shape[1] > 1 and anchor[1] < box.shape[1] - 1,
+                wide and (anchor[1] < box.shape[1] - 1 or not holds[1]),
                 box.shape[1] - 1 - anchor[1],
             ),
         }

@@ -7,14 +7,16 @@ from typing import Literal
 
 import numpy as np
 
-from kernelfield.learning.linearity import Linearity
+from kernelfield.learning.alternatives import Signs
 
 Verdict = Literal["exact", "approximate", "undetermined", "not linear"]
 
-# Allowance for errors of the coefficients: 3 % over the standard deviation of rounding, 20 % over half a step.
-_SD_SLACK, _LARGEST_SLACK = 1.03, 1.2
 # From trials of median, bilateral, CLAHE, gamma and JPEG against noise: see tests/learning/test_not_linear.py.
 _CURVE, _TEXTURE, _R2 = 0.15, 3.0, 0.9
+# Below this R² a residual that is not like noise is another picture's.
+_HALF = 0.5
+# An F statistic of the kernel over its expectation that chance does not give, in standard deviations.
+_CHANCE = 8.0
 
 
 @dataclass(frozen=True)
@@ -23,59 +25,67 @@ class Evidence:
 
     Attributes
     ----------
-    sd, largest : float
-        Standard deviation and largest magnitude of the residual.
-    step : float
-        Step of the after's grid; 0 if it has none.
-    floor : float
-        Standard deviation of the rounding errors of floating point.
-    r2 : float
-        Share of the after's variance that the kernel explains.
+    exact : bool
+        Whether rounding reproduces every pixel that counts.
     complete : bool
         Whether every direction of the kernel is determined.
-    unclipped : float
-        Share of clipped values that the kernel predicts inside the range.
-    linearity : Linearity or None
+    sd : float
+        Standard deviation of the residual.
+    step : float
+        Step of the after's grid; 0 if it has none.
+    r2 : float
+        Share of the after's variance that the kernel explains.
+    coefficients, count : int
+        Of the kernel, and pixels used.
+    outliers : int
+        Pixels left out since the filter cannot have given them.
+    signs : Signs or None
         None if the residual is rounding error.
     """
 
-    sd: float
-    largest: float
-    step: float
-    floor: float
-    r2: float
+    exact: bool
     complete: bool
-    unclipped: float
-    linearity: Linearity | None
+    sd: float
+    step: float
+    r2: float
+    coefficients: int
+    count: int
+    outliers: int
+    signs: Signs | None
 
     @property
-    def at_rounding(self) -> bool:
-        """Whether the residual is explained by rounding or truncation to the grid."""
-        within = self.step == 0.0 or self.largest <= _LARGEST_SLACK * self.step / 2.0
-        return self.sd_at_rounding and within and self.unclipped <= 1e-3
-
-    @property
-    def sd_at_rounding(self) -> bool:
-        """Whether the standard deviation of the residual is that of rounding."""
-        return self.sd <= (_SD_SLACK * self.step / np.sqrt(12.0) if self.step > 0.0 else self.floor)
+    def related(self) -> bool:
+        """Whether the after depends on the before at all: the test against the null hypothesis."""
+        if self.signs is None:
+            return True
+        rho = min(abs(self.signs.correlation), 0.95)
+        # Neighbours that are alike count less: (1 - rho) / (1 + rho) along each axis.
+        effective = self.count * ((1.0 - rho) / (1.0 + rho)) ** 2
+        p = self.coefficients
+        statistic = self.r2 / max(1.0 - self.r2, 1e-300) * max(effective - p - 1.0, 0.0) / p
+        return bool(statistic > 1.0 + _CHANCE * np.sqrt(2.0 / p))
 
 
 def judge(evidence: Evidence) -> Verdict:
     """Return the verdict for the evidence."""
+    if evidence.exact and evidence.complete:
+        return "exact"
+    seen = evidence.signs
+    if seen is not None and (not evidence.related or seen.looks_like is not None):
+        return "not linear"
     if not evidence.complete:
         return "undetermined"
-    if evidence.at_rounding:
-        return "exact"
-    seen = evidence.linearity
     if seen is None or _is_noise(seen):
         return "approximate"
+    if evidence.r2 < _HALF and abs(seen.correlation) > 0.3:
+        return "not linear"
     signs = evidence.r2 < _R2 or seen.curve > _CURVE or seen.texture > _TEXTURE
     return "not linear" if signs else "approximate"
 
 
-def _is_noise(seen: Linearity) -> bool:
+def _is_noise(seen: Signs) -> bool:
     """Return whether the residual is uniform over brightness and contrast, like noise."""
-    return seen.curve < 0.02 and 1 / 1.5 < seen.texture < 1.5
+    return seen.curve < 0.02 and 1 / 1.5 < seen.texture < 1.5 and abs(seen.correlation) < 0.5
 
 
 def explain(verdict: Verdict, evidence: Evidence) -> str:
@@ -85,28 +95,41 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
     if evidence.step > 0.0:
         left += f", {evidence.sd / (evidence.step / np.sqrt(12.0)):.3g} times that of rounding"
     if verdict == "exact":
-        return "the filter explains the picture; only rounding is left"
+        but = f", once {_pixels(evidence.outliers)} that it cannot have given are left out" if evidence.outliers else ""
+        return f"the filter explains the picture{but}; only rounding is left"
     if verdict == "undetermined":
         return (
             "the pair does not determine the kernel: other kernels give the same picture; this is the one of least norm"
         )
     if verdict == "not linear":
         return f"the filter does not explain the picture: it accounts for {share}; {left}; {_sign(evidence)}"
-    seen = evidence.linearity
+    seen = evidence.signs
     if seen is None or _is_noise(seen):
-        return f"the filter accounts for {share}; {left}; it is the same in calm and busy parts, as noise is"
+        alike = "is the same in calm and busy parts, as noise is"
+        if seen is not None and abs(seen.correlation) > 0.1:
+            alike += f"; neighbours are alike (correlation {seen.correlation:.2g})"
+        return f"the filter accounts for {share}; {left}; it {alike}"
     return (
         f"the filter does not explain the picture completely: it accounts for {share}; {left}; "
         f"it is {seen.texture:.3g} times as large in busy parts as in calm ones"
     )
 
 
+def _pixels(count: int) -> str:
+    return "1 pixel" if count == 1 else f"{count:,} pixels"
+
+
 def _sign(evidence: Evidence) -> str:
-    seen = evidence.linearity
+    seen = evidence.signs
+    if seen is not None and seen.looks_like is not None:
+        return f"it looks like {seen.looks_like}{', which gives every pixel' if seen.every else ''}"
+    if not evidence.related or (evidence.r2 < _HALF and seen is not None and abs(seen.correlation) > 0.3):
+        return "the after does not follow the before: another scene, shuffled, resized, turned or shifted far"
     if seen is not None and seen.curve > _CURVE:
         return "it depends on the brightness, as after a tone curve or gamma"
     if seen is not None and seen.texture > _TEXTURE:
-        return f"it is {seen.texture:.3g} times as large in busy parts as in calm ones, unlike noise"
-    if evidence.unclipped > 1e-3:
-        return "the filter predicts unclipped values where the after is clipped"
+        return (
+            f"it is {seen.texture:.3g} times as large in busy parts as in calm ones, unlike noise: a filter that "
+            "adapts to edges, such as a bilateral filter or noise removal, or a part of the picture filtered otherwise"
+        )
     return "it is too large for a linear filter"

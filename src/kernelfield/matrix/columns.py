@@ -8,10 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.correlation.arguments import check_image, check_operation
+from kernelfield.arrays import as_array
+from kernelfield.correlation.arguments import (
+    check_channels_first,
+    check_image,
+    check_image_shape,
+    check_index,
+    check_operation,
+)
 from kernelfield.errors import ArgumentError
-from kernelfield.geometry import Boundary, Window, boundary_index, pair
-from kernelfield.matrix.linear_map import check_image_shape
+from kernelfield.geometry import Boundary, Window, boundary_index, positive_pair
 from kernelfield.matrix.toeplitz import read_index
 
 
@@ -61,7 +67,7 @@ def im2col(
            [3, 4],
            [4, 5]])
     """
-    array = np.asarray(image)
+    array = as_array(image, "image")
     pixels = check_image(array, "image")
     windows, rule, outside = _checked(
         pixels.shape,
@@ -188,8 +194,8 @@ def _checked(
     shape: tuple[int, ...], kernel_size: int | tuple[int, int], **how: Any
 ) -> tuple[tuple[Window, Window], Boundary, float]:
     """Return the checked windows, boundary rule and value outside the image."""
-    size = pair(kernel_size, "kernel_size")
-    if min(size) < 1:
-        raise ArgumentError(f"kernel_size: expected at least 1; received {kernel_size!r}")
+    check_channels_first(shape)
+    size = positive_pair(kernel_size, "kernel_size")
     operation = check_operation(shape, size, own_origin=(0, 0), groups=1, **how)
+    check_index(operation, shape, (*operation.output_shape(shape, size), *size))
     return operation.windows, operation.boundary, operation.cval

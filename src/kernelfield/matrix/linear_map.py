@@ -9,8 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from kernelfield.correlation.arguments import check_operation, weights_and_origin
-from kernelfield.errors import ArgumentError
+from kernelfield.correlation.arguments import (
+    check_channels_first,
+    check_image_shape,
+    check_operation,
+    weights_and_origin,
+)
+from kernelfield.errors import ArgumentError, received
 from kernelfield.geometry import Operation
 from kernelfield.tensors.registry import adapter_of
 
@@ -30,24 +35,10 @@ class LinearMap:
         return math.prod(self.output_shape), math.prod(self.image_shape)
 
 
-def check_image_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape as a tuple of at least two positive integers."""
-    try:
-        shape = tuple(image_shape)
-    except TypeError:
-        shape = ()
-    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape)
-    if len(shape) < 2 or not whole:
-        raise ArgumentError(
-            f"image_shape: expected at least two positive integers (..., H, W); received {image_shape!r}; "
-            "give image.shape"
-        )
-    return tuple(int(n) for n in shape)
-
-
 def check_linear_map(kernel: Any, image_shape: Sequence[int], *, cval: float = 0.0, **how: Any) -> LinearMap:
     """Return the checked linear map; `how` holds the other arguments of `correlate`."""
     shape = check_image_shape(image_shape)
+    check_channels_first(shape)
     adapter = adapter_of(kernel)
     if adapter is not None:
         if not adapter.is_concrete(kernel):
@@ -64,7 +55,7 @@ def check_linear_map(kernel: Any, image_shape: Sequence[int], *, cval: float = 0
     operation = check_operation(shape, weights.shape, own_origin=own_origin, cval=cval, **how)
     if operation.boundary == "constant" and operation.pads and operation.cval != 0:
         raise ArgumentError(
-            f"cval: expected 0, which makes the operation linear; received {cval!r}; "
+            f"cval: expected 0, which makes the operation linear; received {received(cval)}; "
             "add the result of correlate for an image of zeros with this cval to the product"
         )
     return LinearMap(operation, weights, shape, operation.output_shape(shape, weights.shape))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 from kernelfield.matrix.condition import DENSE
 from kernelfield.matrix.linear_map import LinearMap, check_linear_map
 from kernelfield.matrix.spectrum import spectrum_of, tolerance
@@ -77,7 +77,7 @@ def null_space(
     (1, [[[0.5, -0.5, 0.5, -0.5]]])
     """
     if isinstance(most, bool) or not isinstance(most, int) or most < 0:
-        raise ArgumentError(f"most: expected an integer of at least 0; received {most!r}")
+        raise ArgumentError(f"most: expected an integer of at least 0; received {received(most)}")
     linear_map = check_linear_map(
         kernel,
         image_shape,

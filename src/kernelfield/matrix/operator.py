@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from kernelfield.correlation.arguments import dtype_of
 from kernelfield.engine import layers
-from kernelfield.errors import DtypeError
+from kernelfield.errors import DtypeError, received
 from kernelfield.matrix.linear_map import LinearMap, check_linear_map
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ def as_operator(
     >>> np.allclose(lsqr(blur, blur @ image.ravel(), atol=1e-12, btol=1e-12)[0], image.ravel())
     True
     """
-    number = np.dtype(dtype)
-    if number not in (np.dtype(np.float64), np.dtype(np.float32)):
-        raise DtypeError(f"dtype: expected float64 or float32; received {number}")
+    number = dtype_of(dtype)
+    if number is None or number not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise DtypeError(f"dtype: expected float64 or float32; received {number or received(dtype)}")
     linear_map = check_linear_map(
         kernel,
         image_shape,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernelfield.correlation.arguments import check_index
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Boundary, Window, boundary_index
 from kernelfield.matrix.linear_map import LinearMap, check_linear_map
@@ -101,6 +102,7 @@ def matrix_of(linear_map: LinearMap) -> csr_array:
         raise ArgumentError(
             f"image_shape: expected at most {_MOST:,} numbers to store; received {stored:,}; use as_operator"
         )
+    check_index(linear_map.operation, axes, (outputs, math.prod(axes)), 0)
     rows, columns, values = _entries(four, axes[-2:], linear_map)
     one = sparse.csr_array((values, (rows, columns)), shape=(outputs, math.prod(axes)))
     return one if copies == 1 else sparse.csr_array(sparse.kron(sparse.identity(copies), one, format="csr"))

@@ -1,7 +1,7 @@
-"""MXNet: the layer `Conv2d` for Gluon, and the adapter of arrays and symbols for `kernelfield.correlate`."""
+"""MXNet: the layers `Conv2D` and `Filter2D` for Gluon, and the adapter of arrays and symbols."""
 
 from __future__ import annotations
 
-from kernelfield.mxnet.layers import Conv2d
+from kernelfield.mxnet.layers import Conv2D, Filter2D
 
-__all__ = ["Conv2d"]
+__all__ = ["Conv2D", "Filter2D"]

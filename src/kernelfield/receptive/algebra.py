@@ -2,7 +2,8 @@
 
 Composing index maps gives the first and the last element along one axis as an `Interval`: linear in the unit's index,
 plus a periodic table where upsampling makes them depend on the phase. Paths of the same stride unite into one interval;
-a path of another stride has its own. Single paths follow Araujo, Norris and Sim (2019), "Computing Receptive Fields of
+a path of another stride has its own. Where no form holds for all units, after a concatenation along positions, the
+units have a `Table`. Single paths follow Araujo, Norris and Sim (2019), "Computing Receptive Fields of
 Convolutional Neural Networks", Distill 4(11), e21.
 """
 
@@ -11,16 +12,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial, reduce
+from math import prod
 
 import numpy as np
 
 from kernelfield.receptive.composition import compose
-from kernelfield.receptive.graph import AxisMap, Edge, Graph, Node
-from kernelfield.receptive.intervals import Interval, unite
+from kernelfield.receptive.graph import IDENTITY, AxisMap, Edge, Graph, Link, Node
+from kernelfield.receptive.intervals import NOWHERE, Interval, unite
+from kernelfield.receptive.tables import Table, follow, restricted, tidy
+from kernelfield.receptive.tables import unite as unite_tables
 
 # Nodes with more different strides among their paths have no closed form.
 _MOST_INTERVALS = 32
+# Largest denominator of a middle.
+_FINEST = 1 << 16
+# Reasons why there is no form that holds for all units.
+_PARTS = "parts are joined along an axis"
+_REARRANGED = "positions change places"
+_PERIOD = "the pattern repeats only after many units"
+_STRIDES = f"paths of more than {_MOST_INTERVALS} strides meet"
 
 
 @dataclass(frozen=True)
@@ -38,54 +49,84 @@ class Span:
     Parameters
     ----------
     intervals : tuple of Interval or None
-        The field is their union; empty where a unit reads nothing; None where the closed form would be too long.
+        The field is their union; empty where a unit reads nothing; None where no form holds for all units.
     line : Line or None
         The middle of the fields of a path (of any path, where they are not aligned); None where every path reads the
         whole axis.
     aligned : bool
         Whether all paths agree in stride and in the middle of their fields; paths that read the whole axis are left
         out.
+    table : Table or None
+        The entries of all units, where no form holds for all of them.
+    cause : tuple of (str, str) or None
+        With a table, the reason and the name of the node where it begins.
     """
 
     intervals: tuple[Interval, ...] | None
     line: Line | None = None
     aligned: bool = True
+    table: Table | None = None
+    cause: tuple[str, str] | None = None
 
     @property
     def whole(self) -> bool:
         """Whether every unit reads the whole axis."""
-        return self.intervals is not None and any(interval.whole for interval in self.intervals)
+        return any(interval.whole for interval in self.intervals or ())
 
     @property
     def axes(self) -> set[int]:
         """Axes of the node on which the field depends."""
+        if self.table is not None:
+            return set(self.table.axes)
         return {axis for interval in self.intervals or () for axis in interval.axes}
 
     def at(self, unit: tuple[int, ...]) -> tuple[int, int] | None:
         """Return the first and the last element that a unit reads, or None where it reads nothing."""
+        if self.table is not None:
+            return self.table.at(unit)
         found = [interval.at(unit) for interval in self.intervals or ()]
         ends = [pair for pair in found if pair is not None]
         return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
 
-    def size(self, shape: tuple[int, ...]) -> int:
-        """Return the number of elements from the first to the last of the widest field among the units of a grid."""
+    def sizes(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return the elements from the first to the last of the narrowest and the widest field of units that read."""
+        if self.table is not None:
+            return self.table.sizes()
         if not self.intervals:
-            return 0
+            return 0, 0
         axes = sorted(self.axes)
         # One interval is periodic: its phases are enough. Several intervals are compared at every index.
         extents = [shape[a] if len(self.intervals) > 1 else min(shape[a], self.intervals[0].period(a)) for a in axes]
         tables = [interval.over(axes, extents) for interval in self.intervals]
         low = np.minimum.reduce([table[0] for table in tables])
         high = np.maximum.reduce([table[1] for table in tables])
-        return max(0, int((high - low).max(initial=-1)) + 1)
+        sizes = (high - low)[high >= low] + 1
+        return (int(sizes.min()), int(sizes.max())) if sizes.size else (0, 0)
+
+    def ends(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], np.ndarray, np.ndarray]:
+        """Return axes of a node of this shape, and the first and the last element read by all its units over them."""
+        if self.table is not None:
+            return self.table.axes, self.table.low, self.table.high
+        axes = tuple(sorted(self.axes))
+        tables = [interval.over(axes, [shape[a] for a in axes]) for interval in self.intervals or ()]
+        nothing = np.full((1,) * len(axes), NOWHERE)
+        low = np.minimum.reduce([table[0] for table in tables]) if tables else nothing
+        high = np.maximum.reduce([table[1] for table in tables]) if tables else -nothing
+        return axes, low, high
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        """Return the number of elements from the first to the last of the widest field among the units of a grid."""
+        return self.sizes(shape)[1]
 
     def stride(self) -> Fraction | None:
         """Return the shift of the field from one unit to the next; None where paths differ, or along two axes."""
-        if self.intervals is None:
-            return None
-        rates = {interval.rates for interval in self.intervals if not interval.whole} or {
-            interval.rates for interval in self.intervals
-        }
+        if self.table is not None:
+            found = self.table.rates()
+            rates = set() if found is None else {found}
+        else:
+            rates = {interval.rates for interval in self.intervals or () if not interval.whole} or {
+                interval.rates for interval in self.intervals or ()
+            }
         if len(rates) != 1 or len(rate := next(iter(rates))) > 1:
             return None
         return rate[0][1] if rate else Fraction(0)
@@ -125,41 +166,91 @@ def spans(graph: Graph) -> dict[str, tuple[Span, ...]]:
             )
             continue
         found[node.name] = tuple(
-            _span(node, [(edge, graph.by_name[edge.source], found[edge.source][a]) for edge in node.edges])
-            for a in range(len(image.shape))
+            _span(node, [(edge, graph.by_name[edge.source], found[edge.source][a]) for edge in node.edges], extent)
+            for a, extent in enumerate(image.shape)
         )
     return found
 
 
-def _span(node: Node, read: list[tuple[Edge, Node, Span]]) -> Span:
+def _span(node: Node, read: list[tuple[Edge, Node, Span]], extent: int) -> Span:
     """Return the span of a node: the union, over its edges, of the source's span composed with the edge."""
     if len(read) == 1 and read[0][0].pointwise(node, read[0][1]):
         return read[0][2]
-    intervals: list[Interval] | None = []
+    cause = next((span.cause for _, _, span in read if span.cause is not None), None)
+    parts = next((node.name for edge, _, _ in read if edge.units), None)
+    if cause is None and parts is not None:
+        cause = _PARTS, parts
+    if cause is None:
+        found = _closed(node, read)
+        if isinstance(found, Span):
+            return found
+        cause = found, node.name
+    tables = [
+        table for edge, source, span in read for table in _entries(node, edge, source, span, extent) if table.read.any()
+    ]
+    if not tables:
+        return Span(())
+    table = tidy(reduce(partial(unite_tables, node=node), tables))
+    form = table.closed()
+    if form is None:
+        return Span(None, None, table.aligned, table, cause)
+    first = float(table.middle.flat[0])
+    line = None if first != first else Line(form.rates, Fraction(first).limit_denominator(_FINEST))
+    return Span((form,), line, table.aligned)
+
+
+def _closed(node: Node, read: list[tuple[Edge, Node, Span]]) -> Span | str:
+    """Return the span of a node in closed form, or the reason why there is none."""
+    intervals: list[Interval] = []
     lines: set[Line] = set()
     aligned = True
     for edge, source, span in read:
-        composed: Sequence[Interval | None]
-        line: Line | None
-        if edge.pointwise(node, source):
-            composed, line = span.intervals or (None,) * (span.intervals is None), span.line
-        else:
-            composed = (
-                (None,)
-                if span.intervals is None
-                else [compose(interval, edge, node, source) for interval in span.intervals]
-            )
-            line = _line(span, edge, source, composed)
+        composed, line = _composed(node, edge, source, span)
         for interval in composed:
-            intervals = None if interval is None or intervals is None else unite(intervals, interval)
+            if interval is None:
+                return _REARRANGED if any(_listed(link, node) for link in edge.links) else _PERIOD
+            intervals = unite(intervals, interval)
         if line is not None:
             lines.add(line)
             aligned = aligned and span.aligned
-    if intervals is not None and len(intervals) > _MOST_INTERVALS:
-        intervals = None
-    return Span(
-        None if intervals is None else tuple(intervals), min(lines, key=repr, default=None), aligned and len(lines) <= 1
-    )
+    if len(intervals) > _MOST_INTERVALS:
+        return _STRIDES
+    return Span(tuple(intervals), min(lines, key=repr, default=None), aligned and len(lines) <= 1)
+
+
+def _composed(node: Node, edge: Edge, source: Node, span: Span) -> tuple[Sequence[Interval | None], Line | None]:
+    """Return the forms and the line of a closed span, composed with an edge; None for a form that is none any more."""
+    assert span.intervals is not None
+    if all(link.axes == (a,) and link.map == IDENTITY for a, link in enumerate(edge.links)):
+        return span.intervals, span.line
+    if any(_listed(edge.links[axis], node) for axis in span.axes):
+        return (None,) * len(span.intervals), None
+    composed = [compose(interval, edge, node, source) for interval in span.intervals]
+    return composed, _line(span, edge, source, composed)
+
+
+def _listed(link: Link, node: Node) -> bool:
+    """Return whether a link holds an index for each unit: units outside the axis continue no rule."""
+    map = link.map
+    return map is not None and map.step == 0 and 1 < map.period >= prod(node.shape[axis] for axis in link.axes)
+
+
+def _entries(node: Node, edge: Edge, source: Node, span: Span, extent: int) -> list[Table]:
+    """Return the entries of a node's units for one edge: one table for each form of the source."""
+    if span.table is not None:
+        return [span.table if edge.pointwise(node, source) else follow(span.table, edge, node, source, extent)]
+    composed, line = _composed(node, edge, source, span)
+    tables = []
+    for before, after in zip(span.intervals or (), composed):
+        if after is not None:
+            tables.append(restricted(Table.of(after, _rates(line), node), edge, node))
+        else:
+            tables.append(follow(Table.of(before, _rates(span.line), source), edge, node, source, extent))
+    return tables
+
+
+def _rates(line: Line | None) -> tuple[tuple[tuple[int, Fraction], ...], Fraction] | None:
+    return None if line is None else (line.rates, line.offset)
 
 
 def _line(span: Span, edge: Edge, source: Node, composed: Sequence[Interval | None]) -> Line | None:

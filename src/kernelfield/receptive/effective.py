@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from kernelfield.arrays import as_array
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.receptive.effective_field import EffectiveField
 from kernelfield.receptive.gradients.energy import unit_energy
@@ -172,7 +173,7 @@ def _images(images: Any, grid: tuple[int, ...]) -> Iterator[np.ndarray]:
 def _array(value: Any) -> np.ndarray:
     """Return a tensor of any framework, or numbers, as a NumPy array."""
     adapter = adapter_of(value)
-    return np.asarray(value) if adapter is None else np.asarray(adapter.to_numpy(value))
+    return as_array(value if adapter is None else adapter.to_numpy(value), "images")
 
 
 def _spatial(shape: tuple[int, ...], grid: tuple[int, ...], channels_last: bool, name: str) -> tuple[int, ...]:

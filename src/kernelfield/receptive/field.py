@@ -15,9 +15,9 @@ from kernelfield.receptive.algebra import Span, spans
 from kernelfield.receptive.frontends.select import graph as graph_of
 from kernelfield.receptive.graph import Graph, Node
 from kernelfield.receptive.halo import Halo, halo
-from kernelfield.receptive.layer import LayerField, single
-from kernelfield.receptive.relations import reached
-from kernelfield.receptive.table import record, table
+from kernelfield.receptive.layer import LayerField, is_window, single
+from kernelfield.receptive.relations import reached, seen_by
+from kernelfield.receptive.table import html, record, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -178,7 +178,65 @@ class ReceptiveField:
 
     def without_gates(self) -> ReceptiveField:
         """Return the fields without sources that only scale or shift."""
+        return self._plain
+
+    @cached_property
+    def _plain(self) -> ReceptiveField:
+        if not self.gated:
+            return ReceptiveField(self.graph, self.model, gates=False)
         return ReceptiveField(self.graph.without_gates(), self.model, gates=False)
+
+    def modules(self) -> dict[str, LayerField]:
+        """Return the fields of the outputs of modules, by the module's path, and of layers that stand in none.
+
+        A path is the part of a name in front of a ``.`` or ``/``; modules stand in the order of their outputs, inner
+        ones first.
+        """
+        last: dict[str, str] = {}
+        for node in self.graph.nodes[1:]:
+            places = [i for i, letter in enumerate(node.name) if letter in "./" and i]
+            for place in places:
+                last[node.name[:place]] = node.name
+            if not places:
+                last[node.name] = node.name
+        order = {node.name: i for i, node in enumerate(self.graph)}
+        ends = {path: self.graph.aliases.get(path, name) for path, name in last.items() if path not in order}
+        ends |= {path: path for path in last if path in order}
+        return {path: self[ends[path]] for path in sorted(ends, key=lambda path: (order[ends[path]], -len(path)))}
+
+    @cached_property
+    def last(self) -> LayerField | None:
+        """The last layer with as many axes as the image, None where there is none."""
+        axes = len(self.shape)
+        return next((layer for layer in map(self.__getitem__, self.layers[::-1]) if len(layer.shape) == axes), None)
+
+    @cached_property
+    def unread(self) -> float:
+        """Fraction of the image that no output depends on, 0 to 1: elements that strides and borders leave out."""
+        read = {edge.source for node in self.graph for edge in node.edges}
+        ends = [node for node in self.graph.nodes[1:] if node.name not in read]
+        units = {node.name: np.ones(node.shape, bool) for node in ends}
+        return float(1 - seen_by(self.graph, units).mean()) if units else 0.0
+
+    @property
+    def input_range(self) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+        """The smallest image in which every layer sees something new, and the largest that the last layer uses.
+
+        A convolution or pooling adds something where the image is larger than the field of the units that it reads.
+        An image larger than the field of the last feature map has elements that none of its units brings together.
+        Both without gates; None where there is no such layer, or its units read everything. After M. L. Richter et al.
+        (2021), "(Input) Size Matters for CNN Classifiers".
+        """
+        plain = self.without_gates()
+        smallest: list[int] = []
+        for node in filter(is_window, plain.graph):
+            for below in (plain[edge.source] for edge in node.edges):
+                if not any(below.whole):
+                    sizes = [n + 1 for n in below.size]
+                    smallest = [max(pair) for pair in zip(smallest, sizes)] if smallest else sizes
+        last = plain.last
+        largest = None if last is None or any(last.whole) else last.size
+        return tuple(smallest) or None, largest
 
     def projective(self, *element: int, layer: str | None = None) -> np.ndarray:
         """Return the projective field of an element of the image: the units of a layer that see it.
@@ -237,22 +295,45 @@ class ReceptiveField:
 
         return draw_network(self, **options)
 
-    def table(self, pointwise: bool = True) -> str:
+    def table(
+        self,
+        pointwise: bool = True,
+        *,
+        by: Literal["operation", "module"] = "operation",
+        layout: Literal["text", "records", "csv", "json", "pandas"] = "text",
+    ) -> Any:
         """Return the table of all layers.
 
         Parameters
         ----------
         pointwise : bool
             Whether to list layers whose units read only the unit at their own position.
+        by : {"operation", "module"}
+            A row for each operation, or for the output of each module of the model.
+        layout : {"text", "records", "csv", "json", "pandas"}
+            Text with notes; a list of mappings; CSV with a column for each axis; JSON; a pandas DataFrame, whose index
+            is the name. All but the text hold ``jump`` and ``start`` too.
+
+        Returns
+        -------
+        str, list of dict or pandas.DataFrame
+
+        Raises
+        ------
+        MissingDependencyError
+            If pandas is asked for and not installed.
         """
-        return table(self, pointwise)
+        return table(self, pointwise, by, layout)
 
     def record(self) -> dict[str, Any]:
         """Return the numbers of all layers as plain lists, numbers and strings, for JSON."""
         return record(self)
 
+    def _repr_html_(self) -> str:
+        return html(self)
+
     def __str__(self) -> str:
-        return self.table()
+        return str(self.table())
 
     def __repr__(self) -> str:
         return f"<ReceptiveField: {len(self)} layers, input of {'×'.join(map(str, self.shape))}>"

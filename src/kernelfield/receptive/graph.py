@@ -110,16 +110,22 @@ class Edge:
     gate : bool
         Whether the source only scales or shifts the values (squeeze and excitation, statistics of a normalisation,
         weights of an attention): fields are reported with and without gates.
+    units : tuple of (int, int, int)
+        The units of the node that read along this edge: an axis of the node, the first index and the one behind the
+        last. Units elsewhere read nothing along it, as in the other parts of a concatenation. Empty for all units.
     """
 
     source: str
     links: tuple[Link, ...]
     gate: bool = False
+    units: tuple[tuple[int, int, int], ...] = ()
 
     def pointwise(self, node: Node, source: Node) -> bool:
         """Return whether every element reads the element at its own position, and no other."""
-        return node.shape == source.shape and all(
-            link.axes == (axis,) and link.map == IDENTITY for axis, link in enumerate(self.links)
+        return (
+            not self.units
+            and node.shape == source.shape
+            and all(link.axes == (axis,) and link.map == IDENTITY for axis, link in enumerate(self.links))
         )
 
 
@@ -195,6 +201,10 @@ class Graph:
                     raise ArgumentError(
                         f"graph: expected links by the {len(node.shape)} axes of {node.name!r}; received axes "
                         f"{[link.axes for link in edge.links]}"
+                    )
+                if any(not 0 <= a < len(node.shape) or not 0 <= i < j <= node.shape[a] for a, i, j in edge.units):
+                    raise ArgumentError(
+                        f"graph: expected units within the extents {node.shape} of {node.name!r}; received {edge.units}"
                     )
             if node.name in seen:
                 raise ArgumentError(f"graph: expected names that differ; received {node.name!r} twice")

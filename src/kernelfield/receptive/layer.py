@@ -62,19 +62,27 @@ class LayerField:
 
         It may exceed the image: elements outside it are padding. A field that is the whole axis ends with the image.
         """
-        return tuple(self._size(axis) for axis in range(len(self.spans)))
+        return tuple(widest for _, widest in self._sizes)
 
-    def _size(self, axis: int) -> int:
+    @property
+    def narrowest(self) -> tuple[int, ...]:
+        """`size` of the narrowest field of the units that see anything."""
+        return tuple(narrowest for narrowest, _ in self._sizes)
+
+    @cached_property
+    def _sizes(self) -> tuple[tuple[int, int], ...]:
+        return tuple(self._widths(axis) for axis in range(len(self.spans)))
+
+    def _widths(self, axis: int) -> tuple[int, int]:
         span = self.spans[axis]
-        if span.intervals is None or span.whole:
-            return len(self._ends(axis, self.middle))
-        return span.size(self.shape)
+        if span.whole:
+            width = len(self._ends(axis, self.middle))
+            return width, width
+        return span.sizes(self.shape)
 
     def _ends(self, axis: int, unit: tuple[int, ...]) -> range:
-        """Return the field of a unit along one axis without borders; clipped to the image if it has no closed form."""
+        """Return the field of a unit along one axis without borders."""
         span, extent = self.spans[axis], self.graph.image.shape[axis]
-        if span.intervals is None:
-            return self.region(*unit)[axis]
         ends = span.at(unit)
         if ends is None:
             return range(0)
@@ -108,6 +116,29 @@ class LayerField:
         return tuple(None if first is None else -first for first in self.offset)
 
     @property
+    def jump(self) -> tuple[int | Fraction | None, ...]:
+        """`stride` by another name of the literature: the distance between the fields of two units."""
+        return self.stride
+
+    @property
+    def start(self) -> tuple[float | None, ...]:
+        """The middle of unit 0's field, where the first element of the image reaches from 0 to 1 and its middle is 0.5.
+
+        As in Dang Ha The Hien (2017), "A guide to receptive field arithmetic for convolutional neural networks". None
+        where unit 0 sees none, or the whole axis.
+        """
+        found: list[float | None] = []
+        for span in self.spans:
+            ends = None if span.whole else span.at((0,) * len(self.shape))
+            found.append(None if ends is None else (ends[0] + ends[1] + 1) / 2)
+        return tuple(found)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the stride is larger than the field along some axis: elements between the fields are not seen."""
+        return any(s is not None and abs(float(s)) > n > 0 for s, n in zip(self.stride, self.size))
+
+    @property
     def aligned(self) -> bool:
         """Whether all paths through the network agree in stride and in the middle of their fields.
 
@@ -122,10 +153,10 @@ class LayerField:
 
     @property
     def closed(self) -> bool:
-        """Whether the field has a closed form.
+        """Whether one form holds for all units, along every axis.
 
-        It has none where a chain of resizings has a period of tens of thousands of units. Size and share are then those
-        of the middle unit, clipped to the image; regions and masks remain exact.
+        None does after a concatenation along positions, a roll, or a list of indices: then `size` is that of the widest
+        unit, `narrowest` that of the narrowest, and `region` answers for each unit by itself.
         """
         return all(span.intervals is not None for span in self.spans)
 
@@ -136,10 +167,20 @@ class LayerField:
 
     @property
     def share(self) -> float:
-        """Fraction of the image inside the bounding box of the middle unit's field, 0 to 1."""
+        """Fraction of the image inside the bounding box of a unit's field, 0 to 1; of the unit that sees most."""
         extents = self.graph.image.shape
-        ends = [self._ends(axis, self.middle) for axis in range(len(extents))]
-        return prod(max(0, min(r.stop, n) - max(r.start, 0)) for r, n in zip(ends, extents)) / prod(extents)
+        widths: list[tuple[tuple[int, ...], np.ndarray]] = []
+        for span, n in zip(self.spans, extents):
+            axes, low, high = span.ends(self.shape)
+            width = np.maximum(np.minimum(high, n - 1) - np.maximum(low, 0) + 1, 0)
+            # Axes of the image that follow the same axes of the map are looked at together.
+            while other := next((w for w in widths if set(w[0]) & set(axes)), None):
+                widths.remove(other)
+                every = tuple(sorted({*axes, *other[0]}))
+                width = _over(width, axes, every) * _over(other[1], other[0], every)
+                axes = every
+            widths.append((axes, width))
+        return prod(int(width.max()) for _, width in widths) / prod(extents)
 
     def region(self, *unit: int, clipped: bool = True) -> tuple[range, ...]:
         """Return the range of elements that a unit sees along each axis of the image.
@@ -190,6 +231,19 @@ class LayerField:
     def __str__(self) -> str:
         size = "×".join("all" if whole else str(n) for n, whole in zip(self.size, self.whole))
         return f"{self.name}: {self.operation}, map {'×'.join(map(str, self.shape)) or '1'}, field {size}"
+
+
+def _over(array: np.ndarray, axes: tuple[int, ...], every: tuple[int, ...]) -> np.ndarray:
+    """Return an array over some axes with extents of 1 along the others of `every`."""
+    extents = dict(zip(axes, array.shape))
+    return array.reshape([extents.get(axis, 1) for axis in every])
+
+
+def is_window(node: Node) -> bool:
+    """Return whether a node is a convolution or a pooling with a window of more than one element."""
+    moves = "convolution" in node.operation or "pooling" in node.operation
+    maps = [link.map for edge in node.edges for link in edge.links if link.map is not None]
+    return moves and any(len(taps) > 1 for map in maps for taps in map.taps)
 
 
 def single(place: tuple[int, ...], shape: tuple[int, ...], argument: str, of: str) -> np.ndarray:

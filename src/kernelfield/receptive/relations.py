@@ -95,8 +95,21 @@ def seen(graph: Graph, name: str, units: np.ndarray, source: str | None = None) 
     array of bool
         Over the grid of the image.
     """
+    return seen_by(graph, {name: np.asarray(units, bool)}, source)
+
+
+def seen_by(graph: Graph, units: dict[str, np.ndarray], source: str | None = None) -> np.ndarray:
+    """Return the elements of the image, or of another node, that sets of units of several nodes read.
+
+    Parameters
+    ----------
+    graph : Graph
+    units : dict of str to array of bool
+        Over the grid of each node.
+    source : str, optional
+    """
     source = graph.image.name if source is None else source
-    sets = {name: np.asarray(units, bool)}
+    sets = dict(units)
     nodes = graph.nodes
     for node in reversed(nodes):
         if node.name == source:
@@ -159,6 +172,8 @@ def _back(edge: Edge, node: Node, source: Node, units: np.ndarray) -> np.ndarray
     """Return the elements that a set of units reads along one edge."""
     if edge.pointwise(node, source):
         return units
+    if edge.units:
+        units = units & inside(edge, node.shape)
     if not _separable(edge):
         return _back_by_unit(edge, node, source, units)
     # The axes are consumed in the order of the links: those of one link at a time.
@@ -184,6 +199,22 @@ def _forward(edge: Edge, node: Node, source: Node, elements: np.ndarray) -> np.n
     """Return the units that read any of a set of elements along one edge."""
     if edge.pointwise(node, source):
         return elements
+    reached = _forward_all(edge, node, source, elements)
+    return reached & inside(edge, node.shape) if edge.units else reached
+
+
+def inside(edge: Edge, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the units of a grid that read along an edge, in a shape that broadcasts to the grid's."""
+    result = np.ones((1,) * len(shape), bool)
+    for axis, start, stop in edge.units:
+        index = np.arange(shape[axis])
+        along = [-1 if a == axis else 1 for a in range(len(shape))]
+        result = result & ((index >= start) & (index < stop)).reshape(along)
+    return result
+
+
+def _forward_all(edge: Edge, node: Node, source: Node, elements: np.ndarray) -> np.ndarray:
+    """Return the units that read any of a set of elements, as if all units read along the edge."""
     if not _separable(edge):
         return _forward_by_unit(edge, node, elements)
     array, order = elements, list[int]()

@@ -11,6 +11,7 @@ import numpy as np
 from kernelfield.engine.layers import engine_is_better
 from kernelfield.geometry import Operation
 from kernelfield.tensors import layouts
+from kernelfield.tensors.layer import fits
 
 #: Dtypes of tensors that the engine computes in; the framework's own convolution takes every other.
 ENGINE_DTYPES = ("float32", "float64")
@@ -120,10 +121,34 @@ class Adapter(ABC):
         """
         if self.route(operation, image, kernel, channels_last)[0] != "engine":
             return self.native_with_bias(operation, image, kernel, bias, channels_last)
+        return self._by_engine(operation, image, kernel, bias, channels_last)
+
+    def layer(
+        self, operation: Operation, image: Any, weight: Any, bias: Any = None, channels_last: bool = False
+    ) -> Any:
+        """Return the engine's result for a layer; None where the framework's own layer computes or refuses.
+
+        That is where `route` says so, and for an image, weights and a bias (C_out,) or None that do not go together.
+        """
+        parameters = (weight,) if bias is None else (weight, bias)
+        if not self.is_concrete(image, *parameters):
+            return None
+        shape, size = self.shape(image), self.shape(weight)
+        if len(shape) == len(size) == 4 and channels_last:
+            shape, size = (shape[0], shape[3], *shape[1:3]), (size[3], size[2], *size[:2])
+        matches = fits(operation, shape, size) and all(self.dtype(p) == self.dtype(image) for p in parameters)
+        if not matches or (bias is not None and self.shape(bias) != size[:1]):
+            return None
+        if self.dtype(image) not in ENGINE_DTYPES or not engine_is_better(operation, shape, size):
+            return None
+        return self._by_engine(operation, image, weight, bias, channels_last)
+
+    def _by_engine(self, operation: Operation, image: Any, kernel: Any, bias: Any, channels_last: bool) -> Any:
+        """Return `correlate` by the engine, on concrete tensors."""
         size = self.shape(kernel)
         filters = size[-1 if channels_last else 0] if len(size) == 4 else None
         if bias is not None and self.shape(bias) == (filters,) and not self.is_differentiated(image, kernel, bias):
-            return self.from_numpy(self.run(operation, image, kernel, bias, channels_last), image)
+            return self.run(operation, image, kernel, bias, channels_last)
         run = self.differentiable_channels_last if channels_last else self.differentiable
         return self._plus(run(operation, image, kernel), kernel, bias, channels_last)
 
@@ -144,9 +169,7 @@ class Adapter(ABC):
         """Return whether gradients with respect to one of these concrete tensors may be asked for."""
         return True
 
-    def run(
-        self, operation: Operation, image: Any, kernel: Any, bias: Any = None, channels_last: bool = False
-    ) -> np.ndarray:
-        """Return the engine's result on concrete tensors laid out as in `correlate`, as an array."""
-        added = None if bias is None else self.to_numpy(bias)
-        return layouts.forward(operation, self.to_numpy(image), self.to_numpy(kernel), added, channels_last)
+    def run(self, operation: Operation, image: Any, kernel: Any, bias: Any, channels_last: bool = False) -> Any:
+        """Return the engine's result on concrete tensors laid out as in `correlate`, without gradients."""
+        arrays = self.to_numpy(image), self.to_numpy(kernel), self.to_numpy(bias)
+        return self.from_numpy(layouts.forward(operation, *arrays, channels_last), image)

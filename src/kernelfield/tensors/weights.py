@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError, DtypeError
+from kernelfield.arrays import as_numbers
+from kernelfield.errors import ArgumentError
 from kernelfield.tensors.adapter import ENGINE_DTYPES
-from kernelfield.tensors.layer import Settings
 from kernelfield.tensors.layouts import TO_HWIO, TO_OIHW
 from kernelfield.tensors.registry import adapter_of
 
@@ -29,7 +29,7 @@ def weights_as(
     Parameters
     ----------
     weights : layer, tensor or array_like, four axes
-        A `Conv2d` of kernelfield, or the weights of any layer that cross-correlates.
+        A layer of kernelfield, or the weights of any layer that cross-correlates.
     framework : {"numpy", "torch", "mxnet", "tensorflow", "jax"}
         The layout of the result is this framework's.
     layout : {"OIHW", "HWIO"}, optional
@@ -72,11 +72,11 @@ def load_weights(
 
     Parameters
     ----------
-    layer : Conv2d
-        The layer to change, of `kernelfield.torch`, `keras`, `jax` or `mxnet`. If it has not seen an image yet, its
-        input channels are inferred from the weights.
+    layer : layer
+        The layer to change: `kernelfield.torch.Conv2d`, `keras.Conv2D`, `jax.Conv` or `mxnet.Conv2D`. If it has not
+        seen an image yet, its input channels are inferred from the weights.
     weights : layer, tensor or array_like, four axes
-        A `Conv2d` of kernelfield, whose bias is taken too, or the weights of any layer.
+        A layer of kernelfield, whose bias is taken too, or the weights of any layer.
     bias : tensor or array_like, shape (C_out,), optional
         By default the bias of `weights`, if that is a layer, else zeros.
     layout : {"OIHW", "HWIO"}, optional
@@ -86,7 +86,7 @@ def load_weights(
 
     Returns
     -------
-    Conv2d
+    layer
         `layer`.
 
     Raises
@@ -103,10 +103,13 @@ def load_weights(
     return layer
 
 
-def check_oihw(settings: Settings, weight: Any, bias: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return weights (OIHW) and bias as arrays, checked for a layer of these settings: the first step of `set_oihw`.
+def check_oihw(
+    shape: tuple[int | None, ...], has_bias: bool, weight: Any, bias: Any = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return weights (OIHW) and bias as arrays, checked for a layer: the first step of `set_oihw`.
 
-    Without `bias`, a layer that has one gets zeros.
+    `shape` is that of the layer's weights, (C_out, C_in/groups, kh, kw), with None for a size that it does not know
+    yet. Without `bias`, a layer that has one gets zeros.
 
     Raises
     ------
@@ -114,16 +117,16 @@ def check_oihw(settings: Settings, weight: Any, bias: Any = None) -> tuple[np.nd
         If the layer has other shapes, or no bias where one is given.
     """
     values = _array(weight, "weight")
-    if values.ndim != 4 or (values.shape[0], *values.shape[2:]) != (settings.out_channels, *settings.kernel_size):
-        shape = ", ".join(map(str, (settings.out_channels, "C_in/groups", *settings.kernel_size)))
-        raise ArgumentError(f"weight: expected shape ({shape}); received {values.shape}")
-    if not settings.bias:
+    if values.ndim != 4 or any(n not in (None, found) for n, found in zip(shape, values.shape)):
+        wanted = ", ".join("C_in/groups" if n is None else str(n) for n in shape)
+        raise ArgumentError(f"weight: expected shape ({wanted}); received {values.shape}")
+    if not has_bias:
         if bias is not None:
-            raise ArgumentError("bias: expected none, the layer was made with bias=False; received one")
+            raise ArgumentError("bias: expected none, the layer has none; received one")
         return values, None
-    added = np.zeros(settings.out_channels, values.dtype) if bias is None else _array(bias, "bias")
-    if added.shape != (settings.out_channels,):
-        raise ArgumentError(f"bias: expected shape ({settings.out_channels},); received {added.shape}")
+    added = np.zeros(values.shape[0], values.dtype) if bias is None else _array(bias, "bias")
+    if added.shape != values.shape[:1]:
+        raise ArgumentError(f"bias: expected shape ({values.shape[0]},); received {added.shape}")
     return values, added
 
 
@@ -151,7 +154,4 @@ def _array(value: Any, name: str) -> np.ndarray:
             raise ArgumentError(f"{name}: expected numbers in the memory of the CPU; move the tensor there")
         short = "float" in adapter.dtype(value) and adapter.dtype(value) not in ENGINE_DTYPES
         value = adapter.to_numpy(adapter.tensor(value, "float32", value) if short else value)
-    array: np.ndarray = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise DtypeError(f"{name}: expected real numbers; received {array.dtype}")
-    return array
+    return as_numbers(value, name)

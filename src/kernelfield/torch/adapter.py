@@ -14,7 +14,7 @@ import torch
 from kernelfield.geometry import Operation
 from kernelfield.tensors.adapter import Adapter
 from kernelfield.torch.convolution import convolution
-from kernelfield.torch.gradients import differentiable, is_concrete
+from kernelfield.torch.gradients import correlation, differentiable, is_concrete
 
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -64,6 +64,11 @@ class TorchAdapter(Adapter):
 
     def differentiable(self, operation: Operation, image: Any, kernel: Any) -> Any:
         return differentiable(operation, image, kernel)
+
+    def run(self, operation: Operation, image: Any, kernel: Any, bias: Any, channels_last: bool = False) -> Any:
+        if channels_last:
+            return super().run(operation, image, kernel, bias, channels_last)
+        return correlation(operation, image, kernel, bias)
 
     def native(self, operation: Operation, image: Any, kernel: Any, channels_last: bool = False) -> Any:
         return convolution(operation, image, kernel, None, channels_last)

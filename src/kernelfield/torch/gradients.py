@@ -17,6 +17,8 @@ from kernelfield.tensors import layouts
 from kernelfield.torch.convolution import convolution
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
+_TO_LAST = layouts.TO_NHWC, layouts.TO_HWIO, layouts.TO_NHWC
+_TO_FIRST = layouts.TO_NCHW, layouts.TO_OIHW
 
 
 def is_concrete(*tensors: Any) -> bool:
@@ -37,17 +39,44 @@ def differentiable(operation: Operation, image: torch.Tensor, kernel: torch.Tens
         return _operator(image, kernel, *operation.numbers())
     if torch.is_grad_enabled() and (image.requires_grad or kernel.requires_grad):
         return _Correlation.apply(image, kernel, operation)
-    return _forward(operation, image, kernel)
+    return correlation(operation, image, kernel)
 
 
-def _forward(operation: Operation, image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(layouts.forward(operation, image.detach().numpy(), kernel.detach().numpy()))
+def correlation(
+    operation: Operation, image: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the engine's result, without gradients, in the memory format of the image."""
+    pixels, weights = image.detach().numpy(), kernel.detach().numpy()
+    added = None if bias is None else bias.detach().numpy()
+    if is_channels_last(image, kernel):
+        pixels, weights = pixels.transpose(layouts.TO_NHWC), weights.transpose(layouts.TO_HWIO)
+        return torch.from_numpy(layouts.forward(operation, pixels, weights, added, True)).permute(layouts.TO_NCHW)
+    return torch.from_numpy(layouts.forward(operation, pixels, weights, added))
+
+
+def is_channels_last(image: torch.Tensor, kernel: torch.Tensor) -> bool:
+    """Return whether a layer's result has the format `torch.channels_last`: where image or weights have it."""
+    last = torch.channels_last
+    return image.ndim == kernel.ndim == 4 and any(
+        not t.is_contiguous() and t.is_contiguous(memory_format=last) for t in (image, kernel)
+    )
+
+
+def _empty(image: torch.Tensor, kernel: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Return a tensor of a shape in the memory format of the image."""
+    form = torch.channels_last if is_channels_last(image, kernel) else torch.contiguous_format
+    return torch.empty(shape, dtype=image.dtype, device=image.device, memory_format=form)
 
 
 def _backward(
     operation: Operation, image: torch.Tensor, kernel: torch.Tensor, gradient: torch.Tensor, needs: tuple[bool, bool]
 ) -> list[torch.Tensor | None]:
     pixels, weights, upstream = (t.detach().numpy() for t in (image, kernel, gradient))
+    if is_channels_last(image, kernel):
+        pixels, weights, upstream = (a.transpose(o) for a, o in zip((pixels, weights, upstream), _TO_LAST))
+        to_image, to_kernel = layouts.backward(operation, pixels, weights, upstream, needs, True)
+        arrays = to_image, to_kernel
+        return [None if a is None else torch.from_numpy(a).permute(o) for a, o in zip(arrays, _TO_FIRST)]
     found = layouts.backward(operation, pixels, weights, upstream, needs)
     return [None if array is None else torch.from_numpy(array) for array in found]
 
@@ -72,7 +101,7 @@ class _Correlation(torch.autograd.Function):
     def forward(ctx: Any, image: torch.Tensor, kernel: torch.Tensor, operation: Operation) -> torch.Tensor:
         ctx.save_for_backward(image, kernel)
         ctx.operation = operation
-        return _forward(operation, image, kernel)
+        return correlation(operation, image, kernel)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -88,13 +117,13 @@ class _Correlation(torch.autograd.Function):
 def _operator(
     image: torch.Tensor, kernel: torch.Tensor, sizes: Sequence[int], boundary: str, cval: float
 ) -> torch.Tensor:
-    return _forward(Operation.from_numbers(sizes, boundary, cval), image, kernel)
+    return correlation(Operation.from_numbers(sizes, boundary, cval), image, kernel)
 
 
 @_operator.register_fake
 def _(image: torch.Tensor, kernel: torch.Tensor, sizes: Sequence[int], boundary: str, cval: float) -> torch.Tensor:
     operation = Operation.from_numbers(sizes, boundary, cval)
-    return image.new_empty(operation.output_shape(tuple(image.shape), tuple(kernel.shape)))
+    return _empty(image, kernel, operation.output_shape(tuple(image.shape), tuple(kernel.shape)))
 
 
 @_operator.register_vmap
@@ -125,8 +154,8 @@ def _operator_backward(
 
 @_operator_backward.register_fake
 def _(image: Any, kernel: Any, gradient: Any, needs: Any, *settings: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    to_image, to_kernel = (t.new_empty(t.shape if needed else 0) for t, needed in zip((image, kernel), needs))
-    return to_image, to_kernel
+    to_image = _empty(image, kernel, image.shape) if needs[0] else image.new_empty(0)
+    return to_image, kernel.new_empty(kernel.shape if needs[1] else 0)
 
 
 def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kernelfield as kf
 from kernelfield.errors import ArgumentError
-from kernelfield.keras import Conv2d
+from kernelfield.keras import Conv2D, Filter2D
 
 
 @pytest.fixture(autouse=True)
@@ -20,49 +21,31 @@ def random(*shape, dtype="float32", seed=0):
     return tf.constant(np.random.default_rng([seed, *shape]).normal(size=shape), dtype)
 
 
-# Ours, and what Keras' own layer is asked for.
-TWINS = [
-    (dict(out_channels=5, kernel_size=3), dict(filters=5, kernel_size=3)),
-    (dict(out_channels=2, kernel_size=(2, 4), stride=2), dict(filters=2, kernel_size=(2, 4), strides=2)),
-    (dict(out_channels=3, kernel_size=4, padding="same"), dict(filters=3, kernel_size=4, padding="same")),
-    (
-        dict(out_channels=3, kernel_size=3, padding="same", dilation=2, bias=False),
-        dict(filters=3, kernel_size=3, padding="same", dilation_rate=2, use_bias=False),
-    ),
-    (dict(out_channels=8, kernel_size=3, groups=2), dict(filters=8, kernel_size=3, groups=2)),
-]
-
-
-@pytest.mark.parametrize(("ours", "theirs"), TWINS, ids=[str(i) for i in range(len(TWINS))])
-def test_it_is_the_layer_of_keras(ours, theirs):
+@pytest.mark.parametrize("options", [dict(), dict(strides=2, padding="same"), dict(groups=2, activation="relu")])
+def test_channels_first(options):
+    """Keras' own takes them on GPUs only: beside the same layer with the channels last."""
     image = random(2, 9, 10, 4)
-    start = keras.initializers.GlorotUniform(seed=3)
-    other = keras.layers.Conv2D(**theirs, kernel_initializer=start)
-    wanted = other(image)
-    layer = Conv2d(**ours, kernel_initializer=keras.initializers.GlorotUniform(seed=3))
-    np.testing.assert_allclose(layer(image), wanted, rtol=1e-4, atol=1e-5)
-    assert [v.path.split("/")[-1] for v in layer.variables] == [v.path.split("/")[-1] for v in other.variables]
-    assert [v.shape for v in layer.variables] == [v.shape for v in other.variables]
-    layer.set_weights([v + 1 for v in other.get_weights()])
-    other.set_weights(layer.get_weights())
-    np.testing.assert_allclose(tf.function(layer)(image), other(image), rtol=1e-4, atol=1e-4)
-    assert layer.compute_output_shape((None, 9, None, 4)) == other.compute_output_shape((None, 9, None, 4))
-    assert layer.count_params() == other.count_params()
+    last = Conv2D(6, (2, 3), **options)
+    wanted = last(image)
+    first = Conv2D(6, (2, 3), data_format="channels_first", **options)
+    first.build((None, 4, None, None))
+    first.set_weights(last.get_weights())
+    found = first(tf.transpose(image, (0, 3, 1, 2)))
+    np.testing.assert_allclose(tf.transpose(found, (0, 2, 3, 1)), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(first.get_oihw()[0], last.get_oihw()[0])
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        dict(padding=1, padding_mode="circular"),
-        dict(padding=((2, 0), (1, 3)), padding_mode="mirror", stride=(2, 1)),
-        dict(padding="same", groups=2, dilation=(1, 2)),
-        dict(padding=2, groups=4, padding_mode="replicate"),
-        dict(padding=2, dilation=2, stride=2, padding_mode="symmetric"),
+        dict(padding="same", padding_mode="circular", strides=(2, 1)),
+        dict(padding="same", padding_mode="reflect", activation="tanh"),
+        dict(padding="same", groups=2, dilation_rate=(1, 2)),
     ],
     ids=str,
 )
 def test_a_graph_gives_the_same_numbers_and_gradients(options):
-    layer, image = Conv2d(4, 3, bias_initializer="ones", **options), random(2, 8, 7, 4)
+    layer, image = Conv2D(4, 3, bias_initializer="ones", **options), random(2, 8, 7, 4)
     layer(image)
 
     def step(image):
@@ -85,7 +68,7 @@ def test_fit(eagerly):
     images = random(64, 8, 8, 1)
     kernel = random(3, 3, 1, 1, seed=1)
     targets = tf.nn.conv2d(images, kernel, 1, "SAME")
-    model = keras.Sequential([keras.Input((None, None, 1)), Conv2d(1, 3, padding="same")])
+    model = keras.Sequential([keras.Input((None, None, 1)), Conv2D(1, 3, padding="same")])
     assert model.output_shape == (None, None, None, 1)
     model.compile(keras.optimizers.SGD(0.3), "mse", run_eagerly=eagerly)
     history = model.fit(images, targets, batch_size=8, epochs=8, verbose=0).history["loss"]
@@ -96,42 +79,53 @@ def test_fit(eagerly):
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")  # Keras beside NumPy 2
 def test_save_and_load(tmp_path):
+    regular = dict(kernel_regularizer=keras.regularizers.L2(0.1), kernel_constraint="non_neg")
     model = keras.Sequential(
         [
             keras.Input((8, 9, 2)),
-            Conv2d(4, (3, 2), 2, ((1, 0), (2, 1)), groups=2, padding_mode="mirror", name="first"),
-            keras.layers.ReLU(),
-            Conv2d(1, 1, bias=False, kernel_initializer="he_normal", kernel_regularizer=keras.regularizers.L2(0.1)),
+            Filter2D(kf.kernels.difference(0, "backward"), boundary="wrap"),
+            Conv2D(4, (3, 2), padding="same", groups=2, padding_mode="reflect", activation="relu", name="first"),
+            Conv2D(1, 1, use_bias=False, kernel_initializer="he_normal", **regular),
         ]
     )
     image = random(3, 8, 9, 2)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(image), model(image))
-    assert loaded.get_layer("first").settings == model.get_layer("first").settings
+    assert [type(layer) for layer in loaded.layers] == [Filter2D, Conv2D, Conv2D]
+    assert [layer.get_config() for layer in loaded.layers] == [layer.get_config() for layer in model.layers]
     model.save_weights(tmp_path / "model.weights.h5")
     loaded.get_layer("first").set_oihw(np.zeros((4, 1, 3, 2)))
     loaded.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(loaded(image), model(image))
+    own = keras.layers.Conv2D.from_config(
+        {k: v for k, v in model.layers[2].get_config().items() if k != "padding_mode"}
+    )
+    own.build((None, 8, 9, 4))
+    assert own.get_config() | {"padding_mode": "zeros"} == model.layers[2].get_config()
 
 
 def test_export(tmp_path):
     """A program that serves the graph needs no kernelfield."""
-    model = keras.Sequential([keras.Input((None, None, 2)), Conv2d(4, 3, padding=1, dilation=2, padding_mode="wrap")])
+    layers = [Conv2D(4, 3, padding="same", padding_mode="circular"), Filter2D([[[1, 2, 3]], [[0, 1, 0]]], stride=2)]
+    model = keras.Sequential([keras.Input((None, None, 2)), *layers])
+    assert model.output_shape == (None, None, None, 8)
     model.export(tmp_path / "graph", verbose=False)
     image = random(3, 8, 9, 2)
     served = tf.saved_model.load(tmp_path / "graph")
     np.testing.assert_allclose(served.serve(image), model(image), rtol=1e-4, atol=1e-5)
 
 
-def test_config():
-    layer = Conv2d(4, 3, padding=1, groups=2, bias_initializer="ones", kernel_constraint="non_neg", name="mine")
-    twin = Conv2d.from_config(layer.get_config())
-    assert twin.get_config() == layer.get_config()
-    assert twin.name == "mine"
-    assert twin.settings == layer.settings
-    assert isinstance(twin.kernel_constraint, keras.constraints.NonNeg)
-    assert keras.saving.get_registered_name(Conv2d) == "kernelfield>Conv2d"
+def test_low_rank_adaptation():
+    layer, image = Conv2D(4, 3), random(1, 6, 6, 2)
+    before = layer(image)
+    layer.enable_lora(2)
+    np.testing.assert_allclose(layer(image), before)
+    layer.lora_kernel_b.assign(layer.lora_kernel_b + 1)
+    own = keras.layers.Conv2D(4, 3)
+    own(image)
+    own.set_weights([np.asarray(layer.kernel), np.asarray(layer.bias)])
+    np.testing.assert_allclose(layer(image), own(image), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +138,9 @@ def test_config():
     ],
 )
 def test_policies(policy, variables, result):
-    layer, plain, image = Conv2d(4, 3, padding=1, dtype=policy), Conv2d(4, 3, padding=1), random(2, 6, 5, 3)
+    layer, plain, image = Conv2D(4, 3, padding="same", dtype=policy), Conv2D(4, 3, padding="same"), random(2, 6, 5, 3)
     layer(image)
+    plain(image)
     assert {v.dtype for v in layer.variables} == {variables}
     weight, bias = layer.get_oihw()
     assert weight.dtype == ("float64" if policy == "float64" else "float32")
@@ -157,25 +152,23 @@ def test_policies(policy, variables, result):
     assert all(g.dtype == variables for g in tape.gradient(feature_map, layer.trainable_variables))
 
 
-def test_integers_are_taken_as_the_weights_are():
-    layer = Conv2d(2, 3)
-    image = tf.cast(random(1, 5, 5, 1) * 50, "int32")
-    np.testing.assert_allclose(layer(image), layer(tf.cast(image, "float32")), rtol=1e-6)
-    np.testing.assert_allclose(layer(image.numpy()), layer(tf.cast(image, "float32")), rtol=1e-6)
-
-
-def test_summary_and_repr():
-    model = keras.Sequential([keras.Input((8, 8, 3)), Conv2d(8, 3, padding="same", name="edges")])
+def test_a_filter_has_one_fixed_variable():
+    layer = Filter2D(kf.kernels.sobel(), data_format="channels_first", name="edges")
+    assert [v.trainable for v in layer.variables] == [False]
+    pixels = tf.cast(random(1, 3, 5, 5) * 50, "int32")
+    np.testing.assert_allclose(layer(pixels), layer(tf.cast(pixels, "float32")))
+    assert layer.compute_output_shape((None, 3, None, 5)) == (None, 3, None, 5)
+    model = keras.Sequential([keras.Input((8, 8, 3)), Conv2D(8, 3, padding="same", name="conv"), Filter2D([[1.0]])])
     text = io.StringIO()
     model.summary(print_fn=lambda line: text.write(line + "\n"))
-    assert "edges (Conv2d)" in text.getvalue()
+    assert "conv (Conv2D)" in text.getvalue()
     assert "224" in text.getvalue()
-    assert repr(model.layers[0]) == "Conv2d(3, 8, kernel_size=(3, 3), padding='same', name='edges')"
-    assert repr(Conv2d(8, 3, name="edges")) == "Conv2d(?, 8, kernel_size=(3, 3), name='edges')"
+    with pytest.raises(ArgumentError, match=r"^data_format: expected channels_last or channels_first"):
+        Filter2D([[1.0]], data_format="NHWC")
 
 
 def test_trainable_and_constraints():
-    layer = Conv2d(2, 3, kernel_regularizer="l2", kernel_constraint="non_neg", trainable=False)
+    layer = Conv2D(2, 3, kernel_regularizer="l2", kernel_constraint="non_neg", trainable=False)
     layer(random(1, 5, 5, 1))
     assert not layer.trainable_variables
     assert len(layer.non_trainable_variables) == 2
@@ -185,7 +178,7 @@ def test_trainable_and_constraints():
 
 
 def test_a_functional_model_shares_the_layer():
-    layer = Conv2d(2, 3, padding=1)
+    layer = Conv2D(2, 3, padding="same")
     one, two = keras.Input((6, 6, 2)), keras.Input((4, 5, 2))
     model = keras.Model([one, two], [layer(one), layer(two)])
     found = model([random(1, 6, 6, 2), random(1, 4, 5, 2)])
@@ -194,13 +187,8 @@ def test_a_functional_model_shares_the_layer():
 
 
 def test_errors():
-    layer = Conv2d(2, 3)
-    with pytest.raises(ArgumentError, match=r"^image: expected \(N, H, W, C\)"):
-        layer(random(5, 5, 1))
-    with pytest.raises(ArgumentError, match=r"^image: expected \(N, H, W, C\) with a known number of channels"):
-        layer(keras.Input((None, None, None)))
-    with pytest.raises(ArgumentError, match=r"^image: expected at least 3 rows"):
-        layer(keras.Input((2, None, 4)))
-    layer(random(1, 5, 5, 4))
-    with pytest.raises(ArgumentError, match=r"^image: expected 4 channels"):
-        layer(keras.Input((None, None, 3)))
+    with pytest.raises(ArgumentError, match=r"^padding_mode: expected one of zeros, reflect"):
+        Conv2D(2, 3, padding_mode="edge")
+    for name in ("strides", "dilation_rate", "kernel_size"):
+        with pytest.raises(ArgumentError, match="expected at most 65536; received 1099511627776"):
+            Conv2D(**{**dict(filters=2, kernel_size=3), name: 2**40})

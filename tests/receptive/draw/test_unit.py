@@ -12,7 +12,7 @@ from receptive.draw.networks import network
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError
-from kernelfield.learning.plot import encode
+from kernelfield.figures import encode
 from kernelfield.receptive import Edge, Graph, Link, Node
 from kernelfield.receptive.effective_field import EffectiveField
 

@@ -277,3 +277,115 @@ def test_nearest_neighbours_by_the_arithmetic_of_pytorch():
     network = graph(Up(), shape)
     expected, _ = changed(Up(), shape, (2, 3))
     assert np.array_equal(known(network, shape, network.nodes[-1].name), expected)
+
+
+class Wave(nn.Module):
+    """A wave (N, L) to which the module itself adds channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(1, 4, 10, 5)
+
+    def forward(self, x):
+        return self.conv(x[:, None])
+
+
+class Spectrogram(nn.Module):
+    """A spectrogram (N, F, T), turned and cut into patches."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, (16, 8), (10, 4))
+
+    def forward(self, x):
+        return self.conv(x[:, None].transpose(2, 3))
+
+
+def test_waves_and_spectrograms():
+    for size in (400, (400,), (1, 400)):
+        field = receptive_field(Wave(), size)
+        assert field.shape == (400,)
+        assert (field.output.size, field.output.stride, field.output.shape) == ((10,), (5,), (79,))
+    for size in ((64, 100), (1, 64, 100)):
+        field = receptive_field(Spectrogram(), size)
+        assert field.shape == (64, 100)
+        assert (field.output.size, field.output.shape) == ((8, 16), (9, 15))
+    program = torch.export.export(Wave().eval(), (torch.zeros(1, 50),))
+    assert receptive_field(program).shape == receptive_field(program, 50).shape == (50,)
+
+
+def test_a_size_may_be_one_number_or_hold_the_channels():
+    model = nn.Conv2d(3, 4, 3)
+    assert graph(model, 24) == graph(model, (24, 24)) == graph(model, (3, 24, 24)) == graph(model, np.int64(24))
+    program = torch.export.export(model.eval(), (torch.zeros(1, 3, 9, 9),))
+    assert graph(program, 9) == graph(program, (3, 9, 9)) == graph(program)
+    with pytest.raises(ArgumentError, match=r"input_size: expected .*the model's configuration says none"):
+        graph(model)
+
+
+def test_the_model_may_say_its_size():
+    model = nn.Conv2d(3, 4, 3)
+    model.default_cfg = {"input_size": (3, 20, 24)}
+    assert graph(model).image.shape == (20, 24)
+    del model.default_cfg
+    model.config = type("Config", (), {"image_size": 18, "num_channels": 3})()
+    assert graph(model).image.shape == (18, 18)
+    assert graph(model, 12).image.shape == (12, 12)
+
+
+@pytest.mark.parametrize("made", [torch.jit.script, lambda model: torch.jit.trace(model, torch.zeros(1, 3, 16, 16))])
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_scripts_are_followed_by_their_graph(made):
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3)
+    )
+    field = receptive_field(made(model.eval()), (16, 16))
+    assert (field.output.size, field.output.stride, field.output.padding) == ((8, 8), (2, 2), (1, 1))
+
+
+def test_an_unexpected_error_names_the_node():
+    library = torch.library.Library("kernelfield_broken", "DEF")
+    library.define("odd(Tensor x) -> Tensor")
+    library.impl("odd", lambda x: x.clone(), "Meta")
+
+    class Own(nn.Module):
+        def forward(self, x):
+            return torch.ops.kernelfield_broken.odd(x)
+
+    @register("kernelfield_broken::odd")
+    def odd(builder, name, inputs, attributes):
+        raise KeyError("nothing")
+
+    try:
+        with pytest.raises(UnsupportedOperation, match=r"'kernelfield_broken::odd' in 'odd' \(KeyError: 'nothing'\)"):
+            graph(Own(), (1, 1, 8, 8))
+        assert graph(Own(), (1, 1, 8, 8), unknown="global").nodes[-1].bound
+    finally:
+        del REGISTERED["kernelfield_broken::odd"]
+
+
+def test_a_refusal_is_one_line_without_the_trace_of_pytorch(capfd):
+    with pytest.raises(ArgumentError) as caught:
+        graph(nn.Linear(7, 3), (4, 4))
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert capfd.readouterr() == ("", "")
+
+
+def test_channels_that_meet_positions_stay_apart():
+    """A matrix of channels times positions, as bilinear attention has: labels of one operand, a grid of the other."""
+
+    class Crossed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rows = nn.Conv2d(2, 6, (6, 1))
+
+        def forward(self, x):
+            left = self.rows(nn.functional.adaptive_max_pool2d(x, (6, 1))).view(1, 1, 6, 1)
+            left = torch.cat(torch.split(left * torch.eye(6), 2, dim=2), dim=2)
+            return left.matmul(x) + x
+
+    expected, _ = changed(Crossed(), (1, 2, 6, 6), (2, 3))
+    network = graph(Crossed(), (1, 2, 6, 6))
+    assert np.array_equal(known(network, (1, 2, 6, 6), network.nodes[-1].name), expected)

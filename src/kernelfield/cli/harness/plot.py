@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelfield.cli.harness.measure import COPY, OURS
 from kernelfield.cli.harness.table import duration, side, title
+from kernelfield.figures import SMALL, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,9 +29,12 @@ _COLOURS = {
 }
 
 
+# Shapes tell lines apart where colours do not: in print, or for colour-blind readers.
+_MARKERS = dict(zip(_COLOURS, "o.s^vDPX*", strict=True))
+
+
 def draw(record: dict[str, Any]) -> Figure:
     """Return a figure with a panel for each kind of work and image: lines over the kernel's size, or points for one."""
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -40,11 +44,13 @@ def draw(record: dict[str, Any]) -> Figure:
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, wspace=0.03, hspace=0.03)
-    with rc_context({"font.size": 9.0, "axes.titlesize": 10.0, "axes.spines.top": False, "axes.spines.right": False}):
+    with style():
         figure = Figure(figsize=(max(5.0, 3.8 * columns), 3.2 * rows + 1.1), dpi=150, layout=layout)
         every = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, (name, figures) in zip(every, panels.items()):
             axes.set_title(name)
+            axes.tick_params(labelsize=SMALL)
+            axes.spines[["top", "right"]].set_visible(False)
             if len(figures) > 1:
                 _lines(axes, figures)
             else:
@@ -57,7 +63,7 @@ def draw(record: dict[str, Any]) -> Figure:
             found.update(dict(zip(*axes.get_legend_handles_labels()[::-1])))
         order = [name for name in _COLOURS if name in found]
         if order:
-            figure.legend([found[name] for name in order], order, loc="outside lower center", ncols=8, frameon=False)
+            figure.legend([found[name] for name in order], order, loc="outside lower center", ncols=5, frameon=False)
         figure.suptitle(f"{record['machine']['cpu']}, {record['threads'][OURS]} threads: median time of a call")
     return figure
 
@@ -73,7 +79,14 @@ def _lines(axes: Axes, figures: list[dict[str, Any]]) -> None:
         style: dict[str, Any] = {"linewidth": 2.4, "zorder": 3} if name == OURS else {"linewidth": 1.2}
         if name == COPY:
             style["linestyle"] = "--"
-        axes.plot(*zip(*points), color=colour, marker=None if name == COPY else "o", markersize=3, label=name, **style)
+        axes.plot(
+            *zip(*points),
+            color=colour,
+            marker=None if name == COPY else _MARKERS[name],
+            markersize=4,
+            label=name,
+            **style,
+        )
     sizes = [one["kernel"][0] for one in figures]
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -93,7 +106,7 @@ def _points(axes: Axes, figure: dict[str, Any]) -> None:
     times = figure["median_seconds"]
     names = [name for name in _COLOURS if name in times]
     for row, name in enumerate(names):
-        axes.plot(times[name], row, "o", color=_COLOURS[name], markersize=7)
+        axes.plot(times[name], row, _MARKERS[name], color=_COLOURS[name], markersize=7)
         axes.annotate(duration(times[name]), (times[name], row), (7, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
@@ -107,5 +120,5 @@ def _points(axes: Axes, figure: dict[str, Any]) -> None:
 
 def _tick(value: float, _: object) -> str:
     """Return the label of a tick."""
-    number, unit = (value * 1e6, "µs") if value < 0.999e-3 else (value * 1e3, "ms")
+    number, unit = (value * 1e6, "µs") if value < 0.999e-3 else (value * 1e3, "ms") if value < 0.999 else (value, "s")
     return f"{number:.3g} {unit}"

@@ -12,6 +12,7 @@ from kernelfield import _core
 from kernelfield.cli.harness.compare import Candidate, compare_and_time
 from kernelfield.cli.harness.timing import machine
 from kernelfield.engine import threads
+from kernelfield.files import write_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def write(path: Path, packages: Iterable[str], **record: Any) -> None:
         "threads": threads.threads(),
     }
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(about | record, indent=2) + "\n", encoding="utf-8")
+    write_bytes(path, (json.dumps(about | record, indent=2) + "\n").encode())
     print(f"\nwritten: {path}")
 
 

@@ -46,11 +46,14 @@ class Builder(Core):
     pooling = windows.pooling
     adaptive_pooling = windows.adaptive_pooling
     resize = windows.resize
+    sampled = windows.sampled
+    unpooling = windows.unpooling
     unfold = folding.unfold
     fold = folding.fold
     pad = indexing.pad
     slice = indexing.strided_slice
     take = indexing.take
+    pick = indexing.pick
     roll = indexing.roll
     concatenate = indexing.concatenate
     transpose = axes.transpose

@@ -9,6 +9,7 @@ import numpy as np
 
 from kernelfield.errors import ArgumentError
 from kernelfield.receptive.builder.core import Core, Read
+from kernelfield.receptive.builder.promotion import promoted_where
 from kernelfield.receptive.builder.value import Value
 from kernelfield.receptive.graph import AxisMap, Link
 
@@ -27,6 +28,7 @@ def elementwise(builder: Core, name: str, operation: str, *xs: Value, gate_rule:
     shape = _broadcast(name, [x.shape for x in xs])
     wide = [_widened(x, len(shape)) for x in xs]
     grid = [any(x.axes[t] is not None and x.shape[t] == n for x in wide) for t, n in enumerate(shape)]
+    wide = [promoted_where(builder, x, grid) for x in wide]
     lacking = [
         [t for t, inside in enumerate(grid) if inside and (x.axes[t] is None or x.shape[t] != shape[t])] for x in wide
     ]

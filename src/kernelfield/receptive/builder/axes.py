@@ -125,7 +125,7 @@ def expand(builder: Core, name: str, x: Value, *, shape: Sequence[int]) -> Value
     maps: dict[int, AxisMap | Link] = {}
     for t, (n, m) in enumerate(zip(shape, old, strict=True)):
         if n != m and grid[t]:
-            maps[t] = AxisMap(1, 1, ((0,),), "wrap")
+            maps[t] = AxisMap(n, 0, tuple((i % m,) for i in range(n)))
         elif n != m and labels is not None and labels.shape[t] > 1:
             labels = np.concatenate([labels] * (n // m), axis=t)
     return builder.add(name, "expand", shape, grid, [Read(wide, builder.links(wide, grid, maps), labels=labels)])

@@ -30,12 +30,19 @@ class Read:
     labels : numpy.ndarray, optional
         For each channel of the new node the label of the channels of the value that it reads, in a shape that
         broadcasts to that of the new tensor; None where each reads all of them.
+    units : tuple of (int, int, int)
+        See `Edge`.
     """
 
     value: Value
     links: tuple[Link, ...]
     gate: bool = False
     labels: np.ndarray | None = None
+    units: tuple[tuple[int, int, int], ...] = ()
+
+    def edge(self, source: str) -> Edge:
+        """Return the edge to a node that stands for the value, or for some of its channels."""
+        return Edge(source, self.links, self.gate, self.units)
 
 
 @dataclass(frozen=True)
@@ -151,9 +158,21 @@ class Core:
                 f"input_size: expected an image large enough for {name!r}; received one that leaves it {tuple(shape)}; "
                 "make the image larger"
             )
+        apart = [self._apart(read, grid) for read in reads]
+        if apart != reads and not bound:
+            bound = "upper bound: parts along an axis are not told apart"
+        reads = apart
         edges = dict.fromkeys(edge for read in reads for edge in self._edges(read))
         value = self.node(name, operation, shape, grid, tuple(edges), detail=detail, bound=bound)
         return replace(value, labels=self._labels_of_reads(value, reads))
+
+    def _apart(self, read: Read, grid: Sequence[bool]) -> Read:
+        """Return a read whose labels are the same for all positions of the new node's grid: their union otherwise."""
+        labels = read.labels
+        if labels is None:
+            return read
+        spatial = [t for t, inside in enumerate(grid) if inside and labels.shape[t] > 1]
+        return replace(read, labels=self.united(read.value, labels, spatial)) if spatial else read
 
     def same_node(
         self, name: str, value: Value, shape: Sequence[int], grid: Sequence[bool], labels: np.ndarray | None
@@ -196,8 +215,22 @@ class Core:
         front = [t for t in range(labels.ndim) if t not in axes]
         rows = labels.transpose(front + [t for t in range(labels.ndim) if t in axes])
         rows = rows.reshape(int(np.prod(rows.shape[: len(front)], initial=1)), -1)
-        united = [self._union(value, frozenset(map(int, row))) for row in rows]
+        known: dict[bytes, int] = {}
+        every = self._every(value)
+        united = []
+        for row in rows:
+            key = row.tobytes()
+            if key not in known:
+                known[key] = self._union(value, frozenset(row.tolist()), every)
+            united.append(known[key])
         return np.asarray(united).reshape([1 if t in axes else n for t, n in enumerate(labels.shape)])
+
+    def along(self, value: Value, labels: np.ndarray, grid: Sequence[bool]) -> np.ndarray:
+        """Return labels for the elements of a tensor without the axes of its grid along which they do not vary."""
+        for t, inside in enumerate(grid):
+            if inside and (labels == labels.take([0], t)).all():
+                labels = labels.take([0], t)
+        return labels
 
     def united_channels(self, value: Value, axes: Sequence[int], labels: np.ndarray | None = None) -> np.ndarray | None:
         """Return `united` of a value's labels along some axes; None where each union is the whole node."""
@@ -226,7 +259,7 @@ class Core:
         if not edges:
             return None
         whole, only = self.nodes[node], edges[0]
-        if len(edges) == 1 and not only.gate and self._same_positions(only.source, node, only.links):
+        if len(edges) == 1 and not only.gate and self._same_positions(only, node):
             return only.source
         name = self._unique(f"{node}/part")
         self.nodes[name] = Node(name, "part", whole.shape, edges, f"some channels of {node}", whole.bound)
@@ -243,11 +276,11 @@ class Core:
     def _edges(self, read: Read) -> list[Edge]:
         """Return an edge to the whole node, or one to each part where only some of its channels are read."""
         source = str(read.value.node)
-        whole = Edge(source, read.links, read.gate)
+        whole = read.edge(source)
         if read.labels is None:
             return [whole]
         kept = frozenset(map(int, np.unique(read.labels)))
-        if self._union(read.value, kept) == self._whole(source):
+        if self._union(read.value, kept, self._every(read.value)) == self._whole(source):
             return [whole]
         sources = (self.source(label) for label in sorted(kept))
         return [replace(whole, source=part) for part in sources if part is not None]
@@ -257,8 +290,8 @@ class Core:
         if all(read.labels is None for read in reads):
             return None
         columns = np.broadcast_arrays(*(self._read_labels(read, value.ndim) for read in reads))
-        source, links = str(reads[0].value.node), reads[0].links
-        if len(reads) == 1 and not reads[0].gate and self._same_positions(source, str(value.node), links):
+        only = reads[0].edge(str(reads[0].value.node))
+        if len(reads) == 1 and not only.gate and self._same_positions(only, str(value.node)):
             labels = columns[0]
             return labels.copy() if (labels != labels.flat[0]).any() else None
         stacked = np.stack([column.ravel() for column in columns])
@@ -267,21 +300,22 @@ class Core:
             return None
         new = []
         for kind in kinds.T:
-            edges = [Edge(str(read.value.node), read.links, read.gate) for read in reads]
+            edges = [read.edge(str(read.value.node)) for read in reads]
             new.append(self.new_label(Part(str(value.node), tuple(zip(edges, map(int, kind), strict=True)))))
         return np.asarray(new)[inverse.ravel()].reshape(columns[0].shape)
 
     def _read_labels(self, read: Read, ndim: int) -> np.ndarray:
         return np.full((1,) * ndim, self._whole(str(read.value.node))) if read.labels is None else read.labels
 
-    def _same_positions(self, source: str, node: str, links: tuple[Link, ...]) -> bool:
-        return self.nodes[source].shape == self.nodes[node].shape and links == identity(len(links))
+    def _same_positions(self, edge: Edge, node: str) -> bool:
+        same = self.nodes[edge.source].shape == self.nodes[node].shape
+        return same and not edge.units and edge.links == identity(len(edge.links))
 
     def _whole(self, node: str) -> int:
         """Return the label of a whole node: that of its source, as long as every element reads its own position."""
         while len(self.nodes[node].edges) == 1 and not self.nodes[node].bound:
             edge = self.nodes[node].edges[0]
-            if edge.gate or not self._same_positions(edge.source, node, edge.links):
+            if edge.gate or not self._same_positions(edge, node):
                 break
             node = edge.source
         if node not in self._label_of_node:
@@ -289,12 +323,16 @@ class Core:
             self._label_of_node[node] = len(self._parts) - 1
         return self._label_of_node[node]
 
-    def _union(self, value: Value, labels: frozenset[int]) -> int:
-        """Return the label of the union of some parts of a value."""
+    def _every(self, value: Value) -> frozenset[int] | None:
+        """Return all labels of a value, None where its channels are alike."""
+        return None if value.labels is None else frozenset(np.unique(value.labels).tolist()) - {NOTHING}
+
+    def _union(self, value: Value, labels: frozenset[int], every: frozenset[int] | None) -> int:
+        """Return the label of the union of some parts of a value, of which `every` holds all."""
         labels = labels - {NOTHING}
         if len(labels) < 2:
             return next(iter(labels), NOTHING)
-        if value.labels is not None and labels >= set(map(int, np.unique(value.labels))) - {NOTHING}:
+        if every is not None and labels >= every:
             return self._whole(str(value.node))
         if labels not in self._label_of_union:
             node = str(value.node)

@@ -10,7 +10,7 @@ import numpy as np
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import boundary_index, check_boundary
 from kernelfield.receptive.builder.core import NOTHING, Core, Read
-from kernelfield.receptive.builder.promotion import read_only_at
+from kernelfield.receptive.builder.promotion import promoted_where
 from kernelfield.receptive.builder.value import Value
 from kernelfield.receptive.graph import AxisMap, Link
 
@@ -99,6 +99,65 @@ def _gathered(
     return builder.add(name, operation, shape, grid, [Read(x, links, labels=labels)])
 
 
+def pick(
+    builder: Core, name: str, operation: str, x: Value, *, sources: np.ndarray, base: Value | None = None
+) -> Value:
+    """Return a tensor each of whose elements reads known elements of a value: gathering, scattering, diagonals.
+
+    Parameters
+    ----------
+    name, operation : str
+    x : Value
+    sources : array of int, shape (n, *shape)
+        For each element of the result flat indices of the elements of `x` that it reads; -1 for none.
+    base : Value, optional
+        Of the same shape as the result: a tensor that each element reads at its own position too.
+    """
+    shape = sources.shape[1:]
+    places = list(x.grid)
+    inside = sources >= 0
+    flat = np.where(inside, sources, 0)
+    indices = np.unravel_index(flat, x.shape) if x.shape else ()
+    # Where nothing is read, the neighbour's index keeps the axis of a coordinate that does not vary.
+    follows = [[_varies(np.where(inside, indices[t], -1), u) for u in range(len(shape))] for t in places]
+    absent = [_varies(inside, u) for u in range(len(shape))]
+    grid = [any(along[u] for along in follows) for u in range(len(shape))]
+    if base is not None:
+        base = promoted_where(builder, base, grid)
+        grid = [within or axis is not None for within, axis in zip(grid, base.axes, strict=True)]
+    numbers = [sum(grid[:u]) for u in range(len(shape))]
+    labels = np.broadcast_to(builder.labels(x), x.shape).ravel()[flat]
+    reads = []
+    for k in range(len(sources)):
+        links = []
+        for position, t in enumerate(places):
+            axes = [u for u in range(len(shape)) if grid[u] and (follows[position][u] or (not position and absent[u]))]
+            links.append(_link(indices[t][k], inside[k], axes, numbers))
+        kept = np.where(inside[k], labels[k], NOTHING)
+        whole = x.labels is None and not any(absent[u] and not grid[u] for u in range(len(shape)))
+        if inside[k].any():
+            reads.append(Read(x, tuple(links), labels=None if whole else builder.along(x, kept, grid)))
+    if base is not None and base.node is not None:
+        reads.append(Read(base, builder.links(base, grid), labels=base.labels))
+    return builder.add(name, operation, shape, grid, reads) if reads else builder.constant(shape)
+
+
+def _varies(array: np.ndarray, axis: int) -> bool:
+    """Return whether arrays, stacked along the first axis, vary along a further one."""
+    return bool((array != array.take([0], axis + 1)).any())
+
+
+def _link(index: np.ndarray, inside: np.ndarray, axes: Sequence[int], numbers: Sequence[int]) -> Link:
+    """Return the link of units to the one index that each of them reads, by the axes along which it varies."""
+    others = tuple(u for u in range(index.ndim) if u not in axes)
+    there = inside.any(axis=others).ravel().tolist()
+    chosen = np.where(inside, index, -1).max(axis=others, initial=-1).ravel().tolist()
+    if len(axes) == 1 and all(there):
+        return Link((numbers[axes[0]],), _listed(chosen))
+    taps = tuple((tap,) if some else () for tap, some in zip(chosen, there, strict=True))
+    return Link(tuple(numbers[u] for u in axes), AxisMap(len(taps), 0, taps))
+
+
 def roll(builder: Core, name: str, x: Value, *, shifts: Sequence[int], axes: Sequence[int]) -> Value:
     """Return a value rolled along some axes: elements that leave at one end enter at the other."""
     grid = [axis is not None for axis in x.axes]
@@ -122,6 +181,7 @@ def concatenate(builder: Core, name: str, xs: Sequence[Value], *, axis: int) -> 
     shape = [sum(x.shape[t] for x in xs) if u == t else n for u, n in enumerate(xs[0].shape)]
     grid = [any(x.axes[u] is not None and x.shape[u] == n for x in xs) for u, n in enumerate(shape)]
     grid[t] = any(x.axes[t] is not None for x in xs)
+    xs = [promoted_where(builder, x, grid) for x in xs]
     if grid[t]:
         return _joined(builder, name, xs, t, places, shape, grid)
     reads = []
@@ -138,19 +198,12 @@ def _joined(
 ) -> Value:
     """Return the concatenation along a spatial axis."""
     number = sum(grid[:t])
-    extents = [n for n, within in zip(shape, grid, strict=True) if within]
-    reads, bound = [], ""
+    reads = []
     for x, place in zip(xs, places, strict=True):
         links = builder.links(x, grid, {t: AxisMap.window(1, before=place)})
-        if x.axes[t] is None and x.node is not None:
-            if links:
-                inside = frozenset(range(place, place + x.shape[t]))
-                links = read_only_at(builder, x, links, number, inside, extents)
-            else:
-                bound = f"upper bound: all of {name} counts as reading {x.node}"
-        labels = builder.united_channels(x, [t]) if x.axes[t] is None else x.labels
-        reads.append(Read(x, links, labels=labels))
-    return builder.add(name, "concatenate", shape, grid, reads, bound=bound)
+        units = ((number, place, place + x.shape[t]),) if x.shape[t] else ()
+        reads.append(Read(x, links, labels=x.labels, units=units))
+    return builder.add(name, "concatenate", shape, grid, reads)
 
 
 def _listed(index: Sequence[int]) -> AxisMap:

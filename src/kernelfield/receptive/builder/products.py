@@ -8,8 +8,9 @@ import numpy as np
 
 from kernelfield.errors import ArgumentError
 from kernelfield.receptive.builder.core import Core, Read
+from kernelfield.receptive.builder.promotion import promoted_where
 from kernelfield.receptive.builder.value import Value
-from kernelfield.receptive.graph import Link
+from kernelfield.receptive.graph import AxisMap, Link
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -72,6 +73,7 @@ def _product(builder: Core, name: str, operation: str, terms: Sequence[str], out
     for term, x in zip(terms, xs, strict=True):
         if x.node is None:
             continue
+        x = promoted_where(builder, x, [letter in numbers for letter in term])
         links = tuple(
             Link((numbers[term[t]],)) if term[t] in numbers and x.shape[t] == extents[term[t]] else Link((), None)
             for t in x.grid
@@ -91,8 +93,27 @@ def _kept(builder: Core, x: Value, term: str, out: str) -> np.ndarray | None:
     return labels.reshape([extents.get(letter, 1) for letter in out])
 
 
-def attention(builder: Core, name: str, query: Value, key: Value, value: Value) -> Value:
-    """Return the attention of ``(…, L, E)`` queries, which reads its own query and all keys and values."""
+def attention(
+    builder: Core,
+    name: str,
+    query: Value,
+    key: Value,
+    value: Value,
+    *,
+    allowed: np.ndarray | None = None,
+    mask: Value | None = None,
+) -> Value:
+    """Return the attention of ``(…, L, E)`` queries, which reads its own query and the keys and values.
+
+    Parameters
+    ----------
+    name : str
+    query, key, value : Value
+    allowed : array of bool, shape (…, L, S), optional
+        The keys that each query may read, where a constant mask says so; all if not given.
+    mask : Value, optional
+        A mask ``(…, L, S)`` that depends on the image: each query reads its row.
+    """
     rank = max(query.ndim, key.ndim, value.ndim)
     shape = [max(sizes) for sizes in zip(*((1,) * (rank - x.ndim) + x.shape for x in (query, key, value)), strict=True)]
     shape[-2:] = [query.shape[-2], value.shape[-1]]
@@ -102,6 +123,11 @@ def attention(builder: Core, name: str, query: Value, key: Value, value: Value) 
         places = [(x, t - rank + x.ndim) for x in of]
         grid.append(any(u >= 0 and x.axes[u] is not None and x.shape[u] == n for x, u in places))
     grid.append(False)
+    bound = ""
+    some = _Allowed(shape, grid, allowed)
+    if some.merged and any(x.axes[-2] is not None for x in (key, value)):
+        bound = "upper bound: masks that differ between heads are united"
+    # A mask may make queries differ that are alike otherwise.
     reads = []
     for role, x in enumerate((query, key, value)):
         if x.node is None:
@@ -110,7 +136,51 @@ def attention(builder: Core, name: str, query: Value, key: Value, value: Value) 
         for t in x.grid:
             u = t + rank - x.ndim
             own = u < rank - 2 or (u == rank - 2 and role == 0)
-            inside = own and grid[u] and x.shape[t] == shape[u]
-            links.append(Link((sum(grid[:u]),)) if inside else Link((), None))
+            if own and grid[u] and x.shape[t] == shape[u]:
+                links.append(Link((sum(grid[:u]),)))
+            elif u == rank - 2 and role:
+                links.append(some.link(x.shape[t]))
+            else:
+                links.append(Link((), None))
         reads.append(Read(x, tuple(links)))
-    return builder.add(name, "attention", shape, grid, reads)
+    if mask is not None and mask.node is not None:
+        links = []
+        for t in mask.grid:
+            u = t + rank - mask.ndim
+            inside = u < rank - 1 and grid[u] and mask.shape[t] == shape[u]
+            links.append(Link((sum(grid[:u]),)) if inside else Link((), None))
+        reads.append(Read(mask, tuple(links)))
+    return builder.add(name, "attention", shape, grid, reads, bound=bound)
+
+
+class _Allowed:
+    """The keys that each position of the result of an attention may read, by a constant mask."""
+
+    def __init__(self, shape: Sequence[int], grid: list[bool], allowed: np.ndarray | None) -> None:
+        self.axes: tuple[int, ...] = ()
+        self.table: np.ndarray | None = None
+        self.merged = False
+        if allowed is None or allowed.all():
+            return
+        rank = len(shape)
+        allowed = allowed.reshape((1,) * (rank - allowed.ndim) + allowed.shape)
+        varying = [t for t in range(rank - 1) if (allowed != allowed.take([0], t)).any()]
+        # Queries that a mask makes differ are positions.
+        if rank - 2 in varying:
+            grid[rank - 2] = True
+        gone = tuple(t for t in varying if not grid[t])
+        self.merged = bool(gone)
+        allowed = np.asarray(allowed.any(axis=gone, keepdims=True))
+        kept = [t for t in varying if grid[t]]
+        for t in range(rank - 1):
+            if t not in kept:
+                allowed = allowed.take([0], t)
+        self.axes = tuple(sum(grid[:t]) for t in kept)
+        self.table = allowed.reshape(-1, allowed.shape[-1])
+
+    def link(self, extent: int) -> Link:
+        """Return the link to an axis of keys."""
+        if self.table is None or self.table.shape[1] != extent:
+            return Link((), None)
+        taps = tuple(tuple(np.flatnonzero(row).tolist()) for row in self.table)
+        return Link(self.axes, AxisMap(len(taps), 0, taps))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
-from kernelfield.receptive.builder.core import Core
+from kernelfield.receptive.builder.core import Core, Part
 from kernelfield.receptive.builder.value import Value
-from kernelfield.receptive.graph import AxisMap, Edge, Link
+from kernelfield.receptive.graph import Edge
 
 
 def promoted_axes(builder: Core, x: Value, axes: Sequence[int]) -> tuple[Value, list[int]]:
@@ -26,37 +27,30 @@ def promoted(builder: Core, x: Value, axis: int) -> Value:
         return x
     assert x.labels is not None
     grid = [number is not None or t == axis for t, number in enumerate(x.axes)]
-    united = builder.united(x, x.labels, [t for t in range(x.ndim) if t != axis]).ravel()
-    extents = [n for n, within in zip(x.shape, grid, strict=True) if within]
     number = sum(grid[:axis])
-    bound = ""
-    edges: dict[Edge, None] = {}
-    for label in np.unique(united):
-        source = builder.source(int(label))
-        if source is None:
-            continue
-        links = builder.links(x, grid)
-        if links:
-            inside = frozenset(map(int, np.flatnonzero(united == label)))
-            links = read_only_at(builder, x, links, number, inside, extents)
-        elif (united != label).any():
-            bound = f"upper bound: the channels of {x.node} are not distinguished"
-        edges[Edge(source, links)] = None
-    return builder.node(f"{x.node}/places", "places", x.shape, grid, tuple(edges), bound=bound)
+    links = builder.links(x, grid)
+    others = [t for t in range(x.ndim) if t != axis]
+    along = x.labels.transpose(axis, *others).reshape(x.labels.shape[axis], -1)
+    # A run of equal labels is a part of the axis.
+    starts = [0, *(np.flatnonzero((along[1:] != along[:-1]).any(axis=1)) + 1).tolist(), len(along)]
+    reads = [Edge(str(x.node), links, units=((number, start, stop),)) for start, stop in pairwise(starts)]
+    kinds, inverse = np.unique(along[starts[:-1]], axis=1, return_inverse=True)
+    united = builder.united(x, kinds, [1]).ravel()
+    sources = [(edge, builder.source(int(label))) for edge, label in zip(reads, united, strict=True)]
+    edges = tuple(replace(edge, source=source) for edge, source in sources if source is not None)
+    value = builder.node(f"{x.node}/places", "places", x.shape, grid, edges)
+    if kinds.shape[1] == 1:
+        return value
+    parts = [tuple(zip(reads, map(int, kind), strict=True)) for kind in kinds.T]
+    new = np.asarray([builder.new_label(Part(str(value.node), part)) for part in parts])
+    return replace(
+        value, labels=new[inverse.ravel()].reshape([1 if t == axis else n for t, n in enumerate(x.labels.shape)])
+    )
 
 
-def read_only_at(
-    builder: Core, x: Value, links: tuple[Link, ...], number: int, inside: frozenset[int], shape: Sequence[int]
-) -> tuple[Link, ...]:
-    """Return links to `x` that read only where the index along axis `number` of a grid of `shape` is in `inside`."""
-    first = links[0]
-    m = math.prod(shape[a] for a in first.axes)
-    if first.map is None:
-        read = [tuple(range(builder.nodes[str(x.node)].shape[0]))] * m
-    else:
-        phases = (divmod(i, first.map.period) for i in range(m))
-        read = [tuple(q * first.map.step + tap for tap in first.map.taps[r]) for q, r in phases]
-    n = shape[number]
-    table = tuple(read[i] if j in inside else () for j in range(n) for i in range(m))
-    outside = "constant" if first.map is None else first.map.outside
-    return Link((number, *first.axes), AxisMap(n * m, 0, table, outside)), *links[1:]
+def promoted_where(builder: Core, x: Value, grid: Sequence[bool]) -> Value:
+    """Return a value that varies only by its grid along the axes that are spatial in a new tensor of the same rank."""
+    for t, inside in enumerate(grid):
+        if inside and x.axes[t] is None:
+            x = promoted(builder, x, t)
+    return x

@@ -12,6 +12,7 @@ from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Window
 from kernelfield.receptive import resampling
 from kernelfield.receptive.builder.core import NOTHING, Core, Read
+from kernelfield.receptive.builder.promotion import promoted_axes
 from kernelfield.receptive.builder.value import Value
 from kernelfield.receptive.graph import AxisMap, Link
 from kernelfield.receptive.relations import elements_read
@@ -34,8 +35,12 @@ def convolution(
     channels_out: int,
     channel_axis: int,
     spatial_axes: Sequence[int],
+    weights: Value | None = None,
 ) -> Value:
-    """Return the output of a convolution; a negative padding crops."""
+    """Return the output of a convolution; a negative padding crops.
+
+    `weights` that depend on the image are read as a whole: a gate, if they are the same for any place of it.
+    """
     windows = _windows(name, kernel, before, after, stride, dilation)
     axes, shape = [x.axis(t) for t in spatial_axes], list(x.shape)
     maps = {}
@@ -43,7 +48,10 @@ def convolution(
         maps[t] = AxisMap.window(w.size, w.stride, w.dilation, w.before)
         shape[t] = w.output_size(x.shape[t])
     detail = _detail(kernel, stride, dilation, groups)
-    return _convolved(builder, name, "convolution", x, shape, maps, groups, channels_out, channel_axis, detail)
+    computed = weights is not None and weights.node is not None
+    window = f"{name}/window" if computed else name
+    value = _convolved(builder, window, "convolution", x, shape, maps, groups, channels_out, channel_axis, detail)
+    return _joined(builder, name, value, weights) if computed and weights is not None else value
 
 
 def transposed_convolution(
@@ -61,8 +69,9 @@ def transposed_convolution(
     channels_out: int,
     channel_axis: int,
     spatial_axes: Sequence[int],
+    weights: Value | None = None,
 ) -> Value:
-    """Return the output of a transposed convolution; `before` and `after` crop it."""
+    """Return the output of a transposed convolution; `before` and `after` crop it. `weights` as in `convolution`."""
     windows = _windows(name, kernel, before, after, stride, dilation)
     axes, shape = [x.axis(t) for t in spatial_axes], list(x.shape)
     maps = {}
@@ -70,8 +79,44 @@ def transposed_convolution(
         maps[t] = AxisMap.transposed(w.size, w.stride, w.dilation, w.before)
         shape[t] = (x.shape[t] - 1) * w.stride + w.span - w.before - w.after + more
     detail = _detail(kernel, stride, dilation, groups)
-    return _convolved(
-        builder, name, "transposed convolution", x, shape, maps, groups, channels_out, channel_axis, detail
+    computed = weights is not None and weights.node is not None
+    window = f"{name}/window" if computed else name
+    value = _convolved(
+        builder, window, "transposed convolution", x, shape, maps, groups, channels_out, channel_axis, detail
+    )
+    return _joined(builder, name, value, weights) if computed and weights is not None else value
+
+
+def unpooling(
+    builder: Core,
+    name: str,
+    x: Value,
+    indices: Value,
+    *,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    before: Sequence[int],
+    output: Sequence[int],
+    spatial_axes: Sequence[int],
+) -> Value:
+    """Return values put where a max pooling found them: a place reads each window that holds it, and its index."""
+    axes, shape = [x.axis(t) for t in spatial_axes], list(x.shape)
+    maps: dict[int, AxisMap | Link] = {}
+    for t, size, step, apart, first, n in zip(axes, kernel, stride, dilation, before, output, strict=True):
+        maps[t] = AxisMap.transposed(size, step, apart, first)
+        shape[t] = n
+    grid = [a is not None or b is not None for a, b in zip(x.axes, indices.axes, strict=True)]
+    reads = [Read(y, builder.links(y, grid, maps), labels=y.labels) for y in (x, indices)]
+    return builder.add(name, "unpooling", shape, grid, reads, detail=_detail(kernel, stride, dilation))
+
+
+def _joined(builder: Core, name: str, x: Value, weights: Value) -> Value:
+    """Return a value whose elements read all of a further one, as a convolution reads computed weights."""
+    grid = [axis is not None for axis in x.axes]
+    whole = Read(weights, (Link((), None),) * len(weights.grid), gate=x.node is not None and not weights.grid)
+    return builder.add(
+        name, "computed weights", x.shape, grid, [Read(x, builder.links(x, grid), labels=x.labels), whole]
     )
 
 
@@ -204,6 +249,31 @@ def resize(
     grid = [axis is not None for axis in x.axes]
     read = Read(x, builder.links(x, grid, maps), labels=_moved(builder, x, maps, shape))
     return builder.add(name, "resize", shape, grid, [read], detail=f"{method} to {_times(output)}")
+
+
+def sampled(
+    builder: Core,
+    name: str,
+    x: Value,
+    *,
+    taps: Sequence[tuple[tuple[int, ...], ...]],
+    output: Sequence[int],
+    detail: str,
+) -> Value:
+    """Return a value sampled at points: `taps` holds, for each spatial axis, the indices that each output reads.
+
+    The spatial axes are the last ones; the outputs are in row-major order.
+    """
+    first = x.ndim - len(output)
+    x, _ = promoted_axes(builder, x, range(first, x.ndim))
+    grid = [*(axis is not None for axis in x.axes[:first]), *(True for _ in output)]
+    inner = [sum(grid[:t]) for t in range(first, x.ndim)]
+    count = int(np.prod(output))
+    maps: dict[int, AxisMap | Link] = {
+        t: Link(tuple(inner), AxisMap(count, 0, along)) for t, along in zip(range(first, x.ndim), taps, strict=True)
+    }
+    read = Read(x, builder.links(x, grid, maps), labels=x.labels)
+    return builder.add(name, "grid sample", [*x.shape[:first], *output], grid, [read], detail=detail)
 
 
 def _windows(

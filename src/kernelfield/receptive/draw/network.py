@@ -7,8 +7,11 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from kernelfield.figures import ink, style
+from kernelfield.receptive.draw.label import label
 from kernelfield.receptive.draw.layout import Layout, layout
-from kernelfield.receptive.draw.matplotlib import label, require_matplotlib
 from kernelfield.receptive.graph import Graph, Node
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ def draw_network(receptive: ReceptiveField) -> Figure:
     """Return a figure of the network: a box for each layer, darker for a larger share of the image.
 
     Element-wise layers (normalisation at inference, activations) are left out, and so is the text for more than 160
-    layers. Long networks continue in the next column. Dashed lines are gates.
+    layers. Long networks continue in the next column. Dashed lines are gates; the field is that without them.
 
     Parameters
     ----------
@@ -41,16 +44,11 @@ def draw_network(receptive: ReceptiveField) -> Figure:
     -------
     matplotlib.figure.Figure
         `savefig` writes PNG, SVG or PDF, by the suffix.
-
-    Raises
-    ------
-    MissingDependencyError
-        If matplotlib is not installed.
     """
-    require_matplotlib()
-    from matplotlib import colormaps, rc_context
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    plain = receptive.without_gates() if receptive.gated else receptive
     nodes, edges = condensed(receptive.graph)
     plan = layout([node.name for node in nodes], edges)
     labelled = len(nodes) <= _LABELLED
@@ -59,7 +57,7 @@ def draw_network(receptive: ReceptiveField) -> Figure:
     ranks_each = ceil(ranks / columns)
     page = _Page(plan, ranks_each, _WIDE if labelled else _SMALL * 1.6, _HIGH if labelled else _SMALL)
     width, height = page.width, page.height
-    with rc_context({"font.size": 7.0, "svg.fonttype": "path"}):
+    with style():
         figure = Figure(figsize=(width, height + _KEY), dpi=150)
         axes = figure.add_axes((0.0, _KEY / (height + _KEY), 1.0, height / (height + _KEY)))
         axes.set_xlim(0, width)
@@ -69,9 +67,10 @@ def draw_network(receptive: ReceptiveField) -> Figure:
             _draw_edge(axes, page, plan.routes[pair], gate)
         colours = colormaps[_COLOURS]
         for node in nodes:
-            field = receptive[node.name]
-            _draw_node(axes, page, node, field, colours(_LIGHTEST + (1 - _LIGHTEST) * field.share), labelled)
-        _draw_key(figure, colours, width, height)
+            field = plain[node.name]
+            gated = all(receptive[node.name].whole) and not all(field.whole)
+            _draw_node(axes, page, node, field, colours(_LIGHTEST + (1 - _LIGHTEST) * field.share), labelled, gated)
+        _draw_key(figure, colours, width, height, plain is not receptive)
     return figure
 
 
@@ -159,7 +158,9 @@ def _draw_edge(axes: Axes, page: _Page, route: list[tuple[int, float]], gate: bo
         )
 
 
-def _draw_node(axes: Axes, page: _Page, node: Node, field: LayerField, colour: Any, labelled: bool) -> None:
+def _draw_node(
+    axes: Axes, page: _Page, node: Node, field: LayerField, colour: Any, labelled: bool, gated: bool
+) -> None:
     """Draw the box of a layer, with its name, window and field."""
     from matplotlib.patches import FancyBboxPatch
 
@@ -180,13 +181,12 @@ def _draw_node(axes: Axes, page: _Page, node: Node, field: LayerField, colour: A
     )
     if not labelled:
         return
-    red, green, blue = colour[:3]
-    ink = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
     sees = "the image" if not node.edges else "sees all" if all(field.whole) else f"sees {_extents(field.size)}"
+    sees = f"{sees}, gated" if gated else sees
     window = f"{node.detail or node.operation} · " if node.edges else f"{_extents(node.shape)} · "
     if len(window) + len(sees) > _LONGEST + 2:
         window = ""
-    common: dict[str, Any] = {"ha": "center", "va": "center", "color": ink, "zorder": 3}
+    common: dict[str, Any] = {"ha": "center", "va": "center", "color": ink(np.array(colour[:3])), "zorder": 3}
     axes.text(x, y - 0.24 * height, label(node.name, _LONGEST), fontsize=6.2, fontweight="bold", **common)
     axes.text(x, y + 0.24 * height, label(window + sees, 2 * _LONGEST), fontsize=5.8, **common)
 
@@ -195,7 +195,7 @@ def _extents(numbers: Sequence[int]) -> str:
     return "×".join(map(str, numbers))
 
 
-def _draw_key(figure: Figure, colours: Any, width: float, height: float) -> None:
+def _draw_key(figure: Figure, colours: Any, width: float, height: float, gated: bool) -> None:
     """Draw the colour bar."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
@@ -206,6 +206,6 @@ def _draw_key(figure: Figure, colours: Any, width: float, height: float) -> None
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, 100), shades), cax=figure.add_axes(place), orientation="horizontal"
     )
-    bar.set_label("% of the image that the middle unit sees", fontsize=7)
+    bar.set_label("% of the image that a unit sees" + (", without gates" if gated else ""), fontsize=7)
     bar.ax.tick_params(labelsize=6.5, length=2)
     bar.outline.set_linewidth(0.6)

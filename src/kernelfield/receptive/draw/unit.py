@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernelfield.arrays import as_array
 from kernelfield.errors import ArgumentError
-from kernelfield.receptive.draw.matplotlib import label, require_matplotlib
+from kernelfield.figures import HEADING, SMALL, bare, colour_bar, panel_title, style
+from kernelfield.receptive.draw.label import label
 from kernelfield.receptive.relations import seen
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from kernelfield.receptive.effective_field import EffectiveField
     from kernelfield.receptive.field import LayerField, ReceptiveField
 
-_COLOURS = "plasma"
+_COLOURS = "viridis"
 _FIELD = "#e4572e"
 # Largest image whose elements are separated by lines.
 _GRID = 40
@@ -39,6 +41,8 @@ def draw_unit(
     nested: int = 4,
 ) -> Figure:
     """Return a figure of the field of a unit: its box and those of layers below, the exact set, the effective field.
+
+    Gates are left out: with them a unit sees the whole image.
 
     Parameters
     ----------
@@ -62,13 +66,9 @@ def draw_unit(
 
     Raises
     ------
-    MissingDependencyError
-        If matplotlib is not installed.
     ArgumentError
         If an argument does not fit the network.
     """
-    require_matplotlib()
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     extents = receptive.graph.image.shape
@@ -76,6 +76,8 @@ def draw_unit(
         raise ArgumentError(f"draw: expected an image of two axes; received one of {len(extents)}; use mask()")
     if isinstance(nested, bool) or not isinstance(nested, int) or nested < 0:
         raise ArgumentError(f"nested: expected an integer of at least 0; received {nested!r}")
+    gated = receptive.gated
+    receptive = receptive.without_gates() if gated else receptive
     field = receptive.output if layer is None else receptive[layer]
     place = field.middle if unit is None else tuple(unit)
     mask = field.mask(*place)
@@ -87,9 +89,9 @@ def draw_unit(
     boxes = [*_nested(receptive, field, place, nested), (field, _box(field, place, clipped=False))]
     panels = 2 if effective is None else 3
     high = _WIDE * min(1.4, max(0.6, extents[0] / extents[1]))
-    below = 0.15 + 0.155 * max(3, len(boxes) + 1)
+    below = 0.15 + 0.165 * max(3, len(boxes) + 1)
     width, height = 0.2 + panels * (_WIDE + _GAP), high + below + 0.62
-    with rc_context({"font.size": 9.0, "axes.titlesize": 10.0, "svg.fonttype": "path"}):
+    with style():
         figure = Figure(figsize=(width, height), dpi=150)
         places = [((0.2 + i * (_WIDE + _GAP)) / width, below / height) for i in range(panels)]
         axes = [figure.add_axes((x, y, _WIDE / width, high / height), anchor="N") for x, y in places]
@@ -99,7 +101,9 @@ def draw_unit(
         if effective is not None:
             _draw_energy(axes[2], effective, boxes[-1][1])
         whose = f"Unit {_tuple(place)} of “{name}”" if place else f"The unit of “{name}”"
-        figure.suptitle(f"{whose} in an image of {_extents(extents)}", y=1 - 0.1 / height, fontsize=11)
+        plain = ", without gates" if gated else ""
+        title = f"{whose} in an image of {_extents(extents)}{plain}"
+        figure.suptitle(title, y=1 - 0.1 / height, fontsize=HEADING)
     return figure
 
 
@@ -120,7 +124,7 @@ def _picture(image: ArrayLike | None) -> np.ndarray | None:
     """Return a photograph as floats from 0 to 1."""
     if image is None:
         return None
-    pixels = np.asarray(image)
+    pixels = as_array(image, "image")
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)) or 0 in pixels.shape:
         raise ArgumentError(f"image: expected (H, W) or (H, W, 3); received shape {pixels.shape}; transpose it")
     if pixels.dtype.kind not in "biuf":
@@ -170,8 +174,10 @@ def _draw_boxes(
     from matplotlib.patches import Rectangle
 
     _background(axes, extents, picture)
-    axes.add_patch(Rectangle((-0.5, -0.5), extents[1], extents[0], fill=False, edgecolor="0.4", linewidth=0.8))
-    colours = colormaps[_COLOURS](np.linspace(0.93, 0.3, len(boxes) - 1)) if len(boxes) > 1 else ()
+    axes.add_patch(
+        Rectangle((-0.5, -0.5), extents[1], extents[0], fill=False, edgecolor="0.4", linewidth=0.8, clip_on=False)
+    )
+    colours = colormaps[_COLOURS](np.linspace(0.9, 0.15, len(boxes) - 1)) if len(boxes) > 1 else ()
     for (field, box), colour in zip(boxes, colours):
         _rectangle(axes, box, edgecolor=colour, linewidth=1.5, label=f"{label(field.name)}: {_extents(field.size)}")
     box = boxes[-1][1]
@@ -182,13 +188,13 @@ def _draw_boxes(
         _rectangle(axes, box, edgecolor=_FIELD, linewidth=1.4, linestyle=(0, (4, 2.5)), label=named)
         inside = f"in the image: {_extents(list(map(len, clipped)))}"
         _rectangle(axes, clipped, edgecolor=_FIELD, linewidth=2.2, label=inside)
-    axes.set_title("Field, and fields below it" if len(boxes) > 1 else "Field")
+    panel_title(axes, "Field, and fields below it" if len(boxes) > 1 else "Field")
     # Show at most one width of the image outside it.
     ends = [(max(-n, min(s.start, 0)), min(2 * n, max(s.stop, n))) for n, s in zip(extents, box)]
-    margin = max(high - low for low, high in ends) / 60
+    margin = 0.0 if box == clipped else max(high - low for low, high in ends) / 60
     _view(axes, *((low - margin, high + margin) for low, high in ends))
     _legend(axes)
-    _bare(axes)
+    bare(axes, framed=False)
 
 
 def _rectangle(axes: Axes, box: Box, **style: Any) -> None:
@@ -198,7 +204,9 @@ def _rectangle(axes: Axes, box: Box, **style: Any) -> None:
 
     rows, columns = box
     line = style["linewidth"]
-    patch = Rectangle((columns.start - 0.5, rows.start - 0.5), len(columns), len(rows), fill=False, zorder=3, **style)
+    patch = Rectangle((columns.start - 0.5, rows.start - 0.5), len(columns), len(rows), fill=False, **style)
+    # Of boxes that share an edge the smaller one is seen.
+    patch.set_zorder(3 + 1 / (1 + len(rows) + len(columns)))
     patch.set_path_effects([Stroke(linewidth=line + 1.4, foreground="white", alpha=0.8), Normal()])
     axes.add_patch(patch)
 
@@ -213,8 +221,10 @@ def _draw_mask(axes: Axes, mask: np.ndarray, picture: np.ndarray | None, bound: 
     veil[~mask] = to_rgba("0.1", 0.0 if picture is None else 0.65)
     axes.imshow(veil, interpolation="nearest")
     count, title = int(np.count_nonzero(mask)), "At most this set" if bound else "Exact set"
-    axes.set_title(title)
-    axes.set_xlabel(f"{count:,} of {mask.size:,} elements, {100 * count / mask.size:.3g} % of the image", fontsize=8)
+    panel_title(axes, title)
+    axes.set_xlabel(
+        f"{count:,} of {mask.size:,} elements, {100 * count / mask.size:.3g} % of the image", fontsize=SMALL
+    )
     sides = [range(int(i.min()), int(i.max()) + 1) for i in np.nonzero(mask)] if count else []
     if sides and picture is not None:
         _rectangle(axes, (sides[0], sides[1]), edgecolor=_FIELD, linewidth=0.7)
@@ -225,8 +235,8 @@ def _draw_mask(axes: Axes, mask: np.ndarray, picture: np.ndarray | None, bound: 
             for side, extent in zip(sides, mask.shape)
         ]
         _view(axes, *((start, min(n, start + round(near))) for start, n in zip(starts, mask.shape)))
-        axes.set_title(f"{title}, enlarged")
-    _bare(axes)
+        panel_title(axes, f"{title}, enlarged")
+    bare(axes, framed=False)
 
 
 def _draw_energy(axes: Axes, effective: EffectiveField, box: Box) -> None:
@@ -245,12 +255,10 @@ def _draw_energy(axes: Axes, effective: EffectiveField, box: Box) -> None:
     if rows.start > 0 or columns.start > 0 or rows.stop < height or columns.stop < width:
         _rectangle(axes, box, edgecolor=_FIELD, linewidth=1.3)
     _view(axes, (0, height), (0, width))
-    axes.set_title("Effective field (root of the energy)")
+    panel_title(axes, "Effective field (root of the energy)")
     _legend(axes)
-    _bare(axes)
-    bar = axes.figure.colorbar(drawn, cax=axes.inset_axes((1.03, 0.0, 0.04, 1.0)))
-    bar.ax.tick_params(labelsize=7.5)
-    bar.outline.set_linewidth(0.6)
+    bare(axes, framed=False)
+    colour_bar(drawn)
 
 
 def _background(axes: Axes, extents: tuple[int, ...], picture: np.ndarray | None) -> None:
@@ -267,18 +275,10 @@ def _background(axes: Axes, extents: tuple[int, ...], picture: np.ndarray | None
 
 
 def _legend(axes: Axes) -> None:
-    style: dict[str, Any] = {"fontsize": 7.5, "frameon": False, "handlelength": 1.6, "labelspacing": 0.35}
+    style: dict[str, Any] = {"fontsize": SMALL, "frameon": False, "handlelength": 1.6, "labelspacing": 0.35}
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=0.4, **style)
 
 
 def _view(axes: Axes, rows: tuple[float, float], columns: tuple[float, float]) -> None:
     axes.set_xlim(columns[0] - 0.5, columns[1] - 0.5)
     axes.set_ylim(rows[1] - 0.5, rows[0] - 0.5)
-
-
-def _bare(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_facecolor("white")
-    for side in axes.spines.values():
-        side.set_visible(False)

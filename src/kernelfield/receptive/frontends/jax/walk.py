@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kernelfield.receptive.builder import Builder, Value
+from kernelfield.receptive.frontends.guard import guarded
 from kernelfield.receptive.graph import Graph
 
 Scope = tuple[str, ...]
@@ -91,7 +92,8 @@ class Walker:
 
         for equation in jaxpr.eqns:
             stack = (*outer, *(s.name for s in equation.source_info.name_stack.stack if hasattr(s, "name")))
-            results = self._equation(equation, [read(v) for v in equation.invars], stack, inner)
+            with guarded(equation.primitive.name, "/".join((*stack, *inner)) or equation.primitive.name):
+                results = self._equation(equation, [read(v) for v in equation.invars], stack, inner)
             env.update(zip(equation.outvars, results))
         return [read(v) for v in jaxpr.outvars]
 

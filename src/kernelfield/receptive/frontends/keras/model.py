@@ -45,6 +45,7 @@ def graph(
     import keras
 
     layout = data_format or _layout(model, keras.config.image_data_format())
+    alone = isinstance(input_size, int)
     size = (input_size,) if isinstance(input_size, int) else None if input_size is None else tuple(input_size)
     builder = Builder(unknown=unknown)
     walker = Walker(builder, LAYERS, OPERATIONS)
@@ -56,7 +57,9 @@ def graph(
     values = []
     for i, tensor in enumerate(functional.inputs):
         if i == chosen:
-            shape = _full(size, tuple(tensor.shape), channels, layout)
+            static = tuple(tensor.shape)
+            spread = size * max(1, len(static) - 2) if alone and size is not None else size
+            shape = _full(spread, static, channels, layout)
             values.append(builder.image(inputs[i], shape, _space(len(shape), layout)))
         else:
             values.append(builder.constant(tuple(n or 1 for n in tensor.shape)))
@@ -132,10 +135,13 @@ def _layout(model: Any, default: str) -> str:
 
 
 def _space(rank: int, layout: str) -> tuple[int, ...]:
-    if rank < 3:
+    if rank < 2:
         raise ArgumentError(
             f"model: expected an image with batch and channels as input; received a tensor of {rank} axes"
         )
+    if rank == 2:
+        # A wave (N, L) has no channels.
+        return (1,)
     return tuple(range(2, rank)) if layout == "channels_first" else tuple(range(1, rank - 1))
 
 
@@ -151,6 +157,8 @@ def _full(
             )
         return (1, *(n for n in static[1:] if n is not None))
     rank = len(static) if static is not None else len(size) if size[0] == 1 and len(size) > 2 else len(size) + 2
+    if len(size) == rank - 1:
+        size = (1, *size)
     if len(size) == rank:
         shape = (1, *size[1:])
         if size[0] not in (1, None):

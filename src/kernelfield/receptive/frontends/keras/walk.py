@@ -9,6 +9,7 @@ from typing import Any
 
 from kernelfield.errors import KernelfieldError
 from kernelfield.receptive.builder import Builder, Value
+from kernelfield.receptive.frontends.guard import guarded
 from kernelfield.receptive.registry import registered
 
 # Methods that a subclass of a layer may override without changing its result.
@@ -108,7 +109,8 @@ class Walker:
                     continue
                 args, kwargs = node.arguments.fill_in(tensors)
                 name = f"{prefix}/{node.operation.name}" if prefix else node.operation.name
-                outputs = self.apply(node.operation, name, args, kwargs)
+                with guarded(type(node.operation).__name__, name):
+                    outputs = self.apply(node.operation, name, args, kwargs)
                 tensors.update(zip(map(id, node.outputs), outputs))
         return [tensors[id(x)] for x in keras.tree.flatten(function._outputs_struct)]
 

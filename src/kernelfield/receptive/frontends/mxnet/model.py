@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from kernelfield.errors import ArgumentError, DtypeError
 from kernelfield.receptive.builder import Builder, Value
+from kernelfield.receptive.frontends.guard import guarded
 from kernelfield.receptive.frontends.mxnet.call import Call
 from kernelfield.receptive.frontends.mxnet.operations import operator
 from kernelfield.receptive.graph import Graph
@@ -68,7 +69,8 @@ def graph(
             values.append([made])
         else:
             inputs = [values[i][output] for i, output, *_ in node["inputs"]]
-            values.append(_node(node, inputs, known, builder))
+            with guarded(node["op"], node["name"]):
+                values.append(_node(node, inputs, known, builder))
     for block, prefix in _blocks(model):
         last = next((v for v in reversed(list(builder.nodes)) if v.startswith(prefix)), None)
         if last is not None and block not in builder.nodes:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def graph(
     model: Any,
-    input_size: Sequence[int] | None = None,
+    input_size: int | Sequence[int] | None = None,
     *,
     unknown: Literal["error", "global"] = "error",
     image: str | None = None,
@@ -37,8 +37,9 @@ def graph(
     model : str, path-like, bytes or onnx.ModelProto
         A file, the contents of a file, or a parsed model, of operator set 7 to 28. Weights and external data are not
         read.
-    input_size : sequence of int, optional
-        Extents of the image, spatial ones only or those of the whole tensor; optional where the model fixes them.
+    input_size : int or sequence of int, optional
+        Extents of the image: spatial ones only (a number for all of them), with the channels, or those of the whole
+        tensor; optional where the model fixes them.
     unknown : {"error", "global"}
         Treatment of an operator that is not known, or that reads elements depending on values (GridSample, RoiAlign,
         Loop).
@@ -93,7 +94,7 @@ def graph(
 
 
 def _inputs(
-    walk: Walk, input_size: Sequence[int] | None, image: str | None, channel_axis: int | None
+    walk: Walk, input_size: int | Sequence[int] | None, image: str | None, channel_axis: int | None
 ) -> dict[str, Tensor]:
     """Return the tensors of all inputs of the model without a stored value."""
     if not all(isinstance(i.name, str) and i.name.isprintable() for i in walk.model.graph.input):
@@ -126,7 +127,9 @@ def _chosen(given: dict[str, ValueInfoProto], image: str | None) -> str:
                 f"image: expected one of {', '.join(map(repr, given)) or 'no inputs'}; received {image!r}"
             )
         return image
-    candidates = [name for name, info in given.items() if len(given) == 1 or len(_dims(info) or ()) >= 3]
+    candidates = [name for name, info in given.items() if len(given) == 1 or len(_dims(info) or ()) >= 3] or [
+        name for name, info in given.items() if len(_dims(info) or ()) == 2
+    ]
     if len(candidates) != 1:
         inputs = ", ".join(map(repr, given)) or "none"
         raise ArgumentError(f"image: expected the input that is the image; the model has {inputs}; give image=")
@@ -146,10 +149,11 @@ def _dims(info: ValueInfoProto) -> list[int | str] | None:
 
 
 def _shape(
-    name: str, dims: list[int | str] | None, input_size: Sequence[int] | None, channel_axis: int | None
+    name: str, dims: list[int | str] | None, input_size: int | Sequence[int] | None, channel_axis: int | None
 ) -> tuple[tuple[int, ...], list[int]]:
     """Return the shape of the image and its spatial axes."""
-    size = None if input_size is None else _extents(input_size)
+    alone = isinstance(input_size, int)
+    size = None if input_size is None else _extents((input_size,) if isinstance(input_size, int) else input_size)
     if dims is None:
         if size is None or len(size) < 3:
             raise ArgumentError(
@@ -158,13 +162,16 @@ def _shape(
             )
         dims = list(size)
     rank = len(dims)
-    if rank < 3:
+    if rank < 2 or (rank == 2 and size is not None and len(size) == 2 and size[0] != 1):
         raise ArgumentError(
             f"image: expected an input with batch, channels and spatial axes; received {name!r} with {rank} axes; "
             "choose another image="
         )
-    channels = _channel_axis(dims, channel_axis)
+    # A wave (N, L) has no channels.
+    channels = None if rank == 2 else _channel_axis(dims, channel_axis)
     spatial = [a for a in range(1, rank) if a != channels]
+    if size is not None:
+        size = size * len(spatial) if alone else (1, *size) if len(size) == rank - 1 > len(spatial) else size
     if size is not None and len(size) not in (len(spatial), rank):
         raise ArgumentError(
             f"input_size: expected {len(spatial)} spatial extents or all {rank} of {name!r}; received {shown(size)}"

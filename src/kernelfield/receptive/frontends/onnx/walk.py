@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.receptive.builder import Builder
+from kernelfield.receptive.frontends.guard import guarded
 from kernelfield.receptive.frontends.onnx import indexing, pointwise, products, resize, shapes, windows
 from kernelfield.receptive.frontends.onnx.attributes import Attributes, shown
 from kernelfield.receptive.frontends.onnx.call import LARGEST_AXIS, Call, Result, Tensor
@@ -100,10 +101,11 @@ class Walk:
             inputs.append(scope.tensors[source] if source else None)
         attributes = Attributes(node, where, scope.attributes)
         function = self.functions.get((node.domain, node.op_type, node.overload))
-        if function is not None:
-            found: Sequence[Tensor] = self._function(function, node, inputs, attributes, scope, name)
-        else:
-            found = self._operator(node, inputs, attributes, scope, name)
+        with guarded(node.op_type, name):
+            if function is not None:
+                found: Sequence[Tensor] = self._function(function, node, inputs, attributes, scope, name)
+            else:
+                found = self._operator(node, inputs, attributes, scope, name)
         for output, tensor in zip(node.output, found):
             if output:
                 scope.tensors[output] = tensor

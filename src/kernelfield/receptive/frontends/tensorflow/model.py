@@ -225,6 +225,10 @@ def _shape(
         if not size or not all(size):
             raise ArgumentError("input_size: expected the size of the image, the graph does not fix it")
         return (1, *size)
+    if static is not None and len(size) == 1 < len(static) - 2:
+        size = size * (len(static) - 2)
+    if static is not None and len(size) == len(static) - 1:
+        size = (1, *size)
     if static is None or len(size) == len(static):
         full = size
     elif len(size) == len(static) - 2:

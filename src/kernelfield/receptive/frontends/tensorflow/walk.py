@@ -10,6 +10,7 @@ import numpy as np
 
 from kernelfield.errors import ArgumentError
 from kernelfield.receptive.builder import Builder, Value
+from kernelfield.receptive.frontends.guard import guarded
 
 Result = Value | list[Value]
 
@@ -125,7 +126,9 @@ class Walker:
         """Return the operands for tensors of a graph, given those in `env` (by name), to which all others are added."""
         for operation in _ordered(wanted, env):
             operands = [env[t.name] for t in operation.inputs]
-            for tensor, result in zip(operation.outputs, self._operation(operation, operands)):
+            with guarded(operation.type, operation.name):
+                results = self._operation(operation, operands)
+            for tensor, result in zip(operation.outputs, results):
                 env[tensor.name] = result
         return [env[t.name] for t in wanted]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kernelfield.receptive.builder import Value
 from kernelfield.receptive.frontends.torch.call import Call
 from kernelfield.receptive.graph import Link
@@ -168,15 +170,23 @@ def einsum(call: Call) -> Any:
 
 
 def attention(call: Call) -> Any:
-    """Return the output of a scaled dot-product attention, without the effect of a mask."""
+    """Return the output of a scaled dot-product attention; keys that a constant mask hides are not read."""
     query, key, value = call["query"], call["key"], call["value"]
     mask = call.get("attn_mask")
-    if mask is not None and mask.node is not None:
-        return call.unknown()
-    result = call.builder.attention(call.name, query, key, value)
+    length, keys = query.shape[-2], key.shape[-2]
+    allowed, bound = None, ""
+    if isinstance(mask, Value) and mask.node is None:
+        array = call.array("attn_mask")
+        if array is None:
+            bound = "the contents of a mask are not known"
+        else:
+            allowed = array if array.dtype == bool else array > -np.inf
+            allowed = np.broadcast_to(allowed, (*allowed.shape[:-2], length, keys))
     if call.get("is_causal", False):
-        call.builder.bounded(result, "later positions count as read")
-    return result
+        causal = np.tri(length, keys, dtype=bool)
+        allowed = causal if allowed is None else allowed & causal
+    result = call.builder.attention(call.name, query, key, value, allowed=allowed, mask=mask)
+    return call.builder.bounded(result, bound) if bound else result
 
 
 def recurrence(call: Call) -> Any:

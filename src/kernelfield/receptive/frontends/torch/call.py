@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,6 +106,20 @@ class Call:
                 "analyse the part of the model before it"
             )
         return tuple(tensor.shape)
+
+    def source(self, name: str) -> fx.Node | None:
+        """Return the operation of which an argument is a result, or one of several results."""
+        node = self._nodes.get(name)
+        while isinstance(node, fx.Node) and node.target is operator.getitem:
+            node = node.args[0]
+        return node if isinstance(node, fx.Node) else None
+
+    def rearranged(self, name: str) -> np.ndarray | None:
+        """Return the result of the call on the numbers of the elements of one argument; the others are constants.
+
+        None where their contents are not known, or the argument is not the whole of its memory.
+        """
+        return self.constants.rearranged(self.node, self._nodes.get(name))
 
     def array(self, name: str) -> np.ndarray | None:
         """Return the contents of a constant argument, None where they are not known."""

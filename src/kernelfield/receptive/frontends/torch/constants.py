@@ -46,6 +46,31 @@ class Constants:
         tensor = self._tensor(node)
         return None if tensor is None else tensor.detach().cpu().numpy()
 
+    def rearranged(self, call: fx.Node, moved: Any) -> np.ndarray | None:
+        """Return the result of a call that only moves elements, with their numbers in row-major order in place of one.
+
+        None where other arguments are not known.
+        """
+        traced = moved.meta["val"] if isinstance(moved, fx.Node) else None
+        if not isinstance(traced, torch.Tensor) or traced.numel() > _LARGEST or not traced.numel():
+            return None
+        numbers = torch.arange(1, traced.numel() + 1).reshape(tuple(traced.shape))
+        # Operations on memory, such as as_strided, see its order.
+        laid = torch.empty_strided(tuple(traced.shape), tuple(traced.stride()), dtype=numbers.dtype)
+        try:
+            if all(traced.stride()):
+                numbers = laid.copy_(numbers)
+            known = {moved: numbers}
+            arguments, keywords = fx.node.map_arg(
+                (call.args, call.kwargs), lambda node: known[node] if node in known else self._value(node)
+            )
+            with torch.no_grad():
+                result = call.target(*arguments, **keywords)
+        except (_UnknownError, RuntimeError):
+            return None
+        found: np.ndarray = result.numpy() - 1
+        return found
+
     def _tensor(self, node: fx.Node) -> torch.Tensor | None:
         try:
             value = self._value(node)

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from kernelfield.receptive.builder import Value
+from kernelfield.receptive.frontends.torch.arithmetic import plain_name
 from kernelfield.receptive.frontends.torch.call import Call
 
 # PyTorch's padding modes -> the names of scipy.ndimage.
 _PADDING = {"constant": "constant", "reflect": "mirror", "replicate": "nearest", "circular": "wrap"}
 _END = 1 << 62
+# Elements that a scatter puts, and elements that it puts into one place.
+_MOST_SCATTERED, _MOST_TURNS = 1 << 20, 64
 
 
 def _range(n: int, start: int | None, end: int | None, step: int) -> range:
@@ -20,6 +23,9 @@ def _range(n: int, start: int | None, end: int | None, step: int) -> range:
 
 def _part(call: Call, name: str, x: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
     t = x.axis(axis)
+    kept = len(_range(x.shape[t], start, stop, step))
+    if not kept:
+        return call.builder.constant((*x.shape[:t], 0, *x.shape[t + 1 :]))
     starts = [start if u == t else 0 for u in range(x.ndim)]
     stops = [stop if u == t else None for u in range(x.ndim)]
     steps = [step if u == t else 1 for u in range(x.ndim)]
@@ -122,9 +128,61 @@ def flip(call: Call) -> Any:
 def index_select(call: Call) -> Any:
     """Return the output of `index_select` with known indices."""
     index = call.array("index")
-    if index is None:
+    if index is None or call["self"].node is None:
         return call.unknown()
     return call.builder.take(call.name, call.x, axis=call["dim"], indices=index.ravel().tolist())
+
+
+def moved(call: Call) -> Any:
+    """Return the output of an operation that moves elements by constant indices: `gather`, `diagonal`, `as_strided`.
+
+    Places that no element fills hold a constant.
+    """
+    first = next(iter(call.given))
+    found = call.rearranged(first) if call.given[first].node is not None else None
+    if found is None:
+        return call.unknown()
+    return call.builder.pick(call.name, plain_name(call), call.given[first], sources=found[None])
+
+
+def scattered(call: Call) -> Any:
+    """Return the output of `scatter_add` and its kind with constant indices: a place reads all that is put there."""
+    base, t = call["self"], call["self"].axis(call["dim"])
+    source, index = call.get("src") or call.get("source"), call.array("index")
+    if index is None or index.size > _MOST_SCATTERED or not index.size:
+        return call.unknown()
+    if "index_" in call.operation:
+        along = [-1 if u == t else 1 for u in range(base.ndim)]
+        index = np.broadcast_to(index.reshape(along), [index.size if u == t else n for u, n in enumerate(base.shape)])
+    index = index % base.shape[t]
+    replaces = plain_name(call) in ("scatter", "index_copy") or call.get("include_self", True) is False
+    places = list(np.indices(index.shape))
+    places[t] = index
+    into = np.ravel_multi_index(tuple(places), base.shape).ravel()
+    read = isinstance(source, Value) and source.node is not None
+    if read:
+        inner = np.ravel_multi_index(tuple(np.indices(index.shape)), source.shape).ravel()
+        order = np.argsort(into, kind="stable")
+        into, inner = into[order], inner[order]
+        # The n-th element that is put into the same place.
+        turn = np.arange(len(into)) - np.searchsorted(into, into)
+        if int(turn.max()) >= _MOST_TURNS:
+            return call.unknown()
+        if plain_name(call) in ("scatter", "index_copy"):
+            # Of several elements put into one place any one may stay.
+            replaces = True
+        sources = np.full((int(turn.max()) + 1, int(np.prod(base.shape))), -1)
+        sources[turn, into] = inner
+        added = call.builder.pick(
+            f"{call.name}/put", plain_name(call), source, sources=sources.reshape(-1, *base.shape)
+        )
+    else:
+        added = call.builder.constant(base.shape)
+    if replaces and base.node is not None:
+        kept = np.arange(int(np.prod(base.shape)))
+        kept[into] = -1
+        base = call.builder.pick(f"{call.name}/kept", plain_name(call), base, sources=kept.reshape(1, *base.shape))
+    return call.builder.elementwise(call.name, plain_name(call), base, added, gate_rule=False)
 
 
 def index(call: Call) -> Any:
@@ -134,12 +192,10 @@ def index(call: Call) -> Any:
     if call.x.node is None:
         return table(call, [v for v in call.values[1:] if v.node is not None])
     found = [array for array in call.arrays("indices") if array is not None]
-    if len(places) != 1 or len(found) != 1:
-        return call.unknown()
+    if len(places) != 1 or len(found) != 1 or (found[0].dtype == bool and found[0].ndim != 1):
+        return moved(call)
     axis, array = places[0], found[0]
     if array.dtype == bool:
-        if array.ndim != 1:
-            return call.unknown()
         array = np.flatnonzero(array)
     taken = call.builder.take(
         call.name if array.ndim == 1 else f"{call.name}/taken", call.x, axis=axis, indices=array.ravel().tolist()

@@ -15,13 +15,17 @@ from kernelfield.receptive.frontends.torch.image_shape import candidates
 from kernelfield.receptive.frontends.torch.walk import walk
 from kernelfield.receptive.graph import Graph
 
+# Letters of the text of an error of PyTorch or of the model.
+_LONGEST = 200
+
 
 def graph(
     model: Any,
-    input_size: int | Sequence[int],
+    input_size: int | Sequence[int] | None = None,
     *,
     unknown: Literal["error", "global"] = "error",
     channels: int | None = None,
+    spatial_axes: Sequence[int] | None = None,
     arguments: Sequence[Any] = (),
     keywords: Mapping[str, Any] | None = None,
 ) -> Graph:
@@ -29,14 +33,18 @@ def graph(
 
     Parameters
     ----------
-    model : torch.nn.Module or torch.export.ExportedProgram
-        On any device, the meta device included.
-    input_size : sequence of int
-        Spatial extents, ``(H, W)``, ``(W,)`` or ``(D, H, W)``, or the shape of the whole tensor. For an exported
-        program it must be the size of the export.
+    model : torch.nn.Module, torch.jit.ScriptModule or torch.export.ExportedProgram
+        On any device, the meta device included. A script is followed by its graph.
+    input_size : int or sequence of int, optional
+        Spatial extents, ``(H, W)``, ``(L,)`` or ``(D, H, W)``, or one number for all of them; the shape with channels,
+        ``(3, H, W)``, or of the whole tensor: ``(N, C, H, W)``, a wave ``(N, L)``, a spectrogram ``(N, F, T)``. By
+        default the size that timm or transformers keep with the model. For an exported program it must be that of the
+        export.
     unknown : {"error", "global"}
     channels : int, optional
         Of the image; by default derived from the model.
+    spatial_axes : sequence of int, optional
+        The spatial axes of the input; by default those behind the channels, and those of a wave or a spectrogram.
     arguments, keywords : sequence, mapping
         Arguments of the model besides the image, which is the first.
 
@@ -48,7 +56,7 @@ def graph(
         If it holds an operation that is not known.
     """
     if isinstance(model, torch.export.ExportedProgram):
-        return walk(model, unknown, input_size)
+        return walk(model, unknown, input_size, spatial_axes)
     # Trace the module inside a torch.compile wrapper.
     model = getattr(model, "_orig_mod", model)
     shapes = candidates(model, input_size, channels)
@@ -60,13 +68,13 @@ def graph(
             except Exception as error:  # whatever the model's own code raises
                 failures.append((shape, error))
             else:
-                return walk(program, unknown)
+                return walk(program, unknown, spatial=spatial_axes)
     tried, failure = failures[0]
-    reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+    reason = (str(failure).strip() or type(failure).__name__).splitlines()[0][:_LONGEST]
     raise ArgumentError(
         f"model: expected a module that torch.export traces for an image of {tried}; received {type(failure).__name__}"
         f" ({reason}); give channels=, arguments= or the whole shape, or trace it yourself and pass the ExportedProgram"
-    ) from failure
+    ) from None
 
 
 def _exported(model: Any, shape: tuple[int, ...], arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
@@ -76,6 +84,8 @@ def _exported(model: Any, shape: tuple[int, ...], arguments: Sequence[Any], keyw
         dtype=torch.get_default_dtype() if first is None else first.dtype,
         device="cpu" if first is None else first.device,
     )
+    if isinstance(model, torch.jit.ScriptModule):
+        return _scripted(model, (image, *arguments), dict(keywords))
     try:
         return torch.export.export(model, (image, *arguments), dict(keywords), strict=False)
     except Exception as first_error:
@@ -86,14 +96,25 @@ def _exported(model: Any, shape: tuple[int, ...], arguments: Sequence[Any], keyw
             raise first_error from None
 
 
+def _scripted(model: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Return the program of a TorchScript module, by its graph."""
+    from torch._export.converter import TS2EPConverter
+
+    converted = TS2EPConverter(model, arguments, keywords or None).convert()
+    # The converter leaves the extents open.
+    return torch.export.export(converted.module(), arguments, keywords, strict=False)
+
+
 @contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
     """Put a model into evaluation mode, and restore its modes at the end."""
     modes = {module: module.training for module in model.modules()}
     fast = torch.backends.mha.get_fastpath_enabled()
-    # A wrong channel count is reported in the error; torch.export would log it to stderr too.
-    log = logging.getLogger("torch.export._trace")
-    silent, log.disabled = log.disabled, True
+    # A wrong channel count is reported in the error; PyTorch would log it to stderr too.
+    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("torch.")]
+    silent = [log.disabled for log in loggers]
+    for log in loggers:
+        log.disabled = True
     try:
         model.eval()
         # The fused attention is a single operation, whose parts cannot be seen.
@@ -102,7 +123,8 @@ def _evaluating(model: Any) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.disabled = silent
+        for log, was in zip(loggers, silent, strict=True):
+            log.disabled = was
         torch.backends.mha.set_fastpath_enabled(fast)
         for module, training in modes.items():
             module.training = training

@@ -41,6 +41,8 @@ HANDLERS = _table(
         "upsample_trilinear3d upsample_bicubic2d _upsample_nearest_exact1d _upsample_nearest_exact2d "
         "_upsample_nearest_exact3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa",
     ),
+    (windows.unpooling, "max_unpool2d max_unpool3d"),
+    (windows.sampled, "grid_sampler grid_sampler_2d grid_sampler_3d"),
     (windows.unfold_axis, "unfold"),
     (windows.im2col, "im2col"),
     (windows.col2im, "col2im"),
@@ -59,6 +61,8 @@ HANDLERS = _table(
     (indexing.flip, "flip"),
     (indexing.index_select, "index_select"),
     (indexing.index, "index _unsafe_index"),
+    (indexing.moved, "gather take_along_dim take as_strided diagonal diagonal_copy tril triu masked_select diag_embed"),
+    (indexing.scattered, "scatter scatter_add scatter_reduce index_add index_copy"),
     (indexing.embedding, "embedding"),
     (indexing.written, "slice_scatter select_scatter"),
     (indexing.repeat_interleave, "repeat_interleave"),
@@ -118,9 +122,6 @@ HANDLERS = _table(
     (arithmetic.recurrence, "gru lstm rnn_tanh rnn_relu"),
 )
 
-# Operations that are not decomposed: the parts would hide more than the whole.
-_WHOLE = frozenset({"aten::grid_sampler_2d", "aten::grid_sampler_3d", "aten::grid_sampler"})
-
 
 def apply(call: Call, inline: Callable[[fx.GraphModule, Sequence[Any], str], Any]) -> Any:
     """Return the result of a call.
@@ -143,12 +144,22 @@ def apply(call: Call, inline: Callable[[fx.GraphModule, Sequence[Any], str], Any
     if handler is None and torch.Tag.pointwise in getattr(call.target, "tags", ()):
         handler = arithmetic.elementwise
     if handler is not None:
-        return handler(call)
+        return _checked(call, handler(call))
     if call.result is None:
         # Assertions on tensors, which return nothing.
         return None
-    module = None if call.operation in _WHOLE else _decomposed(call)
+    module = _decomposed(call)
     return call.unknown() if module is None else inline(module, call.values, call.name)
+
+
+def _checked(call: Call, result: Any) -> Any:
+    """Return the result of a rule, whose shapes must be those that PyTorch traced."""
+    found = result if isinstance(result, (tuple, list)) else [result]
+    traced = call.result if isinstance(call.result, (tuple, list)) else [call.result]
+    for value, tensor in zip(found, traced, strict=False):
+        if isinstance(value, Value) and isinstance(tensor, torch.Tensor) and value.shape != tuple(tensor.shape):
+            raise ValueError(f"its result has the shape {tuple(tensor.shape)}, and {value.shape} by its rule")
+    return result
 
 
 def _constants(call: Call) -> Any:

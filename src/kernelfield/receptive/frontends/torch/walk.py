@@ -8,10 +8,12 @@ from typing import Any, Literal, cast
 import torch
 from torch import fx
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, UnsupportedOperation
 from kernelfield.receptive.builder import Builder, Value
+from kernelfield.receptive.frontends.guard import guarded
 from kernelfield.receptive.frontends.torch.call import Call
 from kernelfield.receptive.frontends.torch.constants import Constants
+from kernelfield.receptive.frontends.torch.image_shape import spatial_axes
 from kernelfield.receptive.frontends.torch.inplace import functional
 from kernelfield.receptive.frontends.torch.operations import apply
 from kernelfield.receptive.graph import Graph
@@ -20,25 +22,31 @@ from kernelfield.receptive.graph import Graph
 Result = Any
 
 
-def walk(program: Any, unknown: Literal["error", "global"], input_size: Any = None) -> Graph:
+def walk(
+    program: Any, unknown: Literal["error", "global"], input_size: Any = None, spatial: Sequence[int] | None = None
+) -> Graph:
     """Return the graph of an exported program; its image has the axes batch, channels and then the spatial ones."""
     program = functional(program)
     builder = Builder(unknown=unknown)
     constants = Constants(program)
     placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
     images = [node for node in placeholders if constants.is_input(node) and _is_image(node)]
+    # A tensor with channels before one without: token ids, times.
+    images.sort(key=lambda node: len(node.meta["val"].shape) < 3)
     if not images:
         raise ArgumentError("model: expected a program whose input has spatial axes; received one without")
     size = tuple(images[0].meta["val"].shape)
-    if input_size is not None and tuple(input_size) not in (size, size[2:]):
+    if input_size is not None and not _fits(input_size, size):
         raise ArgumentError(
-            f"input_size: expected {size[2:]}, the exported program's own; received {tuple(input_size)}; export it anew"
+            f"input_size: expected {size[2:] or size}, the exported program's own; received {input_size}; "
+            "export it anew"
         )
+    spatial = spatial_axes(images[0]) if spatial is None else tuple(t % len(size) for t in spatial)
     values: dict[fx.Node, Result] = {}
     for node in placeholders:
         shape = tuple(getattr(node.meta.get("val"), "shape", ()))
         if node in images[:1]:
-            values[node] = builder.image(node.name, shape, range(2, len(shape)))
+            values[node] = builder.image(node.name, shape, spatial)
         else:
             values[node] = builder.constant(shape)
     output = _Walk(builder, constants).run(program.graph, values)
@@ -47,9 +55,16 @@ def walk(program: Any, unknown: Literal["error", "global"], input_size: Any = No
     return builder.graph(*reversed(outputs))
 
 
+def _fits(input_size: Any, size: tuple[int, ...]) -> bool:
+    """Return whether a size is that of a program: its shape, without the batch, the spatial extents, or one number."""
+    if not isinstance(input_size, Sequence):
+        return all(n == input_size for n in size[2:] or size[1:])
+    return tuple(input_size) in (size, size[1:], size[2:] or size)
+
+
 def _is_image(node: fx.Node) -> bool:
     value = node.meta.get("val")
-    return isinstance(value, torch.Tensor) and value.ndim > 2
+    return isinstance(value, torch.Tensor) and value.ndim > 1
 
 
 class _Walk:
@@ -94,7 +109,13 @@ class _Walk:
             cast("tuple[Any, ...]", arguments),
             cast("dict[str, Any]", keywords),
         )
-        return apply(call, self._inline)
+        try:
+            with guarded(call.operation, name):
+                return apply(call, self._inline)
+        except UnsupportedOperation:
+            if self.builder.on_unknown == "error":
+                raise
+            return call.unknown()
 
     def _inline(self, module: fx.GraphModule, inputs: Sequence[Result], name: str) -> Result:
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]

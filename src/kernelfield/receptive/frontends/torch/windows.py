@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,12 +11,12 @@ import numpy as np
 from kernelfield.receptive.builder import Value
 from kernelfield.receptive.frontends.torch.call import Call, several
 
+_WHOLE = 1e-6
+
 
 def convolution(call: Call) -> Any:
     """Return the output of a convolution of any rank, of its transpose, or of `aten::convolution`, which is both."""
-    x, weight = call.x, call["weight"]
-    if weight.node is not None:
-        return call.unknown()
+    x, weight = call["input"], call["weight"]
     rank = weight.ndim - 2
     transposed = "transpose" in call.operation or bool(call.get("transposed", False))
     stride, dilation = several(call.get("stride", 1), rank), several(call.get("dilation", 1), rank)
@@ -35,6 +37,7 @@ def convolution(call: Call) -> Any:
         "groups": groups,
         "channel_axis": -rank - 1,
         "spatial_axes": range(-rank, 0),
+        "weights": weight,
     }
     if not transposed:
         return call.builder.convolution(call.name, x, channels_out=weight.shape[0], **given)
@@ -66,6 +69,83 @@ def pooling(call: Call) -> Any:
         spatial_axes=range(-rank, 0),
     )
     return (value, value) if isinstance(call.result, (tuple, list)) else value
+
+
+def unpooling(call: Call) -> Any:
+    """Return the output of `max_unpool2d` and its kind, by the window of the pooling that found the indices."""
+    rank = int(call.operation.split("pool")[1][0])
+    found = call.source("indices")
+    if found is None or "max_pool" not in str(found.target):
+        return call.unknown()
+    pool = Call(call.builder, call.constants, found, call.name, found.args, found.kwargs)
+    kernel = several(pool["kernel_size"], rank)
+    return call.builder.unpooling(
+        call.name,
+        call["self"],
+        call["indices"],
+        kernel=kernel,
+        stride=several(pool.get("stride") or kernel, rank),
+        dilation=several(pool.get("dilation", 1), rank),
+        before=several(pool.get("padding", 0), rank),
+        output=call.shape[-rank:],
+        spatial_axes=range(-rank, 0),
+    )
+
+
+def sampled(call: Call) -> Any:
+    """Return the output of `grid_sample` with a constant grid: a place reads the elements around its point."""
+    x, grid = call["input"], call.array("grid")
+    if grid is None:
+        return call.unknown()
+    rank = x.ndim - 2
+    spatial, output = x.shape[2:], call.shape[2:]
+    method = ("linear", "nearest", "cubic")[call["interpolation_mode"]]
+    border = ("constant", "nearest", "reflect")[call["padding_mode"]]
+    aligned = bool(call["align_corners"])
+    taps = []
+    for axis, n in enumerate(spatial):
+        # The last coordinate of a point is that of the first axis.
+        point = grid[0, ..., rank - 1 - axis]
+        place = (point + 1) / 2 * (n - 1) if aligned else ((point + 1) * n - 1) / 2
+        if border != "constant":
+            place = _folded(place, n, border, aligned)
+        taps.append(_around(place, n, method, border))
+    return call.builder.sampled(call.name, x, taps=taps, output=output, detail=method)
+
+
+def _folded(place: np.ndarray, n: int, border: str, aligned: bool) -> np.ndarray:
+    """Return positions brought inside an axis by clipping or by reflection at its ends."""
+    if border == "nearest":
+        return np.asarray(np.clip(place, 0, n - 1))
+    low, high = (0.0, n - 1.0) if aligned else (-0.5, n - 0.5)
+    if high <= low:
+        return np.zeros_like(place)
+    turn = 2 * (high - low)
+    away = np.abs((place - low) % turn)
+    return np.asarray(np.clip(np.where(away > high - low, turn - away, away) + low, 0, n - 1))
+
+
+def _around(place: np.ndarray, n: int, method: str, border: str) -> tuple[tuple[int, ...], ...]:
+    """Return the elements of an axis that have a weight at each position."""
+    found: list[tuple[int, ...]] = []
+    for at in place.ravel().tolist():
+        if not math.isfinite(at):
+            found.append(())
+            continue
+        # The arithmetic of the grid leaves less than this of a whole position.
+        at = round(at) if abs(at - round(at)) < _WHOLE * n else at
+        first = math.floor(at)
+        near: Sequence[int]
+        if method == "nearest":
+            near = (round(at),)
+        elif at == first:
+            near = (first,)
+        else:
+            near = (first, first + 1) if method == "linear" else range(first - 1, first + 3)
+        if border != "constant":
+            near = [min(max(i, 0), n - 1) for i in near]
+        found.append(tuple(sorted({i for i in near if 0 <= i < n})))
+    return tuple(found)
 
 
 def adaptive_pooling(call: Call) -> Any:

@@ -1,0 +1,227 @@
+"""Pixels that do not count: predicted beyond the range of the after, or of a value that the filter cannot have given.
+
+Values left out because *they* lie at an end of the range bias a fit with noise: those moved inwards by the noise stay.
+A pixel is left out where its *prediction* lies near an end, which does not depend on its noise; the fit and the set of
+pixels are found in turn. Outliers are residuals of more than six robust standard deviations, which may vary with the
+brightness, if they do not gather where the picture is busy: a filter that is not linear leaves its residuals there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kernelfield.learning.estimate import Estimate
+from kernelfield.learning.pair import Pair
+from kernelfield.learning.residual import Map, residual_maps
+
+# Robust standard deviations beyond which a pixel is an outlier, and within which of an end a prediction is censored.
+_OUTLIER, _MARGIN = 6.0, 3.0
+# The largest share of outliers, and their largest mean rank of contrast: 0.5 where they lie anywhere.
+_SHARE, _RANK = 0.25, 0.75
+_ROUNDS, _SAMPLE, _BINS = 8, 1 << 16, 8
+# A clipped end counts from this share of the pixels on; more bins for the shape of the curve.
+_CLIPPED, _CURVE_BINS = 5e-3, 64
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The estimate from the pixels that count, and those left out.
+
+    Attributes
+    ----------
+    estimate : Estimate
+    pair : Pair
+        The pair without the pixels left out.
+    outliers, censored : tuple of numpy.ndarray of bool or None
+        One per plane, of the shape of the after.
+    ends : (float, float)
+        The range of the after that was used; infinite where none is seen.
+    """
+
+    estimate: Estimate
+    pair: Pair
+    outliers: tuple[np.ndarray | None, ...]
+    censored: tuple[np.ndarray | None, ...]
+    ends: tuple[float, float]
+
+    @property
+    def outlying(self) -> int:
+        """Number of outliers."""
+        return sum(int(mask.sum()) for mask in self.outliers if mask is not None)
+
+    @property
+    def censoring(self) -> bool:
+        """Whether a prediction lies near an end."""
+        return any(mask is not None for mask in self.censored)
+
+
+def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Estimate], censor: bool) -> Counted:
+    """Return the estimate over the pixels that count.
+
+    Parameters
+    ----------
+    pair : Pair
+        With its clipped values.
+    estimate : Estimate
+        The first estimate.
+    fit : callable
+        Returns the estimate for another pair.
+    censor : bool
+        Whether to look for ends of the range.
+    """
+    known = (-np.inf, np.inf)
+    if pair.ends is not None and pair.clipped and censor:
+        known = (
+            pair.ends.low if pair.ends.low_piled else -np.inf,
+            pair.ends.high if pair.ends.high_piled else np.inf,
+        )
+    ends = known
+    outliers: list[np.ndarray | None] = [None] * len(pair.planes)
+    censored: list[np.ndarray | None] = [None] * len(pair.planes)
+    used = pair
+    previous = -1
+    for _ in range(_ROUNDS):
+        maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
+        sample = _sampled(maps)
+        if sample.predicted.size < 100:
+            break
+        spread = _spread(sample, pair.step)
+        if censor and not np.isfinite(known).any() and pair.step == 0.0:
+            ends = _found_ends(sample, float(np.median(spread(sample.predicted))))
+        outliers = [_outlying(part, spread, ends) for part in maps]
+        if not _credible(maps, outliers):
+            outliers = [None] * len(maps)
+        margin = [_MARGIN * float(spread(np.array([end]))[0]) + pair.step for end in ends]
+        censored = [_beyond(part, ends, margin) for part in maps]
+        both = placed(pair, estimate, tuple(_either(a, b) for a, b in zip(outliers, censored)))
+        left = sum(int(mask.sum()) for mask in both if mask is not None)
+        whole = sum(part.residual.size for part in maps)
+        if left > 0.8 * whole:
+            return Counted(estimate, used, (None,) * len(maps), (None,) * len(maps), known)
+        used = pair.without(both)
+        if abs(left - previous) <= 1e-4 * whole and left == previous:
+            break
+        previous = left
+        if left or used is not pair:
+            estimate = fit(used, estimate)
+    return Counted(estimate, used, tuple(outliers), tuple(censored), ends)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    predicted: np.ndarray
+    residual: np.ndarray
+
+
+def _sampled(maps: list[Map]) -> _Sample:
+    """Return predicted values and residuals of pixels spread over the image."""
+    total = sum(part.residual.size for part in maps)
+    every = max(1, total // _SAMPLE) | 1
+    predicted, residual = [], []
+    for part in maps:
+        keep = slice(None) if part.bad is None else ~part.bad.ravel()[::every]
+        predicted.append(part.predicted.ravel()[::every][keep])
+        residual.append(part.residual.ravel()[::every][keep])
+    return _Sample(np.concatenate(predicted), np.concatenate(residual))
+
+
+def _spread(sample: _Sample, step: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the robust standard deviation of the residual as a function of the predicted value."""
+    order = np.argsort(sample.predicted)
+    bins = np.array_split(order, _BINS if order.size >= 50 * _BINS else 1)
+    centres = np.array([sample.predicted[part].mean() for part in bins])
+    middles = np.array([np.median(sample.residual[part]) for part in bins])
+    widths = np.array([1.4826 * np.median(np.abs(sample.residual[part] - m)) for part, m in zip(bins, middles)])
+    whole = 1.4826 * float(np.median(np.abs(sample.residual - np.median(sample.residual))))
+    # A bin of flat parts, where the residual is 0, does not make others outliers.
+    widths = np.maximum(widths, max(0.5 * whole, step / np.sqrt(12.0)))
+
+    def spread(predicted: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.interp(predicted, centres, widths)
+        return found
+
+    return spread
+
+
+def _found_ends(sample: _Sample, noise: float) -> tuple[float, float]:
+    """Return the ends at which the after stops following the prediction, infinite where it does not stop."""
+    low, high = -np.inf, np.inf
+    order = np.argsort(sample.predicted)
+    bins = np.array_split(order, _CURVE_BINS)
+    counts = np.array([part.size for part in bins], dtype=np.float64)
+    x = np.array([sample.predicted[part].mean() for part in bins])
+    y = np.array([(sample.predicted[part] + sample.residual[part]).mean() for part in bins])
+    for side in (-1, 1):
+        px, py = side * x, side * y
+        trials = np.linspace(np.quantile(px, 0.6), px.max(), 60)
+        costs = [float((counts * (py - np.minimum(px, end)) ** 2).sum()) for end in trials]
+        best = int(np.argmin(costs))
+        share = float(counts[px > trials[best]].sum() / counts.sum())
+        gain = float((counts * (py - px) ** 2).sum()) - costs[best]
+        if share > _CLIPPED and gain > 0.4 * (gain + costs[best]) and gain > 60.0 * noise**2:
+            beyond = px > trials[best]
+            # Beyond an end the after is level: of a curve that goes on bending it is not.
+            slope = np.polyfit(px[beyond], py[beyond], 1)[0] if beyond.sum() >= 3 else 0.0
+            if abs(slope) < 0.5:
+                low, high = (-trials[best], high) if side < 0 else (low, float(trials[best]))
+    return float(low), float(high)
+
+
+def _outlying(part: Map, spread: Callable[[np.ndarray], np.ndarray], ends: tuple[float, float]) -> np.ndarray | None:
+    """Return the mask of residuals that are too large; a clipped value is none."""
+    clear = np.clip(part.predicted, *ends)
+    residual = part.residual + (part.predicted - clear)
+    large = np.abs(residual) > _OUTLIER * spread(clear)
+    if part.bad is not None:
+        large &= ~part.bad
+    return large if large.any() else None
+
+
+def _credible(maps: list[Map], outliers: list[np.ndarray | None]) -> bool:
+    """Return whether the outliers are few and do not gather where the picture is busy."""
+    count = sum(int(mask.sum()) for mask in outliers if mask is not None)
+    total = sum(part.residual.size for part in maps)
+    if not count or count > _SHARE * total:
+        return False
+    if count <= 3:
+        return True
+    ranks = []
+    for part, mask in zip(maps, outliers):
+        if mask is not None:
+            usual = np.sort(part.contrast.ravel()[:: max(1, part.contrast.size >> 14)])
+            ranks.append(np.searchsorted(usual, part.contrast[mask]) / max(1, usual.size))
+    return bool(np.concatenate(ranks).mean() < _RANK + 0.6 / np.sqrt(12.0 * count))
+
+
+def _beyond(part: Map, ends: tuple[float, float], margin: list[float]) -> np.ndarray | None:
+    """Return the mask of predictions near or beyond an end."""
+    if not np.isfinite(ends).any():
+        return None
+    mask = (part.predicted < ends[0] + margin[0]) | (part.predicted > ends[1] - margin[1])
+    return mask if mask.any() else None
+
+
+def _either(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+    return b if a is None else a if b is None else np.logical_or(a, b)
+
+
+def placed(pair: Pair, estimate: Estimate, masks: tuple[np.ndarray | None, ...]) -> list[np.ndarray | None]:
+    """Return masks of the positions of a support as masks of the whole after."""
+    rows, columns = estimate.support.positions(*pair.shapes)
+    whole: list[np.ndarray | None] = []
+    for mask in masks:
+        if mask is None:
+            whole.append(None)
+            continue
+        full = np.zeros(pair.shapes[1], bool)
+        full[rows, columns] = mask
+        whole.append(full)
+    return whole
+
+
+def without_ends(pair: Pair) -> Pair:
+    """Return the pair with all its values taken as they are."""
+    return replace(pair, ends=None, planes=tuple(replace(plane, clipped=None) for plane in pair.planes))

@@ -1,0 +1,348 @@
+"""Exactness: kernels that, rounded by a rule, reproduce every pixel that counts.
+
+Rounding errors look like noise where the image changes by more than a step from pixel to pixel; elsewhere they follow
+the signal, their standard deviation is not 1/√12 of a step, and the error of least squares exceeds its standard errors.
+Exactness is therefore judged pixel by pixel. Weights that are integers over a divisor and reproduce every pixel are the
+kernel; otherwise the fitted kernel is applied and rounded as by the producer, the resulting bias of least
+squares is subtracted (indirect inference: Gourieroux, Monfort and Renault, *Journal of Applied Econometrics* 8, S85,
+1993), and the weights are moved within their errors until every pixel is reproduced, if they can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kernelfield._core import lag_products
+from kernelfield.learning.pair import Pair, Plane
+from kernelfield.learning.residual import Block, blocks
+from kernelfield.learning.statistics import Statistics
+from kernelfield.learning.support import Support
+
+# Candidates lie within this many standard errors of integers, and within this distance; this many are tried. Errors
+# of up to 20 standard errors were measured with rounding that follows the signal.
+_ERRORS, _NEAR, _TRIES = 30.0, 0.1, 24
+# Producers compute in float32 or in 16 bits: an exact half may be rounded either way. In steps.
+_SLACK = 0.01
+_DIVISORS = (*range(1, 257), 273, 289, 320, 331, 361, 441, 512, 529, 625, 729, 841, 961, 1000, 1003, 1024)
+_SEPARABLE = (*range(1, 257), 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+#: Rounding rules by name, of values in steps; "truncated" and "up" are "nearest" of values half a step off.
+RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "nearest": lambda v: np.floor(v + 0.5),
+    "nearest even": np.rint,
+    "nearest away": lambda v: np.sign(v) * np.floor(np.abs(v) + 0.5),
+    "nearest down": lambda v: np.ceil(v - 0.5),
+}
+# Constraints that are kept at once while the weights are moved, rounds of that, and the share of pixels that may be
+# violated when it begins.
+_MOST_ROWS, _ROUNDS, _SHARE = 1200, 10, 0.05
+# A residual with a larger standard deviation than this, in steps, is not that of rounding: rounding to zero across 0
+# leaves 1/√3.
+LARGEST_SD = 0.6
+
+
+@dataclass(frozen=True)
+class Exact:
+    """A kernel that reproduces every counting pixel.
+
+    Attributes
+    ----------
+    kernel : numpy.ndarray, shape (kh, kw)
+    integers, divisor : numpy.ndarray of int64 or None, int or None
+        Their quotient times `Pair.gain` is the kernel.
+    offsets : tuple of float
+        One per plane: a multiple of the step if the producer rounds, half a step lower if it rounds down.
+    rounding : str
+        A key of `RULES`, ``"truncated"`` (down), ``"up"`` or ``"to zero"``.
+    """
+
+    kernel: np.ndarray
+    integers: np.ndarray | None
+    divisor: int | None
+    offsets: tuple[float, ...]
+    rounding: str
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Residuals of a plane: of values inside the range, and of those at its ends, which bound on one side only."""
+
+    low: float
+    high: float
+    low_end: float
+    high_end: float
+
+
+def find_whole(
+    pair: Pair, kernel: np.ndarray, stderr: np.ndarray, support: Support, to_zero: bool = False
+) -> Exact | None:
+    """Return integers over a divisor near `kernel` that reproduce every counting pixel, or None.
+
+    With `to_zero` the values of the after are those that rounding to zero moved half a step outwards.
+    """
+    for tries, (integers, divisor) in enumerate(_candidates(kernel / pair.gain, float(stderr.max()) / pair.gain)):
+        if tries == _TRIES:
+            return None
+        weights = integers * (pair.gain / divisor)
+        ranges = _ranges(pair, weights, support, to_zero)
+        if ranges is None:
+            continue
+        placed = [_offset(span, pair.step) for span in ranges]
+        if any(one is None for one in placed):
+            continue
+        offsets = tuple(one[0] for one in placed if one is not None)
+        rules = {one[1] for one in placed if one is not None}
+        rounding = rules.pop() if len(rules) == 1 else "nearest"
+        if to_zero:
+            if any(abs(offset / pair.step - np.rint(offset / pair.step)) > 1e-9 for offset in offsets):
+                continue
+            rounding = "to zero"
+        elif rounding == "nearest":
+            rounding = _rule_of_halves(pair, weights, offsets, support)
+        return Exact(weights, integers, divisor, offsets, rounding)
+    return None
+
+
+def _candidates(kernel: np.ndarray, error: float) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield integers and divisors near the kernel, small divisors first, then outer products of integers."""
+    for divisor in _DIVISORS:
+        scaled = kernel * divisor
+        integers = np.rint(scaled)
+        near = min(_NEAR, max(_ERRORS * error * divisor, 1e-6))
+        close = np.abs(scaled - integers).max() <= near and np.abs(integers).max() < 2**31
+        if close and integers.any() and np.gcd.reduce(np.append(integers.astype(int).ravel(), divisor)) == 1:
+            yield integers.astype(np.int64), divisor
+    if min(kernel.shape) == 1 or abs(kernel.sum()) < 0.1:
+        return
+    left, values, right = np.linalg.svd(kernel)
+    if values[1] > 0.02 * values[0]:
+        return
+    column, row = left[:, 0] / left[:, 0].sum(), right[0] / right[0].sum()
+    total = float(kernel.sum())
+    for divisor in _SEPARABLE:
+        a, b = np.rint(column * divisor), np.rint(row * total * divisor)
+        near = max(np.abs(column * divisor - a).max(), np.abs(row * total * divisor - b).max())
+        if near <= 2 * _NEAR and a.any() and b.any():
+            yield np.outer(a, b).astype(np.int64), divisor * divisor
+
+
+def _parts(plane: Plane, block: Block, pair: Pair, step: float, to_zero: bool) -> tuple[np.ndarray, ...]:
+    """Return the residuals inside the range, at its lower and at its upper end, and where rounding to zero gave 0."""
+    residual, after = block.residual, block.after
+    good = np.ones(after.shape, bool) if block.bad is None else ~block.bad
+    inside = good
+    empty = np.empty(0)
+    at_low = at_high = at_zero = empty
+    if plane.clipped is not None and pair.ends is not None:
+        low, high = after <= pair.ends.low, after >= pair.ends.high
+        at_low, at_high = residual[good & low], residual[good & high]
+        inside = good & ~low & ~high
+    if to_zero:
+        sign = np.sign(after.astype(np.float64))
+        at_zero = residual[inside & (sign == 0)]
+        residual = residual + sign * (step / 2.0)
+        inside = inside & (sign != 0)
+        at_low, at_high = at_low - step / 2.0, at_high + step / 2.0
+    return (residual if inside.all() else residual[inside]).ravel(), at_low, at_high, at_zero
+
+
+def _ranges(pair: Pair, kernel: np.ndarray, support: Support, to_zero: bool) -> list[_Range] | None:
+    """Return the range of ``after - kernel * before`` for each plane, or None if one spans more than a step."""
+    ranges = []
+    step = pair.step
+    for plane in pair.planes:
+        low, high, low_end, high_end = np.inf, -np.inf, np.inf, -np.inf
+        for block in blocks(plane, kernel, 0.0, support, dtype=np.float64):
+            residual, at_low, at_high, at_zero = _parts(plane, block, pair, step, to_zero)
+            if residual.size:
+                low, high = min(low, float(residual.min())), max(high, float(residual.max()))
+            if at_low.size:
+                low_end = min(low_end, float(at_low.min()))
+            if at_high.size:
+                high_end = max(high_end, float(at_high.max()))
+            if at_zero.size:
+                # Where the after is 0 the value may be anything up to a step on either side.
+                low_end = min(low_end, float(at_zero.min()) + step / 2.0)
+                high_end = max(high_end, float(at_zero.max()) - step / 2.0)
+            if high - low > step * (1.0 + 2.0 * _SLACK):
+                return None
+        if not np.isfinite(low):
+            return None
+        ranges.append(_Range(low, high, low_end, high_end))
+    return ranges
+
+
+def _offset(span: _Range, step: float) -> tuple[float, str] | None:
+    """Return the simplest offset with which rounding explains the residuals, and the rule; None if there is none."""
+    slack = _SLACK * step
+    least = max(span.high, span.high_end) - step / 2.0
+    most = min(span.low, span.low_end) + step / 2.0
+    if least > most + 2.0 * slack:
+        return None
+    whole = np.ceil((least - slack) / step) * step
+    if whole <= most + slack:
+        return float(whole) + 0.0, "nearest"
+    half = np.ceil((least + step / 2.0 - slack) / step) * step - step / 2.0
+    if half <= most + slack:
+        return float(half), "up" if 0.0 < half < step else "truncated"
+    middle = (least + most) / 2.0
+    return middle, "truncated" if 0.25 < (middle / step) % 1.0 < 0.75 else "nearest"
+
+
+def _rule_of_halves(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support) -> str:
+    """Return the rule that reproduces most halves; the first of those that reproduce as many."""
+    right = dict.fromkeys(RULES, 0)
+    for plane, offset in zip(pair.planes, offsets):
+        for block in blocks(plane, kernel, offset, support, dtype=np.float64):
+            good = np.ones(block.after.shape, bool) if block.bad is None else ~block.bad
+            if plane.clipped is not None and pair.ends is not None:
+                good &= (block.after > pair.ends.low) & (block.after < pair.ends.high)
+            after = np.rint(block.after[good] / pair.step)
+            twice = 2.0 * (after - block.residual[good] / pair.step)
+            halves = (np.abs(twice - np.rint(twice)) < 1e-6) & (np.rint(twice) % 2 == 1)
+            predicted = np.rint(twice[halves]) / 2.0
+            for rule, function in RULES.items():
+                right[rule] += int(np.count_nonzero(function(predicted) == after[halves]))
+    return max(right, key=lambda rule: right[rule])
+
+
+def reproduce(
+    pair: Pair, kernel: np.ndarray, statistics: list[Statistics], inverse: np.ndarray, support: Support
+) -> Exact | None:
+    """Return a kernel near `kernel` with which rounding reproduces every counting pixel, or None.
+
+    Pixels with a residual of more than half a step are constraints on the weights; those found so far are satisfied by
+    the smallest change in the metric of the Gram matrix, round after round.
+    """
+    step = pair.step
+    offsets = np.array([s.offset(kernel) for s in statistics])
+    means = np.stack([s.before_shift + s.total / max(1, s.count) for s in statistics])
+    weights = kernel.ravel().copy()
+    # The offsets belong to the centred windows: they are nearly independent of the weights.
+    offsets = offsets + means @ weights
+    metric = np.array([1.0 / max(1, s.count) for s in statistics])
+    rows = np.zeros((0, weights.size + len(statistics)))
+    bounds = np.zeros((0, 2))
+    for _ in range(_ROUNDS):
+        fresh, limits, worst, count, total = _violations(pair, weights, offsets - means @ weights, support, means)
+        if worst <= _SLACK * step:
+            own = tuple(float(v) for v in offsets - means @ weights)
+            return Exact(weights.reshape(support.size), None, None, own, _rounding(own, step))
+        if count > _SHARE * total:
+            return None
+        rows, bounds = np.vstack([rows, fresh])[-_MOST_ROWS:], np.vstack([bounds, limits])[-_MOST_ROWS:]
+        scaled = np.hstack([rows[:, : weights.size] @ inverse, rows[:, weights.size :] * metric])
+        for _ in range(60):
+            value = rows @ np.append(weights, offsets)
+            excess = np.clip(value, *bounds.T) - value
+            active = np.flatnonzero(np.abs(excess) > 1e-3 * step)[:400]
+            if not active.size:
+                break
+            system = scaled[active] @ rows[active].T
+            system[np.diag_indices(active.size)] += 1e-6 * float(np.trace(system)) / active.size
+            change = scaled[active].T @ np.linalg.solve(system, excess[active])
+            weights, offsets = weights + change[: weights.size], offsets + change[weights.size :]
+    return None
+
+
+def _violations(
+    pair: Pair, weights: np.ndarray, offsets: np.ndarray, support: Support, means: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float, int, int]:
+    """Return constraints of pixels that are not reproduced, the largest excess, their number and that of all pixels."""
+    half = pair.step / 2.0
+    rows, bounds, worst, count, total = [], [], 0.0, 0, 0
+    kernel = weights.reshape(support.size)
+    for which, (plane, offset) in enumerate(zip(pair.planes, offsets)):
+        for block in blocks(plane, kernel, float(offset), support, dtype=np.float64):
+            residual = block.residual
+            if block.bad is not None:
+                residual[block.bad] = 0.0
+            low, high = residual < -half, residual > half
+            if plane.clipped is not None and pair.ends is not None:
+                low &= block.after < pair.ends.high
+                high &= block.after > pair.ends.low
+            out = low | high
+            total += residual.size if block.bad is None else int(residual.size - block.bad.sum())
+            where = np.nonzero(out)
+            if not where[0].size:
+                continue
+            excess = np.abs(residual[where]) - half
+            count += where[0].size
+            worst = max(worst, float(excess.max()))
+            chosen = np.argsort(-excess)[:200]
+            where = where[0][chosen], where[1][chosen]
+            windows = np.lib.stride_tricks.sliding_window_view(block.windows, support.size)[where]
+            x = windows.reshape(chosen.size, -1).astype(np.float64) - means[which]
+            unit = np.zeros((chosen.size, len(offsets)))
+            unit[:, which] = 1.0
+            rows.append(np.hstack([x, unit]))
+            after = block.after[where].astype(np.float64)
+            inner = half * (1.0 - _SLACK)
+            lower, upper = after - inner, after + inner
+            if plane.clipped is not None and pair.ends is not None:
+                lower = np.where(after <= pair.ends.low, -np.inf, lower)
+                upper = np.where(after >= pair.ends.high, np.inf, upper)
+            bounds.append(np.stack([lower, upper], axis=1))
+    if not rows:
+        return np.zeros((0, weights.size + len(offsets))), np.zeros((0, 2)), 0.0, 0, total
+    return np.vstack(rows), np.vstack(bounds), worst, count, total
+
+
+def outwards(pair: Pair) -> Pair | None:
+    """Return the pair with the after half a step further from 0, its zeros left out; None if it has only one sign."""
+    if not any(plane.after.min() < 0 < plane.after.max() for plane in pair.planes):
+        return None
+    planes = []
+    for plane in pair.planes:
+        after = plane.after.astype(np.float64)
+        zero = plane.after == 0
+        bad = zero if plane.bad_after is None else plane.bad_after | zero
+        planes.append(replace(plane, after=after + np.sign(after) * (pair.step / 2.0), bad_after=bad))
+    return replace(pair, planes=tuple(planes))
+
+
+def _rounding(offsets: tuple[float, ...], step: float) -> str:
+    """Return the rounding rule of the producer: rounding down leaves offsets half a step low."""
+    fractions = [offset / step - np.floor(offset / step) for offset in offsets]
+    return "truncated" if all(0.25 < fraction < 0.75 for fraction in fractions) else "nearest"
+
+
+def corrected(
+    pair: Pair,
+    kernel: np.ndarray,
+    statistics: list[Statistics],
+    inverse: np.ndarray,
+    support: Support,
+    rounds: int = 2,
+) -> np.ndarray:
+    """Return the kernel whose rounded output has the least-squares fit `kernel`.
+
+    Parameters
+    ----------
+    kernel : numpy.ndarray, shape (kh, kw)
+        The least-squares fit.
+    statistics : list of Statistics
+        One per plane.
+    inverse : numpy.ndarray, shape (p, p)
+        Of the Gram matrix.
+    rounds : int
+        Steps of the fixed-point iteration.
+    """
+    current = kernel
+    for _ in range(rounds):
+        gradient = np.zeros(kernel.size)
+        for plane, sums in zip(pair.planes, statistics):
+            total = 0.0
+            for block in blocks(plane, current, sums.offset(current), support, dtype=np.float64):
+                predicted = block.after - block.residual
+                error = np.rint(predicted / pair.step) * pair.step - predicted
+                if block.bad is not None:
+                    error[block.bad] = 0.0
+                total += float(error.sum())
+                products = lag_products(error, block.windows, support.size, len(error), 0.0, plane.before_shift)
+                gradient += products[0].ravel()
+            gradient -= sums.total * (total / max(1, sums.count))
+        current = kernel - (inverse @ gradient).reshape(kernel.shape)
+    return current

@@ -1,0 +1,123 @@
+"""A fit applied to an image: filtered in float64, then rounded and saturated to the dtype of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from kernelfield.correlation import correlate
+from kernelfield.correlation.arguments import check_image
+from kernelfield.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from kernelfield.learning.fit import Fit
+
+
+def _up(values: np.ndarray) -> np.ndarray:
+    """Return the nearest integers, halves up; sums of ninths and hundredths fall a little below the exact half."""
+    nearest: np.ndarray = np.floor(values + (0.5 + 1e-6))
+    return nearest
+
+
+#: Rounding by the rule of the producer. Rounding down and up are in the offset, half a step off.
+ROUNDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "nearest": _up,
+    "nearest even": np.rint,
+    "nearest away": lambda values: np.sign(values) * np.floor(np.abs(values) + (0.5 + 1e-6)),
+    "nearest down": lambda values: np.ceil(values - (0.5 + 1e-6)),
+    "to zero": lambda values: np.sign(values) * np.floor(np.abs(values) + 1e-6),
+    "truncated": _up,
+    "up": _up,
+}
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """A filtered image.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray, shape (H, W) or (H, W, C)
+    saturated : numpy.ndarray of bool, shape (H, W)
+        Pixels with a result, in any channel, beyond the range of the dtype.
+    """
+
+    pixels: np.ndarray
+    saturated: np.ndarray
+
+
+def apply(fit: Fit, image: ArrayLike, boundary: str | None = None, dtype: DTypeLike | None = None) -> Filtered:
+    """Return the filtered image; arguments as of `Fit.apply`."""
+    pixels = check_image(image, "image")
+    if pixels.ndim not in (2, 3):
+        raise ArgumentError(f"image: expected (H, W) or (H, W, C); received shape {pixels.shape}")
+    kind = pixels.dtype if dtype is None else _dtype(dtype)
+    offsets = np.atleast_1d(np.asarray(fit.offset, dtype=np.float64))
+    planes = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0))
+    if offsets.size not in (1, len(planes)):
+        raise ArgumentError(
+            f"image: expected {offsets.size} channels, one for each offset learned; received {len(planes)}"
+        )
+    rule = boundary or fit.boundary or "reflect"
+    results = [
+        _filter(fit, plane, float(offset), rule, kind)
+        for plane, offset in zip(planes, np.broadcast_to(offsets, len(planes)))
+    ]
+    if pixels.ndim == 2:
+        return results[0]
+    saturated = np.logical_or.reduce([result.saturated for result in results])
+    return Filtered(np.stack([result.pixels for result in results], axis=2), saturated)
+
+
+def _dtype(dtype: DTypeLike) -> np.dtype:
+    """Return the dtype of results that was asked for."""
+    try:
+        kind = np.dtype(dtype)
+    except (TypeError, ValueError):
+        kind = np.dtype(object)
+    if kind.kind not in "iuf":
+        raise ArgumentError(f"dtype: expected a type of integers or floats, as 'float32'; received {dtype!r}")
+    return kind
+
+
+def _filter(fit: Fit, plane: np.ndarray, offset: float, rule: str, dtype: np.dtype) -> Filtered:
+    """Return one channel filtered."""
+    if rule == "renormalised":
+        held = correlate(np.ones(plane.shape), fit.kernel, boundary="constant", dtype=np.float64)
+        if not held.all():
+            raise ArgumentError("boundary: expected weights that do not cancel for 'renormalised'; received a sum of 0")
+        values: np.ndarray = correlate(plane, fit.kernel, boundary="constant", dtype=np.float64)
+        values *= float(fit.kernel.weights.sum()) / held
+    else:
+        inner = "reflect" if rule == "copy" else rule
+        values = correlate(plane, fit.kernel, boundary=inner, cval=fit.cval, dtype=np.float64)
+    values += offset
+    result = _stored(values, dtype, fit.rounding)
+    if rule != "copy":
+        return result
+    rows, columns = (slice(a, max(a, n - (k - 1 - a))) for a, k, n in zip(fit.anchor, fit.size, plane.shape))
+    same = plane.dtype == dtype
+    whole = Filtered(plane.copy(), np.zeros(plane.shape, bool)) if same else _stored(plane.astype(float), dtype, None)
+    whole.pixels[rows, columns] = result.pixels[rows, columns]
+    whole.saturated[rows, columns] = result.saturated[rows, columns]
+    return whole
+
+
+def _stored(values: np.ndarray, dtype: np.dtype, rounding: str | None) -> Filtered:
+    """Return float64 values in a dtype: integers are rounded as the producer did, and saturated."""
+    if dtype.kind not in "iu":
+        with np.errstate(over="ignore"):
+            stored = values.astype(dtype)
+        return Filtered(stored, np.isinf(stored) & ~np.isinf(values) if dtype.kind == "f" else np.zeros_like(stored))
+    if missing := int(np.count_nonzero(np.isnan(values))):
+        raise ArgumentError(f"dtype: expected a float type, since {missing:,} results are NaN; received {dtype}")
+    limits = np.iinfo(dtype)
+    rounded = ROUNDED[rounding or "nearest"](values)
+    below, above = rounded < limits.min, rounded >= limits.max + 1
+    stored = np.where(below | above, 0, rounded).astype(dtype)
+    stored[below], stored[above] = limits.min, limits.max
+    return Filtered(stored, below | above)
