@@ -12,6 +12,7 @@ from PIL import Image
 
 from kernelfield.errors import FileError
 from kernelfield.images import Picture, read
+from kernelfield.images.formats import FORMATS
 
 pytestmark = pytest.mark.core
 
@@ -80,6 +81,7 @@ def test_cut_anywhere(samples, name, capfd):
     data = samples[name] or pytest.skip("needs astropy")
     whole = attempt(data)
     assert whole
+    assert read(io.BytesIO(data)).metadata.format in [form.name for form in FORMATS]
     for cut in {*range(1, 12), *np.linspace(1, len(data) - 1, CUTS, dtype=int).tolist()}:
         pages = attempt(data[:cut])
         if pages is not None:

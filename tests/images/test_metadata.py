@@ -205,6 +205,20 @@ def test_three_channels_that_are_no_colours(tmp_path, make):
 
 
 @pytest.mark.parametrize("name", ["in.jpg", "in.tif"])
+def test_inks_with_a_profile_as_libvips_shows_them(tmp_path, make, name, vips):
+    if vips is None:
+        pytest.skip("needs libvips")
+    profile = bytes(vips.Operation.call("profile_load", "cmyk"))
+    Image.fromarray(make.ramp((16, 16, 4), "u1"), "CMYK").save(tmp_path / name, icc_profile=profile)
+    picture = read(tmp_path / name)
+    image = vips.Image.new_from_file(str(tmp_path / name))
+    shown = image.icc_transform("srgb", embedded=True, intent="perceptual").numpy()
+    assert abs(picture.pixels.astype(int) - shown).max() <= 1
+    assert picture.notes == ("CMYK converted to sRGB by its colour profile",)
+    assert picture.metadata.icc == b""
+
+
+@pytest.mark.parametrize("name", ["in.jpg", "in.tif"])
 def test_inks_with_a_profile_that_is_damaged(tmp_path, make, name):
     image = Image.fromarray(make.ramp((16, 16, 4), "u1"), "CMYK")
     image.save(tmp_path / name, icc_profile=b"no profile" * 20)

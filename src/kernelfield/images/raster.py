@@ -102,8 +102,7 @@ def jpeg(file: BinaryIO, size: int, limit: Limit) -> Opened:
     data = file.read()
     height, width, components = jpeg_shape(data)
     limit.pixels(height, width, components)
-    # A block of 8 x 8 pixels takes at least one bit.
-    limit.supply(height * width // 512, size, 1)
+    limit.supply(height * width * components, size)
     check_scans(data, height * width)
     header, metadata, turn = _header("Jpeg", data)
     if header.mode not in ("L", "RGB", "CMYK") or header.bits != 8:

@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import weakref
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
@@ -152,7 +153,7 @@ def _read(name: str, file: BinaryIO, size: int, page: int | None, limit: Limit) 
     suffix = PurePath(name).suffix
     if suffix and suffix.lower() not in form.suffixes:
         notes.append(f"the name ends in {suffix!r}, the content is {form.name}")
-    return Picture(pages, page or 0, tuple(notes), name, opened.metadata)
+    return Picture(pages, page or 0, tuple(notes), name, replace(opened.metadata, format=form.name))
 
 
 class _Failures:
