@@ -129,7 +129,8 @@ def test_borders_of_planes_and_of_channels_side_by_side(engine, data):
     picture = image(dtype, (high, wide, channels))
     planes = picture.transpose(2, 0, 1) if interleaved else np.ascontiguousarray(picture.transpose(2, 0, 1))
     kernel = np.rint(rng.normal(scale=2, size=(kh, kw)))
-    result = kf.correlate(planes, kernel, mode=mode, boundary=boundary, cval=cval, dtype=out_type)
+    how = dict(mode=mode, boundary=boundary, cval=cval, channel_axis=None)
+    result = kf.correlate(planes, kernel, dtype=out_type, **how)
     before = (kh // 2, kw // 2) if mode == "same" else (kh - 1, kw - 1)
     pads = [(0, 0), *((b, n - 1 - b if mode == "same" else b) for b, n in zip(before, kernel.shape))]
     constant = {"constant_values": cval} if boundary == "constant" else {}

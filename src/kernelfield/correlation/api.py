@@ -32,7 +32,7 @@ from kernelfield.correlation.arguments import (
 )
 from kernelfield.correlation.labelled import correlate_labelled
 from kernelfield.correlation.lazy import correlate_lazily
-from kernelfield.correlation.missing import check_missing, correlate_missing
+from kernelfield.correlation.missing import correlate_missing
 from kernelfield.correlation.tensors import correlate_tensors
 from kernelfield.engine import plan as planner
 from kernelfield.engine.plan import CACHE
@@ -298,8 +298,8 @@ def _run(
             if is_dask(image):
                 return correlate_lazily(correlate, image, given)
             return correlate_labelled(correlate, image, given, flipped=key[0] == "convolve")
-    missing = check_missing(given.pop("missing"))
-    if missing == "renormalise" or isinstance(image, np.ma.MaskedArray):
+    missing = given.pop("missing")
+    if not (type(missing) is str and missing == "propagate") or isinstance(image, np.ma.MaskedArray):
         return correlate_missing(_computed, image, kernel, bias, out, missing, given)
     request = check_request(image, kernel, bias, out, **given)
     result, runner = _computed(request)

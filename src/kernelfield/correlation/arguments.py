@@ -224,10 +224,9 @@ def check_some_pixels(shape: tuple[int, ...], name: str) -> None:
 def check_memory(operation: Operation, image: tuple[int, ...], result: tuple[int, ...], dtype: np.dtype) -> None:
     """Raise if the result, or the rows of the image that the engine extends, are larger than the free memory."""
     rows, columns = operation.windows
-    # A tile of results has up to 8 rows; those that a column stride reads are kept apart by its steps.
+    # Tiles have up to 8 rows and blocks of columns; pixels that a column stride reads are kept apart by its steps.
     lines = 8 + (rows.size if rows.stride == 1 else rows.span)
-    extent = image[-1] + columns.before + columns.after
-    line = extent if columns.stride == 1 else columns.span + columns.stride * (128 + min(result[-1], 2048))
+    line = columns.span + columns.stride * (128 + min(result[-1], 2048))
     channels = image[-3] if len(image) > 2 else 1
     check_bytes(max(math.prod(result) * dtype.itemsize, 8 * channels * lines * line), result)
 
@@ -435,7 +434,8 @@ def check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Raise unless the result can be written into `out`."""
     if not isinstance(out, np.ndarray):
         raise DtypeError(f"out: expected a NumPy array; received {type(out).__name__}")
-    check_plain(out, "out")
+    if type(out) is not np.ndarray:
+        check_plain(out, "out")
     if out.shape != shape:
         raise ArgumentError(f"out: expected shape {shape}; received {out.shape}")
     if out.dtype.newbyteorder("=") != dtype:

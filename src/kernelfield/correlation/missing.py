@@ -55,6 +55,7 @@ def correlate_missing(
     -------
     numpy.ndarray, or numpy.ma.MaskedArray for a masked array
     """
+    check_missing(missing)
     masked = isinstance(image, np.ma.MaskedArray)
     if masked and out is not None:
         raise ArgumentError("out: expected none with a masked array, whose result has a mask; leave it out")
