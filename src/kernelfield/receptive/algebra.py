@@ -243,9 +243,9 @@ def _entries(node: Node, edge: Edge, source: Node, span: Span, extent: int) -> l
     tables = []
     for before, after in zip(span.intervals or (), composed):
         if after is not None:
-            tables.append(restricted(Table.of(after, _rates(line), node), edge, node))
+            tables.append(restricted(Table.of(after, _rates(line), node, span.aligned), edge, node))
         else:
-            tables.append(follow(Table.of(before, _rates(span.line), source), edge, node, source, extent))
+            tables.append(follow(Table.of(before, _rates(span.line), source, span.aligned), edge, node, source, extent))
     return tables
 
 

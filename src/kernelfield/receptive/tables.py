@@ -68,7 +68,11 @@ class Table:
 
     @classmethod
     def of(
-        cls, interval: Interval, middle: tuple[tuple[tuple[int, Fraction], ...], Fraction] | None, node: Node
+        cls,
+        interval: Interval,
+        middle: tuple[tuple[tuple[int, Fraction], ...], Fraction] | None,
+        node: Node,
+        aligned: bool = True,
     ) -> Table:
         """Return the entries of a form for the units of a node; `middle` holds rates by axis and an offset."""
         axes = tuple(sorted({*interval.axes, *(axis for axis, _ in (middle[0] if middle else ()))}))
@@ -82,7 +86,7 @@ class Table:
                 centre = centre + float(rate) * np.arange(node.shape[axis]).reshape(along)
         step_of = dict(zip(interval.axes, interval.steps))
         pieces = tuple((Piece(0, n, interval.period(a), step_of.get(a, 0)),) for a, n in zip(axes, extents))
-        return cls(axes, low, high, centre, pieces, np.full(extents, interval.whole))
+        return cls(axes, low, high, centre, pieces, np.full(extents, interval.whole), aligned)
 
     @property
     def read(self) -> np.ndarray:

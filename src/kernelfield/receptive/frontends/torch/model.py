@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,8 @@ from kernelfield.receptive.graph import Graph
 
 # Letters of the text of an error of PyTorch or of the model.
 _LONGEST = 200
+# Loggers of PyTorch that may not exist before it exports for the first time.
+_LOGGERS = ("torch.export._trace", "torch._export.non_strict_utils", "torch._dynamo.convert_frame")
 
 
 def graph(
@@ -110,8 +113,9 @@ def _evaluating(model: Any) -> Iterator[None]:
     """Put a model into evaluation mode, and restore its modes at the end."""
     modes = {module: module.training for module in model.modules()}
     fast = torch.backends.mha.get_fastpath_enabled()
-    # A wrong channel count is reported in the error; PyTorch would log it to stderr too.
-    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("torch.")]
+    # What goes wrong is told by the error; PyTorch would log it too, and print the whole program.
+    names = [name for name in list(logging.root.manager.loggerDict) if name.startswith("torch.")]
+    loggers = [logging.getLogger(name) for name in dict.fromkeys([*_LOGGERS, *names])]
     silent = [log.disabled for log in loggers]
     for log in loggers:
         log.disabled = True
@@ -119,7 +123,7 @@ def _evaluating(model: Any) -> Iterator[None]:
         model.eval()
         # The fused attention is a single operation, whose parts cannot be seen.
         torch.backends.mha.set_fastpath_enabled(False)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
