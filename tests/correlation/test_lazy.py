@@ -42,6 +42,15 @@ def test_it_is_the_plain_call(boundary, chunks):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("kernel", [kf.kernels.gaussian(3), np.random.default_rng(0).normal(size=(5, 5))])
+def test_the_bits_are_those_of_the_whole_image(boundary, kernel):
+    """The last chunks are so small that products would be planned for them where the whole image has passes."""
+    pixels = image("float32", (260, 300))
+    found = kf.correlate(lazy(pixels, (64, 97)), kernel, boundary=boundary)
+    np.testing.assert_array_equal(found, kf.correlate(pixels, kernel, boundary=boundary))
+
+
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int64", "float32"])
 @pytest.mark.parametrize("wanted", [None, "uint8", "int32"])
 def test_integers_are_those_of_the_plain_call(dtype, wanted):

@@ -17,6 +17,7 @@ from kernelfield.correlation.arguments import (
     result_dtype,
     weights_and_origin,
 )
+from kernelfield.engine import plan as planner
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Operation, Window, positions_read
 
@@ -50,6 +51,9 @@ def correlate_lazily(compute: Callable[..., Any], image: Any, given: dict[str, A
     options = {name: given[name] for name in ("groups", "bias", "precision", "method", "missing")}
     options |= {"mode": "valid", "stride": operation.stride, "dilation": operation.dilation, "dtype": dtype}
     options |= {"channel_axis": None, "bank": weights.ndim == 3 or None}
+    if options["method"] is None and options["precision"] is None and weights.ndim == 2 and operation.plain:
+        # One method for all chunks: the bits are those of the whole image, whatever its chunks.
+        options["method"] = planner.plan(operation, planes.shape, pixel, weights, dtype).method
     # One window, computed now, raises for the other arguments and tells the type of results.
     one = (1,) * (planes.ndim - 2) if weights.ndim < 4 else (*(1,) * (planes.ndim - 3), planes.shape[-3])
     zeros = np.zeros((*one, *(w.span for w in operation.windows)), image.dtype)
