@@ -31,6 +31,7 @@ CALLS = {
     "convolve": (PIXELS, np.ones((3, 3))),
     "plan": ((64, 64), np.ones((3, 3))),
     "learn": (PIXELS, kf.correlate(PIXELS, np.ones((3, 3)), dtype=np.float64)),
+    "descend": (PIXELS, kf.correlate(PIXELS, [[1.0, -1.0]], mode="valid"), (1, 2)),
     "Kernel": ([[1.0, 2.0]],),
     "as_matrix": (np.ones((3, 3)), (8, 8)),
     "as_operator": (np.ones((3, 3)), (8, 8)),
@@ -74,7 +75,7 @@ CALLS = {
     "dropin.cv2.sepFilter2D": (PIXELS, -1, np.ones(3), np.ones(3)),
 }  # fmt: skip
 #: Arguments whose masks count.
-COUNTED = {("correlate", 0), ("convolve", 0), ("corr2d", 0)}
+COUNTED = {("correlate", 0), ("convolve", 0), ("corr2d", 0), ("learn", 0), ("learn", 1)}
 #: Public names without arrays among their arguments: what networks and threads are asked, and what others return.
 WITHOUT = {
     "Fit", "receptive_field", "set_threads", "threads", "matrix.Condition", "matrix.NullSpace", "kernels.Match",
@@ -98,6 +99,7 @@ def public():
 
 FUNCTIONS = public()
 # In less time.
+FUNCTIONS["descend"] = lambda before, after, size: kf.descend(before, after, size=size, steps=1)
 FUNCTIONS["coding.learn_dictionary"] = partial(kf.coding.learn_dictionary, size=5, components=4, patches=200)
 #: The families of kernels, which take numbers.
 FAMILIES = {name for name in FUNCTIONS if name.startswith("kernels.")} - CALLS.keys() - WITHOUT | {"coding.bank"}
@@ -109,7 +111,8 @@ def masked(value):
     if numbers.size == 1:
         numbers = np.array([1.0, 2.0])
     mask = np.zeros(numbers.shape, bool)
-    mask.flat[numbers.size // 2] = True
+    # In the middle: pixels at the border have no window inside the image.
+    mask.flat[(numbers.size // 2 + numbers.shape[-1] // 2) % numbers.size] = True
     return np.ma.array(numbers, mask=mask)
 
 

@@ -12,7 +12,7 @@
 
 Every message is one line: the argument, the expected value, the received one, the remedy. A `KernelfieldWarning` tells
 of something that the user should know and that stops nothing. Values from the user are part of messages, whatever their
-length: `bounded` keeps each message readable.
+length: `bounded` keeps each message readable, and on its line.
 """
 
 import reprlib
@@ -25,7 +25,7 @@ _END = 200
 
 
 def bounded(text: str) -> str:
-    """Return `text`, without its middle if it is longer than 600 characters: the remedy is at the end.
+    """Return `text` on one line, without its middle if it is longer than 600 characters: the remedy is at the end.
 
     Examples
     --------
@@ -33,6 +33,8 @@ def bounded(text: str) -> str:
     >>> len(text), text[:20], text[-18:]
     (600, 'kernel: received 999', '9; make it smaller')
     """
+    if "\n" in text or "\r" in text:
+        text = " ".join(text.split())
     if len(text) <= _LONGEST:
         return text
     left_out = " [...] "
