@@ -29,7 +29,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 SOURCE = ROOT / "src" / "kernelfield"
-# Changes that cannot be noticed, as lines of "path: before → after", each with its reason after " # ".
+# Changes that nothing can notice, a line each as printed after the line number, with the reason after "   # ".
 EQUIVALENT = HERE / "equivalent_mutants.txt"
 _ARITHMETIC = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
                ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr, ast.Pow: ast.Mult, ast.MatMult: None}  # fmt: skip
@@ -42,7 +42,7 @@ _NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "rint": "floor
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: the file, its line, the line before and after, and the whole changed source."""
+    """One change: the file, its line, the text of the line, the change, and the whole changed source."""
 
     path: Path
     line: int
@@ -51,7 +51,7 @@ class Mutant:
     source: str
 
     def __str__(self) -> str:
-        return f"{self.path.relative_to(SOURCE)}: {self.before} → {self.after}"
+        return f"{self.path.relative_to(SOURCE)}: {self.before}: {self.after}"
 
 
 def changed(node: ast.AST) -> Iterator[ast.AST]:
@@ -225,7 +225,7 @@ def main() -> None:
     tests = given.tests or [str(p) for part in given.parts for p in [HERE / part, HERE / f"test_{part}"] if p.exists()]
     known = set()
     if EQUIVALENT.exists():
-        known = {line.split(" # ")[0].strip() for line in EQUIVALENT.read_text(encoding="utf-8").splitlines()}
+        known = {line.split("   # ")[0].strip() for line in EQUIVALENT.read_text(encoding="utf-8").splitlines()}
     for module in ("numpy", "scipy.ndimage", "scipy.optimize", "PIL.Image", "cv2", "skimage.filters"):
         __import__(module)
     os.environ.setdefault("KERNELFIELD_CACHE", "")
@@ -250,8 +250,7 @@ def main() -> None:
             outcome = _tried(mutant, source, reached, seconds, given.most)
             counts[outcome] += 1
             if outcome != "killed":
-                where = f"{mutant.path.relative_to(ROOT)}:{mutant.line}"
-                print(f"{outcome}: {where}: {mutant.after}    | {mutant.before}", flush=True)
+                print(f"{outcome}, line {mutant.line}: {mutant}", flush=True)
     total = sum(counts.values())
     share = 100 * counts["killed"] / max(1, total)
     print(f"{total} mutants: {', '.join(f'{n} {k}' for k, n in counts.items())}; {share:.1f} % killed")

@@ -37,9 +37,8 @@ def test_no_name_is_wrong(calibration):
 def test_most_answers_are_right(calibration):
     tallies, _ = calibration
     grades = [grade for tally in tallies.values() for grade in tally.grades]
-    assert grades.count("right") >= 0.9 * len(grades)
-    linear = [g for name, tally in tallies.items() if "linear" not in name for g in tally.grades]
-    assert linear.count("honest") <= 0.03 * len(linear)
+    assert grades.count("right") >= 0.85 * len(grades)
+    assert grades.count("honest") <= 0.1 * len(grades)
 
 
 @pytest.mark.parametrize("stratum", STRATA)
