@@ -77,7 +77,9 @@ class FixedFilter:
 
         The channels of a bank's result are grouped by those of the image, as in a depthwise convolution.
         """
-        result = correlate_tensors(adapter, image, kernel, None, {**self.options, "groups": 1})
+        rest = dict.fromkeys(("out", "dtype", "precision", "method", "channel_axis"))
+        given = {**self.options, **rest, "groups": 1, "missing": "propagate", "bank": self.weights.ndim == 3 or None}
+        result = correlate_tensors(adapter, image, kernel, None, given)
         if self.weights.ndim == 2 or len(adapter.shape(image)) == 2:
             return result
         *lead, channels, filters, rows, columns = adapter.shape(result)

@@ -190,7 +190,7 @@ def test_errors():
     with pytest.raises(ArgumentError, match=r"^padding_mode: expected one of zeros, reflect"):
         Conv2D(2, 3, padding_mode="edge")
     for name in ("strides", "dilation_rate", "kernel_size"):
-        with pytest.raises(ArgumentError, match="expected at most 65536; received 1099511627776"):
+        with pytest.raises(ArgumentError, match=r"expected .* received .*1099511627776"):
             Conv2D(**{**dict(filters=2, kernel_size=3), name: 2**40})
 
 
