@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from kernelfield.receptive.builder import Builder, Value
-from kernelfield.receptive.frontends.guard import guarded
 from kernelfield.receptive.graph import Graph
+from kernelfield.receptive.guard import guarded
 
 Scope = tuple[str, ...]
 Result = Value | list[Value]
