@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from kernelfield.receptive.builder import Builder, Value
-from kernelfield.receptive.frontends.guard import guarded
 from kernelfield.receptive.graph import Graph
+from kernelfield.receptive.guard import guarded
 
 Scope = tuple[str, ...]
 Result = Value | list[Value]
@@ -122,6 +122,12 @@ class Walker:
         if label.isidentifier() and (not inner or inner[-1] != label):
             inner = (*inner, label)
         jaxpr = params[key]
+        shifts = _shifts(getattr(jaxpr, "jaxpr", jaxpr)) if label in _ROLLS and len(operands) == 1 else None
+        if shifts:
+            name = self._name(self._scope(stack), *inner)
+            return [
+                Operand(self.builder.roll(name, operands[0].value, shifts=list(shifts.values()), axes=list(shifts)))
+            ]
         if hasattr(jaxpr, "consts"):
             return self.closed(jaxpr, operands, stack, inner)
         return self.open(jaxpr, operands, stack, inner)
@@ -235,6 +241,32 @@ class Walker:
             for node in graph
         )
         return Graph(tuple(nodes), aliases)
+
+
+# Functions that JAX writes as concatenations of two slices.
+_ROLLS = ("roll", "roll_dynamic")
+
+
+def _shifts(jaxpr: Any) -> dict[int, int] | None:
+    """Return the shift along each axis that a roll is made of, None where its steps are others."""
+    parts: dict[Any, Any] = {}
+    shifts: dict[int, int] = {}
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "slice":
+            parts[equation.outvars[0]] = equation
+        elif equation.primitive.name == "concatenate" and len(equation.invars) == 2:
+            first, second = (parts.get(var) for var in equation.invars)
+            axis = equation.params["dimension"]
+            if first is None or second is None or first.invars[0] is not second.invars[0]:
+                return None
+            extent = first.invars[0].aval.shape[axis]
+            start = first.params["start_indices"][axis]
+            if start + first.outvars[0].aval.shape[axis] != extent or second.outvars[0].aval.shape[axis] != start:
+                return None
+            shifts[axis] = shifts.get(axis, 0) + extent - start
+        else:
+            return None
+    return shifts
 
 
 def _is_plain(array: Any) -> bool:

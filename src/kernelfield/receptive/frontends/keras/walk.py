@@ -9,7 +9,7 @@ from typing import Any
 
 from kernelfield.errors import KernelfieldError
 from kernelfield.receptive.builder import Builder, Value
-from kernelfield.receptive.frontends.guard import guarded
+from kernelfield.receptive.guard import guarded
 from kernelfield.receptive.registry import registered
 
 # Methods that a subclass of a layer may override without changing its result.

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from kernelfield.errors import ArgumentError, DtypeError
 from kernelfield.receptive.builder import Builder, Value
-from kernelfield.receptive.frontends.guard import guarded
 from kernelfield.receptive.frontends.mxnet.call import Call
 from kernelfield.receptive.frontends.mxnet.operations import operator
 from kernelfield.receptive.graph import Graph
+from kernelfield.receptive.guard import guarded
 from kernelfield.receptive.registry import registered
 
 

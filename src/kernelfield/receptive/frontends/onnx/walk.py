@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.receptive.builder import Builder
-from kernelfield.receptive.frontends.guard import guarded
 from kernelfield.receptive.frontends.onnx import indexing, pointwise, products, resize, shapes, windows
 from kernelfield.receptive.frontends.onnx.attributes import Attributes, shown
 from kernelfield.receptive.frontends.onnx.call import LARGEST_AXIS, Call, Result, Tensor
+from kernelfield.receptive.guard import guarded
 from kernelfield.receptive.registry import Function, registered
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from kernelfield.errors import ArgumentError
 from kernelfield.receptive.builder import Builder, Value
-from kernelfield.receptive.frontends.guard import guarded
+from kernelfield.receptive.guard import guarded
 
 Result = Value | list[Value]
 

@@ -176,7 +176,7 @@ def attention(call: Call) -> Any:
     length, keys = query.shape[-2], key.shape[-2]
     allowed, bound = None, ""
     if isinstance(mask, Value) and mask.node is None:
-        array = call.array("attn_mask")
+        array = call.hidden("attn_mask")
         if array is None:
             bound = "the contents of a mask are not known"
         else:

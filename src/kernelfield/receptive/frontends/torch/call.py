@@ -125,6 +125,10 @@ class Call:
         """Return the contents of a constant argument, None where they are not known."""
         return self.constants.array(self._nodes.get(name))
 
+    def hidden(self, name: str) -> np.ndarray | None:
+        """Return the contents of a constant mask, with zeros for weights that are not known."""
+        return self.constants.hidden(self._nodes.get(name))
+
     def arrays(self, name: str) -> list[np.ndarray | None]:
         """Return the contents of a list of constant tensors."""
         return [self.constants.array(node) for node in self._nodes.get(name) or ()]

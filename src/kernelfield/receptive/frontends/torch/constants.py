@@ -15,9 +15,13 @@ _LARGEST = 1 << 22
 
 
 class Constants:
-    """The tensors of a program that do not depend on its input, computed on demand."""
+    """The tensors of a program that do not depend on its input, computed on demand.
 
-    def __init__(self, program: Any) -> None:
+    With `zeros`, weights count as zeros: whatever they are, they hide nothing that a mask does not hide.
+    """
+
+    def __init__(self, program: Any, zeros: bool = False) -> None:
+        self._zeros = zeros
         signature = program.graph_signature
         self._inputs = set(signature.user_inputs)
         self._names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
@@ -71,6 +75,11 @@ class Constants:
         found: np.ndarray = result.numpy() - 1
         return found
 
+    def hidden(self, node: Any) -> np.ndarray | None:
+        """Return the contents of a mask, to which weights of finite values may be added."""
+        known = self.array(node)
+        return Constants(self._program, zeros=True).array(node) if known is None else known
+
     def _tensor(self, node: fx.Node) -> torch.Tensor | None:
         try:
             value = self._value(node)
@@ -89,7 +98,10 @@ class Constants:
             tensor = self._lifted_tensor(node) if name is None else self._program.state_dict.get(name)
             tensor = self._program.constants.get(name) if tensor is None and name else tensor
             if not isinstance(tensor, torch.Tensor) or tensor.is_meta or tensor.numel() > _LARGEST:
-                raise _UnknownError
+                traced = node.meta.get("val")
+                if not self._zeros or self.is_input(node) or not isinstance(traced, torch.Tensor):
+                    raise _UnknownError
+                return torch.zeros(tuple(traced.shape), dtype=traced.dtype)
             return tensor.detach().cpu()
         if node.op != "call_function":
             raise _UnknownError

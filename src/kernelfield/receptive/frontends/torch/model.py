@@ -67,7 +67,8 @@ def graph(
     with _evaluating(model):
         for shape in shapes:
             try:
-                program = _exported(model, shape, arguments, keywords or {})
+                with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+                    program = _exported(model, shape, arguments, keywords or {})
             except Exception as error:  # whatever the model's own code raises
                 failures.append((shape, error))
             else:
@@ -123,7 +124,7 @@ def _evaluating(model: Any) -> Iterator[None]:
         model.eval()
         # The fused attention is a single operation, whose parts cannot be seen.
         torch.backends.mha.set_fastpath_enabled(False)
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

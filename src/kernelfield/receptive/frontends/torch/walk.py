@@ -10,13 +10,13 @@ from torch import fx
 
 from kernelfield.errors import ArgumentError, UnsupportedOperation
 from kernelfield.receptive.builder import Builder, Value
-from kernelfield.receptive.frontends.guard import guarded
 from kernelfield.receptive.frontends.torch.call import Call
 from kernelfield.receptive.frontends.torch.constants import Constants
 from kernelfield.receptive.frontends.torch.image_shape import spatial_axes
 from kernelfield.receptive.frontends.torch.inplace import functional
 from kernelfield.receptive.frontends.torch.operations import apply
 from kernelfield.receptive.graph import Graph
+from kernelfield.receptive.guard import guarded
 
 # The result of an operation: a value, several, or a number.
 Result = Any
