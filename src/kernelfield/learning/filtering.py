@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from kernelfield.correlation import correlate
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError
+from kernelfield.kernels import Kernel
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
@@ -31,7 +32,7 @@ ROUNDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "nearest down": lambda values: np.ceil(values - (0.5 + 1e-6)),
     "to zero": lambda values: np.sign(values) * np.floor(np.abs(values) + 1e-6),
     "truncated": _up,
-    "up": _up,
+    "up": lambda values: np.ceil(values - (0.5 + 1e-6)),
 }
 
 
@@ -86,15 +87,20 @@ def _dtype(dtype: DTypeLike) -> np.dtype:
 
 def _filter(fit: Fit, plane: np.ndarray, offset: float, rule: str, dtype: np.dtype) -> Filtered:
     """Return one channel filtered."""
+    kernel, divisor = fit.kernel, 1.0
+    if fit.integers is not None and fit.divisor and fit.gain == 1.0:
+        # Sums of whole numbers are exact, and so are the halves after one division.
+        kernel, divisor = Kernel(fit.integers, anchor=fit.anchor), float(fit.divisor)
     if rule == "renormalised":
-        held = correlate(np.ones(plane.shape), fit.kernel, boundary="constant", dtype=np.float64)
+        held = correlate(np.ones(plane.shape), kernel, boundary="constant", dtype=np.float64)
         if not held.all():
             raise ArgumentError("boundary: expected weights that do not cancel for 'renormalised'; received a sum of 0")
-        values: np.ndarray = correlate(plane, fit.kernel, boundary="constant", dtype=np.float64)
-        values *= float(fit.kernel.weights.sum()) / held
+        values: np.ndarray = correlate(plane, kernel, boundary="constant", dtype=np.float64)
+        values *= float(kernel.weights.sum()) / held
     else:
         inner = "reflect" if rule == "copy" else rule
-        values = correlate(plane, fit.kernel, boundary=inner, cval=fit.cval, dtype=np.float64)
+        values = correlate(plane, kernel, boundary=inner, cval=fit.cval, dtype=np.float64)
+    values /= divisor
     values += offset
     # These rules are not the same about every integer: the producer rounded before it added a whole offset.
     about = float(np.rint(offset)) if fit.rounding in ("to zero", "nearest away", "nearest even") else 0.0
