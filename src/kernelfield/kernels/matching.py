@@ -172,7 +172,7 @@ def nearest(weights: ArrayLike, anchor: tuple[int, int] | None = None) -> list[N
     --------
     >>> near = nearest([[0.1, 0.11, 0.1], [0.11, 0.15, 0.11], [0.1, 0.11, 0.1]])
     >>> near[0].kernel.name, round(near[0].distance, 2)
-    ('gaussian', 0.02)
+    ('smooth', 0.04)
     """
     kernel = Kernel(weights, anchor=anchor)
     target = Target(kernel.weights, kernel.anchor, np.full(kernel.shape, _NOTHING * np.abs(kernel.weights).max()))

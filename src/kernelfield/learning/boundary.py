@@ -50,8 +50,12 @@ def find_boundary(
     support: Support,
     offsets: tuple[float, ...],
     variance: float,
+    error: float = 0.0,
 ) -> BoundaryRule:
-    """Return the rule that predicts the border pixels to within the residual `variance`."""
+    """Return the rule that predicts the border pixels to within the residual `variance`.
+
+    `error` is the sum of the squared standard errors of the weights, which a constant far from 0 multiplies.
+    """
     if not pair.same_size:
         return BoundaryRule(None, 0.0, (), "not needed: the windows of all pixels of the after lie inside the before")
     if support.size == (1, 1):
@@ -61,8 +65,13 @@ def find_boundary(
     if not count:
         return BoundaryRule(None, 0.0, (), "unknown: no border pixel is used")
     floor = max(variance, pair.exact_variance(0.0, 1))
-    allowed = floor * (2.0 * count + 12.0 * np.sqrt(count))
-    fitting = {rule: square for rule, square in squares.items() if square <= allowed}
+    about = max(plane.before_square for plane in pair.planes)
+    more = {rule: error * (cval**2 if rule == "constant" else about) for rule in squares}
+    fitting = {
+        rule: square
+        for rule, square in squares.items()
+        if square <= (floor + more[rule]) * (2.0 * count + 12.0 * np.sqrt(count))
+    }
     if not fitting:
         return BoundaryRule(None, 0.0, (), "no known rule explains the border pixels")
     best = min(fitting.values())

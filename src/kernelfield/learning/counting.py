@@ -22,8 +22,8 @@ _OUTLIER, _MARGIN = 6.0, 3.0
 # The largest share of outliers, and their largest mean rank of contrast: 0.5 where they lie anywhere.
 _SHARE, _RANK = 0.25, 0.75
 _ROUNDS, _SAMPLE, _BINS = 8, 1 << 16, 8
-# A clipped end counts from this share of the pixels on; more bins for the shape of the curve.
-_CLIPPED, _CURVE_BINS = 5e-3, 64
+# Bins for the shape of the curve, and those at each end that may be level.
+_CURVE_BINS, _LEVEL_BINS = 64, 20
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Counted:
         return any(mask is not None for mask in self.censored)
 
 
-def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Estimate], censor: bool) -> Counted:
+def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Estimate]) -> Counted:
     """Return the estimate over the pixels that count.
 
     Parameters
@@ -69,16 +69,14 @@ def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Es
         The first estimate.
     fit : callable
         Returns the estimate for another pair.
-    censor : bool
-        Whether to look for ends of the range.
     """
     known = (-np.inf, np.inf)
-    if pair.ends is not None and pair.clipped and censor:
+    if pair.ends is not None and pair.clipped:
         known = (
             pair.ends.low if pair.ends.low_piled else -np.inf,
             pair.ends.high if pair.ends.high_piled else np.inf,
         )
-    ends = known
+    ends: tuple[float, ...] = known
     outliers: list[np.ndarray | None] = [None] * len(pair.planes)
     censored: list[np.ndarray | None] = [None] * len(pair.planes)
     used = pair
@@ -90,8 +88,9 @@ def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Es
         if sample.predicted.size < 100:
             break
         spread = _spread(sample, pair.step)
-        if censor and not np.isfinite(known).any() and pair.step == 0.0:
-            ends = _found_ends(sample, float(np.median(spread(sample.predicted))))
+        if pair.seek_ends and not np.isfinite(known).all():
+            seen = _found_ends(sample, float(np.median(spread(sample.predicted))))
+            ends = tuple(a if np.isfinite(a) else b for a, b in zip(known, seen))
         outliers = [_outlying(part, spread, ends) for part in maps]
         if not _credible(maps, outliers):
             outliers = [None] * len(maps)
@@ -106,10 +105,11 @@ def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Es
         if abs(left - previous) <= 1e-4 * whole and left == previous:
             break
         previous = left
-        if left or used is not pair:
-            estimate = fit(used, estimate)
+        if not left:
+            break
+        estimate = fit(used, estimate)
     whole_outliers, whole_censored = (tuple(placed(pair, last, tuple(masks))) for masks in (outliers, censored))
-    return Counted(estimate, used, whole_outliers, whole_censored, ends)
+    return Counted(estimate, used, whole_outliers, whole_censored, (ends[0], ends[1]))
 
 
 @dataclass(frozen=True)
@@ -149,32 +149,46 @@ def _spread(sample: _Sample, step: float) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _found_ends(sample: _Sample, noise: float) -> tuple[float, float]:
-    """Return the ends at which the after stops following the prediction, infinite where it does not stop."""
-    low, high = -np.inf, np.inf
-    order = np.argsort(sample.predicted)
-    bins = np.array_split(order, _CURVE_BINS)
+    """Return the levels at which the after stops following the prediction, infinite where it does not stop.
+
+    The after as a function of the prediction is fitted as a line between two levels; a first fit that clipped values
+    have flattened makes the line steeper than 1.
+    """
+    bins = np.array_split(np.argsort(sample.predicted), _CURVE_BINS)
     counts = np.array([part.size for part in bins], dtype=np.float64)
     x = np.array([sample.predicted[part].mean() for part in bins])
     y = np.array([(sample.predicted[part] + sample.residual[part]).mean() for part in bins])
-    for side in (-1, 1):
-        px, py = side * x, side * y
-        trials = np.linspace(np.quantile(px, 0.6), px.max(), 60)
-        costs = [float((counts * (py - np.minimum(px, end)) ** 2).sum()) for end in trials]
-        best = int(np.argmin(costs))
-        share = float(counts[px > trials[best]].sum() / counts.sum())
-        gain = float((counts * (py - px) ** 2).sum()) - costs[best]
-        if share > _CLIPPED and gain > 0.4 * (gain + costs[best]) and gain > 60.0 * noise**2:
-            beyond = px > trials[best]
-            # Beyond an end the after is level: of a curve that goes on bending it is not.
-            slope = np.polyfit(px[beyond], py[beyond], 1)[0] if beyond.sum() >= 3 else 0.0
-            if abs(slope) < 0.5:
-                low, high = (-trials[best], high) if side < 0 else (low, float(trials[best]))
-    return float(low), float(high)
+
+    def cost(low: int, high: int) -> float:
+        """Return the misfit with so many bins level at each end."""
+        middle = slice(low, len(x) - high)
+        total = 0.0
+        for part in (slice(0, low), slice(len(x) - high, len(x))):
+            if y[part].size:
+                level = float(counts[part] @ y[part] / counts[part].sum())
+                total += float((counts[part] * (y[part] - level) ** 2).sum())
+        roots = np.sqrt(counts[middle])
+        design = np.stack([roots, roots * x[middle]], axis=1)
+        found = np.linalg.lstsq(design, roots * y[middle], rcond=None)[0]
+        return total + float(((roots * y[middle] - design @ found) ** 2).sum())
+
+    costs = {(low, high): cost(low, high) for low in range(_LEVEL_BINS) for high in range(_LEVEL_BINS)}
+    low, high = min(costs, key=lambda key: costs[key])
+    # Bins of pure noise differ by their standard errors, of both sides of a bin's middle.
+    chance = 9.0 * noise**2 * len(bins) / 4.0
+    if costs[low, high] > 0.4 * costs[0, 0] or costs[0, 0] - costs[low, high] < chance:
+        return -np.inf, np.inf
+    ends = [-np.inf, np.inf]
+    if low and costs[0, high] - costs[low, high] > chance:
+        ends[0] = float(counts[:low] @ y[:low] / counts[:low].sum())
+    if high and costs[low, 0] - costs[low, high] > chance:
+        ends[1] = float(counts[-high:] @ y[-high:] / counts[-high:].sum())
+    return ends[0], ends[1]
 
 
-def _outlying(part: Map, spread: Callable[[np.ndarray], np.ndarray], ends: tuple[float, float]) -> np.ndarray | None:
+def _outlying(part: Map, spread: Callable[[np.ndarray], np.ndarray], ends: tuple[float, ...]) -> np.ndarray | None:
     """Return the mask of residuals that are too large; a clipped value is none."""
-    clear = np.clip(part.predicted, *ends)
+    clear = np.clip(part.predicted, ends[0], ends[1])
     residual = part.residual + (part.predicted - clear)
     large = np.abs(residual) > _OUTLIER * spread(clear)
     if part.bad is not None:
@@ -198,7 +212,7 @@ def _credible(maps: list[Map], outliers: list[np.ndarray | None]) -> bool:
     return bool(np.concatenate(ranks).mean() < _RANK + 0.6 / np.sqrt(12.0 * count))
 
 
-def _beyond(part: Map, ends: tuple[float, float], margin: list[float]) -> np.ndarray | None:
+def _beyond(part: Map, ends: tuple[float, ...], margin: list[float]) -> np.ndarray | None:
     """Return the mask of predictions near or beyond an end."""
     if not np.isfinite(ends).any():
         return None

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
 
 from kernelfield._core import lag_products
 from kernelfield.learning.pair import Pair, Plane
@@ -109,7 +108,10 @@ def find_whole(
 
 def _candidates(kernel: np.ndarray, error: float) -> Iterator[tuple[np.ndarray, int]]:
     """Yield integers and divisors near the kernel, small divisors first, then outer products of integers."""
-    for divisor in _DIVISORS:
+    # Boxes of any size.
+    equal = 1.0 / float(np.abs(kernel).mean()) if np.abs(kernel).any() else 1.0
+    even = {round(equal)} if np.ptp(kernel) < _NEAR / max(equal, 1.0) and equal > max(_DIVISORS) else set()
+    for divisor in (*even, *_DIVISORS):
         scaled = kernel * divisor
         integers = np.rint(scaled)
         near = min(_NEAR, max(_ERRORS * error * divisor, 1e-6))
@@ -264,7 +266,8 @@ def _satisfied(at: np.ndarray, rows: np.ndarray, bounds: np.ndarray, metric: np.
             break
         held = rows[active]
         system = held.T @ held + (damping * active.size) * metric
-        change = scipy.linalg.solve(system, held.T @ miss[active], assume_a="pos")
+        system[np.diag_indices_from(system)] += 1e-10 * float(np.trace(system)) / at.size
+        change = np.linalg.solve(system, held.T @ miss[active])
         trial = excess(at + change)
         better = float(trial @ trial)
         if better < cost:

@@ -33,7 +33,7 @@ _ROUNDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "nearest down": lambda values: np.ceil(values - (0.5 + 1e-6)),
     "to zero": lambda values: np.sign(values) * np.floor(np.abs(values) + 1e-6),
     "truncated": _up,
-    "up": _up,
+    "up": lambda values: np.ceil(values - (0.5 + 1e-6)),
 }
 
 
@@ -192,13 +192,18 @@ class Fit:
     def _apply(self, plane: np.ndarray, offset: float, rule: str) -> np.ndarray:
         """Return one channel filtered."""
         copied = rule == "copy"
+        kernel, divisor = self.kernel, 1.0
+        if self.integers is not None and self.divisor and self.gain == 1.0:
+            # Sums of whole numbers are exact, and so are the halves after one division.
+            kernel, divisor = Kernel(self.integers, anchor=self.anchor), float(self.divisor)
         if rule == "renormalised":
-            held = correlate(np.ones(plane.shape), self.kernel, boundary="constant", dtype=np.float64)
-            result: np.ndarray = correlate(plane, self.kernel, boundary="constant", dtype=np.float64)
-            result *= float(self.kernel.weights.sum()) / held
+            held = correlate(np.ones(plane.shape), kernel, boundary="constant", dtype=np.float64)
+            result: np.ndarray = correlate(plane, kernel, boundary="constant", dtype=np.float64)
+            result *= float(kernel.weights.sum()) / held
         else:
             inner = "reflect" if copied else rule
-            result = correlate(plane, self.kernel, boundary=inner, cval=self.cval, dtype=np.float64)
+            result = correlate(plane, kernel, boundary=inner, cval=self.cval, dtype=np.float64)
+        result /= divisor
         result += offset
         if plane.dtype.kind in "iu":
             limits = np.iinfo(plane.dtype)

@@ -34,6 +34,9 @@ from kernelfield.learning.support_search import Found, choose_support, grown, wi
 from kernelfield.learning.uncertainty import DISAGREE, Uncertainty, measure_errors
 from kernelfield.learning.verdict import Evidence, explain, judge
 
+# Variance of the residual over that of uniform rounding errors, up to which weights that are no fractions are tried.
+_ROUNDED = 1.06
+
 
 def learn(
     before: ArrayLike,
@@ -162,7 +165,7 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
         return _Answer(pair, found.pair, found, estimate, None, False, none, clipped)
     refit = lambda used, last: estimate_kernel(used, last.support)  # noqa: E731
     for _ in range(3):
-        counted = count_out(pair, estimate, refit, size is not None or True)
+        counted = count_out(pair, estimate, refit)
         if not counted.outlying or size is not None or not pair.same_size:
             break
         cleared = pair.without(counted.outliers)
@@ -213,7 +216,9 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
     ):
         middle = first + round(float(marginal @ np.arange(n)))
         ends.append((middle, max(middle - first, first + n - 1 - middle)))
-    for more in (0, 1, 2, 3):
+    tried: dict[int, Estimate] = {}
+    # The largest first: where even that leaves more than rounding, none is exact.
+    for more in (3, 0, 1, 2, 3):
         (row, tall), (column, wide) = ends
         tall, wide = tall + more, wide + more
         size = 2 * tall + 1, 2 * wide + 1
@@ -224,7 +229,14 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
         other = Support(row - tall, column - wide, *size)
         if max(size) > max_size or other == support:
             continue
-        wider = estimate_kernel(used, other)
+        if more in tried:
+            wider = tried[more]
+        else:
+            wider = tried[more] = estimate_kernel(used, other)
+            if more == 3:
+                if wider.variance > _ROUNDED * pair.step**2 / 12.0:
+                    return None
+                continue
         answer = _exactly(pair, used, wider)
         if answer is not None:
             return answer
@@ -259,7 +271,7 @@ def _rounded(pair: Pair, used: Pair, estimate: Estimate) -> Exact | None:
     """Return a kernel that reproduces every pixel of `pair` by rounding: integers over a divisor if there are some."""
     support = estimate.support
     exact = find_whole(pair, estimate.kernel, estimate.stderr, support)
-    if exact is None and estimate.variance <= (0.45 * pair.step) ** 2:
+    if exact is None and estimate.variance <= _ROUNDED * pair.step**2 / 12.0:
         inverse = estimate.solution.inverse
         better = corrected(used, estimate.kernel, estimate.statistics, inverse, support)
         error = np.hypot(estimate.stderr, np.abs(better - estimate.kernel) / 2.0)
@@ -282,6 +294,7 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
     pair, used, estimate, exact = answer.pair, answer.used, answer.estimate, answer.exact
     moments, solution, support = estimate.moments, estimate.solution, estimate.support
     complete = solution.rank == estimate.kernel.size
+    found_limit = answer.found.limit
     kernel, stderr, offsets = estimate.kernel, estimate.stderr, estimate.offsets
     whole: tuple[np.ndarray, int] | None = None
     errors: Uncertainty | None = None
@@ -313,9 +326,10 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         answer.outlying,
         None if fitted else signs,
         not is_exact and _channels_differ(estimate),
+        answer.found.limit,
     )
     verdict = judge(evidence)
-    sure = verdict in ("exact", "approximate") and not evidence.channels_differ
+    sure = verdict in ("exact", "approximate") and not evidence.channels_differ and not found_limit
     least = 1e-9 * max(float(np.abs(kernel).max()), 1e-300)
     if sure and verdict == "exact" and whole is None and pair.step == 0.0:
         whole = as_integers(kernel / pair.gain, stderr / pair.gain, least / pair.gain)
@@ -328,23 +342,24 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         total = offsets[0] * pair.after_unit.scale + pair.after_unit.centre
         sized = stderr if whole is None else np.zeros_like(stderr)
         middle = support.anchor if pair.same_size else (support.rows // 2, support.columns // 2)
-        named = name_kernel(kernel, middle, sized, total, verdict == "exact", not _errors_note(errors))
+        named = name_kernel(kernel, middle, sized, total, verdict == "exact", not _errors_note(errors, found_limit))
     kernel, stderr, support, extra = _including_origin(kernel, stderr, support, pair)
     if whole is not None and whole[0].shape != kernel.shape:
         whole = _including_origin(whole[0], whole[0], estimate.support, pair)[0].astype(np.int64), whole[1]
     anchor, frame = _placed(support, answer)
-    rule = find_boundary(used, kernel, support, offsets, sd**2)
+    wrong = float((stderr**2).sum()) if np.isfinite(stderr).all() else 0.0
+    rule = find_boundary(used, kernel, support, offsets, sd**2, wrong)
     part, inner = _trimmed(kernel, support)
     if rule.name is None and pair.same_size and inner != support:
         # A kernel of the producer's may be smaller than the size that was given.
-        narrower = find_boundary(used, part, inner, offsets, sd**2)
+        narrower = find_boundary(used, part, inner, offsets, sd**2, wrong)
         rule = narrower if narrower.name is not None else rule
     gain = _gain(pair)
     absolute = tuple(
         o * pair.after_unit.scale + pair.after_unit.centre - gain * pair.before_unit.centre * float(kernel.sum())
         for o in offsets
     )
-    rows, columns = (p.stop - p.start for p in support.positions(*pair.shapes))
+    left_out = [plane.excluded(estimate.support) for plane in used.planes]
     return Fit(
         kernel=Kernel(kernel * gain, named.name, dict(named.parameters), None, anchor),
         stderr=stderr * gain,
@@ -362,17 +377,17 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         r2=r2,
         residual_sd=evidence.sd,
         samples=moments.count,
-        excluded=rows * columns * len(pair.planes) - moments.count,
+        excluded=sum(int(np.count_nonzero(mask)) for mask in left_out if mask is not None),
         rounding=exact.rounding if exact is not None else None,
         verdict=verdict,
         explanation=explain(verdict, evidence),
         parameters=dict(named.parameters),
         scale=named.scale * gain,
-        notes=_notes(answer, errors, frame),
+        notes=_notes(answer, errors if sure else None, frame),
         channels=tuple(str(i) for i in range(len(pair.planes))) if len(pair.planes) > 1 else ("grey",),
         outliers=answer.outlying,
         left_out=_map(answer.outliers),
-        errors_note=_errors_note(errors),
+        errors_note=_errors_note(errors, found_limit),
         gain=unit * gain if whole else 1.0,
         frame=frame,
     )
@@ -461,13 +476,15 @@ def _description(verdict: str, named: Name, signs: Signs | None) -> str:
     return named.description
 
 
-def _errors_note(errors: Uncertainty | None) -> str:
+def _errors_note(errors: Uncertainty | None, limit: int) -> str:
     """Return what widened the errors, empty if nothing did."""
     if errors is None:
         return ""
     parts = []
     if errors.noise and errors.measured:
         parts.append("corrected for noise in the before, whose level is measured: approximate")
+    if limit:
+        parts.append("weights may be off: those beyond the limit of the size are missing")
     if errors.suspected:
         parts.append(
             f"neighbouring residuals are alike, as noise in the before of about {errors.suspected:.2g} leaves them: "
@@ -496,11 +513,6 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
         notes.append(f"{many} cannot come from the filter and are left out; fit.left_out is their map")
     if frame is not None:
         notes.append(f"the after is a crop: its first pixel lies over row {frame[0]}, column {frame[1]} of the before")
-    if found.limit:
-        notes.append(
-            f"the search ended at its limit of {found.limit}×{found.limit} and the outermost weights still matter: the "
-            "kernel is larger; raise max_size"
-        )
     if found.sampled:
         notes.append(f"the size was searched for on {found.sampled:,} pixels of the picture")
     if errors is not None and errors.noise:

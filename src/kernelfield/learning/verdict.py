@@ -15,6 +15,8 @@ Verdict = Literal["exact", "approximate", "undetermined", "not linear"]
 _CURVE, _TEXTURE, _R2 = 0.15, 3.0, 0.9
 # Below this R² a residual that is not like noise is another picture's.
 _HALF = 0.5
+# Above this R² no pair is unrelated: other scenes were seen to reach 0.6.
+_CERTAIN = 0.75
 # An F statistic of the kernel over its expectation that chance does not give, in standard deviations.
 _CHANCE = 8.0
 
@@ -43,6 +45,8 @@ class Evidence:
         None if the residual is rounding error.
     channels_differ : bool
         Whether each channel has a kernel of its own.
+    limit : int
+        The size at which the search ended although the outermost weights matter; 0 if it ended inside.
     """
 
     exact: bool
@@ -55,11 +59,12 @@ class Evidence:
     outliers: int
     signs: Signs | None
     channels_differ: bool = False
+    limit: int = 0
 
     @property
     def related(self) -> bool:
         """Whether the after depends on the before at all: the test against the null hypothesis."""
-        if self.signs is None:
+        if self.signs is None or self.r2 > _CERTAIN:
             return True
         rho = min(abs(self.signs.correlation), 0.95)
         # Neighbours that are alike count less: (1 - rho) / (1 + rho) along each axis.
@@ -81,6 +86,8 @@ def judge(evidence: Evidence) -> Verdict:
     if not evidence.complete:
         return "undetermined"
     if seen is None or _is_noise(seen):
+        return "approximate"
+    if evidence.limit and evidence.r2 > _HALF and seen.curve < _CURVE:
         return "approximate"
     if evidence.r2 < _HALF and abs(seen.correlation) > 0.3:
         return "not linear"
@@ -109,6 +116,11 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
     if verdict == "not linear":
         return f"the filter does not explain the picture: it accounts for {share}; {left}; {_sign(evidence)}"
     seen = evidence.signs
+    if evidence.limit:
+        return (
+            f"the search ended at its limit of {evidence.limit}×{evidence.limit}, and the kernel is larger: raise "
+            f"max_size; this part of it accounts for {share}; {left}"
+        )
     if evidence.channels_differ:
         return (
             f"the channels disagree: each has a kernel of its own, and one for all accounts for {share}; learn them "
