@@ -172,7 +172,7 @@ $(MXNET)/installed: pyproject.toml constraints-mxnet.txt
 $(PRODUCERS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PRODUCERS)
 	$(PRODUCERS)/bin/python $(PIP) --constraint constraints.txt scikit-build-core wheel
-	$(PRODUCERS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) opencv-python-headless "pyvips[binary]" \
+	$(PRODUCERS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) . opencv-python-headless "pyvips[binary]" \
 		scikit-image scikit-learn SimpleITK mahotas
 	touch $@
 

@@ -222,7 +222,10 @@ def main() -> None:
     )
     given = parser.parse_args()
     files = [f for part in given.parts for f in _files(part)]
-    tests = given.tests or [str(p) for part in given.parts for p in [HERE / part, HERE / f"test_{part}"] if p.exists()]
+    mirrored = [path for part in given.parts for path in (HERE / part, HERE / f"test_{part}") if path.exists()]
+    tests = given.tests or [str(path) for path in mirrored]
+    if not given.tests and "geometry.py" in given.parts:
+        tests += [str(HERE / "correlation"), str(HERE / "receptive" / "builder")]
     known = set()
     if EQUIVALENT.exists():
         known = {line.split("   # ")[0].strip() for line in EQUIVALENT.read_text(encoding="utf-8").splitlines()}

@@ -643,10 +643,11 @@ def bars_declared_approximate(fit: Any) -> bool:
     return any(re.search(r"may be off|approximate|up to .* times|at least", line) for line in lines)
 
 
-def _alike(rule: str, other: str, size: tuple[int, int], anchor: tuple[int, int]) -> bool:
-    """Return whether two border rules read the same pixels, one pixel beyond the image."""
-    reach = max(max(anchor), max(n - 1 - a for n, a in zip(size, anchor)))
-    return rule == other or ({rule, other} == {"reflect", "nearest"} and reach <= 1)
+def _alike(rule: str, truth: Truth) -> bool:
+    """Return whether a border rule reads the same pixels as the true one: a pixel beyond the image several do."""
+    size, anchor = truth.weights.shape, truth.anchor
+    reach = max(max(a, n - 1 - a) for a, n in zip(anchor, size)) if anchor else 99
+    return rule == truth.border or ({rule, truth.border} == {"reflect", "nearest"} and reach <= 1)
 
 
 def score(fit: Any, truth: Truth) -> Score:
@@ -690,8 +691,7 @@ def score(fit: Any, truth: Truth) -> Score:
         rough = relative > 0.25 or bars_declared_approximate(fit)
         if rough or z > 4.5:
             return Score("nearly" if relative <= 0.25 else "honest", f"weights off by {relative:.2g}", covered)
-    size, anchor = true.shape, fit.anchor
-    if fit.boundary is not None and truth.border is not None and not _alike(fit.boundary, truth.border, size, anchor):
+    if fit.boundary is not None and truth.border is not None and not _alike(fit.boundary, truth):
         return Score("wrong", f"border {fit.boundary}, truly {truth.border}", covered)
     if relative > 2e-3 and z > 5 and not bars_declared_approximate(fit):
         return Score("nearly", f"weights off by {relative:.2g}, {z:.3g} standard errors", covered)

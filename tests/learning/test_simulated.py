@@ -99,6 +99,7 @@ TRUTH = Truth(np.array([[0.25, 0.5, 0.25]]), (0, 1), ("binomial",), "reflect")
         ({"verdict": "not linear", "name": "box"}, {}, "wrong"),
         ({"boundary": "wrap"}, {}, "wrong"),
         ({"boundary": "nearest"}, {}, "right"),
+        ({"boundary": "nearest"}, {"weights": np.array([[0.2, 0.2, 0.2, 0.2, 0.2]]), "anchor": (0, 2)}, "wrong"),
         ({"kernel": kf.Kernel([[0.25, 0.5, 0.35]])}, {}, "wrong"),
         ({"kernel": kf.Kernel([[0.25, 0.5, 0.35]]), "stderr": np.full((1, 3), 0.05)}, {}, "right"),
         ({"kernel": kf.Kernel([[0.25, 0.5, 0.85]]), "stderr": np.full((1, 3), 0.2)}, {}, "honest"),
