@@ -216,3 +216,17 @@ def test_no_framework_is_loaded(model):
         "assert not {'torch', 'tensorflow', 'jax', 'keras', 'matplotlib'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_csv_and_modules(run, model):
+    result = run("field", model, "--input-size", "64", "--csv")
+    assert result.status == 0
+    fields = kf.receptive_field(str(model), 64)
+    assert fields.shape == (64, 64)
+    assert result.out == fields.table(layout="csv")
+    assert result.out.splitlines()[1].startswith("first,convolution,")
+    by_module = run("field", model, "--input-size", "64", "--by", "module")
+    assert by_module.out == fields.table(pointwise=False, by="module") + "\n"
+    both = run("field", model, *SIZE, "--csv", "--json")
+    assert both.status == 2
+    assert "--csv: expected one of --json and --csv; received both." in both.err

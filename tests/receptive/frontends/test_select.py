@@ -61,3 +61,13 @@ def test_an_onnx_file_runs_no_other_frontend_that_is_loaded(model):
 def test_other_objects_are_refused(model):
     with pytest.raises(ArgumentError, match="model: expected a module or function of PyTorch"):
         framework_of(model)
+
+
+def test_an_error_of_the_model_itself_is_told_in_one_line():
+    pytest.importorskip("jax")
+
+    def network(x):
+        raise IndexError("out of\nrange")
+
+    with pytest.raises(ArgumentError, match=r"its framework \(jax\) traces .*IndexError \(out of range\)"):
+        kf.receptive_field(network, (4, 4))

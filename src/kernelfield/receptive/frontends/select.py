@@ -10,8 +10,11 @@ from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any, Protocol, cast
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, KernelfieldError
 from kernelfield.receptive.graph import Graph
+
+# Letters of the text of another error.
+_LONGEST = 160
 
 
 class Frontend(Protocol):
@@ -40,8 +43,19 @@ def framework_of(model: Any) -> str:
 
 def graph(model: Any, input_size: Any, **options: Any) -> Graph:
     """Return the graph of a model for one size of the image, by the frontend of its framework."""
-    frontend = cast(Frontend, import_module(f"kernelfield.receptive.frontends.{framework_of(model)}"))
-    return frontend.graph(model, input_size, **options)
+    name = framework_of(model)
+    frontend = cast(Frontend, import_module(f"kernelfield.receptive.frontends.{name}"))
+    try:
+        return frontend.graph(model, input_size, **options)
+    except (KernelfieldError, ImportError):
+        raise
+    except Exception as error:
+        # The model's own code, or the framework's, where no single node is to blame.
+        reason = " ".join(str(error).split())[:_LONGEST]
+        raise ArgumentError(
+            f"model: expected one that its framework ({name}) traces for an image of {input_size}; received "
+            f"{type(error).__name__} ({reason}); give the whole shape, or the options of its frontend"
+        ) from error
 
 
 def flax_kind(model: object) -> str:

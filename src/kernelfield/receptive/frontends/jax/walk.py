@@ -124,10 +124,8 @@ class Walker:
         jaxpr = params[key]
         shifts = _shifts(getattr(jaxpr, "jaxpr", jaxpr)) if label in _ROLLS and len(operands) == 1 else None
         if shifts:
-            name = self._name(self._scope(stack), *inner)
-            return [
-                Operand(self.builder.roll(name, operands[0].value, shifts=list(shifts.values()), axes=list(shifts)))
-            ]
+            name, axes = self._name(self._scope(stack), *inner), list(shifts)
+            return [Operand(self.builder.roll(name, operands[0].value, shifts=list(shifts.values()), axes=axes))]
         if hasattr(jaxpr, "consts"):
             return self.closed(jaxpr, operands, stack, inner)
         return self.open(jaxpr, operands, stack, inner)
@@ -263,7 +261,9 @@ def _shifts(jaxpr: Any) -> dict[int, int] | None:
             start = first.params["start_indices"][axis]
             if start + first.outvars[0].aval.shape[axis] != extent or second.outvars[0].aval.shape[axis] != start:
                 return None
-            shifts[axis] = shifts.get(axis, 0) + extent - start
+            # The shorter way round.
+            by = extent - start if 2 * start >= extent else -start
+            shifts[axis] = shifts.get(axis, 0) + by
         else:
             return None
     return shifts
