@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
-from scipy.signal import correlate2d
 
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
@@ -317,7 +316,7 @@ def _echo(maps: list[Map], kernel: np.ndarray) -> tuple[float, bool]:
 
     Noise of the before passes the kernel: it gives residuals the kernel's own autocorrelation.
     """
-    own = correlate2d(kernel, kernel, mode="full")
+    own = correlate(kernel, kernel, mode="full", boundary="constant", dtype=np.float64)
     reach = [min(n - 1, _REACH) for n in kernel.shape]
     middle = [n - 1 for n in kernel.shape]
     product, norm, square, count = 0.0, 0.0, 0.0, 0
