@@ -22,8 +22,8 @@ from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
 
 # Candidates lie within this many standard errors of integers, and within this distance; this many are tried. Errors
-# of up to 20 standard errors were measured with rounding that follows the signal.
-_ERRORS, _NEAR, _TRIES = 30.0, 0.1, 24
+# of up to 100 standard errors were measured with rounding that follows the signal, as halves away from 0 do.
+_ERRORS, _NEAR, _TRIES = 150.0, 0.1, 24
 # Producers compute in float32 or in 16 bits: an exact half may be rounded either way. In steps.
 _SLACK = 0.01
 # Distance from the bounds that moved weights keep, in steps, and pixels up to which they are moved to within it.

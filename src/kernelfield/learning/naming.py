@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from kernelfield.kernels import Kernel, match
 from kernelfield.kernels.matching import nearest
@@ -101,6 +100,9 @@ def _has_rival(name: str | None, kernel: np.ndarray, anchor: tuple[int, int], st
 
 def _gaussian(kernel: np.ndarray, anchor: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
     """Return sigma down and right and place down and right of the nearest Gaussian, and its weights."""
+    # It loads much that other answers do not need.
+    from scipy.optimize import least_squares
+
     rows, columns = (np.arange(n) - a for n, a in zip(kernel.shape, anchor))
     weights = np.maximum(kernel, 0.0)
     total = float(weights.sum())
