@@ -386,7 +386,7 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         excluded=sum(int(np.count_nonzero(mask)) for mask in left_out if mask is not None),
         rounding=exact.rounding if exact is not None else None,
         verdict=verdict,
-        explanation=explain(verdict, evidence),
+        explanation=explain(verdict, evidence) + ("; weights may be off, see errors" if sure and doubt else ""),
         parameters=dict(named.parameters),
         scale=named.scale * gain,
         notes=_notes(answer, errors if sure else None, frame),

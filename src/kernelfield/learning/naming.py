@@ -75,7 +75,7 @@ def name_kernel(
         special = Name(special.name, f"{special.description}, times {gain:.4g}", special.parameters, gain)
     if special is not None and (special.name is None or claims):
         return special
-    near = _nearest(kernel / gain, anchor, gain, _NEAR[not certain])
+    near = _nearest(kernel / gain, anchor, tolerance / abs(gain), gain, _NEAR[not certain])
     return Name(None, f"no known filter; nearest: {near}" if near else "no known filter")
 
 
@@ -198,9 +198,12 @@ def _three_boxes(kernel: np.ndarray) -> tuple[float, np.ndarray] | None:
     return best, built(best)
 
 
-def _nearest(kernel: np.ndarray, anchor: tuple[int, int], gain: float, most: float) -> str | None:
+def _nearest(
+    kernel: np.ndarray, anchor: tuple[int, int], tolerance: np.ndarray, gain: float, most: float
+) -> str | None:
     """Return the two nearest kernels of the catalogue with their distances, as a phrase."""
-    found = [one for one in nearest(kernel, anchor) if one.distance < most][:2]
+    allowed = np.minimum(tolerance, 0.3 * float(np.abs(kernel).max()))
+    found = [one for one in nearest(kernel, anchor, allowed) if one.distance < most][:2]
     if not found:
         return None
     times = f", times {gain:.4g}" if abs(gain - 1.0) > 1e-3 else ""
