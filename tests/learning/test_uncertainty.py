@@ -64,3 +64,11 @@ def test_compression_is_named():
 def test_noise_that_cannot_be_is_refused(noise):
     with pytest.raises(ArgumentError, match="noise: expected the standard deviations of before and after"):
         kf.learn(CAMERA, CLEAN, size=5, noise=noise)
+
+
+def test_a_mask_with_flat_tiles_has_errors():
+    mask = ndi.gaussian_filter(CAMERA, 2) > 120
+    outline = mask ^ ndi.binary_erosion(mask, np.ones((3, 3)))
+    fit = kf.learn(mask.astype(float), outline.astype(float), size=3)
+    assert fit.verdict != "exact"
+    assert np.isfinite(fit.stderr).all()

@@ -216,7 +216,7 @@ def _errors(
     null = np.sqrt(
         (1.0 - share) ** 2 * (influence[calm] ** 2).sum(axis=0) + share**2 * (influence[~calm] ** 2).sum(axis=0)
     )
-    disagreement = float(np.sqrt(np.mean((miss / np.maximum(null, 1e-300)) ** 2)))
+    disagreement = float(np.sqrt(np.mean((miss / np.maximum(null, 1e-6 * plain)) ** 2)))
     off = np.abs(miss) / max(0.5 - share, 0.1)
     return stderr.reshape(shape), float(np.sqrt(np.mean((stderr / plain) ** 2))), disagreement, off.reshape(shape)
 
