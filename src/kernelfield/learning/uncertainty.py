@@ -201,7 +201,7 @@ def _errors(
     plain = estimate.stderr.ravel()
     if solved.before_variance:
         plain = np.sqrt(np.maximum(np.diag(solved.inverse @ moments.gram @ solved.inverse), 0.0) * variance)
-    plain = np.maximum(plain, 1e-300)
+    plain = np.maximum(plain, 1e-12 * max(float(np.abs(solved.kernel).max()), 1e-100))
     shape = solved.kernel.shape
     if count < 12 or not np.isfinite(plain).all():
         return plain.reshape(shape), 1.0, 1.0, np.zeros(shape)
