@@ -264,6 +264,8 @@ def test_options_that_the_library_refuses(refused, pictures, tmp_path, monkeypat
         (("--clip", "9,3"), "--clip: expected LOW,HIGH"),
         (("--clip", "nan,3"), "--clip: expected LOW,HIGH"),
         (("--max-size", "big"), "--max-size"),
+        (("--noise", "3"), "--noise: expected BEFORE,AFTER"),
+        (("--noise", "3,-1"), "--noise: expected BEFORE,AFTER"),
         (("--plot", "report.gif"), "--plot: expected"),
         (("--channel", "R", "--per-channel"), "--per-channel"),
         (("--sise", "3"), "Did you mean --size?"),

@@ -79,3 +79,52 @@ def test_the_picture_of_another_scene():
     fit = kf.learn(photograph("china"), photograph("flower"), max_size=15)
     assert fit.verdict == "not linear"
     assert fit.r2 < 0.5
+
+
+LOOKS = {
+    "mirrored left to right": lambda a: a[:, ::-1].copy(),
+    "upside down": lambda a: a[::-1].copy(),
+    "power 0.45": lambda a: np.rint(255 * (a / 255) ** 0.45).astype(np.uint8),
+    "maximum of 3×3": lambda a: ndi.maximum_filter(a, 3),
+    "value 3 of 9": lambda a: ndi.rank_filter(a, 2, size=3),
+    "threshold": lambda a: np.where(a > 100, 255, 0).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("words", sorted(LOOKS))
+def test_what_it_looks_like_is_in_the_first_lines(words):
+    before = photograph("camera")[128:384, 128:384]
+    fit = kf.learn(before, LOOKS[words](before), max_size=11)
+    assert fit.verdict == "not linear"
+    assert words in fit.description
+    assert (fit.name, fit.integers) == (None, None)
+    assert "kernel, as" not in str(fit)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shuffled_pixels_and_noise_are_unrelated(seed):
+    rng = np.random.default_rng(seed)
+    before = photograph("camera")[128:384, 128:384]
+    for after in (rng.permutation(before.ravel()).reshape(before.shape), rng.normal(128, 30, before.shape)):
+        fit = kf.learn(before, after, max_size=7)
+        assert fit.verdict == "not linear"
+        assert "does not follow the before" in fit.explanation
+
+
+def test_a_faint_filter_in_noise_is_no_other_scene():
+    before = photograph("camera")[128:384, 128:384].astype(float)
+    after = ndi.laplace(before) + np.random.default_rng(0).normal(scale=60.0, size=before.shape)
+    fit = kf.learn(before, after, size=3)
+    assert fit.r2 < 0.3
+    assert fit.verdict == "approximate"
+
+
+def test_mixed_channels_are_not_said_to_differ():
+    from cases import colour_photograph
+
+    before = colour_photograph("china")[60:300, 150:420]
+    grey = before @ np.array([0.299, 0.587, 0.114])
+    mixed = np.rint(0.4 * before + 0.6 * grey[..., None]).clip(0, 255).astype(np.uint8)
+    fit = kf.learn(before, mixed, max_size=11)
+    assert "channels that are mixed" in fit.explanation
+    assert "one by one" not in str(fit)

@@ -14,7 +14,7 @@ import kernelfield as kf
 from kernelfield.cli.console import output, status
 from kernelfield.cli.files import check_figure, check_target, write_figure
 from kernelfield.cli.messages import UsageError, note, progress
-from kernelfield.cli.options import clip_range, kernel_size
+from kernelfield.cli.options import clip_range, kernel_size, noise_levels
 from kernelfield.cli.pictures import (
     as_pages,
     channel_axis_of,
@@ -49,6 +49,7 @@ def learn(
     max_size: int = 31,
     mask: Path | None = None,
     clip: Annotated[str, Parameter(allow_leading_hyphen=True)] = "auto",
+    noise: str | None = None,
     channel: str | None = None,
     per_channel: bool = False,
     channel_axis: str = "auto",
@@ -86,6 +87,9 @@ def learn(
     clip
         Lowest and highest value of the sensor or format, as 0,4095: pixels clipped there do not count. "auto" takes
         the range of the file's type, "none" trusts every pixel.
+    noise
+        Standard deviations of the noise in before and after, as 2,0.5: the weights are corrected for that in the
+        before.
     channel
         Learn from one channel only: R, G or B.
     per_channel
@@ -125,7 +129,7 @@ def learn(
         if mask is not None:
             raise UsageError("--mask, --method descent: expected one of them; received both.")
     else:
-        options |= {"max_size": max_size, "clip": clip_range(clip)}
+        options |= {"max_size": max_size, "clip": clip_range(clip), "noise": noise_levels(noise)}
     check_figure(plot)
     check_target(save)
     only_one_stream([str(before), str(after), str(mask)])

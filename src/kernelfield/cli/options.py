@@ -42,6 +42,25 @@ def clip_range(text: str) -> str | tuple[float, float] | None:
     return low, high
 
 
+def noise_levels(text: str | None) -> tuple[float, float] | None:
+    """Return the value of --noise.
+
+    Examples
+    --------
+    >>> noise_levels("2,0.5"), noise_levels(None)
+    ((2.0, 0.5), None)
+    """
+    if text is None:
+        return None
+    try:
+        before, after = (float(part) for part in text.split(","))
+    except ValueError:
+        before = after = math.nan
+    if not (0.0 <= before < math.inf and 0.0 <= after < math.inf):
+        raise UsageError(f"--noise: expected BEFORE,AFTER, standard deviations such as 2,0.5; received {text!r}.")
+    return before, after
+
+
 def whole_numbers(text: str | None, option: str, minimum: int) -> tuple[int, ...] | None:
     """Return the value of an option that takes whole numbers.
 

@@ -160,7 +160,7 @@ class Near:
     description: str
 
 
-def nearest(weights: ArrayLike, anchor: tuple[int, int] | None = None) -> list[Near]:
+def nearest(weights: ArrayLike, anchor: tuple[int, int] | None = None, tolerance: ArrayLike = 0.0) -> list[Near]:
     """Return the nearest kernel of each name, the nearest first, whatever their distance.
 
     Parameters
@@ -168,6 +168,8 @@ def nearest(weights: ArrayLike, anchor: tuple[int, int] | None = None) -> list[N
     weights : array_like, shape (kh, kw)
     anchor : (int, int), optional
         As in `match`.
+    tolerance : array_like
+        Error of each weight: outer weights that are smaller do not count for the size.
 
     Examples
     --------
@@ -176,7 +178,8 @@ def nearest(weights: ArrayLike, anchor: tuple[int, int] | None = None) -> list[N
     ('smooth', 0.04)
     """
     kernel = Kernel(weights, anchor=anchor)
-    target = Target(kernel.weights, kernel.anchor, np.full(kernel.shape, _NOTHING * np.abs(kernel.weights).max()))
+    least = _NOTHING * np.abs(kernel.weights).max()
+    target = Target(kernel.weights, kernel.anchor, np.maximum(np.broadcast_to(tolerance, kernel.shape), least))
     norm = float(np.linalg.norm(kernel.weights))
     found: dict[str, Near] = {}
     if norm == 0.0:

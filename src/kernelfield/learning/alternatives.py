@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 
 from kernelfield.learning.estimate import Estimate
 from kernelfield.learning.least_squares import Moments, solve
@@ -215,6 +214,8 @@ def _mixed(pair: Pair, maps: list[Map]) -> str | None:
     planes = pair.planes
     if len(planes) == 1 or not pair.same_size:
         return None
+    from scipy.ndimage import uniform_filter
+
     rows, columns = ((a - b) // 2 for a, b in zip(pair.shapes[0], maps[0].residual.shape))
     every = max(1, maps[0].residual.size // _SORTED) | 1
     features = []

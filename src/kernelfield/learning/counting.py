@@ -19,6 +19,8 @@ from kernelfield.learning.residual import Map, residual_maps
 
 # Robust standard deviations beyond which a pixel is an outlier, and within which of an end a prediction is censored.
 _OUTLIER, _MARGIN = 6.0, 3.0
+# Standard deviations beyond which a residual says nothing of the shape of the curve.
+_GROSS = 40.0
 # The largest share of outliers, and their largest mean rank of contrast: 0.5 where they lie anywhere.
 _SHARE, _RANK = 0.25, 0.75
 _ROUNDS, _SAMPLE, _BINS = 8, 1 << 16, 8
@@ -89,6 +91,12 @@ def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Es
             break
         spread = _spread(sample, pair.step)
         if pair.seek_ends and not np.isfinite(known).all():
+            # Outliers that the fit still follows bend its curve: they go first.
+            trial = [_outlying(part, spread, known) for part in maps]
+            first = previous < 0 and _credible(maps, trial)
+            inside = np.abs(sample.residual) <= _GROSS * spread(sample.predicted)
+            sample = _Sample(sample.predicted[inside], sample.residual[inside])
+        if pair.seek_ends and not np.isfinite(known).all() and not first:
             seen = _found_ends(sample, float(np.median(spread(sample.predicted))))
             ends = tuple(a if np.isfinite(a) else b for a, b in zip(known, seen))
         outliers = [_outlying(part, spread, ends) for part in maps]

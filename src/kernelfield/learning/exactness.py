@@ -22,10 +22,12 @@ from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
 
 # Candidates lie within this many standard errors of integers, and within this distance; this many are tried. Errors
-# of up to 20 standard errors were measured with rounding that follows the signal.
-_ERRORS, _NEAR, _TRIES = 30.0, 0.1, 24
+# of up to 100 standard errors were measured with rounding that follows the signal, as halves away from 0 do.
+_ERRORS, _NEAR, _TRIES = 150.0, 0.1, 24
 # Producers compute in float32 or in 16 bits: an exact half may be rounded either way. In steps.
 _SLACK = 0.01
+# Distance from the bounds that moved weights keep, in steps, and pixels up to which they are moved to within it.
+_INSIDE, _MOST_PIXELS = 1e-4, 1 << 20
 _DIVISORS = (*range(1, 257), 273, 289, 320, 331, 361, 441, 512, 529, 625, 729, 841, 961, 1000, 1003, 1024)
 _SEPARABLE = (*range(1, 257), 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 #: Rounding rules by name, of values in steps about the offset; "truncated" and "up" are "nearest" of values half a
@@ -231,23 +233,26 @@ def reproduce(
     metric = np.eye(at.size)
     metric[:p, :p] = gram / count
     rows, bounds = np.zeros((0, at.size)), np.zeros((0, 2))
-    previous, stuck = np.inf, 0
+    previous, tightest, stuck = np.inf, np.inf, 0
+    best: Exact | None = None
     for _ in range(_ROUNDS):
         own = at[p:] - means @ at[:p]
         found = _tightest(pair, at[:p].reshape(support.size), own, support, means)
-        if found.worst <= _SLACK * step:
-            offsets = tuple(float(v) for v in own)
-            return Exact(at[:p].reshape(support.size), None, None, offsets, _rounding(offsets, step))
+        if found.worst <= _SLACK * step and found.worst < tightest:
+            offsets, tightest = tuple(float(v) for v in own), found.worst
+            best = Exact(at[:p].reshape(support.size), None, None, offsets, _rounding(offsets, step))
+        if best is not None and (tightest <= _INSIDE * step or found.total > _MOST_PIXELS):
+            return best
         stuck = stuck + 1 if found.worst > 0.8 * previous else 0
         if found.violated > _SHARE * found.total or stuck == 2:
-            return None
+            return best
         previous = found.worst
         rows, bounds = (
             np.vstack([rows, found.rows])[-2 * _MOST_ROWS :],
             np.vstack([bounds, found.bounds])[-2 * _MOST_ROWS :],
         )
         at = _satisfied(at, rows, bounds, metric, step)
-    return None
+    return best
 
 
 def _satisfied(at: np.ndarray, rows: np.ndarray, bounds: np.ndarray, metric: np.ndarray, step: float) -> np.ndarray:
@@ -262,7 +267,7 @@ def _satisfied(at: np.ndarray, rows: np.ndarray, bounds: np.ndarray, metric: np.
     cost, damping = float(miss @ miss), 1e-2
     for _ in range(_STEPS):
         active = np.flatnonzero(miss)
-        if not active.size or np.abs(miss).max() < 1e-3 * step:
+        if not active.size or np.abs(miss).max() < 0.5 * _INSIDE * step:
             break
         held = rows[active]
         system = held.T @ held + (damping * active.size) * metric
@@ -320,7 +325,7 @@ def _tightest(pair: Pair, kernel: np.ndarray, offsets: np.ndarray, support: Supp
             unit[:, which] = 1.0
             rows.append(np.hstack([windows.reshape(flat.size, -1).astype(np.float64) - means[which], unit]))
             after = block.after[where].astype(np.float64)
-            lower, upper = after - half * (1.0 - _SLACK), after + half * (1.0 - _SLACK)
+            lower, upper = after - half * (1.0 - _INSIDE), after + half * (1.0 - _INSIDE)
             if plane.clipped is not None and pair.ends is not None:
                 lower = np.where(after <= pair.ends.low, -np.inf, lower)
                 upper = np.where(after >= pair.ends.high, np.inf, upper)

@@ -36,6 +36,8 @@ from kernelfield.learning.verdict import Evidence, explain, judge
 
 # Variance of the residual over that of uniform rounding errors, up to which weights that are no fractions are tried.
 _ROUNDED = 1.06
+# Standard deviation of the residual over that of rounding from which on something else has happened.
+_ABOVE = 1.2
 
 
 def learn(
@@ -312,6 +314,7 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         signs = examine(used, estimate, maps, errors.correlation if errors else 0.0)
     residual = measure(used, kernel, offsets, support)
     sd = residual.sd
+    doubt = _errors_note(errors, found_limit, signs, sd / pair.step * np.sqrt(12.0) if pair.step > 0.0 else 0.0)
     r2 = 1.0 if moments.square == 0.0 else min(1.0, max(0.0, 1.0 - sd**2 * moments.count / moments.square))
     is_exact = exact is not None or answer.at_floor
     fitted = not complete and sd**2 <= pair.exact_variance(moments.square, moments.count, float((kernel**2).sum()))
@@ -342,10 +345,13 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         total = offsets[0] * pair.after_unit.scale + pair.after_unit.centre
         sized = stderr if whole is None else np.zeros_like(stderr)
         middle = support.anchor if pair.same_size else (support.rows // 2, support.columns // 2)
-        named = name_kernel(kernel, middle, sized, total, verdict == "exact", not _errors_note(errors, found_limit))
+        named = name_kernel(kernel, middle, sized, total, verdict == "exact", not doubt)
+    if whole is not None and answer.found.noise is not None:
+        kernel, stderr, whole, support = _without_ring(kernel, stderr, whole, support)
+    narrow = support
     kernel, stderr, support, extra = _including_origin(kernel, stderr, support, pair)
-    if whole is not None and whole[0].shape != kernel.shape:
-        whole = _including_origin(whole[0], whole[0], estimate.support, pair)[0].astype(np.int64), whole[1]
+    if whole is not None:
+        whole = _including_origin(whole[0], whole[0], narrow, pair)[0].astype(np.int64), whole[1]
     anchor, frame = _placed(support, answer)
     wrong = float((stderr**2).sum()) if np.isfinite(stderr).all() else 0.0
     rule = find_boundary(used, kernel, support, offsets, sd**2, wrong)
@@ -372,7 +378,7 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         description=_description(verdict, named, signs),
         integers=whole[0] if whole else None,
         divisor=whole[1] if whole else None,
-        rank=solution.rank + extra,
+        rank=kernel.size if complete else solution.rank + extra,
         undetermined=_padded_directions(solution.undetermined, estimate.support, support),
         r2=r2,
         residual_sd=evidence.sd,
@@ -380,14 +386,14 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         excluded=sum(int(np.count_nonzero(mask)) for mask in left_out if mask is not None),
         rounding=exact.rounding if exact is not None else None,
         verdict=verdict,
-        explanation=explain(verdict, evidence),
+        explanation=explain(verdict, evidence) + ("; weights may be off, see errors" if sure and doubt else ""),
         parameters=dict(named.parameters),
         scale=named.scale * gain,
         notes=_notes(answer, errors if sure else None, frame),
         channels=tuple(str(i) for i in range(len(pair.planes))) if len(pair.planes) > 1 else ("grey",),
         outliers=answer.outlying,
         left_out=_map(answer.outliers),
-        errors_note=_errors_note(errors, found_limit),
+        errors_note=doubt,
         gain=unit * gain if whole else 1.0,
         frame=frame,
     )
@@ -414,6 +420,20 @@ def _gain(pair: Pair) -> float:
             f"{pair.after_unit.scale:.3g}; scale one of them"
         )
     return gain
+
+
+def _without_ring(
+    kernel: np.ndarray, stderr: np.ndarray, whole: tuple[np.ndarray, int], support: Support
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, int], Support]:
+    """Return kernel, errors, integers and support without rings of exact zeros, which a search may leave."""
+    integers, divisor = whole
+    inner = slice(1, -1), slice(1, -1)
+    while min(integers.shape) > 2 and not np.delete(integers, slice(1, -1), axis=0).any():
+        if np.delete(integers, slice(1, -1), axis=1).any():
+            break
+        integers, kernel, stderr = integers[inner], kernel[inner], stderr[inner]
+        support = Support(support.top + 1, support.left + 1, *integers.shape)
+    return kernel, stderr, (integers, divisor), support
 
 
 def _including_origin(
@@ -443,6 +463,8 @@ def _trimmed(kernel: np.ndarray, support: Support) -> tuple[np.ndarray, Support]
 
 def _padded_directions(directions: np.ndarray, support: Support, wider: Support) -> np.ndarray:
     """Return the undetermined directions on the support with its zeros."""
+    if not directions.size:
+        return np.zeros((0, *wider.size))
     tables = directions.reshape(-1, *support.size)
     if support == wider:
         return tables
@@ -476,7 +498,7 @@ def _description(verdict: str, named: Name, signs: Signs | None) -> str:
     return named.description
 
 
-def _errors_note(errors: Uncertainty | None, limit: int) -> str:
+def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, above: float) -> str:
     """Return what widened the errors, empty if nothing did."""
     if errors is None:
         return ""
@@ -492,10 +514,20 @@ def _errors_note(errors: Uncertainty | None, limit: int) -> str:
         )
     if errors.blocky:
         parts.append("the residual has JPEG's blocks: weights may be off by more than their errors")
+    elif signs is not None and above > _ABOVE and not _like_noise(signs):
+        parts.append(
+            "the residual follows the picture, as after compression or rounding between passes: weights may be off by "
+            "more than their errors"
+        )
     elif errors.disagreement > DISAGREE:
         cause = "noise in the before (give noise=), or a kernel that varies over the picture"
         parts.append(f"calm and busy parts disagree: weights may be off, by {cause}")
     return "; ".join(parts)
+
+
+def _like_noise(signs: Signs) -> bool:
+    """Return whether the residual is the same everywhere and its neighbours independent."""
+    return 1 / 1.15 < signs.texture < 1.15 and abs(signs.correlation) < 0.03 and signs.curve < 0.01
 
 
 def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] | None) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from kernelfield.kernels import Kernel, match
 from kernelfield.kernels.matching import nearest
@@ -76,7 +75,7 @@ def name_kernel(
         special = Name(special.name, f"{special.description}, times {gain:.4g}", special.parameters, gain)
     if special is not None and (special.name is None or claims):
         return special
-    near = _nearest(kernel / gain, anchor, gain, _NEAR[not certain])
+    near = _nearest(kernel / gain, anchor, tolerance / abs(gain), gain, _NEAR[not certain])
     return Name(None, f"no known filter; nearest: {near}" if near else "no known filter")
 
 
@@ -101,6 +100,9 @@ def _has_rival(name: str | None, kernel: np.ndarray, anchor: tuple[int, int], st
 
 def _gaussian(kernel: np.ndarray, anchor: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
     """Return sigma down and right and place down and right of the nearest Gaussian, and its weights."""
+    # It loads much that other answers do not need.
+    from scipy.optimize import least_squares
+
     rows, columns = (np.arange(n) - a for n, a in zip(kernel.shape, anchor))
     weights = np.maximum(kernel, 0.0)
     total = float(weights.sum())
@@ -196,9 +198,12 @@ def _three_boxes(kernel: np.ndarray) -> tuple[float, np.ndarray] | None:
     return best, built(best)
 
 
-def _nearest(kernel: np.ndarray, anchor: tuple[int, int], gain: float, most: float) -> str | None:
+def _nearest(
+    kernel: np.ndarray, anchor: tuple[int, int], tolerance: np.ndarray, gain: float, most: float
+) -> str | None:
     """Return the two nearest kernels of the catalogue with their distances, as a phrase."""
-    found = [one for one in nearest(kernel, anchor) if one.distance < most][:2]
+    allowed = np.minimum(tolerance, 0.3 * float(np.abs(kernel).max()))
+    found = [one for one in nearest(kernel, anchor, allowed) if one.distance < most][:2]
     if not found:
         return None
     times = f", times {gain:.4g}" if abs(gain - 1.0) > 1e-3 else ""

@@ -20,7 +20,7 @@ _LEVELS = (7, 15, 31, 47, 63)
 # Maximum number of multiply-adds for one level; above it a sample of the positions is used.
 _MOST = 600_000_000
 # Factor on the noise: residuals of rounding or of a nonlinear filter are not white and fluctuate more than white noise.
-_NOT_WHITE, _COLOURED = 3.0, 10.0
+_NOT_WHITE, _FOLLOWING, _COLOURED = 3.0, 6.0, 10.0
 # Limits below which an outer row is negligible, as growth of the squared residual and as share of the largest
 # coefficient: for residuals of rounding, for white noise, and for coloured residuals, as of JPEG. Rounding that follows
 # the signal was measured to give coefficients of 5e-4 where the true ones are 0.
@@ -322,7 +322,7 @@ def _at_rounding(level: _Level, pair: Pair, frames: Frames) -> Found:
         # The pair does not determine the kernel: do not shrink it.
         return Found(level.support, pair, level.noise, sampled, 0, frames)
     noise = max(level.noise, 0.2 * level.allowed)
-    limits = (_NOT_WHITE * noise, *_ROUNDED) if pair.step > 0.0 else (noise, 0.0, 0.0)
+    limits = (_FOLLOWING * noise, *_ROUNDED) if pair.step > 0.0 else (noise, 0.0, 0.0)
     return Found(
         shrink(level.moments, level.support, *limits, hold=level.used.same_size), pair, level.noise, sampled, 0, frames
     )

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
-from scipy.signal import correlate2d
 
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
@@ -202,7 +201,7 @@ def _errors(
     plain = estimate.stderr.ravel()
     if solved.before_variance:
         plain = np.sqrt(np.maximum(np.diag(solved.inverse @ moments.gram @ solved.inverse), 0.0) * variance)
-    plain = np.maximum(plain, 1e-300)
+    plain = np.maximum(plain, 1e-12 * max(float(np.abs(solved.kernel).max()), 1e-100))
     shape = solved.kernel.shape
     if count < 12 or not np.isfinite(plain).all():
         return plain.reshape(shape), 1.0, 1.0, np.zeros(shape)
@@ -217,7 +216,7 @@ def _errors(
     null = np.sqrt(
         (1.0 - share) ** 2 * (influence[calm] ** 2).sum(axis=0) + share**2 * (influence[~calm] ** 2).sum(axis=0)
     )
-    disagreement = float(np.sqrt(np.mean((miss / np.maximum(null, 1e-300)) ** 2)))
+    disagreement = float(np.sqrt(np.mean((miss / np.maximum(null, 1e-6 * plain)) ** 2)))
     off = np.abs(miss) / max(0.5 - share, 0.1)
     return stderr.reshape(shape), float(np.sqrt(np.mean((stderr / plain) ** 2))), disagreement, off.reshape(shape)
 
@@ -317,7 +316,7 @@ def _echo(maps: list[Map], kernel: np.ndarray) -> tuple[float, bool]:
 
     Noise of the before passes the kernel: it gives residuals the kernel's own autocorrelation.
     """
-    own = correlate2d(kernel, kernel, mode="full")
+    own = correlate(kernel, kernel, mode="full", boundary="constant", dtype=np.float64)
     reach = [min(n - 1, _REACH) for n in kernel.shape]
     middle = [n - 1 for n in kernel.shape]
     product, norm, square, count = 0.0, 0.0, 0.0, 0

@@ -87,7 +87,7 @@ def judge(evidence: Evidence) -> Verdict:
         return "undetermined"
     if seen is None or _is_noise(seen):
         return "approximate"
-    if evidence.limit and evidence.r2 > _HALF and seen.curve < _CURVE:
+    if evidence.limit and evidence.r2 > _R2 and seen.curve < _CURVE:
         return "approximate"
     if evidence.r2 < _HALF and abs(seen.correlation) > 0.3:
         return "not linear"
@@ -154,4 +154,7 @@ def _sign(evidence: Evidence) -> str:
             f"it is {seen.texture:.3g} times as large in busy parts as in calm ones, unlike noise: a filter that "
             "adapts to edges, such as a bilateral filter or noise removal, or a part of the picture filtered otherwise"
         )
-    return "it is too large for a linear filter"
+    return (
+        "it is too large for a linear filter: the picture may be rotated, resized or distorted, or its parts filtered "
+        "in different ways"
+    )

@@ -1,0 +1,49 @@
+"""Names: gain and shift stand apart, three boxes are no Gaussian, and what is near is said to be near."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import photograph
+from PIL import Image, ImageFilter
+
+import kernelfield as kf
+
+CAMERA = photograph("camera")[128:384, 128:384]
+
+
+@pytest.mark.parametrize(
+    ("gain", "offset", "dtype"), [(0.8, 10.0, "uint8"), (1 / 255, 0.0, "float64"), (257.0, 0.0, "uint16")]
+)
+def test_gain_and_offset_stand_apart(gain, offset, dtype):
+    after = kf.correlate(CAMERA.astype(float), kf.kernels.box(3)) * gain + offset
+    fit = kf.learn(CAMERA, np.rint(after).astype(dtype) if dtype != "float64" else after)
+    assert (fit.verdict, fit.name) == ("exact", "box")
+    assert fit.scale == pytest.approx(gain, rel=1e-4)
+    assert "times" in fit.description
+    if fit.integers is not None:
+        np.testing.assert_allclose(fit.gain * fit.integers / fit.divisor, fit.kernel.weights, rtol=1e-9)
+
+
+def test_pillows_blur_is_three_boxes():
+    fit = kf.learn(CAMERA, np.asarray(Image.fromarray(CAMERA).filter(ImageFilter.GaussianBlur(2))))
+    assert fit.name is None
+    assert fit.description == "three boxes in a row, as Pillow's GaussianBlur(2)"
+
+
+def test_a_blur_between_the_pixels_is_a_gaussian():
+    places = np.arange(-6, 7)
+    down, right = np.exp(-((places - 0.3) ** 2) / 3.92), np.exp(-(places**2) / 3.92)
+    weights = np.outer(down, right) / (down.sum() * right.sum())
+    fit = kf.learn(CAMERA, kf.correlate(CAMERA, weights, dtype="uint8"))
+    assert (fit.verdict, fit.name) == ("exact", "gaussian")
+    assert "shifted 0.30 pixels up" in fit.description
+
+
+def test_the_nearest_is_no_claim():
+    weights = kf.kernels.gaussian(1.0, 5).weights.copy()
+    weights[0, 1] += 0.01
+    fit = kf.learn(CAMERA, kf.correlate(CAMERA.astype(float), weights))
+    assert fit.name is None
+    assert "nearest: " in fit.description
+    assert "% away" in fit.description
