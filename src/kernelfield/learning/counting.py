@@ -21,6 +21,8 @@ from kernelfield.learning.residual import Map, residual_maps
 _OUTLIER, _MARGIN = 6.0, 3.0
 # Standard deviations beyond which a residual says nothing of the shape of the curve.
 _GROSS = 40.0
+# Levels of the after below which nothing is an outlier.
+_LEVELS = 16
 # The largest share of outliers, and their largest mean rank of contrast: 0.5 where they lie anywhere.
 _SHARE, _RANK = 0.25, 0.75
 _ROUNDS, _SAMPLE, _BINS = 8, 1 << 16, 8
@@ -100,7 +102,8 @@ def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Es
             seen = _found_ends(sample, float(np.median(spread(sample.predicted))))
             ends = tuple(a if np.isfinite(a) else b for a, b in zip(known, seen))
         outliers = [_outlying(part, spread, ends) for part in maps]
-        if not _credible(maps, outliers):
+        # In a drawing of few levels what is rare is the picture.
+        if pair.levels < _LEVELS or not _credible(maps, outliers):
             outliers = [None] * len(maps)
         margin = [_MARGIN * float(spread(np.array([end]))[0]) + pair.step for end in ends]
         censored = [_beyond(part, ends, margin) for part in maps]
