@@ -47,7 +47,7 @@ def apply(
     /,
     *pictures: Annotated[str | Path, Parameter(name="PICTURES RESULT")],
     json: bool = False,
-    boundary: Literal["reflect", "nearest", "mirror", "wrap", "constant", "copy"] | None = None,
+    boundary: Literal["reflect", "nearest", "mirror", "wrap", "constant", "copy", "renormalised"] | None = None,
     dtype: Dtype | None = None,
     page: int | None = None,
     channel_axis: str = "auto",
@@ -68,7 +68,8 @@ def apply(
     json
         Print what was written as JSON, and nothing else.
     boundary
-        Rule for pixels beyond the border. By default that of the filter; copy leaves border pixels as they are.
+        Rule for pixels beyond the border. By default that of the filter; copy leaves border pixels as they are,
+        renormalised drops the weights outside and rescales the rest.
     dtype
         Type of the numbers written; by default that of the picture. Integers are rounded and saturated.
     page
