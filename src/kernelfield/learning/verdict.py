@@ -107,8 +107,8 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
     if evidence.step > 0.0:
         left += f", {evidence.sd / (evidence.step / np.sqrt(12.0)):.3g} times that of rounding"
     if verdict == "exact":
-        but = f", once {_pixels(evidence.outliers)} that it cannot have given are left out" if evidence.outliers else ""
-        return f"the filter explains the picture{but}; only rounding is left"
+        without = f" without {_pixels(evidence.outliers)} that it cannot have given" if evidence.outliers else ""
+        return f"the filter explains the picture{without}; only rounding is left"
     if verdict == "undetermined":
         return (
             "the pair does not determine the kernel: other kernels give the same picture; this is the one of least norm"
