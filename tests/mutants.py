@@ -275,7 +275,7 @@ def _around(mutant: Mutant) -> range:
 
 
 def _tried(mutant: Mutant, source: Path, reached: dict[str, list[str]], seconds: dict[str, float], most: int) -> str:
-    """Return what became of a mutant."""
+    """Return the outcome of the tests for a mutant."""
     name = mutant.path.relative_to(SOURCE)
     tests = reached.get(f"{name}:{mutant.line}", [])
     if not tests:

@@ -18,7 +18,7 @@ NAMES = tuple(os.environ.get("KERNELFIELD_FRAMEWORKS", "torch,tensorflow,jax").s
 
 
 class Framework:
-    """What is the same for all; the subclasses add the rest."""
+    """Base of the frameworks under test: the calls that are the same for all."""
 
     name: str
     #: The package of its layers, if that is not called after it.
@@ -96,11 +96,11 @@ class Framework:
         raise NotImplementedError
 
     def trainable(self, layer: Any) -> list[Any]:
-        """Return what an optimiser would change."""
+        """Return the trainable parameters of a layer."""
         raise NotImplementedError
 
     def call(self, layer: Any, image: np.ndarray) -> np.ndarray:
-        """Return what a layer makes of (N, C, H, W), in that layout."""
+        """Return the output of a layer for an image (N, C, H, W), in that layout."""
         return self._out(self.numpy(layer(self.image(image))))
 
     def image(self, image: np.ndarray) -> Any:

@@ -272,7 +272,7 @@ for name in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """What reading each bomb gives, in a process of its own: name to (message, megabytes beyond those before)."""
+    """Error message and additional memory in megabytes for each bomb by name, read in a process of its own."""
     folder = tmp_path_factory.mktemp("bombs")
     for name, make in BOMBS.items():
         (folder / name).write_bytes(make())

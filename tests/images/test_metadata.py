@@ -1,4 +1,4 @@
-"""What goes in comes out, as Pillow, tifffile and libvips see it: pages, alpha, profiles, EXIF, OME, ImageJ."""
+"""Round trips of pages, alpha, profiles, EXIF, OME and ImageJ metadata, compared by Pillow, tifffile and libvips."""
 
 import io
 import warnings

@@ -115,9 +115,6 @@ def fixed_point(run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     return np.outer(*lines)[::-1, ::-1] / (lines[0].sum() * lines[1].sum())
 
 
-# Programs of the command line.
-
-
 def write_pgm(path: Path, image: np.ndarray) -> None:
     """Write a grey image of 8 or 16 bits, or a colour image (H, W, 3), as PGM or PPM."""
     deep = image.dtype == np.uint16
@@ -678,7 +675,6 @@ PROGRAMS: dict[str, tuple[Callable[[], Iterator[Producer]], str]] = {
     "netpbm": (netpbm, "!pnmconvol"),
     "Octave": (octave, "!octave-cli"),
 }
-# In the test environment.
 SMALL = ("Pillow", "OpenCV", "scikit-image", "SciPy", "libvips")
 
 
@@ -700,16 +696,13 @@ def before(place: str) -> np.ndarray:
 
 
 def judged(producer: Producer, place: str, learn: Callable[..., Any]) -> tuple[Any, Truth, Score]:
-    """Return what `learn` says of a producer's result, the truth, and the grade."""
+    """Return the fit of a producer's result, the truth, and the grade of the fit."""
     image = before(place)
     after, truth = producer.run(image), producer.truth()
     if truth.weights is not None and after.dtype.kind == "f" and producer.program == "scikit-image":
         truth = replace(truth, weights=truth.weights / 255)
     fit = learn(image, after)
     return fit, truth, score(fit, truth)
-
-
-# The table.
 
 
 def _said(fit: Any) -> str:

@@ -26,7 +26,7 @@ GRADES = ("right", "nearly", "honest", "wrong")
 
 @dataclass(frozen=True)
 class Truth:
-    """What made an after.
+    """The producer of an after: its filter, border and noise, as the scorer compares them with a fit.
 
     Attributes
     ----------
@@ -147,9 +147,6 @@ INTEGRAL = {
     "sharpen": ([[-2, -2, -2], [-2, 32, -2], [-2, -2, -2]], 16, ("sharpen", "unsharp")),
     "own": ([[3, 0, -1, 2], [1, 7, 5, 0], [0, -2, 4, 1]], 20, ()),
 }
-
-
-# Pictures.
 
 
 def scene(rng: np.random.Generator, shape: tuple[int, int] | None = None) -> np.ndarray:
@@ -598,9 +595,6 @@ def problem_of(stratum: str, seed: int) -> Problem:
     """Return a problem of a stratum."""
     before, after, truth, arguments = STRATA[stratum][0](np.random.default_rng([seed, 20261129]))
     return Problem(stratum, seed, before, after, truth, {k: v for k, v in arguments.items() if v is not None})
-
-
-# Scoring.
 
 
 def _on_canvas(arrays: list[tuple[np.ndarray, tuple[int, int], float]]) -> list[np.ndarray]:

@@ -52,9 +52,6 @@ def test_intervals_cover(calibration, stratum):
     assert 0.93 - allowed <= mean <= min(1.0, 0.97 + allowed)
 
 
-# The measure itself is measured.
-
-
 def _fit(**changes) -> Fit:
     """Return a confident fit of [[1, 2, 1]] / 4."""
     facts = dict(

@@ -62,9 +62,6 @@ def test_noise_below_a_level_is_noise(sd):
     assert fit.integers is None or np.array_equal(fit.integers * 20, OWN * fit.divisor)
 
 
-# Borders.
-
-
 def test_border_pixels_of_no_rule_have_no_rule():
     before = camera()
     after = blurred(before)
@@ -130,9 +127,6 @@ def test_a_saved_fit_does_what_the_fit_did(tmp_path, border):
     assert np.mean(again.apply(before) != after) < 0.02
 
 
-# Frames.
-
-
 @pytest.mark.parametrize("shape", [(2, 2), (4, 3), (1, 6), (3, 4)])
 def test_the_valid_part_of_even_kernels(shape):
     weights = np.random.default_rng(1).normal(size=shape)
@@ -162,9 +156,6 @@ def test_a_kernel_that_reaches_beyond_the_search_is_found_or_the_limit_is_said()
     assert (fit.verdict, fit.size) == ("exact", (5, 6)) or "limit" in str(fit)
 
 
-# Rounding.
-
-
 @pytest.mark.parametrize("rule", [np.floor, np.rint, np.trunc, np.ceil])
 def test_a_fit_applied_repeats_the_rounding(rule):
     before = camera()
@@ -173,9 +164,6 @@ def test_a_fit_applied_repeats_the_rounding(rule):
     assert fit.verdict == "exact"
     np.testing.assert_allclose(fit.kernel.weights, OWN / 20, atol=1e-12)
     assert np.mean(fit.apply(before) != after) < 0.001
-
-
-# Errors.
 
 
 def test_standard_errors_count_the_degrees_of_freedom():

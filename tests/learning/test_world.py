@@ -59,9 +59,6 @@ def first_lines(fit) -> str:
     return "\n".join(str(fit).splitlines()[:3])
 
 
-# 1. Rounding rules.
-
-
 @pytest.mark.parametrize("rule", ROUNDINGS)
 @pytest.mark.parametrize(
     ("weights", "divisor", "offset"),
@@ -108,9 +105,6 @@ def test_two_passes_that_round_between_are_linear(bits):
     assert_weights(fit, gaussian(9, 1.2))
     assert "tone curve" not in str(fit)
     assert fit.boundary == "wrap"
-
-
-# 2. Verdicts against the null.
 
 
 UNRELATED = {
@@ -175,9 +169,6 @@ def test_a_mask_that_was_moved_is_exact():
     assert kf.learn(mask, np.roll(mask, (2, 1), (0, 1))).name == "shift"
 
 
-# 3. Nothing depends on an added constant or on units.
-
-
 @pytest.mark.parametrize("constant", [1e6, 2.4e6, -1e5])
 @pytest.mark.parametrize("size", [7, None])
 def test_an_added_constant_changes_nothing(constant, size):
@@ -210,9 +201,6 @@ def test_pedestals_of_sixteen_bits():
     fit = kf.learn(before, after)
     assert_exact(fit, np.full((3, 3), 1 / 9))
     assert fit.name == "box"
-
-
-# 4. Errors that hold, or say that they do not.
 
 
 @pytest.mark.parametrize("quality", [60, 75, 85, 90, 95])
@@ -261,9 +249,6 @@ def test_errors_of_other_noise(kind):
         fit = kf.learn(floats(), after, size=5)
         covered.append(np.abs(fit.kernel.weights - weights) <= 1.96 * fit.stderr)
     assert np.mean(covered) >= 0.90
-
-
-# 5. Outliers and censored values.
 
 
 SPOILED = {
@@ -316,9 +301,6 @@ def test_values_that_were_clipped_before_something_else(follows):
     assert_weights(fit, weights, relative=0.08)
 
 
-# 6. Sizes.
-
-
 WIDER = pytest.mark.xfail(strict=True, reason="supports are searched up to max_size, 31 by default and 63 at most")
 
 
@@ -350,9 +332,6 @@ def test_a_wide_gaussian():
     assert fit.name in (None, "gaussian")
     assert fit.integers is None
     assert abs(fit.kernel.weights.max() - 1 / (2 * np.pi * 64)) < 3e-4
-
-
-# 7. Names and integers.
 
 
 def test_integers_are_not_claimed_by_chance():
@@ -427,9 +406,6 @@ def test_a_name_survives_compression_or_is_the_nearest():
     assert "box" in first_lines(fit).lower()
 
 
-# 8. Borders.
-
-
 def test_weights_outside_dropped_and_the_rest_rescaled_is_a_rule():
     weights = gaussian(7, 1.5)
     share = filtered(np.ones((256, 256)), weights, (3, 3), "constant")
@@ -472,9 +448,6 @@ def test_windows_of_nan_do_not_hide_the_border():
     after = filtered(np.nan_to_num(before, nan=50.0), weights, (2, 2), "mirror")
     fit = kf.learn(before, after)
     assert fit.boundary == "mirror"
-
-
-# 9. Colour.
 
 
 def china() -> np.ndarray:
@@ -530,9 +503,6 @@ def test_channels_that_share_a_kernel_do_not_disagree(name):
     assert "disagree" not in str(fit)
 
 
-# 10. Shapes and frames.
-
-
 @pytest.mark.parametrize(("rows", "columns"), [(0, 1), (1, 0), (3, 0), (0, 2)])
 def test_an_after_cropped_at_one_side(rows, columns):
     after = levels(ndi.gaussian_filter(floats(), 1.2))[: 256 - rows, : 256 - columns]
@@ -574,9 +544,6 @@ def test_afters_of_a_fraction_of_the_size(factor):
     assert re.search(f"resized|stride|1/{factor}|half", said)
 
 
-# 11. Ends.
-
-
 def test_floats_that_stop_at_0_and_1_off_the_grid():
     before = floats() / 255
     weights = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]) * 1.0
@@ -605,9 +572,6 @@ def test_ends_are_read_from_the_data(low, high):
     assert fit.excluded > 100
 
 
-# 12. The level of floats.
-
-
 @pytest.mark.parametrize("constant", [1e8, 1e10, -3e9])
 def test_the_level_of_float64(constant):
     before = floats() + constant
@@ -624,9 +588,6 @@ def test_the_scale_of_float32(scale):
     fit = kf.learn(before, after)
     assert_exact(fit, gaussian(5, 1.0))
     assert fit.boundary == "mirror"
-
-
-# 13. What is not linear.
 
 
 KINDS = {

@@ -162,7 +162,7 @@ def learn(
 
 
 class _Source(NamedTuple):
-    """What is learned from: pixels without alpha, the names of their channels, and the file."""
+    """One picture of a pair: its pixels without alpha, the names of its channels, and its file."""
 
     pixels: Pixels
     channels: tuple[str, ...]

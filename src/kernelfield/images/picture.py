@@ -1,4 +1,4 @@
-"""What reading returns: the `Picture`, its pages, which are decoded when they are used, and its metadata."""
+"""The `Picture` that reading returns, with pages that are decoded when they are used, and its metadata."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Pixels = NDArray[Any]
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file holds besides pixels, for `write` to keep; orientation is not in it, since pixels are turned.
+    """Metadata of a file, for `write` to keep; without the orientation, which reading applies to the pixels.
 
     Attributes
     ----------
@@ -176,7 +176,7 @@ def cmyk_to_rgb(ink: Pixels, icc: bytes, notes: list[str]) -> Pixels:
 
 @dataclass
 class Opened:
-    """What the reader of a format knows from the header: the number of pages, and how each is decoded.
+    """A file after its header is read: the number of pages, and the function that decodes each.
 
     `load` returns pixels that are not turned yet; `orientation` is that of EXIF (1..8), by page.
     """

@@ -346,7 +346,7 @@ def _widen(found: Page, bits: int) -> None:
 
 
 class Tags:
-    """What a TIFF file has for `encode` to keep: its layout, and the tags of each page, read when they are needed."""
+    """Layout of a TIFF file and tags of its pages, for `encode` to keep; tags are read when they are needed."""
 
     def __init__(self, tiff: Any, first: Any, page: Any, count: int) -> None:
         self.byteorder, self.bigtiff = tiff.byteorder, bool(tiff.is_bigtiff)

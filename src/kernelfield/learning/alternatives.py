@@ -1,4 +1,4 @@
-"""What a pair looks like that no kernel explains: a battery of alternatives, each compared with the linear filter.
+"""Alternatives to a linear filter: order statistics, tone curves, geometry and others, each compared with its fit.
 
 Each alternative predicts the after of a part of the picture; it is taken where it leaves less than a quarter of the
 variance that the linear filter leaves. The signs in the residual, dependence on brightness and on local contrast, speak

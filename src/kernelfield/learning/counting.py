@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kernelfield.learning.estimate import Estimate
+from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.residual import Map, residual_maps
 
@@ -62,7 +62,7 @@ class Counted:
         return any(mask is not None for mask in self.censored)
 
 
-def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Estimate]) -> Counted:
+def count_out(pair: Pair, estimate: Estimate) -> Counted:
     """Return the estimate over the pixels that count.
 
     Parameters
@@ -70,9 +70,7 @@ def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Es
     pair : Pair
         With its clipped values.
     estimate : Estimate
-        The first estimate.
-    fit : callable
-        Returns the estimate for another pair.
+        The first estimate; those after it have its support.
     """
     known = (-np.inf, np.inf)
     if pair.ends is not None and pair.clipped:
@@ -119,7 +117,7 @@ def count_out(pair: Pair, estimate: Estimate, fit: Callable[[Pair, Estimate], Es
         previous = left
         if not left:
             break
-        estimate = fit(used, estimate)
+        estimate = estimate_kernel(used, estimate.support)
     whole_outliers, whole_censored = (tuple(placed(pair, last, tuple(masks))) for masks in (outliers, censored))
     return Counted(estimate, used, whole_outliers, whole_censored, (ends[0], ends[1]))
 

@@ -165,9 +165,8 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
             whole = _exactly(pair, pair, everything)
             return whole or _Answer(pair, pair, found, everything, None, False, none, none)
         return _Answer(pair, found.pair, found, estimate, None, False, none, clipped)
-    refit = lambda used, last: estimate_kernel(used, last.support)  # noqa: E731
     for _ in range(3):
-        counted = count_out(pair, estimate, refit)
+        counted = count_out(pair, estimate)
         if not counted.outlying or size is not None or not pair.same_size:
             break
         cleared = pair.without(counted.outliers)
@@ -499,7 +498,7 @@ def _description(verdict: str, named: Name, signs: Signs | None) -> str:
 
 
 def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, above: float) -> str:
-    """Return what widened the errors, empty if nothing did."""
+    """Return the reasons for which the errors are wider or only approximate, as text; "" if there are none."""
     if errors is None:
         return ""
     parts = []
