@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError, DtypeError, received
+from kernelfield.errors import ArgumentError, DtypeError, reason, received
 
 #: Largest size of the last axis of an array of three axes that is read as channels.
 MOST_CHANNELS = 4
@@ -50,8 +50,9 @@ def as_array(value: Any, name: str) -> np.ndarray:
         return np.asarray(value)
     # A warning is one that was made an error: NumPy before 1.24 warns of sequences of unequal lengths.
     except (TypeError, ValueError, OverflowError, RuntimeError, OSError, AttributeError, UserWarning) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise ArgumentError(f"{name}: expected an array of numbers; received {received(value)}: {reason}") from error
+        raise ArgumentError(
+            f"{name}: expected an array of numbers; received {received(value)}: {reason(error)}"
+        ) from error
 
 
 def check_plain(value: Any, name: str) -> None:

@@ -83,25 +83,39 @@ class KernelfieldWarning(UserWarning):
         return bounded(super().__str__())
 
 
-# Characters of a value in a message.
-_VALUE = 80
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _VALUE
-
-
-def received(value: object) -> str:
-    """Return a value as messages show it: on one line, of at most 80 characters.
+def shortened(text: str, longest: int) -> str:
+    """Return a text on one line of at most `longest` characters, its end left out if need be; "?" for controls.
 
     Examples
     --------
-    >>> received("junk"), received(range(3)), received("x" * 1000)
-    ("'junk'", 'range(0, 3)', "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'")
+    >>> shortened("a name that does not fit", 12)
+    'a name that…'
+    """
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(text[: 4 * longest].split()))
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def received(value: object, longest: int = 160) -> str:
+    """Return a value as messages show it: on one line, of at most `longest` characters, its middle left out if need be.
+
+    Examples
+    --------
+    >>> received("junk"), received(range(3)), received("x" * 1000, 30)
+    ("'junk'", 'range(0, 3)', "'xxxxxxxxxxxx...xxxxxxxxxxxxx'")
     """
     shape = getattr(value, "shape", None)
     if type(shape) is tuple and shape:
-        return f"{type(value).__name__} of shape {shape}"[:_VALUE]
+        return shortened(f"{type(value).__name__} of shape {shape}", longest)
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = brief.maxlong = longest
     try:
-        text = " ".join(_REPR.repr(value).split())
+        text = brief.repr(value)
     except Exception:  # whatever the class raises
         text = type(value).__name__
-    return text if len(text) <= _VALUE else text[: _VALUE - 3] + "..."
+    return shortened(text, longest)
+
+
+def reason(error: BaseException) -> str:
+    """Return the message of another library's error for one of ours: on one line, of at most 160 characters."""
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return shortened(text, 160)

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from kernelfield.errors import ArgumentError, FileError
+from kernelfield.errors import ArgumentError, FileError, received
 
 _OPEN_FILES = ("/dev/", "/proc/")
-_LONGEST = 200
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -89,7 +88,7 @@ def _name(path: str | os.PathLike[str]) -> str:
     """Return `path` as text; raise if it cannot name a file."""
     name = os.fsdecode(path) if isinstance(path, str | os.PathLike) else ""
     if not name or "\0" in name:
-        raise ArgumentError(f"path: expected the name of a file; received {_short(path)}; give a str or pathlib.Path")
+        raise ArgumentError(f"path: expected the name of a file; received {received(path)}; give a str or pathlib.Path")
     return name
 
 
@@ -136,11 +135,6 @@ def _replacing(target: str) -> Iterator[BinaryIO]:
 
 def _refusal(name: str, problem: str) -> FileError:
     return FileError(
-        f"{_short(name)}: {problem}; expected the name of a file, in a folder that exists, with space and permission; "
-        "choose another place"
+        f"{received(name)}: {problem}; expected the name of a file, in a folder that exists, with space and "
+        "permission; choose another place"
     )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

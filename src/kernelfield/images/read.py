@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
-from kernelfield.errors import ArgumentError, FileError, KernelfieldError
+from kernelfield.errors import ArgumentError, FileError, KernelfieldError, reason, received
 from kernelfield.images import formats, orientation
 from kernelfield.images.limits import Limit
 from kernelfield.images.picture import Page, Pages, Picture
@@ -18,7 +18,6 @@ from kernelfield.images.picture import Page, Pages, Picture
 #: More than the pixels of any picture within the limit take.
 _BYTES_A_PIXEL = 64
 _PIECE = 1 << 20
-_LONGEST = 200
 
 
 def read(
@@ -58,11 +57,12 @@ def read(
     """
     if max_pixels is not None and (isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1):
         raise ArgumentError(
-            f"max_pixels: expected a whole number above 0; received {_short(max_pixels)}; leave it out for 500 million"
+            f"max_pixels: expected a whole number above 0; received {received(max_pixels)}; leave it out for 500 "
+            "million"
         )
     if page is not None and (isinstance(page, bool) or not isinstance(page, int) or page < 0):
         raise ArgumentError(
-            f"page: expected a whole number from 0; received {_short(page)}; leave it out for the first"
+            f"page: expected a whole number from 0; received {received(page)}; leave it out for the first"
         )
     limit = Limit() if max_pixels is None else Limit(max_pixels, trusted=True)
     name, file, size = _open(source, limit)
@@ -95,18 +95,19 @@ def _open(source: Any, limit: Limit) -> tuple[str, BinaryIO, int]:
                 raise ArgumentError(f"source: expected a file of bytes; received {kind}; open it with mode 'rb'")
             content.write(part)
             if content.tell() > most:
-                raise FileError(f"{_short(name)}: more than {most} bytes; expected a picture; raise max_pixels")
+                raise FileError(f"{received(name)}: more than {most} bytes; expected a picture; raise max_pixels")
         content.seek(0)
         return name, content, content.getbuffer().nbytes
     name = os.fsdecode(source) if isinstance(source, str | os.PathLike) else ""
     if not name or "\0" in name:
         raise ArgumentError(
-            f"path: expected the name of a file; received {_short(source)}; give a str, a pathlib.Path or an open file"
+            f"path: expected the name of a file; received {received(source)}; give a str, a pathlib.Path or an open "
+            "file"
         )
     try:
         mode = os.stat(name).st_mode
         if stat.S_ISDIR(mode):
-            raise FileError(f"{_short(name)}: this is a folder; expected a picture file; name the file itself")
+            raise FileError(f"{received(name)}: this is a folder; expected a picture file; name the file itself")
         file = open(name, "rb")  # noqa: SIM115
         if stat.S_ISREG(mode):
             return name, file, os.fstat(file.fileno()).st_size
@@ -115,11 +116,10 @@ def _open(source: Any, limit: Limit) -> tuple[str, BinaryIO, int]:
     except FileError:
         raise
     except FileNotFoundError as error:
-        raise FileError(f"{_short(name)}: no such file; expected a picture; check the name and the folder") from error
+        raise FileError(f"{received(name)}: no such file; expected a picture; check the name and the folder") from error
     except OSError as error:
         raise FileError(
-            f"{_short(name)}: cannot be read ({_line(error.strerror or str(error))}); expected a readable file; check "
-            "it"
+            f"{received(name)}: cannot be read ({reason(error)}); expected a readable file; check it"
         ) from error
 
 
@@ -127,18 +127,18 @@ def _read(name: str, file: BinaryIO, size: int, page: int | None, limit: Limit) 
     """Return the picture, with the chosen page decoded."""
     head = file.read(formats.LONGEST_SIGNATURE)
     if not head:
-        raise FileError(f"{_short(name)}: the file is empty; expected a picture; copy or export it again")
+        raise FileError(f"{received(name)}: the file is empty; expected a picture; copy or export it again")
     form = formats.recognised(head)
     if form is None:
         raise FileError(
-            f"{_short(name)}: the content is not {formats.NAMES}; expected one of these; convert the file first"
+            f"{received(name)}: the content is not {formats.NAMES}; expected one of these; convert the file first"
         )
     file.seek(0)
     with _Failures(name, form.name):
         opened = form.read(file, size, limit)
     if page is not None and page >= opened.count:
         raise ArgumentError(
-            f"page: expected one of 0 to {opened.count - 1}, the pages of {_short(name)}; received {page}; leave it "
+            f"page: expected one of 0 to {opened.count - 1}, the pages of {received(name)}; received {page}; leave it "
             "out for the first"
         )
 
@@ -166,9 +166,9 @@ class _Failures:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        name = _short(self.name)
+        name = received(self.name)
         if isinstance(error, FileError):
-            raise FileError(f"{name}: {_line(str(error))}") from error.__cause__
+            raise FileError(f"{name}: {error}") from error.__cause__
         if isinstance(error, KernelfieldError) or not isinstance(error, Exception):
             return
         if isinstance(error, MemoryError):
@@ -177,16 +177,6 @@ class _Failures:
                 "picture"
             ) from error
         raise FileError(
-            f"{name}: cannot be decoded as {self.form} ({type(error).__name__}: {_line(str(error))}); expected "
+            f"{name}: cannot be decoded as {self.form} ({type(error).__name__}: {reason(error)}); expected "
             "a whole file; it is damaged or of an unusual kind: export it again"
         ) from error
-
-
-def _line(text: str) -> str:
-    """Return a message as one line of bounded length; libraries may quote file contents."""
-    return " ".join(text.split())[:400]
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

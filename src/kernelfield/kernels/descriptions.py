@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from kernelfield.kernels.text import shortened
+from kernelfield.errors import shortened
 
 if TYPE_CHECKING:
     from kernelfield.kernels.kernel import Kernel

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kernelfield.errors import shortened
 from kernelfield.figures import SIGNED, ink
 from kernelfield.kernels.descriptions import title
-from kernelfield.kernels.text import Texts, decimals, shortened, weight_texts
+from kernelfield.kernels.text import Texts, decimals, weight_texts
 
 if TYPE_CHECKING:
     from kernelfield.kernels.kernel import Kernel, Weights

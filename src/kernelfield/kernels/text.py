@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kernelfield.errors import shortened
+
 if TYPE_CHECKING:
     from kernelfield.kernels.kernel import Kernel, Weights
 
@@ -97,18 +99,6 @@ def kernel_heading(kernel: Kernel) -> str:
     rows, columns = kernel.shape
     moved = "" if kernel.anchor == (rows // 2, columns // 2) else f", anchor {kernel.anchor}"
     return f"Kernel {label}{rows}×{columns}{moved}"
-
-
-def shortened(text: str, longest: int) -> str:
-    """Return a text on one line of at most `longest` characters, its end left out if need be; "?" for controls.
-
-    Examples
-    --------
-    >>> shortened("a name that does not fit", 12)
-    'a name that…'
-    """
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(text[: 4 * longest].split()))
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
 def weight_texts(kernel: Kernel, digits: int = 4) -> tuple[Texts, int]:

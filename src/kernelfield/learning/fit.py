@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, shortened
 from kernelfield.files import write_bytes
 from kernelfield.kernels import Kernel
-from kernelfield.kernels.text import shortened
 from kernelfield.learning.verdict import Verdict
 
 

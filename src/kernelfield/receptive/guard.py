@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kernelfield.errors import KernelfieldError, UnsupportedOperation
-
-# Letters of the text of another error.
-_LONGEST = 160
+from kernelfield.errors import KernelfieldError, UnsupportedOperation, reason
 
 
 @contextmanager
@@ -34,9 +31,8 @@ a rule with kernelfield.receptive.register
     except KernelfieldError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())[:_LONGEST]
         raise UnsupportedOperation(
             f"model: expected arguments that the rule of an operation covers; received {operation!r} in {name!r} "
-            f"({type(error).__name__}: {text}); pass unknown='global' for an upper bound, or add a rule with "
+            f"({type(error).__name__}: {reason(error)}); pass unknown='global' for an upper bound, or add a rule with "
             "kernelfield.receptive.register"
         ) from error

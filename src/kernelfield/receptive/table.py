@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
-from kernelfield.errors import ArgumentError, MissingDependencyError
+from kernelfield.errors import ArgumentError, MissingDependencyError, shortened
 from kernelfield.receptive.layer import is_window
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _text(fields: ReceptiveField, listed: Mapping[str, LayerField]) -> str:
 def _row(name: str, layer: LayerField, told: LayerField) -> list[str]:
     return [
         name,
-        _short(f"{layer.operation} {layer.detail}".strip()),
+        shortened(f"{layer.operation} {layer.detail}".strip(), _WIDEST),
         _times(layer.shape) or "1",
         _size(layer),
         _alike(told.stride),
@@ -166,10 +166,6 @@ def _alike(values: Sequence[Any]) -> str:
     """Return the values as text, as one value where they are all the same."""
     texts = ["–" if value is None else str(value) for value in values]
     return texts[0] if len(set(texts)) == 1 else "×".join(texts)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
 
 
 def record(fields: ReceptiveField) -> dict[str, Any]:

@@ -10,11 +10,8 @@ from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any, Protocol, cast
 
-from kernelfield.errors import ArgumentError, KernelfieldError
+from kernelfield.errors import ArgumentError, KernelfieldError, reason
 from kernelfield.receptive.graph import Graph
-
-# Letters of the text of another error.
-_LONGEST = 160
 
 
 class Frontend(Protocol):
@@ -51,10 +48,9 @@ def graph(model: Any, input_size: Any, **options: Any) -> Graph:
         raise
     except Exception as error:
         # The model's own code, or the framework's, where no single node is to blame.
-        reason = " ".join(str(error).split())[:_LONGEST]
         raise ArgumentError(
             f"model: expected one that its framework ({name}) traces for an image of {input_size}; received "
-            f"{type(error).__name__} ({reason}); give the whole shape, or the options of its frontend"
+            f"{type(error).__name__} ({reason(error)}); give the whole shape, or the options of its frontend"
         ) from error
 
 

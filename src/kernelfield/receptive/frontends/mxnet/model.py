@@ -7,7 +7,7 @@ import operator as numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from kernelfield.errors import ArgumentError, DtypeError
+from kernelfield.errors import ArgumentError, DtypeError, reason
 from kernelfield.receptive.builder import Builder, Value
 from kernelfield.receptive.frontends.mxnet.call import Call
 from kernelfield.receptive.frontends.mxnet.operations import operator
@@ -112,8 +112,7 @@ def _symbol(model: Any) -> Any:
         made = model(data.as_np_ndarray() if mxnet.util.is_np_array() else data)
     except (AttributeError, TypeError, ValueError, mxnet.base.MXNetError) as error:
         raise DtypeError(
-            f"model: expected a block that can be called on a symbol; {' '.join(str(error).split())[:120]}; "
-            "use operators of F only"
+            f"model: expected a block that can be called on a symbol; {reason(error)}; use operators of F only"
         ) from None
     return mxnet.sym.Group(list(made)) if isinstance(made, (list, tuple)) else made
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, reason
 from kernelfield.receptive.builder import Builder, Value
 from kernelfield.receptive.frontends.onnx.attributes import Attributes, shown
 
@@ -73,9 +73,8 @@ def _content(proto: TensorProto, count: int) -> np.ndarray | None:
     try:
         return np.asarray(numpy_helper.to_array(proto))
     except (KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
         raise ArgumentError(
-            f"tensor {proto.name!r}: expected {count} elements of a known type; {reason}; export the model again"
+            f"tensor {proto.name!r}: expected {count} elements of a known type; {reason(error)}; export the model again"
         ) from None
 
 
@@ -234,8 +233,7 @@ class Call:
             with np.errstate(all="ignore"):
                 return self.constant(np.asarray(fold(*contents)))
         except (ArithmeticError, IndexError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise self.error("constants that go together", reason) from None
+            raise self.error("constants that go together", reason(error)) from None
 
     def unknown(self, index: int = 0, shape: Sequence[int] | None = None) -> Value:
         """Return an output of an operator that is not known, as the builder's `unknown` says."""
