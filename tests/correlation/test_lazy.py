@@ -110,6 +110,11 @@ def test_missing_pixels_and_masks():
         found = found.compute()
         np.testing.assert_array_equal(found.mask, expected.mask)
         np.testing.assert_allclose(found.filled(0), expected.filled(0), rtol=1e-11)
+    for pixels in (masked, np.ma.array(image("uint8", (30, 40)), mask=holes)):
+        for how in (dict(cval=np.nan), dict(cval=np.nan, missing="renormalise")):
+            expected = kf.correlate(pixels, kernel, boundary="constant", **how)
+            found = kf.correlate(lazy(pixels, (8, 7)), kernel, boundary="constant", **how).compute()
+            np.testing.assert_array_equal(np.ma.getmaskarray(found), np.ma.getmaskarray(expected))
     with pytest.raises(ArgumentError, match="image: expected no masked elements"):
         kf.im2col(lazy(masked, (8, 7)), 3)
 

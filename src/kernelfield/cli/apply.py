@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 import kernelfield as kf
 from kernelfield.cli.console import output, status
-from kernelfield.cli.messages import STREAM, UsageError, fail, note, reason
+from kernelfield.cli.messages import STREAM, UsageError, fail, note, why_failed
 from kernelfield.cli.paths import Job, check_jobs, find_jobs, folder_of
 from kernelfield.cli.pictures import (
     as_pages,
@@ -197,7 +197,7 @@ class _How:
         if self.channel_axis != "auto" and is_array(job.source):
             array = read_array(job.source, self.max_pixels)
             pages = as_pages(array, self.channel_axis, job.source)
-            if self.page is not None and self.page >= len(pages):
+            if self.page is not None and not 0 <= self.page < len(pages):
                 raise ArgumentError(f"--page: expected one of 0 to {len(pages) - 1}; received {self.page}")
             return (pages if self.page is None else [pages[self.page]]), None
         picture = read_picture(job.source, self.max_pixels, self.page, self.tell)
@@ -325,14 +325,13 @@ def _apply_to_many(jobs: Sequence[Job], how: _How, folder: str, json: bool) -> N
             try:
                 written.append(how.run(job))
             except Exception as error:
-                failed[shown(job.source)] = text = reason(error)
+                failed[shown(job.source)] = text = why_failed(error)
                 fail(text if shown(job.source) in text else f"{shown(job.source)}: {text}", 1)
     for text, names in remarks.items():
         say(f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0], text)
-    if written:
-        _note_saturated(
-            sum(one.saturated for one in written), sum(one.size for one in written), written[0].dtype, folder
-        )
+    for dtype in dict.fromkeys(one.dtype for one in written):
+        alike = [one for one in written if one.dtype == dtype]
+        _note_saturated(sum(one.saturated for one in alike), sum(one.size for one in alike), dtype, folder)
     if json:
         record = {
             "written": [{key: value for key, value in asdict(one).items() if key != "size"} for one in written],

@@ -184,7 +184,7 @@ def _read(path: str, axis: int | str | None, page: int | None, max_pixels: int |
 
     if axis != "auto" and is_array(path):
         pages = as_pages(read_array(path, max_pixels), axis, path)
-        if page is not None and page >= len(pages):
+        if page is not None and not 0 <= page < len(pages):
             raise ArgumentError(f"--page: expected one of 0 to {len(pages) - 1}; received {page}")
         if page is not None or len(pages) == 1:
             return _Source(pages[page or 0], named(pages[page or 0]), shown(path))

@@ -24,7 +24,7 @@ from kernelfield.cli.design import design
 from kernelfield.cli.doctor import doctor
 from kernelfield.cli.field import field
 from kernelfield.cli.learn import learn
-from kernelfield.cli.messages import STREAM, UsageError, fail, note, reason
+from kernelfield.cli.messages import STREAM, UsageError, fail, note, why_failed
 from kernelfield.errors import KernelfieldWarning, bounded
 
 app = App(
@@ -39,7 +39,9 @@ app = App(
 for command in (learn, apply, design, field, code, bench, doctor):
     app.command(command)
 app["apply"].usage = "Usage: kernelfield apply [OPTIONS] FILTER PICTURES... RESULT"
-app.register_install_completion_command(help="Complete commands and options by Tab in this user's bash, zsh or fish.")
+app.register_install_completion_command(
+    help="Complete commands and options by Tab in this user's bash, zsh, fish or PowerShell."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,7 +88,7 @@ def _report(error: Exception, tokens: list[str]) -> int:
         return fail(f"{bounded(str(error))} See: {' '.join(filter(None, ('kernelfield', command, '--help')))}", 2)
     if isinstance(error, OSError):
         _discard_stdout()
-    return fail(reason(error), 1)
+    return fail(why_failed(error), 1)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def fail(message: str, status: int) -> int:
     return status
 
 
-def reason(error: Exception) -> str:
+def why_failed(error: Exception) -> str:
     """Return the line that says why a command, or its work on one file, failed."""
     if isinstance(error, KernelfieldError | UsageError):
         return str(error)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from kernelfield.arrays import MOST_CHANNELS, as_array, channel_axis_of, check_plain
+from kernelfield.arrays import MOST_CHANNELS, as_array, as_numbers, channel_axis_of, check_plain
 from kernelfield.errors import ArgumentError, DataError, DtypeError, received
 from kernelfield.geometry import (
     Operation,
@@ -148,7 +148,7 @@ def check_request(
         pixels = pixels.transpose(axes.inward)
         check_some_pixels(pixels.shape, "image")
     operation = check_operation(pixels.shape, weights.shape, own_origin=own_origin, **windows)
-    added = None if bias is None else _check_bias(as_array(bias, "bias"), weights.shape)
+    added = None if bias is None else _check_bias(as_numbers(bias, "bias"), weights.shape)
     result = result_dtype(pixels.dtype, dtype, out)
     shape = operation.output_shape(pixels.shape, weights.shape)
     check_memory(operation, pixels.shape, shape, result)
@@ -289,7 +289,8 @@ def check_pixels(image: ArrayLike, name: str) -> np.ndarray:
 
 def check_kernel(kernel: ArrayLike, name: str) -> np.ndarray:
     """Return `kernel` as a float64 array of two to four axes, or raise an error that names the argument `name`."""
-    weights = kernel if type(kernel) is np.ndarray else as_array(kernel, name)
+    # A plain array, as most are, enters no other file.
+    weights = kernel if type(kernel) is np.ndarray else as_numbers(kernel, name)
     if weights.dtype.kind not in "biuf":
         raise DtypeError(f"{name}: expected real numbers; received {weights.dtype}; convert it")
     check_kernel_shape(weights.shape, name)
@@ -356,7 +357,8 @@ def check_operation(
             moved = check_origin(moved[0], size[0], "rows"), check_origin(moved[1], size[1], "columns")
         windows = [Window.of(n, mode, o, s, d) for n, o, s, d in zip(size, moved, steps, spacing)]
     # A stride beyond the axis leaves one output, as the shortest such does.
-    windows = [replace(w, stride=min(w.stride, max(1, n + w.before + w.after))) for w, n in zip(windows, image[-2:])]
+    longest = [max(1, n + w.before + w.after) for w, n in zip(windows, image[-2:])]
+    windows = [w if w.stride <= most else replace(w, stride=most) for w, most in zip(windows, longest)]
     outputs = [w.output_size(n) for w, n in zip(windows, image[-2:])]
     if 0 in outputs:
         spans = "×".join(str(w.span) for w in windows)
@@ -446,8 +448,6 @@ def check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 def _check_bias(bias: np.ndarray, kernel: tuple[int, ...]) -> np.ndarray:
     """Return the bias as one number for each kernel."""
-    if bias.dtype.kind not in "biuf":
-        raise DtypeError(f"bias: expected real numbers; received {bias.dtype}")
     if bias.shape not in ((), (1,)) and (len(kernel) == 2 or bias.shape != kernel[:1]):
         wanted = "a number" if len(kernel) == 2 else f"shape {kernel[:1]}"
         raise ArgumentError(f"bias: expected {wanted}; received shape {bias.shape}")

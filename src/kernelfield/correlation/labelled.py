@@ -117,6 +117,9 @@ def _at(coordinate: Any, dim: Any, places: np.ndarray) -> Any:
     values = np.asarray(coordinate.values)
     if values.ndim != 1 or n < 2 or values.dtype.kind not in "iufM":
         return None
+    if values.dtype.kind in "iu":
+        # Differences of unsigned coordinates that descend are negative.
+        values = values.astype(np.int64)
     steps = np.diff(values)
     step = steps[0]
     even = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kernelfield.arrays import is_masked
 from kernelfield.correlation.arguments import (
     WINDOWS,
     check_axes,
@@ -57,11 +58,11 @@ def correlate_lazily(compute: Callable[..., Any], image: Any, given: dict[str, A
     # One window, computed now, raises for the other arguments and tells the type of results.
     one = (1,) * (planes.ndim - 2) if weights.ndim < 4 else (*(1,) * (planes.ndim - 3), planes.shape[-3])
     zeros = np.zeros((*one, *(w.span for w in operation.windows)), image.dtype)
-    sample = _of_chunk(np.ma.MaskedArray(zeros) if _is_masked(image) else zeros, compute, weights, options)
+    sample = _of_chunk(np.ma.MaskedArray(zeros) if is_masked(image) else zeros, compute, weights, options)
     if weights.ndim == 4:
         planes = planes.rechunk({planes.ndim - 3: -1})
     if operation.boundary == "constant" and operation.pads and not _holds(image.dtype, operation.cval, dtype):
-        planes = planes.map_blocks(_as_float64, dtype=np.float64)
+        planes = planes.map_blocks(_as_float64, meta=planes._meta.astype(np.float64))
     wanted, merged = [], []
     for axis, window in zip((planes.ndim - 2, planes.ndim - 1), operation.windows):
         chunks = _output_chunks(planes.chunks[axis], window)
@@ -101,10 +102,6 @@ def _as_float64(chunk: Any) -> Any:
     return check_pixels(chunk, "image").astype(np.float64)
 
 
-def _is_masked(image: Any) -> bool:
-    return isinstance(image._meta, np.ma.MaskedArray)
-
-
 def _holds(pixel: np.dtype, value: float, result: np.dtype) -> bool:
     """Return whether chunks of a dtype can hold the constant outside, as exactly as the sums see it."""
     if pixel.kind == "f":
@@ -129,7 +126,8 @@ def _outside(image: Any, axis: int, positions: range, operation: Operation) -> A
     da, boundary = sys.modules["dask.array"], operation.boundary
     if boundary == "constant":
         chunks = (*image.chunks[:axis], (len(positions),), *image.chunks[axis + 1 :])
-        return da.full(tuple(map(sum, chunks)), operation.cval, dtype=image.dtype, chunks=chunks)
+        filled = da.full(tuple(map(sum, chunks)), operation.cval, dtype=image.dtype, chunks=chunks)
+        return da.ma.masked_invalid(filled) if operation.cval != operation.cval and is_masked(image) else filled
     return da.take(image, positions_read(np.array(positions, np.int64), image.shape[axis], boundary), axis)
 
 

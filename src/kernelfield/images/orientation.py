@@ -2,12 +2,17 @@
 
 import re
 import struct
+from typing import Any
 
 import numpy as np
 
 from kernelfield.images.picture import Pixels
 
 TAG = 0x0112
+#: Orientations that exchange rows and columns.
+SWAPPED = (5, 6, 7, 8)
+# Pixels per inch that PNG can hold: 31 bits, per metre.
+_MOST = 0.0254 * (2**31 - 1)
 _XMP = re.compile(rb'tiff:Orientation(="|>)([0-9])')
 
 
@@ -63,3 +68,14 @@ def apply(pixels: Pixels, orientation: int) -> Pixels:
         case _:
             turned = pixels
     return np.ascontiguousarray(turned)
+
+
+def resolution(dpi: Any, turn: int) -> tuple[float, float] | None:
+    """Return pixels per inch across and down, of the picture that is turned; None for numbers that mean nothing."""
+    try:
+        across, down = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    if not (0.0 < across < _MOST and 0.0 < down < _MOST):
+        return None
+    return (down, across) if turn in SWAPPED else (across, down)

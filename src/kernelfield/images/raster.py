@@ -288,7 +288,7 @@ def _metadata(
         block.load(exif)
     turn = block.get(orientation.TAG, orientation.in_xmp(xmp))
     turn = turn if turn in range(1, 9) else 1
-    resolution = _resolution(dpi, turn)
+    resolution = orientation.resolution(dpi, turn)
     metadata = Metadata(form, icc, orientation.reset(exif), orientation.reset_xmp(xmp), resolution, own=own)
     return metadata, lambda _: turn
 
@@ -303,17 +303,6 @@ def _exif(header: Any) -> bytes:
     if not exif and "Raw profile type exif" in header.info:
         exif = header.getexif().tobytes()
     return exif.removeprefix(b"Exif\0\0")
-
-
-def _resolution(dpi: Any, turn: Any) -> tuple[float, float] | None:
-    """Return pixels per inch across and down, of the picture that is turned."""
-    try:
-        across, down = (float(value) for value in dpi)
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return None
-    if not (0 < across < 1e9 and 0 < down < 1e9):
-        return None
-    return (down, across) if turn in (5, 6, 7, 8) else (across, down)
 
 
 def _without_cmyk(header: Any, metadata: Metadata) -> Metadata:

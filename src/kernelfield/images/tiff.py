@@ -117,7 +117,7 @@ def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
         with unlogged("tifffile"):
             one = first if index == 0 or stack else page(index)
             _check(one, size, limit)
-            return _colours(one, _slice(file, one, index) if stack else _assemble(file, one, limit))
+            return _colours(one, _slice(file, one, index) if stack else _assemble(file, one))
 
     def turn(index: int) -> int:
         return _turn(first if index == 0 or stack else page(index))
@@ -231,7 +231,7 @@ def _rows(page: Any) -> int:
     return max(1, min(int(page.rowsperstrip), int(page.imagelength)))
 
 
-def _assemble(file: BinaryIO, page: Any, limit: Limit) -> Pixels:
+def _assemble(file: BinaryIO, page: Any) -> Pixels:
     """Return ``(H, W, samples)`` as stored."""
     height, width, samples = _shape(page)
     largest = (page.tilelength * page.tilewidth if page.is_tiled else _rows(page) * width, samples)
@@ -377,7 +377,7 @@ class Tags:
         resolution = [page.tags.valueof(tag) for tag in RESOLUTION]
         if resolution[0] and resolution[1]:
             across, down = resolution[:2]
-            turned = _turn(page) in (5, 6, 7, 8)
+            turned = _turn(page) in orientation.SWAPPED
             kept["resolution"] = (down, across) if turned else (across, down)
             kept["resolutionunit"] = int(resolution[2] or 2)
         kept["extratags"] = [tag for tag in map(_plain, page.tags) if tag]
@@ -414,8 +414,7 @@ def _metadata(tiff: Any, first: Any, page: Any, count: int) -> Metadata:
             resolution = None
     if resolution == (factor, factor):
         resolution = None  # what writers put where they know none
-    if resolution and _turn(first) in (5, 6, 7, 8):
-        resolution = resolution[::-1]
+    resolution = orientation.resolution(resolution, _turn(first))
     xmp, icc = first.tags.valueof(XMP, b""), first.tags.valueof(ICC, b"")
     return Metadata(
         "TIFF",

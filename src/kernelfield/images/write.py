@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
@@ -70,7 +70,7 @@ def write(
     form = _format(target, format)
     # A list of numbers is one array; a list of arrays has one a page.
     several = not isinstance(pixels, np.ndarray) and isinstance(pixels, Iterable) and not hasattr(pixels, "__array__")
-    if several and not hasattr(pixels, "__len__"):
+    if several and not isinstance(pixels, Sequence):
         pixels = list(pixels)
     if several and len(pixels) and np.ndim(pixels[0]) < 2:
         several = False

@@ -125,9 +125,9 @@ def _conv_general_dilated(
 ) -> Any:
     """Return `jax.lax.conv_general_dilated` of (N, H, W, C), by the engine where that is faster."""
     operation = None
-    if lhs.ndim == 4 and tuple(lhs_dilation) == (1, 1):
+    if lhs.ndim == 4 and tuple(lhs_dilation or (1, 1)) == (1, 1):
         size, image = tuple(rhs.shape[:2]), tuple(lhs.shape[1:3])
-        operation = _operation(size, window_strides, padding, tuple(rhs_dilation), feature_group_count, image)
+        operation = _operation(size, window_strides, padding, tuple(rhs_dilation or (1, 1)), feature_group_count, image)
     result = None if operation is None else ADAPTER.layer(operation, lhs, rhs, None, channels_last=True)
     if result is not None:
         return result

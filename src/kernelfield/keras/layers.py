@@ -168,7 +168,7 @@ class Filter2D(keras.layers.Layer):
         last = self.data_format == "channels_last"
         n, channels, *sizes = (input_shape[i] for i in TO_NCHW) if last else input_shape
         windows, bank = self.filter.operation().windows, self.filter.weights.shape[:-2]
-        shape = [n, channels * bank[0] if bank else channels]
+        shape = [n, channels * bank[0] if bank and channels is not None else channels]
         shape += [None if size is None else w.output_size(size) for w, size in zip(windows, sizes)]
         return tuple(shape[i] for i in TO_NHWC) if last else tuple(shape)
 

@@ -111,13 +111,13 @@ def count_out(pair: Pair, estimate: Estimate) -> Counted:
         if left > 0.8 * whole:
             return Counted(estimate, used, (None,) * len(maps), (None,) * len(maps), known)
         used = pair.without(both)
-        # In a large image some pixels go to and fro for ever.
-        if abs(left - previous) <= 1e-5 * whole:
-            break
-        previous = left
-        if not left:
+        if not left and previous < 0:
             break
         estimate = estimate_kernel(used, estimate.support)
+        # In a large image some pixels go to and fro for ever.
+        if not left or (previous >= 0 and abs(left - previous) <= 1e-5 * whole):
+            break
+        previous = left
     whole_outliers, whole_censored = (tuple(placed(pair, last, tuple(masks))) for masks in (outliers, censored))
     return Counted(estimate, used, whole_outliers, whole_censored, (ends[0], ends[1]))
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from kernelfield.arrays import MOST_CHANNELS, as_array, channel_axis_of
 from kernelfield.correlation.arguments import check_image
-from kernelfield.errors import ArgumentError, DataError, DtypeError
+from kernelfield.errors import ArgumentError, DataError, DtypeError, received
 from kernelfield.learning.least_squares import Moments
 from kernelfield.learning.statistics import Statistics, gather, shift_near_mean
 from kernelfield.learning.support import Support
@@ -391,7 +391,10 @@ def _ends(
         limits = (float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)) if dtype.kind in "iu" else (-np.inf, np.inf)
         found = Ends(*_end(planes, -1, step, levels, limits[0]), *_end(planes, 1, step, levels, limits[1]))
         return found if np.isfinite((found.low, found.high)).any() else None
-    low, high = (float(end) for end in clip)
+    try:
+        low, high = (float(end) for end in clip)
+    except (TypeError, ValueError):
+        raise ArgumentError(f'clip: expected "auto", None or (low, high); received {received(clip)}') from None
     if not low < high:
         raise ArgumentError(f"clip: expected low < high; received ({low:g}, {high:g})")
     return Ends((low - unit.centre) / unit.scale, True, (high - unit.centre) / unit.scale, True)
