@@ -175,6 +175,12 @@ def test_a_fixed_kernel_has_a_state_and_keeps_its_anchor(framework):
     np.testing.assert_array_equal(framework.state(other)["kernel"], kernel.weights)
 
 
+def test_a_fixed_kernel_prints_arguments_of_any_kind(framework):
+    for given in (np.array([1, 2]), [1, 2], (1, 2)):
+        text = repr(framework.filter(kf.kernels.sobel(), padding=given, stride=np.array([2, 1])).filter)
+        assert text == "FixedFilter(3×3, padding=((1, 1), (2, 2)), stride=(2, 1))"
+
+
 def test_a_fixed_kernel_refuses_what_correlate_refuses(framework):
     for options, message in (
         (dict(boundary="edge"), "boundary: expected one of"),

@@ -73,6 +73,13 @@ def test_coordinates_of_two_axes_scalars_and_uneven_ones():
     assert kf.correlate(dates, KERNEL, mode="full").y.values[0] == np.datetime64("2025-12-31")
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint32"])
+def test_whole_coordinates_that_descend_are_continued(dtype):
+    labelled = xr.DataArray(np.ones((6, 4)), dims=("y", "x"), coords={"y": np.arange(6, 0, -1).astype(dtype)})
+    found = kf.correlate(labelled, np.ones((3, 3)), mode="full")
+    assert found.y.values.tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
+
+
 def test_rows_and_columns_are_found_by_name():
     for dims in (("x", "y"), ("y", "x", "time"), ("time", "y", "x"), ("y", "time", "x")):
         shape = [{"y": 20, "x": 30, "time": 3}[dim] for dim in dims]

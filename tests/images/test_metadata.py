@@ -401,3 +401,21 @@ def test_streams(make):
         write(io.BytesIO(), pixels)
     with pytest.raises(ArgumentError, match="expected a file of bytes"):
         read(io.StringIO("text"))
+
+
+@pytest.mark.parametrize("target", ["a.png", "a.bmp", "a.jpg", "a.tif"])
+def test_a_resolution_that_no_format_holds_is_left_out(tmp_path, target):
+    pixels = np.zeros((8, 8), np.uint8)
+    tifffile.imwrite(tmp_path / "high.tif", pixels, resolution=((4_000_000_000, 1), (4_000_000_000, 1)))
+    picture = read(tmp_path / "high.tif")
+    assert picture.metadata.resolution is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", KernelfieldWarning)
+        write(tmp_path / target, picture.pixels, like=picture)
+    assert read(tmp_path / target).pixels.shape == (8, 8)
+
+
+def test_collections_of_pages_are_pages(tmp_path):
+    pages = {"a": np.zeros((4, 5)), "b": np.ones((4, 5))}
+    write(tmp_path / "pages.npz", pages.values())
+    assert len(read(tmp_path / "pages.npz").pages) == 2

@@ -10,8 +10,12 @@ import numpy as np
 from kernelfield.correlation.arguments import check_operation, weights_and_origin
 from kernelfield.correlation.tensors import correlate_tensors
 from kernelfield.errors import ArgumentError
-from kernelfield.geometry import Operation
+from kernelfield.geometry import Operation, check_padding, positive_pair
 from kernelfield.tensors.adapter import Adapter
+
+_USUAL: dict[str, Any] = dict(
+    mode="same", boundary="reflect", cval=0.0, origin=None, padding=None, stride=(1, 1), dilation=(1, 1)
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,6 +68,10 @@ class FixedFilter:
         )
         found = cls(weights, options)
         found.operation()
+        for name in ("stride", "dilation"):
+            options[name] = positive_pair(options[name], name)
+        if padding is not None:
+            options["padding"] = check_padding(padding)
         return found
 
     def operation(self) -> Operation:
@@ -90,6 +98,5 @@ class FixedFilter:
 
     def describe(self) -> str:
         """Return the kernel's shape and the options that are not the default, for a layer's repr."""
-        default = FixedFilter.of.__func__.__defaults__  # type: ignore[attr-defined]
-        changed = [f"{name}={v!r}" for (name, v), usual in zip(self.options.items(), default) if v != usual]
+        changed = [f"{name}={value!r}" for name, value in self.options.items() if value != _USUAL[name]]
         return ", ".join(["×".join(map(str, self.weights.shape)), *changed])
