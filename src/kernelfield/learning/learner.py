@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.errors import ArgumentError, DataError
+from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels import Kernel
 from kernelfield.learning.alternatives import Signs, examine
 from kernelfield.learning.boundary import find_boundary
@@ -76,7 +76,8 @@ def learn(
         The channel axis of a three-dimensional image; ``"auto"`` takes a last axis of up to 4.
     noise : (float, float), optional
         Standard deviation of the noise in the before and in the after, if known: least squares is corrected for that
-        in the before, which otherwise draws every kernel towards a blur.
+        in the before, which otherwise draws every kernel towards a blur. That in the after is taken from the residual,
+        whatever is given.
 
     Returns
     -------
@@ -142,9 +143,9 @@ def _checked_noise(noise: tuple[float, float] | None) -> tuple[float, float] | N
         before, after = (float(value) for value in noise)
     except (TypeError, ValueError):
         before = after = -1.0
-    if not (0.0 <= before < np.inf and 0.0 <= after < np.inf):
+    if not (0.0 <= before < 1e150 and 0.0 <= after < 1e150):
         raise ArgumentError(
-            f"noise: expected the standard deviations of before and after, as (2.0, 0.5); received {str(noise)[:80]}"
+            f"noise: expected the standard deviations of before and after, as (2.0, 0.5); received {received(noise)}"
         )
     return before, after
 

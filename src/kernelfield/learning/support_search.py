@@ -181,8 +181,6 @@ def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Fou
             best = level
             if (not pair.clipped or censor) and support is not supports[-1] and not _reaches_beyond(level, supports):
                 break
-    if best is None or (best.used is pair and pair.clipped):
-        best = best or _level(pair, supports[0])
     if best is None:
         rows, columns = pair.shapes[0]
         raise DataError(
@@ -358,7 +356,7 @@ def _sampled(level: _Level) -> int:
 def grown(pair: Pair, support: Support, kernel: np.ndarray, noise: float, max_size: int) -> Support:
     """Return the support with the rows and columns around it that the residual depends on, up to two on each side.
 
-    The test is that of `_reaches_beyond`, for each row and column by itself.
+    The test is that of `_beyond_chance`, for each row and column by itself.
     """
     wider = Support(support.top - 2, support.left - 2, support.rows + 4, support.columns + 4)
     scores = _scores(pair, support, wider, kernel)
