@@ -226,7 +226,7 @@ def prepare(
 ) -> Pair:
     """Return the checked pair; arguments as in `kernelfield.learn`."""
     (x, good_x), (y, good_y) = as_image(before, "before"), as_image(after, "after")
-    planes_x, planes_y = _channels(x, "before", channel_axis), _channels(y, "after", channel_axis)
+    planes_x, planes_y = channels(x, "before", channel_axis), channels(y, "after", channel_axis)
     if len(planes_x) != len(planes_y):
         raise ArgumentError(
             f"after: expected {len(planes_x)} channel(s) like before; received {len(planes_y)}; "
@@ -251,9 +251,9 @@ def prepare(
     goods_x = [good] * len(planes_x) if good is not None and good.shape == shape_x else [None] * len(planes_x)
     goods_y = [good] * len(planes_y) if good is not None and good.shape == shape_y else [None] * len(planes_y)
     if good_x is not None:
-        goods_x = [_both(a, b) for a, b in zip(goods_x, _channels(good_x, "before", channel_axis))]
+        goods_x = [_both(a, b) for a, b in zip(goods_x, channels(good_x, "before", channel_axis))]
     if good_y is not None:
-        goods_y = [_both(a, b) for a, b in zip(goods_y, _channels(good_y, "after", channel_axis))]
+        goods_y = [_both(a, b) for a, b in zip(goods_y, channels(good_y, "after", channel_axis))]
     bare = tuple(_plane(*plane) for plane in zip(planes_x, planes_y, goods_x, goods_y))
     ends = _ends(bare, y.dtype, step, levels, clip, unit_y)
     planes = tuple(_with_clipped(plane, ends) for plane in bare)
@@ -339,7 +339,7 @@ def _in_unit(plane: np.ndarray, unit: Unit) -> np.ndarray:
         return (wide / 2.0 - unit.centre / 2.0) / (unit.scale / 2.0)
 
 
-def _channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> list[np.ndarray]:
+def channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> list[np.ndarray]:
     """Return the planes of an image, by the channel rule of `kernelfield.learn`."""
     if image.ndim == 2:
         return [np.ascontiguousarray(image)]
