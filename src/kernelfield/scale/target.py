@@ -25,7 +25,8 @@ PART = ".part"
 #: How the chunks are compressed.
 COMPRESSIONS = ("none", "zstd")
 # Bytes of a tile: of this size the time for files and records is small beside the work, and several fit in memory.
-_TILE_BYTES = 16 << 20
+# Sums of learned filters are float64: pixels are bounded too.
+_TILE_BYTES, _TILE_SIDE = 16 << 20, 2048
 _CHUNK = 512
 #: Rows and columns of the tiles of a TIFF file.
 TIFF_TILE = 512
@@ -76,7 +77,7 @@ def lay_out(
     like : tuple of int
         The chunks of the source, which are taken over where they have 64 to 2048 rows and columns.
     tile : (int, int), optional
-        Rows and columns of a tile. By default as many chunks as make 16 MiB.
+        Rows and columns of a tile. By default up to 2048, as many chunks as make 16 MiB.
     """
     if compression not in COMPRESSIONS:
         raise ArgumentError(f"compression: expected one of {', '.join(COMPRESSIONS)}; received {received(compression)}")
@@ -85,7 +86,7 @@ def lay_out(
     for axis in axes:
         chunks[axis] = min(shape[axis], like[axis] if 64 <= like[axis] <= 2048 else _CHUNK)
     shards = list(chunks)
-    side = int((_TILE_BYTES / planes) ** 0.5)
+    side = min(_TILE_SIDE, int((_TILE_BYTES / planes) ** 0.5))
     for axis, asked in zip(axes, tile or (side, side)):
         if isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 1:
             raise ArgumentError(f"tile: expected two whole numbers above 0; received {received(tile)}")
@@ -171,11 +172,11 @@ class Target:
                     f"{received(self.name)}: is there already; expected a new place; name another, or delete it"
                 )
             return
-        if os.path.lexists(self.name) and not overwrite:
-            raise FileError(f"{received(self.name)}: is there already; expected a new name; --overwrite replaces it")
         if self.suffix:
             check_writable(self.name)
             return
+        if os.path.lexists(self.name) and not overwrite:
+            raise FileError(f"{received(self.name)}: is there already; expected a new name; --overwrite replaces it")
         folder = os.path.dirname(os.path.abspath(self.name))
         if not os.path.isdir(folder):
             raise FileError(f"{received(self.name)}: lies in no folder; expected one that exists; make it first")
