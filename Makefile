@@ -8,7 +8,7 @@
 # make wheel     a wheel in dist/, and what it needs of a Linux system
 # make bench     the figures of the README, side by side with peers
 # make calibrate 5,000 simulated pairs: how often learn is right, how often its intervals cover (a table)
-# make producers filters of thirteen other programs, learned back (docs/producers.md)
+# make producers filters of thirteen other programs, learned back (docs/compared/producers.md)
 # make mutants   changes to the source that no test notices; PARTS="learning" SAMPLE=300 for some of them
 
 PYTHON ?= python3
@@ -131,7 +131,7 @@ calibrate: $(TOOLS)/installed build/engine
 #   apt-get install imagemagick graphicsmagick ffmpeg gmic netpbm octave
 # and the page says which were not there.
 producers: $(PRODUCERS)/installed build/engine
-	$(IN_TESTS) $(PRODUCERS)/bin/python -m learning.producers docs/producers.md
+	$(IN_TESTS) $(PRODUCERS)/bin/python -m learning.producers docs/compared/producers.md
 
 PARTS ?= learning geometry.py kernels matrix dropin
 mutants: $(TOOLS)/installed build/engine

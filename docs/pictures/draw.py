@@ -1,6 +1,6 @@
 """Draw the pictures of these pages and of the README anew.
 
-python docs/pictures.py
+python docs/pictures/draw.py
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import nn
 import kernelfield as kf
 from kernelfield.figures import encode
 
-DOCS = Path(__file__).parent
-EXAMPLES = DOCS.parent / "examples"
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "examples"
 
 
 class Residual(nn.Module):
@@ -70,7 +70,7 @@ def main() -> None:
         picture = Image.open(io.BytesIO(encode(figure, "png"))).convert("RGB")
         width = 1400 if name == "field" else 1000
         picture = picture.resize((width, round(width * picture.height / picture.width)), Image.Resampling.LANCZOS)
-        picture.save(DOCS / f"{name}.jpg", quality=85, optimize=True)
+        picture.save(HERE / f"{name}.jpg", quality=85, optimize=True)
 
 
 if __name__ == "__main__":
