@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.ndimage as ndi
 from cases import photograph
 from PIL import Image, ImageFilter
 
@@ -38,6 +39,36 @@ def test_a_blur_between_the_pixels_is_a_gaussian():
     fit = kf.learn(CAMERA, kf.correlate(CAMERA, weights, dtype="uint8"))
     assert (fit.verdict, fit.name) == ("exact", "gaussian")
     assert "shifted 0.30 pixels up" in fit.description
+
+
+def test_few_weights_are_no_gabor_filter():
+    emboss = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
+    after = kf.correlate(CAMERA.astype(float), emboss).clip(0, 255)
+    fit = kf.learn(CAMERA, np.rint(after).astype(np.uint8))
+    assert fit.verdict == "exact"
+    assert "Gabor" not in fit.description
+
+
+def test_the_nearest_is_simple_and_said_once():
+    weights = np.zeros((5, 5))
+    weights[2, 2], weights[2, 3], weights[1, 2] = 1.0, 0.05, -0.04
+    rng = np.random.default_rng(0)
+    fit = kf.learn(CAMERA, kf.correlate(CAMERA.astype(float), weights) + rng.normal(0, 2, CAMERA.shape), size=5)
+    assert "nearest: identity" in fit.description
+    assert "1×1" not in fit.description
+    moved = np.zeros((5, 5))
+    moved[2, 0], moved[2, 1], moved[1, 0] = 1.0, 0.05, -0.04
+    fit = kf.learn(CAMERA, kf.correlate(CAMERA.astype(float), moved) + rng.normal(0, 2, CAMERA.shape), size=5)
+    assert "nearest: shift by 2 columns" in fit.description
+
+
+def test_a_filter_that_leaves_the_picture_in_its_residual_has_no_name():
+    # Flat parts: total variation leaves the flats and rounds the edges, nearly as a narrow blur does.
+    steps = np.kron(np.random.default_rng(0).integers(0, 5, (12, 12)) * 50.0, np.ones((12, 12)))
+    after = ndi.gaussian_filter(steps, 0.6)
+    after = after + 0.02 * np.hypot(ndi.sobel(after, 0), ndi.sobel(after, 1))
+    fit = kf.learn(steps, after)
+    assert fit.name is None
 
 
 def test_the_nearest_is_no_claim():

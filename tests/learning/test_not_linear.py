@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import scipy.ndimage as ndi
 from cases import photograph
+from learning.simulator import problem_of
 from PIL import Image, ImageFilter
 
 import kernelfield as kf
+from kernelfield.learning.warps import find_warp
 
 PHOTOGRAPHS = ("china", "flower", "camera", "astronaut")
 
@@ -88,7 +90,42 @@ LOOKS = {
     "maximum of 3×3": lambda a: ndi.maximum_filter(a, 3),
     "value 3 of 9": lambda a: ndi.rank_filter(a, 2, size=3),
     "threshold": lambda a: np.where(a > 100, 255, 0).astype(np.uint8),
+    "rotated by 2° counter-clockwise": lambda a: turned(a, 2),
+    "rotated by 7° clockwise": lambda a: turned(a, -7),
+    "resized by a factor of 1.02": lambda a: zoomed(a, 1.02),
+    "distorted: its parts moved differently": lambda a: swirled(a, 0.06),
+    "a background that varies": lambda a: ndi.gaussian_filter(a.astype(float), 1) + 25 * slope(a) + 15 * slope(a) ** 2,
+    "a brightness that varies": lambda a: levels_of(ndi.gaussian_filter(a.astype(float), 1) * (0.8 + 0.2 * slope(a))),
+    "a filter and then a tone curve": lambda a: levels_of(255 * (ndi.gaussian_filter(a / 255, 1.3)) ** 0.6),
+    "light (brightness to the power 2.2": lambda a: levels_of(
+        255 * ndi.gaussian_filter((a / 255) ** 2.2, 2) ** (1 / 2.2)
+    ),
 }
+
+
+def levels_of(values: np.ndarray) -> np.ndarray:
+    return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
+def slope(image: np.ndarray) -> np.ndarray:
+    return np.linspace(-1, 1, image.shape[0])[:, None] * np.ones(image.shape[1])
+
+
+def turned(image: np.ndarray, degrees: float) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).rotate(degrees, Image.Resampling.BICUBIC))
+
+
+def zoomed(image: np.ndarray, factor: float) -> np.ndarray:
+    offset = [(n - 1) / 2 * (1 - 1 / factor) for n in image.shape]
+    return levels_of(ndi.affine_transform(image.astype(float), np.eye(2) / factor, offset, order=3, mode="nearest"))
+
+
+def swirled(image: np.ndarray, strength: float) -> np.ndarray:
+    places = np.indices(image.shape) - np.array([(n - 1) / 2 for n in image.shape])[:, None, None]
+    angle = strength * np.exp(-(places**2).sum(axis=0) / 60**2)
+    row = places[0] + angle * places[1] + (image.shape[0] - 1) / 2
+    column = places[1] - angle * places[0] + (image.shape[1] - 1) / 2
+    return levels_of(ndi.map_coordinates(image.astype(float), [row, column], order=3, mode="nearest"))
 
 
 @pytest.mark.parametrize("words", sorted(LOOKS))
@@ -99,6 +136,53 @@ def test_what_it_looks_like_is_in_the_first_lines(words):
     assert words in fit.description
     assert (fit.name, fit.integers) == (None, None)
     assert "kernel, as" not in str(fit)
+
+
+GEOMETRY = ("rotated", "resized", "stretched", "distorted", "varies", "then a tone curve")
+
+
+def test_no_linear_filter_looks_like_geometry_background_or_curve():
+    # None of 60: a rate below 5 % at a confidence of 95 %.
+    kinds = ("white noise, size given", "Poisson", "correlated noise", "noise in the before", "JPEG", "colour, shared")
+    for stratum in kinds:
+        for seed in range(10):
+            one = problem_of(stratum, seed)
+            fit = kf.learn(one.before, one.after, **one.arguments)
+            assert not any(word in fit.description for word in GEOMETRY), (stratum, seed, str(fit))
+
+
+@pytest.mark.parametrize("name", ["camera", "flower", "china"])
+@pytest.mark.parametrize(("degrees", "factor"), [(0.3, 1.0), (-3.0, 1.0), (11.0, 1.0), (0.0, 0.98), (2.0, 1.05)])
+def test_the_turn_and_zoom_are_measured(name, degrees, factor):
+    before = photograph(name)[100:340, 150:400]
+    turn = np.radians(degrees)
+    matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) / factor
+    middle = (np.array(before.shape) - 1) / 2
+    after = ndi.affine_transform(before.astype(float), matrix, middle - matrix @ middle, mode="mirror")
+    # What the rotation left without a picture is no part of it.
+    inner = slice(30, -30), slice(30, -30)
+    warp = find_warp(before[inner], after[inner])
+    assert warp.rotation == pytest.approx(degrees, abs=0.03)
+    assert warp.zoom == pytest.approx(factor, abs=1.5e-3)
+    assert ("rotated" in warp.describe()) == (degrees != 0.0)
+    assert ("resized" in warp.describe()) == (factor != 1.0)
+    assert "stretched" not in warp.describe()
+
+
+def test_a_shift_and_a_blur_are_no_warp():
+    before = photograph("camera")[100:340, 150:400].astype(float)
+    assert find_warp(before[5:], before[:-5]) is None
+    assert find_warp(before, ndi.gaussian_filter(before, 2.0)) is None
+    assert find_warp(before[:15], before[:15]) is None
+
+
+def test_pixels_that_do_not_count_are_left_out_of_the_warp():
+    before = photograph("camera")[100:340, 150:400]
+    after = turned(before, 2.0).copy()
+    after[50:120, 80:160] = 255
+    good = np.ones(after.shape, bool)
+    good[45:125, 75:165] = False
+    assert find_warp(before, after, good).rotation == pytest.approx(2.0, abs=0.06)
 
 
 @pytest.mark.parametrize("seed", range(4))

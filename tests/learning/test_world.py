@@ -284,6 +284,55 @@ def test_what_does_not_belong_is_left_out_and_counted(kind, sd):
     assert fit.excluded >= 0.9 * changed
 
 
+@pytest.mark.parametrize("which", ["before", "after", "both"])
+@pytest.mark.parametrize(
+    ("marker", "dtype"), [(-9999.0, "float64"), (1e20, "float32"), (-32768, "int16"), (65535, "uint16")]
+)
+def test_markers_of_missing_pixels_are_left_out(which, marker, dtype):
+    before = (camera()[:64, :90].astype(np.float64)).astype(dtype)
+    after = kf.correlate(before, [[0.0, 0.5, 0.0], [0.25, 0.0, 0.25], [0.0, 0.0, 0.0]], dtype=dtype)
+    if which != "after":
+        before[5:15, 5:20] = marker
+    if which != "before":
+        after[30:40, 30:50] = marker
+    fit = kf.learn(before, after)
+    assert_exact(fit, [[0.0, 0.5, 0.0], [0.25, 0.0, 0.25], [0.0, 0.0, 0.0]])
+    assert fit.excluded >= {"before": 150, "after": 200, "both": 350}[which]
+    assert f"pixels of {float(marker):.6g} in the" in str(fit)
+
+
+def test_values_of_a_picture_are_no_markers():
+    # An extreme value of four pixels, one within reach of the others, and drawings of few values.
+    few, near, drawing = floats(), floats(), np.where(camera() > 200, 10_000.0, np.rint(floats() / 64))
+    few.ravel()[:4] = -9999.0
+    near.ravel()[:200] = -255.0 * 4.9
+    for before in (few, near, drawing):
+        fit = kf.learn(before, kf.correlate(before, SOBEL / 8), size=3)
+        assert fit.verdict == "exact"
+        assert "taken for missing" not in str(fit)
+
+
+@pytest.mark.parametrize("levels_in", [4, 8])
+def test_few_levels_that_are_all_taken_are_a_grid(levels_in):
+    after = np.rint((gaussian_blurred() * 0.8 + 20) / levels_in) * levels_in
+    fit = kf.learn(camera(), after.astype(np.uint8))
+    assert fit.verdict == "exact"
+    fit = kf.learn(camera(), after / 255.0)
+    assert fit.verdict == "exact"
+
+
+def gaussian_blurred() -> np.ndarray:
+    return ndi.gaussian_filter(floats(), 0.8, mode="mirror")
+
+
+def test_noise_that_grows_with_the_brightness_is_noise():
+    clean = filtered(floats(), gaussian(5, 1.0), (2, 2), "reflect")
+    fit = kf.learn(floats(), clean * (1 + noise(0.05)), size=5)
+    assert fit.verdict == "approximate"
+    assert "as noise is" in fit.explanation or "in its size alone, as shot noise" in fit.explanation
+    assert_weights(fit, gaussian(5, 1.0), relative=0.1)
+
+
 @pytest.mark.parametrize("follows", ["noise", "Poisson", "JPEG", "levels"])
 def test_values_that_were_clipped_before_something_else(follows):
     weights = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]) * 1.0

@@ -19,22 +19,24 @@ from kernelfield.kernels.gaussians import fixed_point, sampled_gaussian
 from kernelfield.kernels.kernel import Kernel, Weights
 from kernelfield.kernels.smoothing import pascal
 from kernelfield.kernels.steerable import steerable
-from kernelfield.kernels.target import NEGLIGIBLE, Target, centroid
+from kernelfield.kernels.target import NEGLIGIBLE, Target
 
 Generator = Callable[[Target], Iterator[Kernel]]
 
 # Beyond this size the spectrum is not searched: no filter of the catalogue is as large by default.
 _LARGEST = 129
 _ORDERS = 6
+# Weights below which the six parameters of a Gabor filter fit anything.
+_WAVE = 13
 
 derivative = lru_cache(maxsize=256)(differences.derivative)
 
 
 def identity_or_shift(target: Target) -> Iterator[Kernel]:
-    """Yield the identity or a shift for a single weight."""
-    if target.extent() == (1, 1):
-        rows, columns = (-int(x) for x in np.rint(centroid(target.weights, target.anchor)))
-        yield smoothing.shift(rows, columns) if rows or columns else smoothing.identity()
+    """Yield the identity or a shift for the largest weight."""
+    place = np.unravel_index(int(np.abs(target.weights).argmax()), target.weights.shape)
+    rows, columns = (int(anchor - at) for anchor, at in zip(target.anchor, place))
+    yield smoothing.shift(rows, columns) if rows or columns else smoothing.identity()
 
 
 def boxes(target: Target) -> Iterator[Kernel]:
@@ -342,7 +344,8 @@ def gabors(target: Target) -> Iterator[Kernel]:
     """Yield Gabor filters and, where one comes near, log-Gabor filters."""
     for patch, down, right in _waves(target):
         # Six parameters would fit almost any smaller kernel.
-        if min(patch.shape) < 3 or patch.size < 25:
+        held = np.count_nonzero(np.abs(patch) > 1e-3 * np.abs(patch).max())
+        if min(patch.shape) < 3 or patch.size < 25 or held < _WAVE:
             continue
         shape = patch.shape[0], patch.shape[1]
         length = math.hypot(down, right)

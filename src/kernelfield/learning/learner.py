@@ -33,7 +33,7 @@ from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
 from kernelfield.learning.support_search import Found, choose_support, grown, widened
 from kernelfield.learning.uncertainty import DISAGREE, Uncertainty, measure_errors
-from kernelfield.learning.verdict import Evidence, explain, judge
+from kernelfield.learning.verdict import Evidence, explain, is_noise, judge
 
 # Variance of the residual over that of uniform rounding errors, up to which weights that are no fractions are tried.
 _ROUNDED = 1.06
@@ -509,7 +509,7 @@ def _description(verdict: str, named: Name, signs: Signs | None) -> str:
 def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, above: float, scale: float) -> str:
     """Return the reasons for which the errors are wider or only approximate, as text; "" if there are none.
 
-    `above` is the residual over that of rounding, `scale` the unit of the before.
+    `above` is the residual over that of rounding, 0 for an after without a grid; `scale` the unit of the before.
     """
     if errors is None:
         return ""
@@ -525,7 +525,7 @@ def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, ab
         )
     if errors.blocky:
         parts.append("the residual has JPEG's blocks: weights may be off by more than their errors")
-    elif signs is not None and above > _ABOVE and not _like_noise(signs):
+    elif signs is not None and ((above > _ABOVE and not _like_noise(signs)) or (above == 0.0 and not is_noise(signs))):
         parts.append(
             "the residual follows the picture, as after compression or rounding between passes: weights may be off by "
             "more than their errors"
@@ -554,6 +554,9 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
     if answer.outlying:
         many = "1 pixel" if answer.outlying == 1 else f"{answer.outlying:,} pixels"
         notes.append(f"{many} cannot come from the filter and are left out; fit.left_out is their map")
+    for which, marker in zip(("before", "after"), pair.markers):
+        if marker is not None:
+            notes.append(f"pixels of {marker:.6g} in the {which} are taken for missing ones: give mask= otherwise")
     if frame is not None:
         notes.append(f"the after is a crop: its first pixel lies over row {frame[0]}, column {frame[1]} of the before")
     if found.sampled:

@@ -18,8 +18,11 @@ from kernelfield.learning.statistics import Statistics, gather, gather_parts, sh
 from kernelfield.learning.support import Support
 from kernelfield.tensors.registry import adapter_of
 
-# An image with fewer levels is not a sampled scale but a mask, a drawing or a label image.
-_FEWEST_LEVELS = 64
+# An image with fewer levels is not a sampled scale but a mask, a drawing or a label image, unless it has at least the
+# second number and half of those between its ends.
+_FEWEST_LEVELS, _FEW = 64, 16
+# Ranges of the other values that a marker of missing ones lies off, and the fewest pixels that have it.
+_OFF, _MARKED = 5.0, 5
 # Multiply-adds that explicit windows may cost; the side of squares without an excluded position, the strips of them to
 # use, and the positions that are enough.
 _EXPLICIT, _CLEAR, _STRIPS, _PLENTY = 1_000_000_000, 64, 16, 100_000
@@ -120,6 +123,8 @@ class Pair:
         Floats far from 0, or of a scale whose squares overflow, are shifted by a constant and scaled by a power of two.
     seek_ends : bool
         Whether ends that are not seen in the values may be looked for in the fit.
+    markers : (float or None, float or None)
+        Values of the before and the after that mark missing pixels, which are excluded.
     """
 
     planes: tuple[Plane, ...]
@@ -131,6 +136,7 @@ class Pair:
     before_unit: Unit = Unit()
     after_unit: Unit = Unit()
     seek_ends: bool = True
+    markers: tuple[float | None, ...] = (None, None)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -239,10 +245,15 @@ def prepare(
             "crop the after, or swap the two"
         )
     good = _check_mask(mask, shape_x, shape_y)
-    step = grid_step(y)
+    markers = tuple(_marker(image) for image in (x, y))
+    if markers[0] is not None:
+        good_x = _both(good_x, x != markers[0])
+    if markers[1] is not None:
+        good_y = _both(good_y, y != markers[1])
+    step = grid_step(y if markers[1] is None else y[y != markers[1]])
     levels = np.unique(y.ravel()[:: max(1, y.size >> 16)]).size
     epsilon = max(_epsilon(x.dtype), _epsilon(y.dtype))
-    before_step = grid_step(x)
+    before_step = grid_step(x if markers[0] is None else x[x != markers[0]])
     unit_x, unit_y = _unit(x, before_step), _unit(y, step)
     before_step /= unit_x.scale
     planes_x = [_in_unit(plane, unit_x) for plane in planes_x]
@@ -257,7 +268,30 @@ def prepare(
     bare = tuple(_plane(*plane) for plane in zip(planes_x, planes_y, goods_x, goods_y))
     ends = _ends(bare, y.dtype, step, levels, clip, unit_y)
     planes = tuple(_with_clipped(plane, ends) for plane in bare)
-    return Pair(planes, step, epsilon, ends, before_step, levels, unit_x, unit_y, isinstance(clip, str))
+    return Pair(planes, step, epsilon, ends, before_step, levels, unit_x, unit_y, isinstance(clip, str), markers)
+
+
+def _marker(image: np.ndarray) -> float | None:
+    """Return the value that marks missing pixels, as -9999: several have it, and it lies far off all others."""
+    if image.dtype.itemsize == 1:
+        return None
+    finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
+    if not finite.size:
+        return None
+    low, high = finite.min(), finite.max()
+    sample = finite.ravel()[:: max(1, finite.size >> 12)]
+    middle = float(np.median(sample))
+    near, far = sorted((middle - float(low), float(high) - middle))
+    # A fourth of the pixels may be marked, but no median is.
+    if not far > _OFF * near:
+        return None
+    end = low if middle - float(low) == far else high
+    others = finite[finite != end]
+    if finite.size - others.size < _MARKED or np.unique(others[:4096]).size < _FEW:
+        return None
+    spread = float(others.max()) - float(others.min())
+    gap = float(others.min()) - float(end) if end == low else float(end) - float(others.max())
+    return float(end) if gap > _OFF * spread > 0.0 else None
 
 
 def grid_step(image: np.ndarray) -> float:
@@ -271,9 +305,12 @@ def grid_step(image: np.ndarray) -> float:
     sample = image.ravel()[::every]
     if image.dtype.kind in "iu":
         whole = int(np.gcd.reduce(sample.astype(np.int64) - int(sample[0])))
-        return float(whole) if whole > 1 and np.unique(sample[: 1 << 16]).size >= _FEWEST_LEVELS else 1.0
+        if whole <= 1:
+            return 1.0
+        seen = np.unique(sample[:: max(1, sample.size >> 16)])
+        return float(whole) if _is_scale(seen.size, (float(seen[-1]) - float(seen[0])) / whole) else 1.0
     values = np.unique(sample[np.isfinite(sample)]).astype(np.float64)
-    if not _FEWEST_LEVELS <= values.size <= _MOST_LEVELS:
+    if not _FEW <= values.size <= _MOST_LEVELS:
         return 0.0
     # Differences of numbers near the ends of float64 would overflow.
     scale = 2.0 ** float(np.frexp(np.abs(values).max())[1])
@@ -283,6 +320,8 @@ def grid_step(image: np.ndarray) -> float:
     if step == 0.0:
         return 0.0
     levels = np.rint((values - values[0]) / step)
+    if not _is_scale(values.size, float(levels[-1])):
+        return 0.0
     if levels[-1] > 1.0 / (64.0 * np.finfo(image.dtype).eps):
         return 0.0
     fitted = float(levels @ (values - values[0]) / (levels @ levels))
@@ -294,6 +333,11 @@ def grid_step(image: np.ndarray) -> float:
         if abs(fitted / usual - 1.0) * levels[-1] * usual <= 4.0 * place * scale:
             return float(usual)
     return float(fitted)
+
+
+def _is_scale(levels: int, span: float) -> bool:
+    """Return whether values with so many levels, in steps from end to end, are a sampled scale."""
+    return levels >= _FEWEST_LEVELS or levels >= max(_FEW, 0.5 * (span + 1.0))
 
 
 def _common_step(differences: np.ndarray, least: float) -> float:

@@ -13,6 +13,8 @@ Verdict = Literal["exact", "approximate", "undetermined", "not linear"]
 
 # From trials of median, bilateral, CLAHE, gamma and JPEG against noise: see tests/learning/test_not_linear.py.
 _CURVE, _TEXTURE, _R2 = 0.15, 3.0, 0.9
+# Contrast of the residual between busy and calm parts, and correlation of its neighbours, up to which it is like noise.
+_EVEN, _ALIKE = 1.5, 0.5
 # Below this R² a residual that is not like noise is another picture's.
 _HALF = 0.5
 # Above this R² no pair is unrelated: other scenes were seen to reach 0.6.
@@ -85,7 +87,7 @@ def judge(evidence: Evidence) -> Verdict:
         return "not linear"
     if not evidence.complete:
         return "undetermined"
-    if seen is None or _is_noise(seen):
+    if seen is None or is_noise(seen):
         return "approximate"
     if evidence.limit and evidence.r2 > _R2 and seen.curve < _CURVE:
         return "approximate"
@@ -95,9 +97,11 @@ def judge(evidence: Evidence) -> Verdict:
     return "not linear" if signs else "approximate"
 
 
-def _is_noise(seen: Signs) -> bool:
+def is_noise(seen: Signs) -> bool:
     """Return whether the residual is uniform over brightness and contrast, like noise."""
-    return seen.curve < 0.02 and 1 / 1.5 < seen.texture < 1.5 and abs(seen.correlation) < 0.5
+    if seen.grows and seen.curve < 0.02:
+        return True
+    return seen.curve < 0.02 and 1 / _EVEN < seen.texture < _EVEN and abs(seen.correlation) < _ALIKE
 
 
 def explain(verdict: Verdict, evidence: Evidence) -> str:
@@ -126,15 +130,23 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
             f"the channels disagree: each has a kernel of its own, and one for all accounts for {share}; learn them "
             f"one by one (--per-channel); {left}"
         )
-    if seen is None or _is_noise(seen):
+    if seen is None or is_noise(seen):
         alike = "is the same in calm and busy parts, as noise is"
+        if seen is not None and seen.grows and not 1 / _EVEN < seen.texture < _EVEN:
+            alike = "depends on the brightness in its size alone, as shot noise and speckle do"
         if seen is not None and abs(seen.correlation) > 0.1:
             alike += f"; neighbours are alike (correlation {seen.correlation:.2g})"
         return f"the filter accounts for {share}; {left}; it {alike}"
-    return (
-        f"the filter does not explain the picture completely: it accounts for {share}; {left}; "
-        f"it is {seen.texture:.3g} times as large in busy parts as in calm ones"
-    )
+    return f"the filter does not explain the picture completely: it accounts for {share}; {left}; {_trace(seen)}"
+
+
+def _trace(seen: Signs) -> str:
+    """Return in which way a residual is unlike noise."""
+    if not 1 / _EVEN < seen.texture < _EVEN:
+        return f"it is {seen.texture:.3g} times as large in busy parts as in calm ones"
+    if abs(seen.correlation) >= _ALIKE:
+        return f"neighbouring pixels of it are alike (correlation {seen.correlation:.2g})"
+    return f"{100.0 * seen.curve:.2g} % of it follow the brightness"
 
 
 def _pixels(count: int) -> str:
@@ -145,16 +157,22 @@ def _sign(evidence: Evidence) -> str:
     seen = evidence.signs
     if seen is not None and seen.looks_like is not None:
         return f"it looks like {seen.looks_like}{', which gives every pixel' if seen.every else ''}"
-    if not evidence.related or (evidence.r2 < _HALF and seen is not None and abs(seen.correlation) > 0.3):
+    if not evidence.related:
         return "the after does not follow the before: another scene, shuffled, resized, turned or shifted far"
+    if evidence.r2 < _HALF and seen is not None and abs(seen.correlation) > 0.3:
+        return (
+            "the after hardly follows the before: another scene, resized, turned or shifted far, or a weak filter "
+            "under strong compression"
+        )
     if seen is not None and seen.curve > _CURVE:
         return "it depends on the brightness, as after a tone curve or gamma"
     if seen is not None and seen.texture > _TEXTURE:
         return (
             f"it is {seen.texture:.3g} times as large in busy parts as in calm ones, unlike noise: a filter that "
-            "adapts to edges, such as a bilateral filter or noise removal, or a part of the picture filtered otherwise"
+            "adapts to edges, such as a bilateral filter or noise removal, strong compression, or a part of the "
+            "picture filtered otherwise"
         )
     return (
-        "it is too large for a linear filter: the picture may be rotated, resized or distorted, or its parts filtered "
-        "in different ways"
+        "it is too large for a linear filter: the before may be noisy, the picture rotated, resized or distorted, or "
+        "its parts filtered in different ways"
     )

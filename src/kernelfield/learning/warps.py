@@ -30,11 +30,14 @@ class Warp:
     shift : numpy.ndarray, shape (2,)
     left : float
         Share of the variance of the after that is left.
+    reach : float
+        Pixels from the middle to a corner.
     """
 
     matrix: np.ndarray
     shift: np.ndarray
     left: float
+    reach: float
 
     @property
     def rotation(self) -> float:
@@ -56,12 +59,13 @@ class Warp:
     def describe(self) -> str:
         """Return the map as a phrase."""
         parts = []
-        if abs(self.rotation) >= 0.05:
+        least = _STILL / self.reach
+        if abs(np.radians(self.rotation)) >= least:
             way = "counter-clockwise" if self.rotation > 0 else "clockwise"
             parts.append(f"rotated by {abs(self.rotation):.2g}° {way}")
-        if abs(self.zoom - 1.0) >= 5e-4:
+        if abs(self.zoom - 1.0) >= least:
             parts.append(f"resized by a factor of {self.zoom:.4g}")
-        if self.stretch - 1.0 >= 2e-3:
+        if self.stretch - 1.0 >= 2.0 * least:
             parts.append(f"stretched or sheared by {100.0 * (self.stretch - 1.0):.2g} %")
         return f"the picture {' and '.join(parts)}" if parts else "the picture shifted"
 
@@ -88,7 +92,7 @@ def find_warp(before: np.ndarray, after: np.ndarray, good: np.ndarray | None = N
     middle = np.array([(n - 1) / 2.0 for n in y.shape])
     if found is None or _corners(found.matrix - np.eye(2), middle) < _STILL:
         return None
-    return replace(found, shift=found.shift * every)
+    return replace(found, shift=found.shift * every, reach=found.reach * every)
 
 
 def _descended(x: np.ndarray, y: np.ndarray, counts: np.ndarray, matrix: np.ndarray) -> Warp | None:
@@ -102,13 +106,16 @@ def _descended(x: np.ndarray, y: np.ndarray, counts: np.ndarray, matrix: np.ndar
     for blur in _BLURS:
         smooth, target = gaussian_filter(x, blur), gaussian_filter(y, blur)
         slopes = np.gradient(smooth)
+        # Straight lines between the pixels would draw small moves towards whole ones.
+        order = 3 if blur == _BLURS[-1] else 1
         for _ in range(_STEPS):
             where = np.einsum("ij,jrc->irc", matrix, places) + (shift + middle)[:, None, None]
             inside = counts & ((where >= 1) & (where <= most)).all(axis=0)
             if inside.sum() < max(0.3 * counts.sum(), 200):
                 return None
             moved, down, right = (
-                map_coordinates(image, where, order=1, mode="nearest")[inside] for image in (smooth, *slopes)
+                map_coordinates(image, where, order=n, mode="nearest")[inside]
+                for image, n in ((smooth, order), (slopes[0], 1), (slopes[1], 1))
             )
             values, (rows, columns) = target[inside], places[:, inside]
             basis = np.stack([moved, np.ones_like(moved)], axis=1)
@@ -123,7 +130,7 @@ def _descended(x: np.ndarray, y: np.ndarray, counts: np.ndarray, matrix: np.ndar
                 return None
             if _corners(step[:4].reshape(2, 2), middle) + float(np.abs(step[4:6]).max()) < 0.003:
                 break
-    return Warp(matrix, shift, left)
+    return Warp(matrix, shift, left, float(np.hypot(*middle)))
 
 
 def _corners(matrix: np.ndarray, middle: np.ndarray) -> float:

@@ -1,0 +1,98 @@
+"""The verdict for evidence on either side of each threshold, and the sentence that says which sign decided."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from kernelfield.learning.alternatives import Signs
+from kernelfield.learning.verdict import Evidence, explain, judge
+
+pytestmark = pytest.mark.core
+
+NOISE = Signs(0.0, 1.0, 0.0, None)
+STRONG = Evidence(False, True, 1.0, 1.0, 0.99, 9, 10_000, 0, NOISE)
+
+
+def signs(**changes) -> Evidence:
+    return replace(STRONG, signs=replace(NOISE, **changes))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "verdict"),
+    [
+        (replace(STRONG, exact=True), "exact"),
+        (replace(STRONG, exact=True, complete=False), "undetermined"),
+        (replace(STRONG, complete=False), "undetermined"),
+        (replace(STRONG, signs=None), "approximate"),
+        (STRONG, "approximate"),
+        (signs(looks_like="the median"), "not linear"),
+        (replace(signs(looks_like="the median"), channels_differ=True), "not linear"),
+        (replace(signs(curve=0.5), channels_differ=True), "approximate"),
+        (replace(signs(curve=0.5), channels_differ=True, r2=0.5), "not linear"),
+        (replace(signs(curve=0.5), channels_differ=True, complete=False), "undetermined"),
+        # The brightness.
+        (signs(curve=0.15), "approximate"),
+        (signs(curve=0.151), "not linear"),
+        # Busy parts.
+        (signs(texture=3.0), "approximate"),
+        (signs(texture=3.01), "not linear"),
+        (signs(texture=3.01, grows=True), "approximate"),
+        (signs(texture=3.01, grows=True, curve=0.021), "not linear"),
+        # R² counts where the residual is unlike noise.
+        (replace(signs(curve=0.03), r2=0.901), "approximate"),
+        (replace(signs(curve=0.03), r2=0.899), "not linear"),
+        (replace(signs(curve=0.019), r2=0.1), "approximate"),
+        (replace(signs(texture=1.49), r2=0.6), "approximate"),
+        (replace(signs(texture=1.51), r2=0.6), "not linear"),
+        (replace(signs(texture=0.67), r2=0.6), "approximate"),
+        (replace(signs(texture=0.66), r2=0.6), "not linear"),
+        (replace(signs(correlation=0.49), r2=0.6), "approximate"),
+        (replace(signs(correlation=-0.51), r2=0.6), "not linear"),
+        # The end of the search excuses what is missing, but no curve.
+        (replace(signs(texture=5.0), limit=31), "approximate"),
+        (replace(signs(texture=5.0, curve=0.16), limit=31), "not linear"),
+        (replace(signs(texture=5.0), limit=31, r2=0.9), "not linear"),
+        # The null: an F statistic of at least 1 + 8 √(2 / 9) = 4.77 of 9 weights.
+        (replace(STRONG, r2=0.0045), "approximate"),
+        (replace(STRONG, r2=0.0040), "not linear"),
+        (replace(signs(correlation=0.4), r2=0.0045), "not linear"),
+        (replace(signs(correlation=0.4), r2=0.03), "approximate"),
+        (replace(STRONG, r2=0.76, count=9), "approximate"),
+        (replace(STRONG, r2=0.74, count=9), "not linear"),
+    ],
+)
+def test_the_verdict_beside_each_threshold(evidence, verdict):
+    assert judge(evidence) == verdict
+
+
+@pytest.mark.parametrize(
+    ("evidence", "words"),
+    [
+        (replace(STRONG, exact=True), "only rounding is left"),
+        (replace(STRONG, exact=True, outliers=1), "without 1 pixel that it"),
+        (replace(STRONG, exact=True, outliers=1200), "without 1,200 pixels that it"),
+        (STRONG, "accounts for 99 % of the variance; the residual has a standard deviation of 1, 3.46 times that of"),
+        (STRONG, "the same in calm and busy parts, as noise is"),
+        (replace(STRONG, step=0.0), "a standard deviation of 1; it"),
+        (signs(correlation=0.2), "as noise is; neighbours are alike .correlation 0.2."),
+        (signs(texture=3.5, grows=True), "in its size alone, as shot noise and speckle do"),
+        (signs(texture=2.0), "completely: .* 2 times as large in busy parts"),
+        (signs(texture=0.5), "completely: .* 0.5 times as large in busy parts"),
+        (signs(correlation=0.6), "completely: .* neighbouring pixels of it are alike"),
+        (signs(curve=0.05), "completely: .* 5 % of it follow the brightness"),
+        (signs(curve=0.2), "the picture: .* depends on the brightness, as after a tone curve"),
+        (signs(texture=3.5), "the picture: .* 3.5 times as large in busy parts .* adapts to edges"),
+        (signs(looks_like="the median", every=True), "looks like the median, which gives every pixel"),
+        (replace(signs(curve=0.03), r2=0.8), "too large for a linear filter"),
+        (replace(STRONG, r2=0.001), "does not follow the before"),
+        (replace(signs(correlation=0.6), r2=0.4), "hardly follows the before"),
+        (replace(STRONG, limit=31), "ended at its limit of 31×31"),
+        (replace(signs(curve=0.05), channels_differ=True), "one by one"),
+        (replace(STRONG, complete=False), "does not determine the kernel"),
+    ],
+)
+def test_the_sentence_names_the_sign(evidence, words):
+    assert re.search(words, explain(judge(evidence), evidence))
