@@ -91,8 +91,6 @@ def judge(evidence: Evidence) -> Verdict:
         return "approximate"
     if evidence.limit and evidence.r2 > _R2 and seen.curve < _CURVE:
         return "approximate"
-    if evidence.r2 < _HALF and abs(seen.correlation) > 0.3:
-        return "not linear"
     signs = evidence.r2 < _R2 or seen.curve > _CURVE or seen.texture > _TEXTURE
     return "not linear" if signs else "approximate"
 
