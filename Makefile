@@ -41,6 +41,7 @@ PARALLEL := OMP_NUM_THREADS=1 KERNELFIELD_THREADS=2 TF_NUM_INTRAOP_THREADS=1
 SPREAD := --numprocesses 2 --dist loadfile
 
 test: $(TOOLS)/installed test-engine test-sets test-mxnet
+	$(TOOLS)/bin/python tests/helpers/browser.py
 	$(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) -m "not threads"
 	$(TOOLS)/bin/python -m pytest -m threads
 
@@ -179,7 +180,7 @@ $(VENV)/zig: $(VENV)/installed
 $(TOOLS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt scikit-build-core wheel # pyvips has no wheel on PyPI
-	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) ".[test,docs,torch,tensorflow,jax]"
+	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) ".[test,docs,torch,tensorflow,jax,scale,lab]"
 	# timm asks for torchvision, whose wheels do not go with PyTorch's CPU build.
 	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt --no-deps timm
 	touch $@
