@@ -1,7 +1,7 @@
 # make demo      learn a filter from examples/ (core dependencies only)
 # make test      the whole suite: PyTorch, TensorFlow and JAX in one environment, MXNet in another
 # make test-sets part of it with each slower instruction set of this processor; make test does it too
-# make check     lint, format, types, import ranks
+# make check     lint, format, types, spelling, import ranks
 # make build     the compiled engine again, where its sources have changed; every other target does it by itself
 # make sanitize  the engine's tests in C++ under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 # make cross     the engine on other machines: run on emulated Arm, compiled for macOS, Windows and WebAssembly
@@ -72,6 +72,7 @@ check: $(TOOLS)/installed build/engine
 	$(TOOLS)/bin/ruff check .
 	$(TOOLS)/bin/ruff format --check .
 	$(TOOLS)/bin/mypy
+	$(TOOLS)/bin/codespell
 	$(TOOLS)/bin/python -m pytest --quiet tests/test_imports.py
 
 CONFIGURE = $(VENV)/bin/cmake -S . -G Ninja --log-level=WARNING -DKERNELFIELD_MODULE=OFF

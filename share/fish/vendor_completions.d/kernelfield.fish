@@ -5,8 +5,8 @@
 function __fish_kernelfield_using_command
     set -l cmd (commandline -opc)
     set -l subcommands
-    set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --dtype --format --framework --image --input-size --iterations --kernels --layer --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --page --plot --reconstruction --report-every --sampling --save --scales --seed --size --sizes --steps --unit --unknown --wavelength --work'
-    set -l all_commands 'apply bench code design doctor field learn'
+    set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --page --password --plot --port --reconstruction --report-every --sampling --save --scales --seed --size --sizes --steps --then --unit --unknown --wavelength --work'
+    set -l all_commands 'apply bench code design doctor field lab learn verify'
     set -l skip_next 0
     # Extract command words (only real subcommand names) from command line
     set -e cmd[1]
@@ -44,9 +44,11 @@ end
 # Root-level commands
 complete -c kernelfield -n __fish_use_subcommand -a 'learn' -d 'Learn the filter that made one picture from another, with its uncertainty.'
 complete -c kernelfield -n __fish_use_subcommand -a 'apply' -d 'Apply a learned or designed filter to a picture, or to many.'
+complete -c kernelfield -n __fish_use_subcommand -a 'verify' -d 'Check that a Zarr store which apply wrote is complete and unchanged.'
 complete -c kernelfield -n __fish_use_subcommand -a 'design' -d 'Design a kernel: edges, derivatives, blurs, sharpening, Gabor filters.'
 complete -c kernelfield -n __fish_use_subcommand -a 'field' -d 'Show the receptive fields of a network'\''s layers, exactly.'
 complete -c kernelfield -n __fish_use_subcommand -a 'code' -d 'Code a natural image by sensors, as Field did in 1987, and measure how sparse t…'
+complete -c kernelfield -n __fish_use_subcommand -a 'lab' -d 'Open a page where a kernel slides over an image and is learned from one; Ctrl-C…'
 complete -c kernelfield -n __fish_use_subcommand -a 'bench' -d 'Time kernelfield beside the installed ones of OpenCV, SciPy, libvips, PyTorch, …'
 complete -c kernelfield -n __fish_use_subcommand -a 'doctor' -d 'Show the versions, processor and threads of this installation, and check its re…'
 # Root-level options
@@ -69,7 +71,12 @@ complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l page -r -
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l channel-axis -r -d 'Axis of the channels in NPY; none for a stack of images (N, H, W). auto takes a…'
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l format -r -d 'Format to write, as png or tif, to stdout or to a folder. By default that of th…'
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l overwrite -d 'Replace files in the folder. By default nothing is replaced there.'
-complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l max-pixels -r -d 'Refuse pictures of more pixels before decoding them (500 million by default).'
+complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l max-pixels -r -d 'Refuse pictures of more pixels before decoding them (500 million by default). N…'
+complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l then -r -F -d 'A filter that follows, with nothing stored in between; again for more. For stor…'
+complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l resume -d 'Go on with a result that was interrupted.'
+complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l level -r -d 'Level of an OME-Zarr image, 0 for the finest.'
+complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l pyramid -d 'Write the coarser levels of an OME-Zarr image too.'
+complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l compression -x -a 'none zstd' -d 'Of the chunks of a store. By default that of the store read, else zstd.'
 
 # Options for: bench
 complete -c kernelfield -n '__fish_kernelfield_using_command bench' -l help -d 'Display this message and exit.'
@@ -133,6 +140,15 @@ complete -c kernelfield -n '__fish_kernelfield_using_command field' -l unknown -
 complete -c kernelfield -n '__fish_kernelfield_using_command field' -l without-gates -d 'Leave out branches that only scale or shift, as squeeze-and-excitation does.'
 complete -c kernelfield -n '__fish_kernelfield_using_command field' -l max-pixels -r -d 'Refuse a photograph of more pixels before decoding it (500 million by default).'
 
+# Options for: lab
+complete -c kernelfield -n '__fish_kernelfield_using_command lab' -l help -d 'Display this message and exit.'
+complete -c kernelfield -n '__fish_kernelfield_using_command lab' -s h -d 'Display this message and exit.'
+complete -c kernelfield -n '__fish_kernelfield_using_command lab' -l version -d 'Display application version.'
+complete -c kernelfield -n '__fish_kernelfield_using_command lab' -l port -r -d 'The port to listen on; 0 takes any free one. By default 8650, or any free one w…'
+complete -c kernelfield -n '__fish_kernelfield_using_command lab' -l host -r -d 'The address to listen on. By default only this machine can open the page; 0.0.0…'
+complete -c kernelfield -n '__fish_kernelfield_using_command lab' -l no-open -d 'Print the address without opening it in a browser.'
+complete -c kernelfield -n '__fish_kernelfield_using_command lab' -l password -r -d 'What others need to know, at least 8 characters. Other users of this machine se…'
+
 # Options for: learn
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l help -d 'Display this message and exit.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -s h -d 'Display this message and exit.'
@@ -158,3 +174,9 @@ complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l optimiser
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l momentum -r -d 'Momentum of sgd.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l seed -r -d 'Seed of the kernel before the first step.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l report-every -r -d 'Print the loss after every so many steps, on stderr; 0 for never.'
+# Options for: verify
+complete -c kernelfield -n '__fish_kernelfield_using_command verify' -l help -d 'Display this message and exit.'
+complete -c kernelfield -n '__fish_kernelfield_using_command verify' -s h -d 'Display this message and exit.'
+complete -c kernelfield -n '__fish_kernelfield_using_command verify' -l version -d 'Display application version.'
+complete -c kernelfield -n '__fish_kernelfield_using_command verify' -l json -d 'Print what was found as JSON, and nothing else.'
+
