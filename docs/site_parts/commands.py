@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from typing import Literal
+from unittest.mock import patch
 
 from kernelfield import __version__
 from kernelfield.cli.main import app
@@ -41,17 +44,15 @@ DESCRIPTION
 
 def page() -> str:
     """Return the help in Markdown, without the list of contents that the site has beside a page."""
-    text = app.generate_docs(output_format="markdown", heading_level=2, usage_name="kernelfield")
-    before, _, rest = text.partition("## Table of Contents")
-    return _once(before + rest[rest.index("**Commands**") :])
+    before, _, rest = _help("markdown").partition("## Table of Contents")
+    return before + rest[rest.index("**Commands**") :]
 
 
 def man_page() -> str:
     """Return the help as a man page."""
     from docutils.core import publish_string
 
-    text = _once(app.generate_docs(output_format="rst", heading_level=2))
-    text = re.sub(r"^\.\. contents::.*\n(?:   .*\n)*", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^\.\. contents::.*\n(?:   .*\n)*", "", _help("rst"), flags=re.MULTILINE)
     body = text.partition("\n::\n\n    kernelfield COMMAND\n")[2]
     summary, _, rest = body.strip().partition("\n\n")
     source = _MAN.format(version=__version__, summary=summary, rest=rest)
@@ -70,8 +71,12 @@ def files() -> dict[str, str]:
     }
 
 
-def _once(text: str) -> str:
-    """Return a text with a command's name once where it writes its usage itself: cyclopts puts one in front."""
+def _help(form: Literal["markdown", "rst"]) -> str:
+    """Return the help of all commands as cyclopts writes it, each with the name that users type."""
+    # cyclopts takes the program's name from the words of this process.
+    with patch.object(sys, "argv", ["kernelfield"]):
+        text = app.generate_docs(output_format=form, heading_level=2)
+    # Where a command writes its usage itself, its name is put in front once more.
     return re.sub(r"kernelfield (\w+) (?:kernelfield )?\1 ", r"kernelfield \1 ", text)
 
 

@@ -11,6 +11,7 @@ import pytest
 from helpers import pages
 
 from kernelfield.cli.main import app
+from kernelfield.cli.messages import STREAM
 
 pytestmark = pytest.mark.torch
 
@@ -46,5 +47,6 @@ def test_a_page_that_prints_something_else_is_found(page, tmp_path):
 def test_commands_in_a_page_are_commands(path):
     for line in re.findall(r"^(?:    |\$ )(?:\$ )?(kernelfield .*)$", path.read_text(encoding="utf-8"), re.MULTILINE):
         words = shlex.split(re.split(r" [<>|] ", line)[0], comments=True)[1:]
+        words = [STREAM if word == "-" else word for word in words]
         if words and words[0].isalpha() and words[0].islower():
             app.parse_args(words, exit_on_error=False, print_error=False)

@@ -1,4 +1,4 @@
-"""The reference has every public name, and every option with its help; the files in share/ are those of the commands."""
+"""The reference has every public name, and every option with its help; share/ holds the commands' own files."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ MODULES = (
     "receptive",
     "matrix",
     "images",
+    "scale",
     "torch",
     "keras",
     "jax",
@@ -95,4 +96,4 @@ def test_notebooks_hold_the_snippets_that_run(framework, tmp_path):
     assert sorted(cell.source if isinstance(cell.source, str) else "".join(cell.source) for cell in code) == sorted(
         sources
     )
-    assert not any("{snippet}" in "".join(cell.source) or "../_drawn" in "".join(cell.source) for cell in made.cells)
+    assert not any("```{" in "".join(cell.source) or "../_drawn" in "".join(cell.source) for cell in made.cells)

@@ -4,8 +4,8 @@
 
 Blocks marked ``python`` run in order in one namespace; a block marked ``text`` right behind one is what it prints. In
 blocks marked ``console`` every line with ``$ kernelfield`` is run, and what follows is what it prints. "..." stands for
-anything. Only the standard library and kernelfield are needed: `make dist` tries README.md in an empty environment, where
-blocks that import what is not installed are left out, and counted.
+anything. Only the standard library and kernelfield are needed: `make dist` tries README.md in an empty environment,
+where blocks that import what is not installed are left out, and counted.
 """
 
 from __future__ import annotations
