@@ -8,7 +8,7 @@
 # make wheel     a wheel in dist/, and what it needs of a Linux system
 # make bench     the figures of the README, side by side with peers
 # make calibrate 5,000 simulated pairs: how often learn is right, how often its intervals cover (a table)
-# make producers filters of thirteen other programs, learned back (docs/producers.md)
+# make producers filters of thirteen other programs, learned back (docs/compared/producers.md)
 # make mutants   changes to the source that no test notices; PARTS="learning" SAMPLE=300 for some of them
 
 PYTHON ?= python3
@@ -39,6 +39,7 @@ PARALLEL := OMP_NUM_THREADS=1 KERNELFIELD_THREADS=2 TF_NUM_INTRAOP_THREADS=1
 SPREAD := --numprocesses 2 --dist loadfile
 
 test: $(TOOLS)/installed test-engine test-sets test-mxnet
+	$(TOOLS)/bin/python tests/helpers/browser.py
 	$(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) -m "not threads"
 	$(TOOLS)/bin/python -m pytest -m threads
 
@@ -130,7 +131,7 @@ calibrate: $(TOOLS)/installed build/engine
 #   apt-get install imagemagick graphicsmagick ffmpeg gmic netpbm octave
 # and the page says which were not there.
 producers: $(PRODUCERS)/installed build/engine
-	$(IN_TESTS) $(PRODUCERS)/bin/python -m learning.producers docs/producers.md
+	$(IN_TESTS) $(PRODUCERS)/bin/python -m learning.producers docs/compared/producers.md
 
 PARTS ?= learning geometry.py kernels matrix dropin
 mutants: $(TOOLS)/installed build/engine
@@ -155,7 +156,7 @@ $(VENV)/zig: $(VENV)/installed
 $(TOOLS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt scikit-build-core wheel # pyvips has no wheel on PyPI
-	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) ".[test,torch,tensorflow,jax]"
+	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) ".[test,torch,tensorflow,jax,scale,lab]"
 	# timm asks for torchvision, whose wheels do not go with PyTorch's CPU build.
 	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt --no-deps timm
 	touch $@

@@ -331,7 +331,8 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         signs = examine(used, estimate, maps, errors.correlation if errors else 0.0)
     residual = measure(used, kernel, offsets, support)
     sd = residual.sd
-    doubt = _errors_note(errors, found_limit, signs, sd / pair.step * np.sqrt(12.0) if pair.step > 0.0 else 0.0)
+    above = sd / pair.step * np.sqrt(12.0) if pair.step > 0.0 else 0.0
+    doubt = _errors_note(errors, found_limit, signs, above, pair.before_unit.scale)
     r2 = 1.0 if moments.square == 0.0 else min(1.0, max(0.0, 1.0 - sd**2 * moments.count / moments.square))
     is_exact = exact is not None or answer.at_floor
     fitted = not complete and sd**2 <= pair.exact_variance(moments.square, moments.count, float((kernel**2).sum()))
@@ -515,8 +516,11 @@ def _description(verdict: str, named: Name, signs: Signs | None) -> str:
     return named.description
 
 
-def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, above: float) -> str:
-    """Return the reasons for which the errors are wider or only approximate, as text; "" if there are none."""
+def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, above: float, scale: float) -> str:
+    """Return the reasons for which the errors are wider or only approximate, as text; "" if there are none.
+
+    `above` is the residual over that of rounding, `scale` the unit of the before.
+    """
     if errors is None:
         return ""
     parts = []
@@ -526,8 +530,8 @@ def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, ab
         parts.append("weights may be off: those beyond the limit of the size are missing")
     if errors.suspected:
         parts.append(
-            f"neighbouring residuals are alike, as noise in the before of about {errors.suspected:.2g} leaves them: "
-            "weights may be off by what it would change (give noise=)"
+            f"neighbouring residuals are alike, as noise in the before of about {errors.suspected * scale:.2g} leaves "
+            "them: weights may be off by what it would change (give noise=)"
         )
     if errors.blocky:
         parts.append("the residual has JPEG's blocks: weights may be off by more than their errors")
