@@ -89,23 +89,30 @@ def find_whole(
         if tries == _TRIES:
             return None
         weights = integers * (pair.gain / divisor)
-        ranges = _ranges(pair, weights, support, to_zero)
-        if ranges is None:
-            continue
-        placed = [_offset(span, pair.step) for span in ranges]
-        if any(one is None for one in placed):
-            continue
-        offsets = tuple(one[0] for one in placed if one is not None)
-        rules = {one[1] for one in placed if one is not None}
-        rounding = rules.pop() if len(rules) == 1 else "nearest"
-        if to_zero:
-            if any(abs(offset / pair.step - np.rint(offset / pair.step)) > 1e-9 for offset in offsets):
-                continue
-            rounding = "to zero"
-        elif rounding == "nearest":
-            rounding = _rule_of_halves(pair, weights, offsets, support)
-        return Exact(weights, integers, divisor, offsets, rounding)
+        found = rounded_by(pair, weights, support, to_zero)
+        if found is not None:
+            return replace(found, integers=integers, divisor=divisor)
     return None
+
+
+def rounded_by(pair: Pair, weights: np.ndarray, support: Support, to_zero: bool = False) -> Exact | None:
+    """Return these weights with the offsets and the rule of rounding that reproduce every counting pixel, or None."""
+    ranges = _ranges(pair, weights, support, to_zero)
+    if ranges is None:
+        return None
+    placed = [_offset(span, pair.step) for span in ranges]
+    if any(one is None for one in placed):
+        return None
+    offsets = tuple(one[0] for one in placed if one is not None)
+    rules = {one[1] for one in placed if one is not None}
+    rounding = rules.pop() if len(rules) == 1 else "nearest"
+    if to_zero:
+        if any(abs(offset / pair.step - np.rint(offset / pair.step)) > 1e-9 for offset in offsets):
+            return None
+        rounding = "to zero"
+    elif rounding == "nearest":
+        rounding = _rule_of_halves(pair, weights, offsets, support)
+    return Exact(weights, None, None, offsets, rounding)
 
 
 def _candidates(kernel: np.ndarray, error: float) -> Iterator[tuple[np.ndarray, int]]:
