@@ -28,10 +28,11 @@ from kernelfield.learning.exactness import (
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
-from kernelfield.learning.pair import Pair, prepare
+from kernelfield.learning.pair import Pair, Plane, prepare
 from kernelfield.learning.part import part_of
 from kernelfield.learning.rational import as_integers
-from kernelfield.learning.residual import measure, residual_maps
+from kernelfield.learning.residual import Map, measure, residual_maps
+from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
 from kernelfield.learning.support_search import Found, choose_support, grown, reduced, widened
 from kernelfield.learning.uncertainty import DISAGREE, Uncertainty, applied, measure_errors
@@ -227,6 +228,11 @@ def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
     errors = measure_errors(answer.used, answer.estimate, level) if answer.complete else None
     judged = replace(answer, errors=errors)
     maps = residual_maps(answer.used, judged.kernel, judged.offsets, answer.estimate.support)
+    if _channels_differ(answer.estimate):
+        maps = [
+            _own_map(plane, statistics, answer.estimate.support, answer.used)
+            for plane, statistics in zip(answer.used.planes, answer.estimate.statistics)
+        ]
     signs = examine(answer.used, answer.estimate, maps, errors.correlation if errors else 0.0)
     return replace(judged, signs=signs)
 
@@ -643,6 +649,12 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
             "corrected for"
         )
     return tuple(notes)
+
+
+def _own_map(plane: Plane, statistics: Statistics, support: Support, pair: Pair) -> Map:
+    """Return the residual of a channel that its own kernel leaves."""
+    kernel = solve(Moments.of(statistics)).kernel.reshape(support.size)
+    return residual_maps(replace(pair, planes=(plane,)), kernel, (statistics.offset(kernel),), support)[0]
 
 
 def _channels_differ(estimate: Estimate) -> bool:
