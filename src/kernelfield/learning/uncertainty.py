@@ -72,6 +72,14 @@ class Uncertainty:
     correlation: float
 
 
+def applied(errors: Uncertainty, pair: Pair, estimate: Estimate) -> Uncertainty:
+    """Return the errors of a part of a pair with the kernel of an estimate from all of it, corrected as in the part."""
+    if not estimate.whole:
+        return replace(errors, kernel=estimate.kernel, offsets=estimate.offsets)
+    solved = _Solved.of(pair, estimate, errors.noise**2)
+    return replace(errors, kernel=solved.kernel, offsets=solved.offsets)
+
+
 @dataclass(frozen=True)
 class _Tiles:
     """Scores of tiles: per tile the sum of residual times centred windows, pixels that count, and contrast."""
@@ -129,7 +137,7 @@ def _of_wide(pair: Pair, estimate: Estimate, level: float) -> Uncertainty:
         )
     maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
     correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
-    stderr, disagreement = estimate.stderr, 1.0
+    stderr = estimate.stderr
     if estimate.lines is not None:
         shape = maps[0].residual.shape
         rows, columns = (_cut(n, k) for n, k in zip(shape, estimate.support.size))
@@ -139,9 +147,7 @@ def _of_wide(pair: Pair, estimate: Estimate, level: float) -> Uncertainty:
             ratio = float(np.sqrt(np.mean((clustered / np.maximum(stderr, 1e-300)) ** 2)))
             if ratio > 1.0 + 1.5 * np.sqrt(1.0 / (2.0 * len(scores))):
                 stderr = np.maximum(stderr, clustered)
-    return Uncertainty(
-        estimate.kernel, stderr, estimate.offsets, 1.0, disagreement, blocky, 0.0, False, 0.0, correlation
-    )
+    return Uncertainty(estimate.kernel, stderr, estimate.offsets, 1.0, blocky, 0.0, False, 0.0, correlation)
 
 
 def _zeroed(part: Map) -> np.ndarray:
