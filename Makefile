@@ -5,6 +5,7 @@
 # make build     the compiled engine again, where its sources have changed; every other target does it by itself
 # make sanitize  the engine's tests in C++ under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 # make cross     the engine on other machines: run on emulated Arm, compiled for macOS, Windows and WebAssembly
+# make wasm      the engine for the page of the lab, and the catalogue beside it
 # make wheel     a wheel in dist/, and what it needs of a Linux system
 # make bench     the figures of the README, side by side with peers
 # make calibrate 5,000 simulated pairs: how often learn is right, how often its intervals cover (a table)
@@ -23,7 +24,7 @@ ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
 # Environments hold a path to src/; the engine is laid there by build/engine, once for all of them.
 EDITABLE := --no-build-isolation --config-settings=engine=built --editable
 
-.PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross wheel \
+.PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross wasm wheel \
 	bench calibrate producers mutants clean
 
 demo: $(VENV)/installed build/engine
@@ -105,6 +106,9 @@ cross: $(VENV)/zig test-engine
 		$(CONFIGURE) -B build/$$target $(ZIG)=$$target -DCMAKE_SYSTEM_NAME=Generic -DCMAKE_BUILD_TYPE=None && \
 		cmake --build build/$$target --target kernelfield_engine || exit 1; \
 	done
+
+wasm: $(VENV)/zig build/engine
+	$(VENV)/bin/python cmake/wasm.py
 
 wheel: $(VENV)/zig
 	rm -rf dist
