@@ -8,6 +8,7 @@
 # make docs      the site in docs/_build; warnings are errors
 # make share     the man page and the completion files anew, after a change of the commands
 # make dist      a source distribution and a wheel for Linux in dist/, audited, installed by itself and tried
+# make wasm      the engine for the page of the lab, and the catalogue beside it
 # make bench     the figures of the README, side by side with peers
 # make calibrate 5,000 simulated pairs: how often learn is right, how often its intervals cover (a table)
 # make producers filters of thirteen other programs, learned back (docs/compared/producers.md)
@@ -25,7 +26,7 @@ ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
 # Environments hold a path to src/; the engine is laid there by build/engine, once for all of them.
 EDITABLE := --no-build-isolation --config-settings=engine=built --editable
 
-.PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross docs share \
+.PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross wasm docs share \
 	dist bench calibrate producers mutants clean
 
 demo: $(VENV)/installed build/engine
@@ -108,6 +109,9 @@ cross: $(VENV)/zig test-engine
 		$(CONFIGURE) -B build/$$target $(ZIG)=$$target -DCMAKE_SYSTEM_NAME=Generic -DCMAKE_BUILD_TYPE=None && \
 		cmake --build build/$$target --target kernelfield_engine || exit 1; \
 	done
+
+wasm: $(VENV)/zig build/engine
+	$(VENV)/bin/python cmake/wasm.py
 
 docs: $(TOOLS)/installed build/engine
 	$(TOOLS)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build

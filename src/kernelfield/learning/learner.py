@@ -26,9 +26,10 @@ from kernelfield.learning.exactness import (
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
-from kernelfield.learning.pair import Pair, prepare
+from kernelfield.learning.pair import Pair, Plane, prepare
 from kernelfield.learning.rational import as_integers
-from kernelfield.learning.residual import measure, residual_maps
+from kernelfield.learning.residual import Map, measure, residual_maps
+from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
 from kernelfield.learning.support_search import Found, choose_support, grown, widened
 from kernelfield.learning.uncertainty import DISAGREE, Uncertainty, measure_errors
@@ -301,6 +302,7 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
     whole: tuple[np.ndarray, int] | None = None
     errors: Uncertainty | None = None
     signs: Signs | None = None
+    differ = exact is None and not answer.at_floor and _channels_differ(estimate)
     if exact is not None:
         stderr = np.hypot(stderr, np.abs(exact.kernel - kernel) / 2.0)
         kernel, offsets = exact.kernel, exact.offsets
@@ -311,6 +313,11 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
             errors = measure_errors(used, estimate, level)
             kernel, stderr, offsets = errors.kernel, errors.stderr, errors.offsets
         maps = residual_maps(used, kernel, offsets, support)
+        if differ:
+            maps = [
+                _own_map(plane, statistics, support, used)
+                for plane, statistics in zip(used.planes, estimate.statistics)
+            ]
         signs = examine(used, estimate, maps, errors.correlation if errors else 0.0)
     residual = measure(used, kernel, offsets, support)
     sd = residual.sd
@@ -329,7 +336,7 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         moments.count,
         answer.outlying,
         None if fitted else signs,
-        not is_exact and _channels_differ(estimate),
+        differ,
         answer.found.limit,
     )
     verdict = judge(evidence)
@@ -558,6 +565,12 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
             "corrected for"
         )
     return tuple(notes)
+
+
+def _own_map(plane: Plane, statistics: Statistics, support: Support, pair: Pair) -> Map:
+    """Return the residual of a channel that its own kernel leaves."""
+    kernel = solve(Moments.of(statistics)).kernel.reshape(support.size)
+    return residual_maps(replace(pair, planes=(plane,)), kernel, (statistics.offset(kernel),), support)[0]
 
 
 def _channels_differ(estimate: Estimate) -> bool:
