@@ -8,7 +8,6 @@ brightness, if they do not gather where the picture is busy: a filter that is no
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +15,8 @@ import numpy as np
 from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.residual import Map, residual_maps
+from kernelfield.learning.sums import Sums
+from kernelfield.learning.support import Support
 
 # Robust standard deviations beyond which a pixel is an outlier, and within which of an end a prediction is censored.
 _OUTLIER, _MARGIN = 6.0, 3.0
@@ -43,6 +44,8 @@ class Counted:
         One per plane, of the shape of the after.
     ends : (float, float)
         The range of the after that was used; infinite where none is seen.
+    rule : Rule or None
+        What is left out, for any tile of the picture.
     """
 
     estimate: Estimate
@@ -50,6 +53,7 @@ class Counted:
     outliers: tuple[np.ndarray | None, ...]
     censored: tuple[np.ndarray | None, ...]
     ends: tuple[float, float]
+    rule: Rule | None = None
 
     @property
     def outlying(self) -> int:
@@ -60,6 +64,62 @@ class Counted:
     def censoring(self) -> bool:
         """Whether a prediction lies near an end."""
         return any(mask is not None for mask in self.censored)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The robust standard deviation of the residual as a function of the predicted value, between centres of bins."""
+
+    centres: np.ndarray
+    widths: np.ndarray
+
+    def __call__(self, predicted: np.ndarray) -> np.ndarray:
+        """Return the standard deviation at predicted values."""
+        found: np.ndarray = np.interp(predicted, self.centres, self.widths)
+        return found
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which pixels are left out of a fit, as a rule that gives the masks of any tile.
+
+    Attributes
+    ----------
+    kernel, offsets, support
+        The fit that predicts.
+    spread : Spread
+    ends, margin : tuple of float
+        The range of the after, and the distance from its ends at which predictions are censored.
+    outliers, censors : bool
+        Whether residuals that are too large are left out, and predictions near the ends.
+    """
+
+    kernel: np.ndarray
+    offsets: tuple[float, ...]
+    support: Support
+    spread: Spread
+    ends: tuple[float, ...]
+    margin: tuple[float, ...]
+    outliers: bool = True
+    censors: bool = True
+
+    def __call__(self, pair: Pair) -> list[np.ndarray | None]:
+        """Return the masks of the after of a tile."""
+        support = pair.local(self.support)
+        masks = []
+        for part in residual_maps(pair, self.kernel, self.offsets, support):
+            large = _outlying(part, self.spread, self.ends) if self.outliers else None
+            masks.append(_either(large, _beyond(part, self.ends, list(self.margin)) if self.censors else None))
+        return placed(pair, support, tuple(masks))
+
+
+def count_outliers(pair: Pair, rule: Rule) -> int:
+    """Return how many pixels of the pair the outliers of a rule are."""
+    return int(pair.total(_outliers_of_tile, replace(rule, outliers=True, censors=False)).added[0])
+
+
+def _outliers_of_tile(pair: Pair, rule: Rule) -> Sums:
+    return Sums.of(sum(int(np.count_nonzero(mask)) for mask in rule(pair) if mask is not None))
 
 
 def count_out(pair: Pair, estimate: Estimate) -> Counted:
@@ -82,10 +142,11 @@ def count_out(pair: Pair, estimate: Estimate) -> Counted:
     outliers: list[np.ndarray | None] = [None] * len(pair.planes)
     censored: list[np.ndarray | None] = [None] * len(pair.planes)
     used = pair
+    rule: Rule | None = None
     previous, last = -1, estimate
     for _ in range(_ROUNDS):
         last = estimate
-        maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
+        maps = residual_maps(pair.sample, estimate.kernel, estimate.offsets, estimate.support)
         sample = _sampled(maps)
         if sample.predicted.size < 100:
             break
@@ -100,26 +161,31 @@ def count_out(pair: Pair, estimate: Estimate) -> Counted:
             seen = _found_ends(sample, float(np.median(spread(sample.predicted))))
             ends = tuple(a if np.isfinite(a) else b for a, b in zip(known, seen))
         outliers = [_outlying(part, spread, ends) for part in maps]
-        # In a drawing of few levels what is rare is the picture.
-        if pair.levels < _LEVELS or not _credible(maps, outliers):
+        # In a drawing of few levels what is rare is the picture. A sample without outliers says nothing of the rest.
+        none = all(mask is None for mask in outliers)
+        credible = pair.levels >= _LEVELS and (none or _credible(maps, outliers))
+        if not credible:
             outliers = [None] * len(maps)
         margin = [_MARGIN * float(spread(np.array([end]))[0]) + pair.step for end in ends]
         censored = [_beyond(part, ends, margin) for part in maps]
-        both = placed(pair, estimate, tuple(_either(a, b) for a, b in zip(outliers, censored)))
+        both = placed(pair.sample, estimate.support, tuple(_either(a, b) for a, b in zip(outliers, censored)))
         left = sum(int(mask.sum()) for mask in both if mask is not None)
         whole = sum(part.residual.size for part in maps)
         if left > 0.8 * whole:
             return Counted(estimate, used, (None,) * len(maps), (None,) * len(maps), known)
-        used = pair.without(both)
-        if not left and previous < 0:
+        rule = Rule(estimate.kernel, estimate.offsets, estimate.support, spread, ends, tuple(margin), credible)
+        used = pair.without(both, rule)
+        if not left and previous < 0 and pair.sample is pair:
             break
         estimate = estimate_kernel(used, estimate.support)
         # In a large image some pixels go to and fro for ever.
         if not left or (previous >= 0 and abs(left - previous) <= 1e-5 * whole):
             break
         previous = left
-    whole_outliers, whole_censored = (tuple(placed(pair, last, tuple(masks))) for masks in (outliers, censored))
-    return Counted(estimate, used, whole_outliers, whole_censored, (ends[0], ends[1]))
+    whole_outliers, whole_censored = (
+        tuple(placed(pair.sample, last.support, tuple(masks))) for masks in (outliers, censored)
+    )
+    return Counted(estimate, used, whole_outliers, whole_censored, (ends[0], ends[1]), rule)
 
 
 @dataclass(frozen=True)
@@ -140,7 +206,7 @@ def _sampled(maps: list[Map]) -> _Sample:
     return _Sample(np.concatenate(predicted), np.concatenate(residual))
 
 
-def _spread(sample: _Sample, step: float) -> Callable[[np.ndarray], np.ndarray]:
+def _spread(sample: _Sample, step: float) -> Spread:
     """Return the robust standard deviation of the residual as a function of the predicted value."""
     order = np.argsort(sample.predicted)
     bins = np.array_split(order, _BINS if order.size >= 50 * _BINS else 1)
@@ -149,13 +215,7 @@ def _spread(sample: _Sample, step: float) -> Callable[[np.ndarray], np.ndarray]:
     widths = np.array([1.4826 * np.median(np.abs(sample.residual[part] - m)) for part, m in zip(bins, middles)])
     whole = 1.4826 * float(np.median(np.abs(sample.residual - np.median(sample.residual))))
     # A bin of flat parts, where the residual is 0, does not make others outliers.
-    widths = np.maximum(widths, max(0.5 * whole, step / np.sqrt(12.0)))
-
-    def spread(predicted: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.interp(predicted, centres, widths)
-        return found
-
-    return spread
+    return Spread(centres, np.maximum(widths, max(0.5 * whole, step / np.sqrt(12.0))))
 
 
 def _found_ends(sample: _Sample, noise: float) -> tuple[float, float]:
@@ -196,7 +256,7 @@ def _found_ends(sample: _Sample, noise: float) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def _outlying(part: Map, spread: Callable[[np.ndarray], np.ndarray], ends: tuple[float, ...]) -> np.ndarray | None:
+def _outlying(part: Map, spread: Spread, ends: tuple[float, ...]) -> np.ndarray | None:
     """Return the mask of residuals that are too large; a clipped value is none."""
     clear = np.clip(part.predicted, ends[0], ends[1])
     residual = part.residual + (part.predicted - clear)
@@ -234,9 +294,9 @@ def _either(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
     return b if a is None else a if b is None else np.logical_or(a, b)
 
 
-def placed(pair: Pair, estimate: Estimate, masks: tuple[np.ndarray | None, ...]) -> list[np.ndarray | None]:
+def placed(pair: Pair, support: Support, masks: tuple[np.ndarray | None, ...]) -> list[np.ndarray | None]:
     """Return masks of the positions of a support as masks of the whole after."""
-    rows, columns = estimate.support.positions(*pair.shapes)
+    rows, columns = support.positions(*pair.shapes)
     whole: list[np.ndarray | None] = []
     for mask in masks:
         if mask is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +13,7 @@ from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels import Kernel
 from kernelfield.learning.alternatives import Signs, examine
 from kernelfield.learning.boundary import find_boundary
-from kernelfield.learning.counting import count_out
+from kernelfield.learning.counting import Rule, count_out, count_outliers
 from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.exactness import (
     LARGEST_SD,
@@ -101,9 +102,18 @@ def learn(
     >>> fit.kernel.weights.round(6)
     array([[ 1., -1.]])
     """
+    return learned(prepare(before, after, mask, clip, channel_axis), size, max_size, noise)
+
+
+def learned(
+    pair: Pair,
+    size: int | tuple[int, int] | None = None,
+    max_size: int = 31,
+    noise: tuple[float, float] | None = None,
+) -> Fit:
+    """Return the fit of a prepared pair; other arguments as in `learn`."""
     level = _checked_noise(noise)
-    pair = prepare(before, after, mask, clip, channel_axis)
-    found = choose_support(pair, size, max_size)
+    found = _searched(pair, size, max_size)
     estimate = estimate_kernel(found.pair, found.support)
     while found.noise is not None and estimate.variance > 1.05 * found.noise + 0.1 * pair.exact_variance(0.0, 1):
         # Border pixels bias the fit: the producer's kernel is larger than the bounding box of its nonzero weights.
@@ -129,9 +139,12 @@ class _Answer:
     at_floor: bool
     outliers: tuple[np.ndarray | None, ...]
     censored: tuple[np.ndarray | None, ...]
+    rule: Rule | None = None
 
-    @property
+    @cached_property
     def outlying(self) -> int:
+        if self.pair.sample is not self.pair and self.rule is not None:
+            return count_outliers(self.pair, self.rule)
         return sum(int(mask.sum()) for mask in self.outliers if mask is not None)
 
 
@@ -148,6 +161,17 @@ def _checked_noise(noise: tuple[float, float] | None) -> tuple[float, float] | N
             f"noise: expected the standard deviations of before and after, as (2.0, 0.5); received {received(noise)}"
         )
     return before, after
+
+
+def _searched(pair: Pair, size: int | tuple[int, int] | None, max_size: int) -> Found:
+    """Return the support, found in the sample of the pair."""
+    sample = pair.sample
+    found = choose_support(sample, size, max_size)
+    if sample is pair:
+        return found
+    used = pair if found.pair is sample else pair.without_clipped()
+    count = 0 if sample.shapes == pair.shapes else sum(plane.after.size for plane in sample.planes)
+    return replace(found, pair=used, sampled=found.sampled or (count if found.noise is not None else 0))
 
 
 def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size: int) -> _Answer:
@@ -170,27 +194,33 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
         counted = count_out(pair, estimate)
         if not counted.outlying or size is not None or not pair.same_size:
             break
-        cleared = pair.without(counted.outliers)
-        again = choose_support(cleared, None, max_size)
+        cleared = pair.without(counted.outliers, _of_outliers(counted.rule))
+        again = _searched(cleared, None, max_size)
         if again.support == found.support:
             break
         found, estimate = again, estimate_kernel(again.pair, again.support)
     estimate = counted.estimate
     if size is None:
         estimate = _grown(counted.pair, estimate, max_size)
-    cleaned = pair.without(counted.outliers)
+    rule = _of_outliers(counted.rule)
+    cleaned = pair.without(counted.outliers, rule)
     best = _exactly(cleaned, counted.pair, estimate)
     if best is None and size is None and (counted.outlying or counted.censoring):
         best = _exactly_wider(cleaned, counted.pair, estimate, max_size)
     if best is not None:
-        return replace(best, pair=pair, found=found, outliers=counted.outliers, censored=counted.censored)
-    return _Answer(pair, counted.pair, found, estimate, None, False, counted.outliers, counted.censored)
+        return replace(best, pair=pair, found=found, outliers=counted.outliers, censored=counted.censored, rule=rule)
+    return _Answer(pair, counted.pair, found, estimate, None, False, counted.outliers, counted.censored, rule)
+
+
+def _of_outliers(rule: Rule | None) -> Rule | None:
+    """Return the rule that leaves out outliers alone."""
+    return rule if rule is None or not rule.outliers else replace(rule, censors=False)
 
 
 def _grown(used: Pair, estimate: Estimate, max_size: int) -> Estimate:
     """Return the estimate over a support with what lies beside it, where the residual depends on that."""
     for _ in range(3):
-        support = grown(used, estimate.support, estimate.kernel, estimate.variance, max_size)
+        support = grown(used.sample, estimate.support, estimate.kernel, estimate.variance, max_size)
         if support == estimate.support:
             break
         other = estimate_kernel(used, support)
@@ -310,9 +340,11 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         if complete:
             errors = measure_errors(used, estimate, level)
             kernel, stderr, offsets = errors.kernel, errors.stderr, errors.offsets
-        maps = residual_maps(used, kernel, offsets, support)
-        signs = examine(used, estimate, maps, errors.correlation if errors else 0.0)
+        maps = residual_maps(used.sample, kernel, offsets, support)
+        signs = examine(used.sample, estimate, maps, errors.correlation if errors else 0.0)
     residual = measure(used, kernel, offsets, support)
+    rows, columns = support.positions(*pair.shapes)
+    positions = (rows.stop - rows.start) * (columns.stop - columns.start) * len(pair.planes)
     sd = residual.sd
     doubt = _errors_note(errors, found_limit, signs, sd / pair.step * np.sqrt(12.0) if pair.step > 0.0 else 0.0)
     r2 = 1.0 if moments.square == 0.0 else min(1.0, max(0.0, 1.0 - sd**2 * moments.count / moments.square))
@@ -354,18 +386,17 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         whole = _including_origin(whole[0], whole[0], narrow, pair)[0].astype(np.int64), whole[1]
     anchor, frame = _placed(support, answer)
     wrong = float((stderr**2).sum()) if np.isfinite(stderr).all() else 0.0
-    rule = find_boundary(used, kernel, support, offsets, sd**2, wrong)
+    rule = find_boundary(used.frame, kernel, support, offsets, sd**2, wrong)
     part, inner = _trimmed(kernel, support)
     if rule.name is None and pair.same_size and inner != support:
         # A kernel of the producer's may be smaller than the size that was given.
-        narrower = find_boundary(used, part, inner, offsets, sd**2, wrong)
+        narrower = find_boundary(used.frame, part, inner, offsets, sd**2, wrong)
         rule = narrower if narrower.name is not None else rule
     gain = _gain(pair)
     absolute = tuple(
         o * pair.after_unit.scale + pair.after_unit.centre - gain * pair.before_unit.centre * float(kernel.sum())
         for o in offsets
     )
-    left_out = [plane.excluded(estimate.support) for plane in used.planes]
     return Fit(
         kernel=Kernel(kernel * gain, named.name, dict(named.parameters), None, anchor),
         stderr=stderr * gain,
@@ -383,7 +414,7 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         r2=r2,
         residual_sd=evidence.sd,
         samples=moments.count,
-        excluded=sum(int(np.count_nonzero(mask)) for mask in left_out if mask is not None),
+        excluded=positions - residual.count,
         rounding=exact.rounding if exact is not None else None,
         verdict=verdict,
         explanation=explain(verdict, evidence) + ("; weights may be off, see errors" if sure and doubt else ""),
@@ -392,7 +423,7 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         notes=_notes(answer, errors if sure else None, frame),
         channels=tuple(str(i) for i in range(len(pair.planes))) if len(pair.planes) > 1 else ("grey",),
         outliers=answer.outlying,
-        left_out=_map(answer.outliers),
+        left_out=_map(answer.outliers) if pair.sample is pair else None,
         errors_note=doubt,
         gain=unit * gain if whole else 1.0,
         frame=frame,
