@@ -78,9 +78,9 @@ def _plus(a: np.ndarray, a_low: np.ndarray, b: np.ndarray, b_low: np.ndarray) ->
     with np.errstate(invalid="ignore"):
         of_b = whole - a
         error = (a - (whole - of_b)) + (b - of_b) + (a_low + b_low)
-    error = np.where(np.isfinite(error), error, 0.0)
-    high = whole + error
-    return high, np.where(np.isfinite(high), error - (high - whole), 0.0)
+        error = np.where(np.isfinite(error), error, 0.0)
+        high = whole + error
+        return high, np.where(np.isfinite(high), error - (high - whole), 0.0)
 
 
 def levels(count: int) -> Iterator[list[range]]:
