@@ -155,7 +155,7 @@ $(VENV)/zig: $(VENV)/installed
 $(TOOLS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt scikit-build-core wheel # pyvips has no wheel on PyPI
-	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) ".[test,torch,tensorflow,jax]"
+	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) ".[test,torch,tensorflow,jax,scale]"
 	# timm asks for torchvision, whose wheels do not go with PyTorch's CPU build.
 	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt --no-deps timm
 	touch $@

@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from typing import Any
 
-    from kernelfield import coding, dropin, kernels, matrix, receptive
+    from kernelfield import coding, dropin, kernels, matrix, receptive, scale
     from kernelfield.correlation import convolve, corr2d, correlate, plan
     from kernelfield.engine.threads import set_threads, threads
     from kernelfield.kernels import Kernel
@@ -46,6 +46,7 @@ _HOMES = {
     "plan": "kernelfield.correlation",
     "receptive": "",
     "receptive_field": "kernelfield.receptive",
+    "scale": "",
     "set_threads": "kernelfield.engine.threads",
     "threads": "kernelfield.engine.threads",
 }
@@ -72,6 +73,7 @@ __all__ = [
     "plan",
     "receptive",
     "receptive_field",
+    "scale",
     "set_threads",
     "threads",
 ]

@@ -31,6 +31,7 @@ from kernelfield.cli.pictures import (
     shown,
     standard_output,
 )
+from kernelfield.cli.stores import filter_store, is_for_tiles
 from kernelfield.errors import ArgumentError, DataError, FileError
 
 if TYPE_CHECKING:
@@ -54,10 +55,16 @@ def apply(
     format: str | None = None,
     overwrite: bool = False,
     max_pixels: int | None = None,
+    then: list[Path] | None = None,
+    resume: bool = False,
+    level: int | None = None,
+    pyramid: bool = False,
+    compression: Literal["none", "zstd"] | None = None,
 ) -> None:
     """Apply a learned or designed filter to a picture, or to many.
 
-    All pages are filtered; transparency, colour profile, EXIF, resolution and descriptions are kept.
+    All pages are filtered; transparency, colour profile, EXIF, resolution and descriptions are kept. Zarr stores
+    (in.zarr, an address such as s3://bucket/in.zarr) and large NPY and TIFF files are filtered tile by tile.
 
     Parameters
     ----------
@@ -81,7 +88,17 @@ def apply(
     overwrite
         Replace files in the folder. By default nothing is replaced there.
     max_pixels
-        Refuse pictures of more pixels before decoding them (500 million by default).
+        Refuse pictures of more pixels before decoding them (500 million by default). Not for stores.
+    then
+        A filter that follows, with nothing stored in between; again for more. For stores and large files, as the rest:
+    resume
+        Go on with a result that was interrupted.
+    level
+        Level of an OME-Zarr image, 0 for the finest.
+    pyramid
+        Write the coarser levels of an OME-Zarr image too.
+    compression
+        Of the chunks of a store. By default that of the store read, else zstd.
     """
     from kernelfield.cli.filters import filters_of
 
@@ -92,6 +109,35 @@ def apply(
     only_one_stream([str(filter), *sources])
     if json and target == STREAM:
         raise UsageError("--json: expected a file to write; received -, and the picture goes to stdout.")
+    if len(sources) == 1 and is_for_tiles(sources[0], target):
+        if format is not None or max_pixels is not None:
+            raise UsageError(f"{'--format' if format else '--max-pixels'}: expected none with a store; leave it out.")
+        filters = [_one_filter(str(one)) for one in (filter, *(then or []))]
+        filter_store(
+            filters,
+            sources[0],
+            target,
+            json,
+            boundary=boundary,
+            dtype=dtype,
+            page=page or 0,
+            channel_axis=channel_axis_of(channel_axis),
+            overwrite=overwrite,
+            resume=resume,
+            level=level or 0,
+            pyramid=pyramid,
+            compression=compression,
+        )
+        return
+    of_stores = {
+        "--then": then,
+        "--resume": resume,
+        "--level": level,
+        "--pyramid": pyramid,
+        "--compression": compression,
+    }
+    for option in [name for name, value in of_stores.items() if value not in (None, False)]:
+        raise UsageError(f"{option}: expected a Zarr store, or a large NPY or TIFF file; received {sources[0]}.")
     jobs, folder = find_jobs(sources, target, format), folder_of(sources, target)
     _check_formats(jobs, folder, format, dtype)
     filters = filters_of(str(filter))
@@ -108,6 +154,17 @@ def apply(
         record |= {"pages": written.pages} if written.pages > 1 else {}
         record |= {"saturated": written.saturated} if written.saturated else {}
         sys.stdout.write(dumps(record) + "\n")
+
+
+def _one_filter(name: str) -> kf.Fit:
+    """Return a filter for all channels of a store, after telling its doubts."""
+    from kernelfield.cli.filters import filters_of
+
+    found = filters_of(name)
+    if not isinstance(found, kf.Fit):
+        raise ArgumentError(f"{name!r}: expected one filter for all channels of a store; received {len(found)}")
+    _note_doubts(shown(name), found, None)
+    return found
 
 
 def _check_formats(jobs: Sequence[Job], folder: str | None, format: str | None, dtype: str | None) -> None:

@@ -25,6 +25,7 @@ from kernelfield.cli.doctor import doctor
 from kernelfield.cli.field import field
 from kernelfield.cli.learn import learn
 from kernelfield.cli.messages import STREAM, UsageError, fail, note, why_failed
+from kernelfield.cli.stores import verify
 from kernelfield.errors import KernelfieldWarning, bounded
 
 app = App(
@@ -36,7 +37,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 # These modules import NumPy, and modules that need it, inside functions: --help does not wait for them.
-for command in (learn, apply, design, field, code, bench, doctor):
+for command in (learn, apply, verify, design, field, code, bench, doctor):
     app.command(command)
 app["apply"].usage = "Usage: kernelfield apply [OPTIONS] FILTER PICTURES... RESULT"
 app.register_install_completion_command(

@@ -43,7 +43,7 @@ def correlate_labelled(compute: Callable[..., Any], image: Any, given: dict[str,
     """
     weights, own_origin = weights_and_origin(given["kernel"])
     dims = list(image.dims)
-    rows, columns, channel = _named(image, given["channel_axis"], weights.ndim)
+    rows, columns, channel = planes_of(image, given["channel_axis"], weights.ndim)
     leading = [dim for dim in dims if dim not in (rows, columns, channel)]
     turned = image.transpose(*leading, *([] if channel is None else [channel]), rows, columns)
     options = {name: value for name, value in given.items() if name != "channel_axis"}
@@ -62,20 +62,36 @@ def correlate_labelled(compute: Callable[..., Any], image: Any, given: dict[str,
         order.insert(-2, bank)
         names = [*dims]
         names.insert(dims.index(rows), bank)
+    lost = channel if weights.ndim == 4 else None
+    coords = moved_coordinates(image, places, lost)
+    found = sys.modules["xarray"].DataArray(result, coords, order, image.name, image.attrs)
+    return found.transpose(*names)
+
+
+def moved_coordinates(image: Any, places: dict[Any, np.ndarray], lost: Any = None) -> dict[Any, Any]:
+    """Return the coordinates of an image at other places along some dimensions.
+
+    Parameters
+    ----------
+    image : xarray.DataArray
+    places : dict
+        Of a dimension, the elements of the image, outside it too, at which the outputs stand.
+    lost : hashable, optional
+        A dimension that outputs do not have: its coordinates are left out.
+    """
     coords = {}
     for name, coordinate in image.coords.items():
-        if weights.ndim == 4 and channel in coordinate.dims:
+        if lost is not None and lost in coordinate.dims:
             continue
         moved = coordinate.variable
         for dim, place in places.items():
             moved = None if moved is None else _at(moved, dim, place)
         if moved is not None:
             coords[name] = moved
-    found = sys.modules["xarray"].DataArray(result, coords, order, image.name, image.attrs)
-    return found.transpose(*names)
+    return coords
 
 
-def _named(image: Any, channel_axis: Any, kernel_axes: int) -> tuple[Any, Any, Any]:
+def planes_of(image: Any, channel_axis: Any, kernel_axes: int = 2) -> tuple[Any, Any, Any]:
     """Return the dimensions of rows, columns and channels, None if there is none."""
     dims = list(image.dims)
     if len(dims) < 2:

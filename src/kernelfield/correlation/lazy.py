@@ -61,7 +61,7 @@ def correlate_lazily(compute: Callable[..., Any], image: Any, given: dict[str, A
     sample = _of_chunk(np.ma.MaskedArray(zeros) if is_masked(image) else zeros, compute, weights, options)
     if weights.ndim == 4:
         planes = planes.rechunk({planes.ndim - 3: -1})
-    if operation.boundary == "constant" and operation.pads and not _holds(image.dtype, operation.cval, dtype):
+    if operation.boundary == "constant" and operation.pads and not holds(image.dtype, operation.cval, dtype):
         planes = planes.map_blocks(_as_float64, meta=planes._meta.astype(np.float64))
     wanted, merged = [], []
     for axis, window in zip((planes.ndim - 2, planes.ndim - 1), operation.windows):
@@ -102,7 +102,7 @@ def _as_float64(chunk: Any) -> Any:
     return check_pixels(chunk, "image").astype(np.float64)
 
 
-def _holds(pixel: np.dtype, value: float, result: np.dtype) -> bool:
+def holds(pixel: np.dtype, value: float, result: np.dtype) -> bool:
     """Return whether chunks of a dtype can hold the constant outside, as exactly as the sums see it."""
     if pixel.kind == "f":
         return pixel == result or float(pixel.type(value)) == value or value != value

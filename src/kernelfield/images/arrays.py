@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy_format
 
-from kernelfield.errors import FileError
+from kernelfield.errors import FileError, reason, received
 from kernelfield.images.limits import DEFLATE_RATIO, Limit
 from kernelfield.images.picture import RGB, Metadata, Opened, Page, Picture, Pixels, numbered
 from kernelfield.images.silence import unwarned
@@ -51,6 +51,32 @@ def decode_zip(file: BinaryIO, size: int, limit: Limit) -> Opened:
             return _page(stream.read(math.prod(shape) * dtype.itemsize), shape, fortran, dtype)
 
     return Opened(len(members), load, Metadata("NPZ", own=[name.removesuffix(".npy") for name in names]))
+
+
+def memory_map(path: str) -> np.ndarray:
+    """Return the array of an NPY file as a read-only memory map; its header is compared with the size of the file.
+
+    Raises
+    ------
+    FileError
+        For a file that is cut short, or holds no real numbers.
+    """
+    try:
+        with open(path, "rb") as file:
+            shape, fortran, dtype = _header(file)
+            start, size = file.tell(), file.seek(0, io.SEEK_END)
+        needed = math.prod(shape) * dtype.itemsize
+        if dtype.kind not in "biuf" or not needed:
+            raise FileError(
+                f"the array has dtype {dtype} and shape {shape}; expected real numbers, not empty; save others"
+            )
+        if needed > size - start:
+            raise FileError(f"the header promises {needed} bytes, the file holds {size - start}; copy it again")
+        return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+    except FileError as error:
+        raise FileError(f"{received(path)}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise FileError(f"{received(path)}: cannot be read as NPY ({reason(error)}); save it again") from error
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

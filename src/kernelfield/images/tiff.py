@@ -11,13 +11,13 @@ import math
 import re
 import struct
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from kernelfield.errors import FileError, KernelfieldWarning
+from kernelfield.errors import ArgumentError, FileError, KernelfieldWarning, reason, received
 from kernelfield.images import orientation
 from kernelfield.images.limits import DEFLATE_RATIO, Limit, check_scans, jpeg2000_shape, jpeg_shape, shape_in
 from kernelfield.images.picture import ALPHA, RGB, Metadata, Opened, Page, Picture, Pixels, cmyk_to_rgb, numbered
@@ -28,6 +28,8 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, COLOUR, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5,
 REDUCED, MASK = 1, 4
 MOST_PAGES, MOST_TAGS = 100_000, 4096
 MOST_BYTES = 4_000_000_000
+# Of a page that is read box by box: its pixels, and the bytes of a strip or tile.
+_MOST_PIXELS, _MOST_SEGMENT = 1 << 60, 1 << 30
 #: Blank tiles may be shared, up to as much.
 SHARED_BYTES = 64 << 20
 #: Names of types in OME, where they differ from NumPy's.
@@ -87,6 +89,28 @@ than 4096 bytes), deflate, PackBits (two bytes for 128); fax, LZMA, ZSTD and pic
 
 def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
     """Return the pages of a TIFF file, without previews and masks."""
+    tiff, directories, pictures, page = _pages(file, size)
+    with unlogged("tifffile"):
+        first = page(0)
+        stack = _stack(tiff, first, size) if len(pictures) == 1 else 0
+
+    def load(index: int) -> Page:
+        with unlogged("tifffile"):
+            one = first if index == 0 or stack else page(index)
+            _check(one, size, limit)
+            return _colours(one, _slice(file, one, index) if stack else _assemble(file, one))
+
+    def turn(index: int) -> int:
+        return _turn(first if index == 0 or stack else page(index))
+
+    notes = (
+        [f"{len(directories) - len(pictures)} previews or masks left out"] if len(directories) > len(pictures) else []
+    )
+    return Opened(stack or len(pictures), load, _metadata(tiff, first, page, len(pictures)), turn, notes)
+
+
+def _pages(file: BinaryIO, size: int) -> tuple[Any, dict[int, Any], list[int], Callable[[int], Any]]:
+    """Return the file as tifffile has it, its directories, the places of those with pictures, and what parses one."""
     from tifffile import TiffFile, TiffPage
 
     directories = _directories(file, size)
@@ -109,23 +133,7 @@ def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
             )
         return found
 
-    with unlogged("tifffile"):
-        first = page(0)
-        stack = _stack(tiff, first, size) if len(pictures) == 1 else 0
-
-    def load(index: int) -> Page:
-        with unlogged("tifffile"):
-            one = first if index == 0 or stack else page(index)
-            _check(one, size, limit)
-            return _colours(one, _slice(file, one, index) if stack else _assemble(file, one))
-
-    def turn(index: int) -> int:
-        return _turn(first if index == 0 or stack else page(index))
-
-    notes = (
-        [f"{len(directories) - len(pictures)} previews or masks left out"] if len(directories) > len(pictures) else []
-    )
-    return Opened(stack or len(pictures), load, _metadata(tiff, first, page, len(pictures)), turn, notes)
+    return tiff, directories, pictures, page
 
 
 def _turn(page: Any) -> int:
@@ -231,13 +239,15 @@ def _rows(page: Any) -> int:
     return max(1, min(int(page.rowsperstrip), int(page.imagelength)))
 
 
-def _assemble(file: BinaryIO, page: Any) -> Pixels:
-    """Return ``(H, W, samples)`` as stored."""
+def _assemble(file: BinaryIO, page: Any, rows: range | None = None, columns: range | None = None) -> Pixels:
+    """Return ``(H, W, samples)`` as stored, or some rows and columns, from the strips or tiles that hold them."""
     height, width, samples = _shape(page)
+    rows, columns = range(height) if rows is None else rows, range(width) if columns is None else columns
     largest = (page.tilelength * page.tilewidth if page.is_tiled else _rows(page) * width, samples)
-    pixels = np.full(page.shaped, page.nodata, np.dtype(page.dtype).newbyteorder("="))
+    shape = (page.shaped[0], 1, len(rows), len(columns), page.shaped[4])
+    pixels = np.full(shape, page.nodata, np.dtype(page.dtype).newbyteorder("="))
     tables = {"jpegtables": page.jpegtables} if page.compression in JPEGS else {}
-    for index in range(_segments(page)):
+    for index in _segments_over(page, rows, columns):
         count = page.databytecounts[index]
         if count == 0:
             continue
@@ -246,8 +256,104 @@ def _assemble(file: BinaryIO, page: Any) -> Pixels:
         _check_segment(page, packed, *largest)
         segment, (plane, _, top, left, _), _ = page.decode(packed, index, **tables)
         block = segment[0, : height - top, : width - left]
-        pixels[plane, 0, top : top + block.shape[0], left : left + block.shape[1]] = block
-    return pixels[:, 0].transpose(1, 2, 0, 3).reshape(height, width, samples)
+        down = slice(max(top, rows.start), min(top + block.shape[0], rows.stop))
+        across = slice(max(left, columns.start), min(left + block.shape[1], columns.stop))
+        into = slice(down.start - rows.start, down.stop - rows.start)
+        beside = slice(across.start - columns.start, across.stop - columns.start)
+        pixels[plane, 0, into, beside] = block[
+            down.start - top : down.stop - top, across.start - left : across.stop - left
+        ]
+    return pixels[:, 0].transpose(1, 2, 0, 3).reshape(len(rows), len(columns), samples)
+
+
+def _segments_over(page: Any, rows: range, columns: range) -> Iterator[int]:
+    """Yield the numbers of the strips or tiles that hold some rows and columns."""
+    height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (_rows(page), page.imagewidth)
+    down, across = -(-page.imagelength // height), -(-page.imagewidth // width)
+    for plane in range(page.samplesperpixel if page.planarconfig == 2 else 1):
+        for row in range(rows.start // height, -(-rows.stop // height)):
+            for column in range(columns.start // width, -(-columns.stop // width)):
+                yield (plane * down + row) * across + column
+
+
+class Tiled:
+    """A page of a TIFF file that is read box by box: its strips or tiles are decoded as boxes need them.
+
+    Attributes
+    ----------
+    shape : (int, int) or (int, int, int)
+        (H, W), or (H, W, samples).
+    dtype : numpy.dtype
+    chunks : tuple of int
+        The shape of a strip or tile.
+
+    Raises
+    ------
+    FileError
+        For a page of colours that change when it is decoded (palette, inks, white as zero), or that is turned, and for
+        strips or tiles of more than a gibibyte.
+    """
+
+    def __init__(self, path: str, index: int = 0) -> None:
+        self._name, self._file = received(path), open(path, "rb")  # noqa: SIM115
+        try:
+            self._open(index)
+        except BaseException as error:
+            self._file.close()
+            if isinstance(error, Exception) and not isinstance(error, ArgumentError):
+                raise self._failure(error) from error
+            raise
+
+    def _open(self, index: int) -> None:
+        size = self._file.seek(0, 2)
+        tiff, _, pictures, parsed = _pages(self._file, size)
+        if not 0 <= index < len(pictures):
+            raise ArgumentError(f"page: expected 0 to {len(pictures) - 1} for {self._name}; received {received(index)}")
+        self._page = page = parsed(index)
+        with unlogged("tifffile"):
+            if len(pictures) == 1 and _stack(tiff, page, size):
+                raise FileError(
+                    "a stack of ImageJ behind one directory; expected a page for each picture; save it again"
+                )
+            _check(page, size, Limit(_MOST_PIXELS, trusted=True))
+        photometric, bits = int(page.photometric), page.bitspersample
+        plain = photometric in (BLACK_IS_ZERO, COLOUR) or (photometric == YCBCR and page.compression in JPEGS)
+        if not plain or bits not in (8, 16, 32, 64) or _turn(page) != 1:
+            raise FileError("its pixels are decoded to others (palette, inks, bits, turned); export it as grey or RGB")
+        samples = page.samplesperpixel
+        self.dtype = np.dtype(page.dtype).newbyteorder("=")
+        rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (_rows(page), page.imagewidth)
+        more = (samples,) if samples > 1 else ()
+        self.shape = (page.imagelength, page.imagewidth, *more)
+        self.chunks = (min(rows, page.imagelength), min(columns, page.imagewidth), *more)
+        self._map: Pixels | None = None
+        if page.compression == 1 and page.is_contiguous and page.planarconfig == 1 and not page.is_tiled:
+            stored = np.dtype(page.parent.byteorder + page.dtype.char)
+            self._map = np.memmap(self._file, stored, "r", page.dataoffsets[0], (*self.shape[:2], samples))
+        elif rows * columns * samples * self.dtype.itemsize > _MOST_SEGMENT:
+            raise FileError(
+                f"its strips or tiles have {rows}×{columns} pixels; expected smaller ones; save it in tiles"
+            )
+
+    def read(self, rows: slice, columns: slice) -> Pixels:
+        """Return a box of pixels (H, W, samples)."""
+        if self._map is not None:
+            return self._map[rows, columns]
+        try:
+            with unlogged("tifffile"):
+                return _assemble(
+                    self._file, self._page, range(rows.start, rows.stop), range(columns.start, columns.stop)
+                )
+        except Exception as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> FileError:
+        if isinstance(error, FileError):
+            return FileError(f"{self._name}: {error}")
+        return FileError(
+            f"{self._name}: cannot be decoded as TIFF ({type(error).__name__}: {reason(error)}); expected a whole "
+            "file; copy or export it again"
+        )
 
 
 def _check_segment(page: Any, packed: bytes, area: int, samples: int) -> None:

@@ -56,7 +56,7 @@ def apply(fit: Fit, image: ArrayLike, boundary: str | None = None, dtype: DTypeL
     pixels = check_image(image, "image")
     if pixels.ndim not in (2, 3):
         raise ArgumentError(f"image: expected (H, W) or (H, W, C); received shape {pixels.shape}")
-    kind = pixels.dtype if dtype is None else _dtype(dtype)
+    kind = pixels.dtype if dtype is None else result_type(dtype)
     offsets = np.atleast_1d(np.asarray(fit.offset, dtype=np.float64))
     planes = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0))
     if offsets.size not in (1, len(planes)):
@@ -74,7 +74,7 @@ def apply(fit: Fit, image: ArrayLike, boundary: str | None = None, dtype: DTypeL
     return Filtered(np.stack([result.pixels for result in results], axis=2), saturated)
 
 
-def _dtype(dtype: DTypeLike) -> np.dtype:
+def result_type(dtype: DTypeLike) -> np.dtype:
     """Return the dtype of results that was asked for."""
     try:
         kind = np.dtype(dtype)
@@ -87,35 +87,51 @@ def _dtype(dtype: DTypeLike) -> np.dtype:
 
 def _filter(fit: Fit, plane: np.ndarray, offset: float, rule: str, dtype: np.dtype) -> Filtered:
     """Return one channel filtered."""
-    kernel, divisor = fit.kernel, 1.0
-    if fit.integers is not None and fit.divisor and fit.gain == 1.0:
-        # Sums of whole numbers are exact, and so are the halves after one division.
-        kernel, divisor = Kernel(fit.integers, anchor=fit.anchor), float(fit.divisor)
+    kernel, _ = exact_kernel(fit)
     if rule == "renormalised":
         held = correlate(np.ones(plane.shape), kernel, boundary="constant", dtype=np.float64)
-        if not held.all():
-            raise ArgumentError("boundary: expected weights that do not cancel for 'renormalised'; received a sum of 0")
         values: np.ndarray = correlate(plane, kernel, boundary="constant", dtype=np.float64)
-        values *= float(kernel.weights.sum()) / held
+        values = renormalised(values, held, kernel)
     else:
         inner = "reflect" if rule == "copy" else rule
         values = correlate(plane, kernel, boundary=inner, cval=fit.cval, dtype=np.float64)
-    values /= divisor
-    values += offset
-    # These rules are not the same about every integer: the producer rounded before it added a whole offset.
-    about = float(np.rint(offset)) if fit.rounding in ("to zero", "nearest away", "nearest even") else 0.0
-    result = _stored(values, dtype, fit.rounding, about)
+    result = finished(fit, values, offset, dtype)
     if rule != "copy":
         return result
     rows, columns = (slice(a, max(a, n - (k - 1 - a))) for a, k, n in zip(fit.anchor, fit.size, plane.shape))
     same = plane.dtype == dtype
-    whole = Filtered(plane.copy(), np.zeros(plane.shape, bool)) if same else _stored(plane.astype(float), dtype, None)
+    whole = Filtered(plane.copy(), np.zeros(plane.shape, bool)) if same else in_dtype(plane.astype(float), dtype, None)
     whole.pixels[rows, columns] = result.pixels[rows, columns]
     whole.saturated[rows, columns] = result.saturated[rows, columns]
     return whole
 
 
-def _stored(values: np.ndarray, dtype: np.dtype, rounding: str | None, about: float = 0.0) -> Filtered:
+def exact_kernel(fit: Fit) -> tuple[Kernel, float]:
+    """Return the kernel to sum with, and the number to divide sums by: whole weights where they are known."""
+    if fit.integers is not None and fit.divisor and fit.gain == 1.0:
+        # Sums of whole numbers are exact, and so are the halves after one division.
+        return Kernel(fit.integers, anchor=fit.anchor), float(fit.divisor)
+    return fit.kernel, 1.0
+
+
+def renormalised(sums: np.ndarray, held: np.ndarray, kernel: Kernel) -> np.ndarray:
+    """Return sums over pixels inside the image, rescaled by `held`, the sums of the weights over these."""
+    if not held.all():
+        raise ArgumentError("boundary: expected weights that do not cancel for 'renormalised'; received a sum of 0")
+    sums *= float(kernel.weights.sum()) / held
+    return sums
+
+
+def finished(fit: Fit, sums: np.ndarray, offset: float, dtype: np.dtype) -> Filtered:
+    """Return the results of sums with `exact_kernel`, which may be changed: offset added, rounded and stored."""
+    sums /= exact_kernel(fit)[1]
+    sums += offset
+    # These rules are not the same about every integer: the producer rounded before it added a whole offset.
+    about = float(np.rint(offset)) if fit.rounding in ("to zero", "nearest away", "nearest even") else 0.0
+    return in_dtype(sums, dtype, fit.rounding, about)
+
+
+def in_dtype(values: np.ndarray, dtype: np.dtype, rounding: str | None, about: float = 0.0) -> Filtered:
     """Return float64 values in a dtype: integers are rounded about `about` as the producer did, and saturated."""
     if dtype.kind not in "iu":
         with np.errstate(over="ignore"):
