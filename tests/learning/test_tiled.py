@@ -24,9 +24,20 @@ RANDOM = np.random.default_rng(7)
 BINOMIAL = np.outer([1, 2, 1], [1, 2, 1]) / 16
 SKEWED = np.array([[0.1, 0.0, -0.3], [0.2, 0.5, 0.1], [0.0, 0.3, 0.1]])
 #: What does not hang on the order of float64 sums where both images are integers.
-FIXED = (
-    "kernel offset boundary cval name integers divisor rank samples excluded rounding verdict outliers anchor channels"
-).split()
+FIXED = [
+    "kernel",
+    "offset",
+    "boundary",
+    "cval",
+    "name",
+    "integers",
+    "divisor",
+    "rank",
+    "samples",
+    "excluded",
+    "rounding",
+]
+FIXED += ["verdict", "outliers", "anchor", "channels"]
 
 
 @dataclass(frozen=True)

@@ -257,7 +257,7 @@ def prepare_tiles(
     clip: str | tuple[float, float] | None = "auto",
     margin: int = 31,
     engine: Engine = in_tree,
-    tile: int = TILE,
+    tile: int | None = None,
     window: int = _SIDE,
 ) -> TiledPair:
     """Return the checked pair; `mask` and `clip` are as in `kernelfield.learn`.
@@ -270,7 +270,7 @@ def prepare_tiles(
     engine : callable
         See `TiledPair`.
     tile, window : int
-        Sides of the tiles and of the windows of the sample.
+        Sides of the tiles, by default `TILE`, and of the windows of the sample.
 
     Raises
     ------
@@ -315,7 +315,7 @@ def prepare_tiles(
         unit_y,
         isinstance(clip, str),
     )
-    tiles = Tiles(before, after, mask, base, (), *(_grid(n, tile) for n in after.shape))
+    tiles = Tiles(before, after, mask, base, (), *(_grid(n, tile or TILE) for n in after.shape))
     empty = TiledPair.of(tiles, base, engine, False)
     survey = empty.total(_survey, before.shape, after.shape)
     base = _with_shifts(base, survey, before.dtype, after.dtype)
