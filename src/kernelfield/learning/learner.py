@@ -27,9 +27,10 @@ from kernelfield.learning.exactness import (
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
-from kernelfield.learning.pair import Pair, prepare
+from kernelfield.learning.pair import Pair, Plane, prepare
 from kernelfield.learning.rational import as_integers
-from kernelfield.learning.residual import measure, residual_maps
+from kernelfield.learning.residual import Map, measure, residual_maps
+from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
 from kernelfield.learning.support_search import Found, choose_support, grown, widened
 from kernelfield.learning.uncertainty import DISAGREE, Uncertainty, measure_errors
@@ -331,6 +332,7 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
     whole: tuple[np.ndarray, int] | None = None
     errors: Uncertainty | None = None
     signs: Signs | None = None
+    differ = exact is None and not answer.at_floor and _channels_differ(estimate)
     if exact is not None:
         stderr = np.hypot(stderr, np.abs(exact.kernel - kernel) / 2.0)
         kernel, offsets = exact.kernel, exact.offsets
@@ -341,12 +343,18 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
             errors = measure_errors(used, estimate, level)
             kernel, stderr, offsets = errors.kernel, errors.stderr, errors.offsets
         maps = residual_maps(used.sample, kernel, offsets, support)
+        if differ:
+            maps = [
+                _own_map(plane, statistics, support, used.sample)
+                for plane, statistics in zip(used.sample.planes, estimate.statistics)
+            ]
         signs = examine(used.sample, estimate, maps, errors.correlation if errors else 0.0)
     residual = measure(used, kernel, offsets, support)
     rows, columns = support.positions(*pair.shapes)
     positions = (rows.stop - rows.start) * (columns.stop - columns.start) * len(pair.planes)
     sd = residual.sd
-    doubt = _errors_note(errors, found_limit, signs, sd / pair.step * np.sqrt(12.0) if pair.step > 0.0 else 0.0)
+    above = sd / pair.step * np.sqrt(12.0) if pair.step > 0.0 else 0.0
+    doubt = _errors_note(errors, found_limit, signs, above, pair.before_unit.scale)
     r2 = 1.0 if moments.square == 0.0 else min(1.0, max(0.0, 1.0 - sd**2 * moments.count / moments.square))
     is_exact = exact is not None or answer.at_floor
     fitted = not complete and sd**2 <= pair.exact_variance(moments.square, moments.count, float((kernel**2).sum()))
@@ -360,7 +368,7 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         moments.count,
         answer.outlying,
         None if fitted else signs,
-        not is_exact and _channels_differ(estimate),
+        differ,
         answer.found.limit,
     )
     verdict = judge(evidence)
@@ -529,8 +537,11 @@ def _description(verdict: str, named: Name, signs: Signs | None) -> str:
     return named.description
 
 
-def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, above: float) -> str:
-    """Return the reasons for which the errors are wider or only approximate, as text; "" if there are none."""
+def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, above: float, scale: float) -> str:
+    """Return the reasons for which the errors are wider or only approximate, as text; "" if there are none.
+
+    `above` is the residual over that of rounding, `scale` the unit of the before.
+    """
     if errors is None:
         return ""
     parts = []
@@ -540,8 +551,8 @@ def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, ab
         parts.append("weights may be off: those beyond the limit of the size are missing")
     if errors.suspected:
         parts.append(
-            f"neighbouring residuals are alike, as noise in the before of about {errors.suspected:.2g} leaves them: "
-            "weights may be off by what it would change (give noise=)"
+            f"neighbouring residuals are alike, as noise in the before of about {errors.suspected * scale:.2g} leaves "
+            "them: weights may be off by what it would change (give noise=)"
         )
     if errors.blocky:
         parts.append("the residual has JPEG's blocks: weights may be off by more than their errors")
@@ -585,6 +596,12 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
             "corrected for"
         )
     return tuple(notes)
+
+
+def _own_map(plane: Plane, statistics: Statistics, support: Support, pair: Pair) -> Map:
+    """Return the residual of a channel that its own kernel leaves."""
+    kernel = solve(Moments.of(statistics)).kernel.reshape(support.size)
+    return residual_maps(replace(pair, planes=(plane,)), kernel, (statistics.offset(kernel),), support)[0]
 
 
 def _channels_differ(estimate: Estimate) -> bool:

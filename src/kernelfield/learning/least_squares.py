@@ -92,15 +92,12 @@ class Solution:
         Number of directions that the pair determines.
     undetermined : numpy.ndarray, shape (p - rank, p)
         Orthonormal directions that can be added to the kernel without changing the residual.
-    condition : float
-        Largest eigenvalue over the smallest one kept.
     """
 
     kernel: np.ndarray
     inverse: np.ndarray
     rank: int
     undetermined: np.ndarray
-    condition: float
 
 
 def _well_conditioned(moments: Moments) -> Solution | None:
@@ -115,7 +112,7 @@ def _well_conditioned(moments: Moments) -> Solution | None:
         return None
     inverse = scipy.linalg.cho_solve(factor, np.eye(p))
     kernel = scipy.linalg.cho_solve(factor, moments.cross)
-    return Solution(kernel, inverse, p, np.zeros((0, p)), float(pivots.max() / pivots.min()))
+    return Solution(kernel, inverse, p, np.zeros((0, p)))
 
 
 def solve(moments: Moments) -> Solution:
@@ -137,5 +134,4 @@ def solve(moments: Moments) -> Solution:
     basis = vectors[:, kept]
     inverse = (basis / values[kept]) @ basis.T
     kernel = basis @ ((basis.T @ moments.cross) / values[kept])
-    condition = float(largest / values[kept][0]) if kept.any() else np.inf
-    return Solution(kernel, inverse, int(kept.sum()), vectors[:, ~kept].T, condition)
+    return Solution(kernel, inverse, int(kept.sum()), vectors[:, ~kept].T)

@@ -14,7 +14,7 @@ from kernelfield.arrays import MOST_CHANNELS, as_array, channel_axis_of
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, DataError, DtypeError, received
 from kernelfield.learning.least_squares import Moments
-from kernelfield.learning.statistics import Statistics, gather, shift_near_mean
+from kernelfield.learning.statistics import Statistics, gather, gather_parts, shift_near_mean
 from kernelfield.learning.sums import Sums
 from kernelfield.learning.support import Support
 from kernelfield.tensors.registry import adapter_of
@@ -269,7 +269,7 @@ def prepare(
 ) -> Pair:
     """Return the checked pair; arguments as in `kernelfield.learn`."""
     (x, good_x), (y, good_y) = as_image(before, "before"), as_image(after, "after")
-    planes_x, planes_y = _channels(x, "before", channel_axis), _channels(y, "after", channel_axis)
+    planes_x, planes_y = channels(x, "before", channel_axis), channels(y, "after", channel_axis)
     if len(planes_x) != len(planes_y):
         raise ArgumentError(
             f"after: expected {len(planes_x)} channel(s) like before; received {len(planes_y)}; "
@@ -294,9 +294,9 @@ def prepare(
     goods_x = [good] * len(planes_x) if good is not None and good.shape == shape_x else [None] * len(planes_x)
     goods_y = [good] * len(planes_y) if good is not None and good.shape == shape_y else [None] * len(planes_y)
     if good_x is not None:
-        goods_x = [_both(a, b) for a, b in zip(goods_x, _channels(good_x, "before", channel_axis))]
+        goods_x = [_both(a, b) for a, b in zip(goods_x, channels(good_x, "before", channel_axis))]
     if good_y is not None:
-        goods_y = [_both(a, b) for a, b in zip(goods_y, _channels(good_y, "after", channel_axis))]
+        goods_y = [_both(a, b) for a, b in zip(goods_y, channels(good_y, "after", channel_axis))]
     bare = tuple(plane_of(*plane) for plane in zip(planes_x, planes_y, goods_x, goods_y))
     pair = Pair(bare, step, epsilon, None, before_step, levels, unit_x, unit_y, isinstance(clip, str))
     return pair.clipped_at(find_ends(pair, y.dtype, clip))
@@ -381,7 +381,7 @@ def in_unit(plane: np.ndarray, unit: Unit) -> np.ndarray:
         return (wide / 2.0 - unit.centre / 2.0) / (unit.scale / 2.0)
 
 
-def _channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> list[np.ndarray]:
+def channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> list[np.ndarray]:
     """Return the planes of an image, by the channel rule of `kernelfield.learn`."""
     if image.ndim == 2:
         return [np.ascontiguousarray(image)]
@@ -561,19 +561,19 @@ def _statistics(plane: Plane, support: Support, most: int | None) -> Statistics:
         return _of_clear_parts(x, y, support, shifts, excluded, most or _EXPLICIT)
     if most is None:
         return gather(x, y, support.size, *shifts, excluded)
-    bands = -(-y.size * 3 * p // most)
-    if bands <= 1 or y.shape[0] < 8 * support.rows:
+    share = -(-y.size * 3 * p // most)
+    if share <= 1 or y.shape[0] < 8 * support.rows:
         return gather(x, y, support.size, *shifts, excluded)
     # Lag products of large supports cost as much for a low band as for a high one.
     count = 8 if p <= 225 else 2
-    height = max(support.rows, y.shape[0] // (count * bands))
+    height = max(support.rows, y.shape[0] // (count * share))
     starts = np.linspace(0, y.shape[0] - height, count).astype(int)
-    parts = []
-    for start in starts:
-        band = slice(start, start + height)
-        within = slice(start, start + height + support.rows - 1)
-        parts.append(gather(x[within], y[band], support.size, *shifts, None if excluded is None else excluded[band]))
-    return sum(parts[1:], start=parts[0])
+    bands = [slice(start, start + height) for start in starts]
+    around = [slice(start, start + height + support.rows - 1) for start in starts]
+    if excluded is None:
+        return gather_parts([(x[a], y[b]) for a, b in zip(around, bands)], support.size, *shifts)
+    first, *rest = (gather(x[a], y[b], support.size, *shifts, excluded[b]) for a, b in zip(around, bands))
+    return sum(rest, start=first)
 
 
 def _of_clear_parts(
@@ -599,11 +599,11 @@ def _of_clear_parts(
                 strips.append((top, bottom, start, left))
                 start = None
     strips.sort(key=lambda strip: -(strip[1] - strip[0]) * (strip[3] - strip[2]))
-    total: Statistics | None = None
-    for top, bottom, first, last in strips[:_STRIPS]:
-        around = x[top : bottom + support.rows - 1, first : last + support.columns - 1]
-        part = gather(around, y[top:bottom, first:last], support.size, *shifts)
-        total = part if total is None else total + part
+    parts = [
+        (x[top : bottom + support.rows - 1, first : last + support.columns - 1], y[top:bottom, first:last])
+        for top, bottom, first, last in strips[:_STRIPS]
+    ]
+    total = gather_parts(parts, support.size, *shifts) if parts else None
     if total is not None and total.count > 40 * p and total.count > _PLENTY:
         return total
     left_over = ~excluded

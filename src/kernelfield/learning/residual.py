@@ -96,10 +96,9 @@ def blocks(
     kernel: np.ndarray,
     offset: float,
     support: Support,
-    every: int = 1,
     dtype: type[np.floating] | np.dtype | None = None,
 ) -> Iterator[Block]:
-    """Yield the residual in blocks of rows, or every `every`-th block.
+    """Yield the residual in blocks of rows.
 
     By default the residual is float32 if before and after are uint8, else float64.
     """
@@ -108,8 +107,8 @@ def blocks(
         return
     excluded = plane.excluded(support)
     dtype = np.dtype(dtype or working_dtype(plane))
-    step = max(support.rows, _BLOCK // every // max(1, columns.stop - columns.start))
-    for start in range(rows.start, rows.stop, step * every):
+    step = max(support.rows, _BLOCK // max(1, columns.stop - columns.start))
+    for start in range(rows.start, rows.stop, step):
         part = slice(start, min(rows.stop, start + step))
         windows = plane.before[support.windows((part, columns))]
         residual = correlate(windows, kernel, mode="valid", dtype=dtype)

@@ -47,8 +47,6 @@ class Uncertainty:
     ----------
     kernel, stderr : numpy.ndarray, shape (kh, kw)
     offsets : tuple of float
-    widened : float
-        Factor of the errors over those of independent, equal residuals.
     disagreement : float
         Root mean square difference between calm and busy tiles in standard errors; about 1 if the model holds.
     blocky : bool
@@ -66,7 +64,6 @@ class Uncertainty:
     kernel: np.ndarray
     stderr: np.ndarray
     offsets: tuple[float, ...]
-    widened: float
     disagreement: float
     blocky: bool
     noise: float
@@ -95,7 +92,7 @@ def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | 
     maps = residual_maps(pair.sample, solved.kernel, solved.offsets, estimate.support)
     tiles = _tiles(pair, estimate, solved, maps)
     correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
-    stderr, widened, disagreement, miss = _errors(estimate, solved, tiles)
+    stderr, disagreement, miss = _errors(estimate, solved, tiles)
     measured, suspected = False, 0.0
     if noise is None and not blocky and estimate.kernel.size <= _MOST and len(tiles.counts) >= _FEWEST:
         sampled = estimate if pair.sample is pair else estimate_kernel(pair.sample, estimate.support)
@@ -108,20 +105,17 @@ def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | 
             better = _errors(estimate, other, _tiles(pair, estimate, other))
             slope = (other.inverse @ (estimate.moments.count * other.kernel.ravel())).reshape(other.kernel.shape)
             solved, level, measured = other, float(np.sqrt(variance)), True
-            stderr, widened, disagreement, miss = better
+            stderr, disagreement, miss = better
             stderr = np.hypot(stderr, slope * error)
         elif certain:
             bias = (solved.inverse @ (estimate.moments.count * echo * solved.kernel.ravel())).reshape(stderr.shape)
             if float(np.sqrt(np.mean((bias / stderr) ** 2))) > 1.0:
-                wider = np.hypot(stderr, np.maximum(np.abs(bias), np.sqrt(np.mean(bias**2))))
-                widened *= float(np.sqrt(np.mean((wider / stderr) ** 2)))
-                stderr, suspected = wider, float(np.sqrt(echo))
+                stderr = np.hypot(stderr, np.maximum(np.abs(bias), np.sqrt(np.mean(bias**2))))
+                suspected = float(np.sqrt(echo))
     if disagreement > DISAGREE:
-        wider = np.sqrt(stderr**2 + np.maximum(miss**2, np.mean(miss**2)))
-        widened *= float(np.sqrt(np.mean((wider / stderr) ** 2)))
-        stderr = wider
+        stderr = np.sqrt(stderr**2 + np.maximum(miss**2, np.mean(miss**2)))
     return Uncertainty(
-        solved.kernel, stderr, solved.offsets, widened, disagreement, blocky, level, measured, suspected, correlation
+        solved.kernel, stderr, solved.offsets, disagreement, blocky, level, measured, suspected, correlation
     )
 
 
@@ -223,8 +217,8 @@ def _cut(n: int, size: int) -> list[slice]:
     return [slice(start, min(n, start + width)) for start in range(0, n, width)]
 
 
-def _errors(estimate: Estimate, solved: _Solved, tiles: _Tiles) -> tuple[np.ndarray, float, float, np.ndarray]:
-    """Return standard errors, their factor over those of independent residuals, the disagreement, and its size."""
+def _errors(estimate: Estimate, solved: _Solved, tiles: _Tiles) -> tuple[np.ndarray, float, np.ndarray]:
+    """Return standard errors, the disagreement, and its size."""
     moments = estimate.moments
     scores = tiles.scores
     if solved.before_variance:
@@ -238,7 +232,7 @@ def _errors(estimate: Estimate, solved: _Solved, tiles: _Tiles) -> tuple[np.ndar
     plain = np.maximum(plain, 1e-12 * max(float(np.abs(solved.kernel).max()), 1e-100))
     shape = solved.kernel.shape
     if count < 12 or not np.isfinite(plain).all():
-        return plain.reshape(shape), 1.0, 1.0, np.zeros(shape)
+        return plain.reshape(shape), 1.0, np.zeros(shape)
     clustered = np.sqrt((influence**2).sum(axis=0) * count / (count - 1.0))
     ratio = float(np.sqrt(np.mean((clustered / plain) ** 2)))
     noise = np.sqrt(1.0 / (2.0 * count))
@@ -252,7 +246,7 @@ def _errors(estimate: Estimate, solved: _Solved, tiles: _Tiles) -> tuple[np.ndar
     )
     disagreement = float(np.sqrt(np.mean((miss / np.maximum(null, 1e-6 * plain)) ** 2)))
     off = np.abs(miss) / max(0.5 - share, 0.1)
-    return stderr.reshape(shape), float(np.sqrt(np.mean((stderr / plain) ** 2))), disagreement, off.reshape(shape)
+    return stderr.reshape(shape), disagreement, off.reshape(shape)
 
 
 def _neighbours(maps: list[Map]) -> float:
