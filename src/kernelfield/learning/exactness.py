@@ -90,24 +90,70 @@ def find_whole(
     for tries, (integers, divisor) in enumerate(_candidates(kernel / pair.gain, float(stderr.max()) / pair.gain)):
         if tries == _TRIES:
             return None
-        weights = integers * (pair.gain / divisor)
-        ranges = _ranges(pair, weights, support, to_zero)
-        if ranges is None:
-            continue
-        placed = [_offset(span, pair.step) for span in ranges]
-        if any(one is None for one in placed):
-            continue
-        offsets = tuple(one[0] for one in placed if one is not None)
-        rules = {one[1] for one in placed if one is not None}
-        rounding = rules.pop() if len(rules) == 1 else "nearest"
-        if to_zero:
-            if any(abs(offset / pair.step - np.rint(offset / pair.step)) > 1e-9 for offset in offsets):
-                continue
-            rounding = "to zero"
-        elif rounding == "nearest":
-            rounding = _rule_of_halves(pair, weights, offsets, support)
-        return Exact(weights, integers, divisor, offsets, rounding)
+        exact = _reproduced(pair, integers, divisor, support, to_zero)
+        if exact is not None:
+            return exact
     return None
+
+
+def _reproduced(
+    pair: Pair, integers: np.ndarray, divisor: int, support: Support, to_zero: bool, halves: str | None = None
+) -> Exact | None:
+    """Return integers over a divisor with their offsets and rule, if they reproduce every counting pixel.
+
+    `halves` is the rule for exact halves where that is known.
+    """
+    weights = integers * (pair.gain / divisor)
+    ranges = _ranges(pair, weights, support, to_zero)
+    if ranges is None:
+        return None
+    placed = [one for one in (_offset(span, pair.step) for span in ranges) if one is not None]
+    if len(placed) < len(ranges):
+        return None
+    offsets = tuple(offset for offset, _ in placed)
+    rules = {rule for _, rule in placed}
+    rounding = rules.pop() if len(rules) == 1 else "nearest"
+    if to_zero:
+        if any(abs(offset / pair.step - np.rint(offset / pair.step)) > 1e-9 for offset in offsets):
+            return None
+        rounding = "to zero"
+    elif rounding == "nearest":
+        rounding = halves or _rule_of_halves(pair, weights, offsets, support)
+    return Exact(weights, integers, divisor, offsets, rounding)
+
+
+def confirm(pair: Pair, exact: Exact, support: Support) -> Exact | None:
+    """Return what reproduces a part of a pair with the offsets and the rule of all of it, or None."""
+    if exact.integers is None or exact.divisor is None:
+        return exact if _largest_excess(pair, exact, support) <= _SLACK * pair.step else None
+    if exact.rounding != "to zero":
+        halves = exact.rounding if exact.rounding in RULES else None
+        return _reproduced(pair, exact.integers, exact.divisor, support, False, halves)
+    about = centred_on_offset(pair, exact.offsets)
+    found = None if about is None else _reproduced(about, exact.integers, exact.divisor, support, True)
+    return None if found is None else replace(found, offsets=exact.offsets)
+
+
+def _largest_excess(pair: Pair, exact: Exact, support: Support) -> float:
+    """Return by how much a residual exceeds half a step at most."""
+    return float(pair.total(_excess_of_tile, exact, support).largest[0])
+
+
+def _excess_of_tile(pair: Pair, exact: Exact, support: Support) -> Sums:
+    """Return by how much a residual of a tile exceeds half a step at most."""
+    support = pair.local(support)
+    worst = -pair.step / 2.0
+    for plane, offset in zip(pair.planes, exact.offsets):
+        for block in blocks(plane, exact.kernel, offset, support, dtype=np.float64):
+            residual = block.residual
+            if plane.clipped is not None and pair.ends is not None:
+                # Of a value at the end of the range only the other side is a constraint.
+                np.minimum(residual, 0.0, out=residual, where=block.after <= pair.ends.low)
+                np.maximum(residual, 0.0, out=residual, where=block.after >= pair.ends.high)
+            if block.bad is not None:
+                np.copyto(residual, 0.0, where=block.bad)
+            worst = max(worst, float(residual.max()) - pair.step / 2.0, -float(residual.min()) - pair.step / 2.0)
+    return Sums.of(largest=(worst,))
 
 
 def _candidates(kernel: np.ndarray, error: float) -> Iterator[tuple[np.ndarray, int]]:
@@ -222,17 +268,17 @@ def _halves(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support:
     right = dict.fromkeys(RULES, 0)
     for plane, offset in zip(pair.planes, offsets):
         for block in blocks(plane, kernel, offset, support, dtype=np.float64):
-            good = np.ones(block.after.shape, bool) if block.bad is None else ~block.bad
+            left = block.residual / pair.step
+            left -= np.floor(left)
+            halves = np.flatnonzero(np.abs(left - 0.5) < 5e-7)
+            after = block.after.ravel()[halves]
+            good = np.ones(after.shape, bool) if block.bad is None else ~block.bad.ravel()[halves]
             if plane.clipped is not None and pair.ends is not None:
-                good &= (block.after > pair.ends.low) & (block.after < pair.ends.high)
-            after = np.rint(block.after[good] / pair.step)
-            whole = np.rint(offset / pair.step)
-            twice = 2.0 * (after - whole - block.residual[good] / pair.step)
-            after = after - whole
-            halves = (np.abs(twice - np.rint(twice)) < 1e-6) & (np.rint(twice) % 2 == 1)
-            predicted = np.rint(twice[halves]) / 2.0
+                good &= (after > pair.ends.low) & (after < pair.ends.high)
+            after = np.rint(after[good] / pair.step) - np.rint(offset / pair.step)
+            predicted = after - np.rint(2.0 * block.residual.ravel()[halves[good]] / pair.step) / 2.0
             for rule, function in RULES.items():
-                right[rule] += int(np.count_nonzero(function(predicted) == after[halves]))
+                right[rule] += int(np.count_nonzero(function(predicted) == after))
     return Sums.of(*right.values())
 
 

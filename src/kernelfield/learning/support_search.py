@@ -287,9 +287,10 @@ def _reaches_beyond(level: _Level, supports: list[Support]) -> bool:
 def _scores(pair: Pair, support: Support, wider: Support, kernel: np.ndarray) -> np.ndarray | None:
     """Return the correlation of the residual with the detail of the before at the offsets of `wider`.
 
-    In standard deviations of chance; None if too few positions are left.
+    In standard deviations of chance, of residuals that may be larger where there is more detail, or not count where
+    there is less; None if too few positions are left.
     """
-    sums, squares, noise = np.zeros(wider.size), 0.0, 0.0
+    sums, variances = np.zeros(wider.size), np.zeros(wider.size)
     for plane, rows, residual in _sample(pair, support, kernel):
         columns = support.positions(plane.before.shape, plane.after.shape)[1]
         # Positions with the wider window and a pixel more inside the before.
@@ -307,9 +308,8 @@ def _scores(pair: Pair, support: Support, wider: Support, kernel: np.ndarray) ->
         ].astype(np.float64)
         detail = 4.0 * around[1:-1, 1:-1] - around[:-2, 1:-1] - around[2:, 1:-1] - around[1:-1, :-2] - around[1:-1, 2:]
         sums += lag_products(np.ascontiguousarray(inner), detail, wider.size, max(16, len(inner)))[0]
-        squares += float(np.mean(detail**2))
-        noise += float((inner**2).sum())
-    scores: np.ndarray = sums / np.sqrt(max(noise * squares / len(pair.planes), 1e-300))
+        variances += lag_products(inner**2, detail**2, wider.size, max(16, len(inner)))[0]
+    scores: np.ndarray = sums / np.sqrt(np.maximum(variances, 1e-300))
     return scores
 
 
@@ -335,6 +335,14 @@ def _shrunk(level: _Level, frames: Frames, limit: int) -> Found:
     support = shrink(level.moments, level.support, *limits, hold=level.used.same_size)
     ended = limit if limit and max(support.size) >= limit - 1 and _matters(level, support) else 0
     return Found(support, level.used, level.noise, _sampled(level), ended, frames)
+
+
+def reduced(pair: Pair, support: Support, moments: Moments, kernel: np.ndarray, noise: float) -> Support:
+    """Return the part of a support that matters for the pixels of `pair`, whose moments and fit these are."""
+    allowed = pair.exact_variance(moments.square, moments.count, float((kernel**2).sum()))
+    alike = 0.0 if noise <= allowed else _likeness(pair, support, kernel)
+    level = _Level(support, pair, moments, kernel.ravel(), noise, allowed, alike)
+    return _shrunk(level, Frames(0, 0, 0.0), 0).support
 
 
 def _matters(level: _Level, support: Support) -> bool:
