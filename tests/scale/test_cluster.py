@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.threads, pytest.mark.filterwarnings("ignore")]
 IMAGE = np.random.default_rng(0).integers(0, 4000, (240, 200)).astype(np.uint16)
 KERNEL = np.outer([1, 2, 1], [1, 2, 1]) / 16
 TILE = (40, 40)
-SOON = cluster.Limits(no_workers=1.5, patience=60.0, answer=3.0)
+SOON = cluster.Limits(no_workers=1.5, patience=60.0, answer=10.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,10 @@ def test_a_scheduler_that_dies_is_told_and_resume_goes_on(
     with distributed.Client(scheduler_file=str(address), timeout=60) as client:
         client.wait_for_workers(1, timeout=60)
 
+        written = []
+
         def progress(now: Any) -> None:
+            written.append(now.tiles)
             if now.tiles == 5:
                 scheduler.kill()
 
@@ -147,6 +150,7 @@ def test_a_scheduler_that_dies_is_told_and_resume_goes_on(
         with pytest.raises(ClusterError, match="start it again, then run the same again"):
             kf.scale.apply(slow(), KERNEL, tmp_path / "out.zarr", tile=TILE, scheduler=client, progress=progress)
         assert time.monotonic() - started < 60.0
+    assert written[:5] == [1, 2, 3, 4, 5]
     assert not (tmp_path / "out.zarr").exists()
     done = kf.scale.apply(slow(0.0), KERNEL, tmp_path / "out.zarr", tile=TILE, resume=True)
     assert done.hash == undisturbed

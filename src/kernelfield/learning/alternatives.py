@@ -172,8 +172,9 @@ def _predictions(
             continue
         windows = np.lib.stride_tricks.sliding_window_view(before[rows, columns], (size, size))
         count = size * size
-        where = np.nonzero(good)
-        some = tuple(axis[:: max(1, where[0].size // 4096)] for axis in where)
+        down, right = np.nonzero(good)
+        every = max(1, down.size // 4096)
+        some = down[::every], right[::every]
         misses = np.sort(windows[some].reshape(-1, count), axis=1).astype(np.float64) - after[some][:, None]
         best = int((misses**2).mean(axis=0).argmin())
         if float(misses[:, best].var()) > 1.5 * limit:

@@ -116,7 +116,7 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
         used = pair.without(both, rule)
         if not left and previous < 0 and not settled and part.shapes == pair.shapes:
             break
-        estimate = estimate_kernel(used, estimate.support)
+        estimate = estimate_kernel(used, estimate.support, estimate)
         # In a large image some pixels go to and fro for ever.
         if not left or (previous >= 0 and abs(left - previous) <= 1e-4 * total):
             break

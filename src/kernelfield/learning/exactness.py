@@ -90,28 +90,28 @@ def find_whole(
     for tries, (integers, divisor) in enumerate(_candidates(kernel / pair.gain, float(stderr.max()) / pair.gain)):
         if tries == _TRIES:
             return None
-        exact = _reproduced(pair, integers, divisor, support, to_zero)
-        if exact is not None:
-            return exact
+        weights = integers * (pair.gain / divisor)
+        found = rounded_by(pair, weights, support, to_zero)
+        if found is not None:
+            return replace(found, integers=integers, divisor=divisor)
     return None
 
 
-def _reproduced(
-    pair: Pair, integers: np.ndarray, divisor: int, support: Support, to_zero: bool, halves: str | None = None
+def rounded_by(
+    pair: Pair, weights: np.ndarray, support: Support, to_zero: bool = False, halves: str | None = None
 ) -> Exact | None:
-    """Return integers over a divisor with their offsets and rule, if they reproduce every counting pixel.
+    """Return these weights with the offsets and the rule of rounding that reproduce every counting pixel, or None.
 
     `halves` is the rule for exact halves where that is known.
     """
-    weights = integers * (pair.gain / divisor)
     ranges = _ranges(pair, weights, support, to_zero)
     if ranges is None:
         return None
-    placed = [one for one in (_offset(span, pair.step) for span in ranges) if one is not None]
-    if len(placed) < len(ranges):
+    placed = [_offset(span, pair.step) for span in ranges]
+    if any(one is None for one in placed):
         return None
-    offsets = tuple(offset for offset, _ in placed)
-    rules = {rule for _, rule in placed}
+    offsets = tuple(one[0] for one in placed if one is not None)
+    rules = {one[1] for one in placed if one is not None}
     rounding = rules.pop() if len(rules) == 1 else "nearest"
     if to_zero:
         if any(abs(offset / pair.step - np.rint(offset / pair.step)) > 1e-9 for offset in offsets):
@@ -119,19 +119,21 @@ def _reproduced(
         rounding = "to zero"
     elif rounding == "nearest":
         rounding = halves or _rule_of_halves(pair, weights, offsets, support)
-    return Exact(weights, integers, divisor, offsets, rounding)
+    return Exact(weights, None, None, offsets, rounding)
 
 
 def confirm(pair: Pair, exact: Exact, support: Support) -> Exact | None:
     """Return what reproduces a part of a pair with the offsets and the rule of all of it, or None."""
-    if exact.integers is None or exact.divisor is None:
+    if exact.integers is None:
         return exact if _largest_excess(pair, exact, support) <= _SLACK * pair.step else None
-    if exact.rounding != "to zero":
-        halves = exact.rounding if exact.rounding in RULES else None
-        return _reproduced(pair, exact.integers, exact.divisor, support, False, halves)
-    about = centred_on_offset(pair, exact.offsets)
-    found = None if about is None else _reproduced(about, exact.integers, exact.divisor, support, True)
-    return None if found is None else replace(found, offsets=exact.offsets)
+    zeros = exact.rounding == "to zero"
+    about = centred_on_offset(pair, exact.offsets) if zeros else pair
+    halves = exact.rounding if exact.rounding in RULES else None
+    found = None if about is None else rounded_by(about, exact.kernel, support, zeros, halves)
+    if found is None:
+        return None
+    offsets = exact.offsets if zeros else found.offsets
+    return replace(found, integers=exact.integers, divisor=exact.divisor, offsets=offsets)
 
 
 def _largest_excess(pair: Pair, exact: Exact, support: Support) -> float:

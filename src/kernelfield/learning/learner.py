@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,10 @@ from kernelfield.learning.exactness import (
     find_whole,
     outwards,
     reproduce,
+    rounded_by,
 )
 from kernelfield.learning.fit import Fit
+from kernelfield.learning.forms import known_forms
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
 from kernelfield.learning.pair import Pair, Plane, prepare
@@ -53,7 +56,7 @@ def learn(
     after: ArrayLike,
     *,
     size: int | tuple[int, int] | None = None,
-    max_size: int = 31,
+    max_size: int = 255,
     mask: ArrayLike | None = None,
     clip: str | tuple[float, float] | None = "auto",
     channel_axis: int | str | None = "auto",
@@ -74,7 +77,7 @@ def learn(
         Of the kernel, centred on the output pixel (element ``size // 2``). If not given, size and centre are searched
         for, up to `max_size`; for a smaller after the image shapes imply the size.
     max_size : int
-        Largest size to search, at most 63.
+        Largest size to search, at most 255.
     mask : array_like of bool, optional
         True for pixels to use. Of the shape of `before` (windows that contain a False are excluded) or of `after`.
     clip : "auto", None or (low, high)
@@ -115,7 +118,7 @@ def learn(
 def learned(
     pair: Pair,
     size: int | tuple[int, int] | None = None,
-    max_size: int = 31,
+    max_size: int = 255,
     noise: tuple[float, float] | None = None,
 ) -> Fit:
     """Return the fit of a prepared pair; other arguments as in `learn`."""
@@ -204,7 +207,7 @@ def _answered(pair: Pair, size: Any, max_size: int) -> _Answer:
     while found.noise is not None and estimate.variance > 1.05 * found.noise + 0.1 * pair.exact_variance(0.0, 1):
         # Border pixels bias the fit: the producer's kernel is larger than the bounding box of its nonzero weights.
         wider = widened(found.support, pair, max_size)
-        if wider == found.support or not pair.same_size or found.sampled:
+        if wider == found.support or not pair.same_size or found.sampled or not estimate.whole:
             break
         other = estimate_kernel(found.pair, wider)
         if other.variance > 0.99 * estimate.variance:
@@ -242,7 +245,7 @@ def _by_part(pair: Pair, part: Pair, size: Any, max_size: int, level: tuple[floa
         exact = confirm(pair, known.exact, estimate.support)
         if exact is not None:
             used = pair if known.used is part else pair.without_clipped()
-            summed = estimate_kernel(used, estimate.support)
+            summed = estimate_kernel(used, estimate.support, estimate)
             return _Answer(pair, used, found, summed, exact, False, (None,) * len(pair.planes))
         estimate = replace(estimate, kernel=known.exact.kernel, offsets=known.exact.offsets)
     counted = count_out(pair, estimate, settled=True)
@@ -308,7 +311,8 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
             break
         found, estimate = again, estimate_kernel(again.pair, again.support)
     estimate = counted.estimate
-    if size is None and counted.censoring and pair.same_size and not estimate.solution.undetermined.size:
+    complete = estimate.solution.rank == estimate.kernel.size
+    if size is None and counted.censoring and pair.same_size and estimate.whole and complete:
         # The search left out values near an end by what was observed, which bends the fit and leaves weights outside.
         support = reduced(counted.pair.sample, estimate.support, estimate.moments, estimate.kernel, estimate.variance)
         if support != estimate.support:
@@ -326,7 +330,7 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
 
 def _grown(used: Pair, estimate: Estimate, max_size: int) -> Estimate:
     """Return the estimate over a support with what lies beside it, where the residual depends on that."""
-    for _ in range(3):
+    for _ in range(3 if estimate.whole else 0):
         support = grown(used.sample, estimate.support, estimate.kernel, estimate.variance, max_size)
         if support == estimate.support:
             break
@@ -345,6 +349,8 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
     The small outer weights of a blur are lost in the search and missed here and there by the pixels.
     """
     if not 0.0 < estimate.variance < 3.0 * pair.step**2 / 12.0 or estimate.solution.undetermined.size:
+        return None
+    if not estimate.whole and estimate.lines is None:
         return None
     support = estimate.support
     energy = estimate.kernel**2 / float((estimate.kernel**2).sum())
@@ -365,13 +371,13 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
             size, wide = (size[0], 1), 0
         if support.rows == 1 and more < 2:
             size, tall = (1, size[1]), 0
-        other = Support(row - tall, column - wide, *size)
+        other = Support(row - tall, column - wide, *size, support.separable)
         if max(size) > max_size or other == support:
             continue
         if more in tried:
             wider = tried[more]
         else:
-            wider = tried[more] = estimate_kernel(used, other)
+            wider = tried[more] = estimate_kernel(used, other, estimate)
             if more == 3:
                 if wider.variance > _ROUNDED * pair.step**2 / 12.0:
                     return None
@@ -384,6 +390,16 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
 
 def _exactly(pair: Pair, used: Pair, estimate: Estimate) -> _Answer | None:
     """Return the answer if rounding reproduces every pixel of `pair`; the estimate is that of `used`."""
+    # Of many weights simple forms come first: they are tried in a moment.
+    for one in chain(known_forms(used.sample, estimate), (estimate,)):
+        answer = _exactly_so(pair, used, one)
+        if answer is not None:
+            return answer
+    return None
+
+
+def _exactly_so(pair: Pair, used: Pair, estimate: Estimate) -> _Answer | None:
+    """Return the answer if rounding reproduces every pixel of `pair` with weights near the estimate."""
     none = (None,) * len(pair.planes)
     moments, p = estimate.moments, estimate.kernel.size
     if estimate.solution.rank < p:
@@ -396,7 +412,7 @@ def _exactly(pair: Pair, used: Pair, estimate: Estimate) -> _Answer | None:
             return None
         residual = measure(used, estimate.kernel, estimate.offsets, estimate.support)
         return answer if residual.largest <= 30.0 * np.sqrt(max(floor, estimate.variance)) else None
-    if estimate.variance > (LARGEST_SD * pair.step) ** 2 or moments.count < 2 * p:
+    if estimate.variance > (LARGEST_SD * pair.step) ** 2 or moments.count < 2 * estimate.support.parameters:
         return None
     # Few levels can be given by a threshold: then rounding says little, and the residual has to vanish.
     r2 = 1.0 - estimate.variance * moments.count / moments.square if moments.square > 0.0 else 1.0
@@ -410,6 +426,8 @@ def _rounded(pair: Pair, used: Pair, estimate: Estimate) -> Exact | None:
     """Return a kernel that reproduces every pixel of `pair` by rounding: integers over a divisor if there are some."""
     support = estimate.support
     exact = find_whole(pair, estimate.kernel, estimate.stderr, support)
+    if not estimate.whole:
+        return exact or rounded_by(pair, estimate.kernel, support)
     if exact is None and estimate.variance <= _ROUNDED * pair.step**2 / 12.0:
         inverse = estimate.solution.inverse
         better = corrected(used, estimate.kernel, estimate.statistics, inverse, support)
@@ -441,7 +459,7 @@ def _evidence(answer: _Answer) -> Evidence:
         sd * pair.after_unit.scale,
         pair.step * pair.after_unit.scale,
         r2,
-        answer.kernel.size,
+        answer.estimate.support.parameters,
         moments.count,
         answer.outlying,
         None if fitted else answer.signs,
@@ -703,7 +721,7 @@ def _own_map(plane: Plane, statistics: Statistics, support: Support, pair: Pair)
 
 def _channels_differ(estimate: Estimate) -> bool:
     """Return whether one kernel per channel explains the pair significantly better than the shared one."""
-    if len(estimate.statistics) == 1:
+    if len(estimate.statistics) < 2:
         return False
     apart, freedom = 0.0, 0
     for statistics in estimate.statistics:

@@ -25,7 +25,7 @@ def learn(
     after: Any,
     *,
     size: int | tuple[int, int] | None = None,
-    max_size: int = 31,
+    max_size: int = 255,
     mask: Any = None,
     clip: str | tuple[float, float] | None = "auto",
     channel_axis: int | str | None = "auto",
@@ -40,7 +40,8 @@ def learn(
     spread over the picture; sums, residuals, errors and the test that every pixel is reproduced are over all of it.
     The result is the same to the bit for any number of threads or workers, in any order, and for any storage of the
     same pixels. Kernel, offset, integers, name, boundary and verdict are those of `kernelfield.learn`, to the bit where
-    both images are of integers of 8 bits, or of 16 bits and up to 2**21 pixels, whose sums float64 holds exactly.
+    both images are of integers of 8 bits, or of 16 bits and up to 2**21 pixels, whose sums float64 holds exactly. The
+    weights of a kernel of more than 1,100 are those of the windows, and tested on all of the picture.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def learn(
     pictures = [_Picture.of(value, name, channel_axis, level) for value, name in ((before, "before"), (after, "after"))]
     used = None if mask is None else _Picture.of(mask, "mask", channel_axis, level)
     # Kernels that a search may find lie about the output pixel; a valid part is smaller by the kernel.
-    margin = max(31, (max_size if isinstance(max_size, int) else 31) // 2)
+    margin = max(31, (max_size if isinstance(max_size, int) else 0) // 2)
 
     def solve(engine: Engine) -> Fit:
         pair = prepare_tiles(pictures[0], pictures[1], used, clip, margin, engine)
