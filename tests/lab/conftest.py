@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from helpers.browser import started
 from helpers.lab import served
+from helpers.static import static_pages
 from playwright.sync_api import Browser, Page
 
 LOCAL = {"127.0.0.1", "localhost", "[::1]"}
@@ -58,6 +59,13 @@ def _note_foreign(page: Page, url: str) -> None:
 def page(watched) -> Page:
     """A page of the size of a laptop's window."""
     return watched(viewport={"width": 1280, "height": 800})
+
+
+@pytest.fixture(scope="session")
+def static() -> Iterator[str]:
+    """The address of the page as static files."""
+    with static_pages() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
