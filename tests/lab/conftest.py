@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from helpers.browser import started
-from helpers.lab import served
-from playwright.sync_api import Browser, Page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 LOCAL = {"127.0.0.1", "localhost", "[::1]"}
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    # Not at the top: the environment of MXNet has neither Playwright nor the extra `lab`.
+    from helpers.browser import started
+
     with started() as chromium:
         yield chromium
 
@@ -63,5 +67,7 @@ def page(watched) -> Page:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[SimpleNamespace]:
     """A running lab that tests share."""
+    from helpers.lab import served
+
     with served() as server:
         yield server
