@@ -65,6 +65,15 @@ def page(watched) -> Page:
 
 
 @pytest.fixture(scope="session")
+def static() -> Iterator[str]:
+    """The address of the page as static files."""
+    from helpers.static import static_pages
+
+    with static_pages() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
 def lab() -> Iterator[SimpleNamespace]:
     """A running lab that tests share."""
     from helpers.lab import served
