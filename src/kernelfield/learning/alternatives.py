@@ -137,18 +137,19 @@ def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map]) -> tuple[str | 
         if turned is not None:
             return turned, False
     limit = max(_BETTER * left, pair.exact_variance(0.0, 1))
-    for phrase, predicted in _predictions(pair, plane.before, after, good, (top, first)):
+    limit = min(limit, 0.7 * left)
+    for phrase, predicted in _predictions(pair, plane.before, after, good, (top, first), limit):
         miss = after[good] - predicted[good]
-        if float(np.mean((miss - miss.mean()) ** 2)) < min(limit, 0.7 * left):
+        if float(np.mean((miss - miss.mean()) ** 2)) < limit:
             return phrase, bool(np.abs(miss).max() <= 0.51 * pair.step)
     limit = min(limit, 0.7 * left)
     return _linear_light(pair, estimate, limit) or _curve_after(pair, estimate, limit), False
 
 
 def _predictions(
-    pair: Pair, before: np.ndarray, after: np.ndarray, good: np.ndarray, corner: tuple[int, int]
+    pair: Pair, before: np.ndarray, after: np.ndarray, good: np.ndarray, corner: tuple[int, int], limit: float
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield alternatives as phrases with their predictions of the after."""
+    """Yield alternatives as phrases with their predictions of the after; those that miss it by far are left out."""
     top, left = corner
     height, width = after.shape
     if top + height > before.shape[0] or left + width > before.shape[1]:
@@ -170,12 +171,15 @@ def _predictions(
         if rows.start < 0 or columns.start < 0 or rows.stop > before.shape[0] or columns.stop > before.shape[1]:
             continue
         windows = np.lib.stride_tricks.sliding_window_view(before[rows, columns], (size, size))
-        ranked = np.sort(windows.reshape(height, width, size * size), axis=2)
         count = size * size
-        costs = (
-            ranked[good][:: max(1, int(good.sum()) // 4096)] - after[good][:: max(1, int(good.sum()) // 4096), None]
-        ) ** 2
-        best = int(costs.astype(np.float64).mean(axis=0).argmin())
+        down, right = np.nonzero(good)
+        every = max(1, down.size // 4096)
+        some = down[::every], right[::every]
+        misses = np.sort(windows[some].reshape(-1, count), axis=1).astype(np.float64) - after[some][:, None]
+        best = int((misses**2).mean(axis=0).argmin())
+        if float(misses[:, best].var()) > 1.5 * limit:
+            continue
+        ranked = np.partition(windows.reshape(height, width, count), best, axis=2)
         name = {0: "the minimum", count // 2: "the median", count - 1: "the maximum"}.get(
             best, f"value {best + 1} of {count} in order"
         )

@@ -19,9 +19,11 @@ import scipy.linalg
 
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
-from kernelfield.learning.estimate import Estimate
+from kernelfield.errors import ArgumentError
+from kernelfield.learning.estimate import LARGEST_GRAM, Estimate
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import Map, residual_maps
+from kernelfield.learning.separable import tile_scores
 
 # Tiles along each axis, and their smallest side.
 _TILES, _SIDE = 12, 10
@@ -70,6 +72,14 @@ class Uncertainty:
     correlation: float
 
 
+def applied(errors: Uncertainty, pair: Pair, estimate: Estimate) -> Uncertainty:
+    """Return the errors of a part of a pair with the kernel of an estimate from all of it, corrected as in the part."""
+    if not estimate.whole:
+        return replace(errors, kernel=estimate.kernel, offsets=estimate.offsets)
+    solved = _Solved.of(pair, estimate, errors.noise**2)
+    return replace(errors, kernel=solved.kernel, offsets=solved.offsets)
+
+
 @dataclass(frozen=True)
 class _Tiles:
     """Scores of tiles: per tile the sum of residual times centred windows, pixels that count, and contrast."""
@@ -84,6 +94,8 @@ class _Tiles:
 def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | None) -> Uncertainty:
     """Return the kernel with its errors; `noise` is that of before and after, where known."""
     level = 0.0 if noise is None else noise[0] / pair.before_unit.scale
+    if not estimate.whole:
+        return _of_wide(pair, estimate, level)
     solved = _Solved.of(pair, estimate, level**2)
     maps = residual_maps(pair, solved.kernel, solved.offsets, estimate.support)
     tiles = _tiles(pair, estimate, maps)
@@ -113,6 +125,34 @@ def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | 
     return Uncertainty(
         solved.kernel, stderr, solved.offsets, disagreement, blocky, level, measured, suspected, correlation
     )
+
+
+def _of_wide(pair: Pair, estimate: Estimate, level: float) -> Uncertainty:
+    """Return the errors of a kernel without Gram matrix, which are those of its own fit or of the scores of tiles."""
+    if level:
+        size = "{}×{}".format(*estimate.support.size)
+        raise ArgumentError(
+            f"noise: expected noise in the before only with kernels of up to {LARGEST_GRAM} weights; received one "
+            f"of {size}; leave noise= out, or give a smaller size="
+        )
+    maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
+    correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
+    stderr = estimate.stderr
+    if estimate.lines is not None:
+        shape = maps[0].residual.shape
+        rows, columns = (_cut(n, k) for n, k in zip(shape, estimate.support.size))
+        if len(rows) * len(columns) >= 12:
+            scores = tile_scores(pair, estimate.lines, [_zeroed(part) for part in maps], rows, columns)
+            clustered = estimate.lines.stderr(scores.T @ scores)
+            ratio = float(np.sqrt(np.mean((clustered / np.maximum(stderr, 1e-300)) ** 2)))
+            if ratio > 1.0 + 1.5 * np.sqrt(1.0 / (2.0 * len(scores))):
+                stderr = np.maximum(stderr, clustered)
+    return Uncertainty(estimate.kernel, stderr, estimate.offsets, 1.0, blocky, 0.0, False, 0.0, correlation)
+
+
+def _zeroed(part: Map) -> np.ndarray:
+    """Return the residual with zeros where it does not count."""
+    return part.residual if part.bad is None else np.where(part.bad, np.zeros((), part.residual.dtype), part.residual)
 
 
 @dataclass(frozen=True)
@@ -147,9 +187,7 @@ def _tiles(pair: Pair, estimate: Estimate, maps: list[Map]) -> _Tiles:
     counts, contrast = np.zeros(scores.shape[:2]), np.zeros(scores.shape[:2])
     height = rows[0].stop - rows[0].start
     for plane, part, sums in zip(pair.planes, maps, estimate.statistics):
-        residual = part.residual
-        if part.bad is not None:
-            residual = np.where(part.bad, np.zeros((), residual.dtype), residual)
+        residual = _zeroed(part)
         around = plane.before[support.windows(support.positions(plane.before.shape, plane.after.shape))]
         mean = sums.total / max(1, sums.count)
         for j, strip in enumerate(columns):

@@ -119,7 +119,7 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
     if evidence.limit:
         return (
             f"the search ended at its limit of {evidence.limit}×{evidence.limit}, and the kernel is larger: raise "
-            f"max_size; this part of it accounts for {share}; {left}"
+            f"max_size, or take a larger picture; this part of it accounts for {share}; {left}"
         )
     if evidence.channels_differ:
         return (
