@@ -26,7 +26,8 @@ RANKS = (
     ("matrix", "learning", "receptive", "coding", "dropin"),
     ("torch", "keras", "jax", "mxnet"),
     ("scale",),
-    ("lab", "cli"),
+    ("lab",),
+    ("cli",),
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 

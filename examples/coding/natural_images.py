@@ -2,7 +2,7 @@
 
     python examples/coding/natural_images.py
 
-prints the tables of docs/coding.md. The photographs come with scikit-image and scikit-learn.
+prints the tables of docs/explanation/coding.md. The photographs come with scikit-image and scikit-learn.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Apply them (`correlate`, `convolve`, `corr2d`, `plan`), design them (`kernels`), learn them from a before and an after
 (`learn`, `descend`), write them as matrices (`as_matrix`), follow them through networks (`receptive_field`) and code
-photographs with them (`coding`). Importing this package imports no framework; parts load when first used.
+photographs with them (`coding`). `Lab` shows them in a notebook. Importing this package imports no framework; parts
+load when first used.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib
 # The name makes type checkers take the branch; the typing module would slow the start of the command line.
 TYPE_CHECKING = False
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from typing import Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from kernelfield.correlation import convolve, corr2d, correlate, plan
     from kernelfield.engine.threads import set_threads, threads
     from kernelfield.kernels import Kernel
+    from kernelfield.lab import Lab
     from kernelfield.learning import Fit, descend, learn
     from kernelfield.matrix import as_matrix, as_operator, col2im, condition_number, im2col, null_space
     from kernelfield.receptive import receptive_field
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Fit": "kernelfield.learning",
     "Kernel": "kernelfield.kernels",
+    "Lab": "kernelfield.lab",
     "as_matrix": "kernelfield.matrix",
     "as_operator": "kernelfield.matrix",
     "coding": "",
@@ -54,6 +57,7 @@ _HOMES = {
 __all__ = [
     "Fit",
     "Kernel",
+    "Lab",
     "__version__",
     "as_matrix",
     "as_operator",

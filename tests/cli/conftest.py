@@ -20,7 +20,7 @@ from kernelfield.cli.harness import measure
 from kernelfield.cli.harness.peers import PEERS, Peer
 from kernelfield.cli.main import main
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "filter.schema.json"
+SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "filter.schema.json"
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """The bits of results, frozen: digests of what `correlate` and its kin return, over a seeded choice of cases.
 
-What docs/numerics.md promises bit for bit must not change when the engine does. Inputs are made of integers and powers
-of two by exact operations, so that they are the same with every version of NumPy; everything goes through the public
-face. A part of the cases is also held against the definition: nested loops of fused multiply-adds in exact fractions.
+What docs/explanation/numerics.md promises bit for bit must not change when the engine does. Inputs are made of integers
+and powers of two by exact operations, so that they are the same with every version of NumPy; everything goes through
+the public face. A part of the cases is also held against the definition: nested loops of fused multiply-adds in exact
+fractions.
 
 ``python tests/engine/test_digests.py --write`` computes digests.json anew: only where the contract is to change.
 """

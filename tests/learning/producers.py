@@ -1,6 +1,6 @@
 """Filters of programs that nobody here wrote, with their true kernels: measured from an impulse, not read from `learn`.
 
-``python -m learning.producers docs/producers.md`` in tests/ learns each from photographs: `make producers`.
+``python -m learning.producers docs/compared/producers.md`` in tests/ learns each from photographs: `make producers`.
 """
 
 from __future__ import annotations

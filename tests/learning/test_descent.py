@@ -7,7 +7,7 @@ import pytest
 from cases import photograph
 
 import kernelfield as kf
-from kernelfield.errors import ArgumentError, DataError
+from kernelfield.errors import ArgumentError, DataError, DtypeError
 
 pytestmark = pytest.mark.core
 
@@ -120,6 +120,19 @@ def test_batches_of_one_and_their_layouts():
         (dict(momentum=0.5, optimiser="adam"), ArgumentError, "momentum: expected 0 with"),
         (dict(initial=[[1.0]]), ArgumentError, "initial: expected kernels of"),
         (dict(size=3), ArgumentError, "size: expected 1×2 in all"),
+        (dict(lr="fast"), ArgumentError, "lr: expected a number; received 'fast'"),
+        (dict(lr=1j), ArgumentError, "lr: expected a number"),
+        (dict(lr=np.array([0.1, 0.2])), ArgumentError, "lr: expected a number; received ndarray of shape"),
+        (dict(lr=True), ArgumentError, "lr: expected a number; received True"),
+        (dict(lr=float("inf")), ArgumentError, "lr: expected a positive number"),
+        (dict(momentum=None), ArgumentError, "momentum: expected a number; received None"),
+        (dict(tolerance="0"), ArgumentError, "tolerance: expected a number; received '0'"),
+        (dict(tolerance=-1e-9), ArgumentError, "tolerance: expected at least 0; received -1e-09"),
+        (dict(report=None, report_every=1), ArgumentError, "report: expected a function of a line of text"),
+        (dict(initial="kernel"), DtypeError, "initial: expected real numbers"),
+        (dict(initial=[[1j, 0.0]]), DtypeError, "initial: expected real numbers"),
+        (dict(initial=[[1.0], [1.0, 2.0]]), ArgumentError, "initial: expected"),
+        (dict(initial=[[np.nan, 0.0]]), ArgumentError, "initial: expected finite weights"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
@@ -129,6 +142,12 @@ def test_what_cannot_be_is_refused(options, error, message):
         kf.descend(image, target, **{"size": (1, 2), **options})
     with pytest.raises(ArgumentError, match="size: expected a size for before and after"):
         kf.descend(image, image)
+
+
+def test_the_kernel_before_the_first_step_may_be_one_of_the_catalogue():
+    image, target = edges()
+    start = kf.kernels.Kernel([[0.3, -0.2]])
+    assert kf.descend(image, target, initial=start).losses == kf.descend(image, target, initial=[[0.3, -0.2]]).losses
 
 
 def test_losses_are_saved(tmp_path):

@@ -61,6 +61,38 @@ def test_the_residual_of_rounding_is_half_a_level(fit):
     assert low == -high
 
 
+def test_the_pair_may_be_paths_pictures_masked_arrays_or_have_channels_in_front(fit, tmp_path):
+    wanted = residual(fit, PHOTOGRAPH, SHARP)
+    for name, pixels in (("before", PHOTOGRAPH), ("after", SHARP)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    hole = np.zeros(SHARP.shape, bool)
+    hole[20:30, 40:50] = True
+    pairs = {
+        "paths": (str(tmp_path / "before.png"), tmp_path / "after.png"),
+        "pictures": (Image.fromarray(PHOTOGRAPH), Image.fromarray(SHARP)),
+        "masked": (PHOTOGRAPH, np.ma.array(SHARP, mask=hole)),
+    }
+    for pair in pairs.values():
+        drawn = np.ma.filled(panels(fit.plot(*pair))["Residual"].images[0].get_array(), np.nan)
+        same = (drawn == wanted) | np.isnan(drawn)
+        assert same.all()
+        assert np.isnan(drawn).sum() == (100 if pair is pairs["masked"] else 0)
+    stacks = np.stack([PHOTOGRAPH] * 3), np.stack([SHARP] * 3)
+    figure = kf.learn(*stacks, channel_axis=0, size=3).plot(*stacks, channel_axis=0)
+    assert panels(figure)["Residual"].images[0].get_array().shape == PHOTOGRAPH.shape
+    with pytest.raises(ArgumentError, match="channel_axis"):
+        fit.plot(*stacks)
+
+
+def test_a_border_whose_weights_are_rescaled_is_predicted():
+    before = PHOTOGRAPH.astype(np.float64)
+    inside = kf.correlate(np.ones(before.shape), kf.kernels.box(5), boundary="constant")
+    after = kf.correlate(before, kf.kernels.box(5), boundary="constant") / inside
+    fit = kf.learn(before, after)
+    assert fit.boundary == "renormalised"
+    assert np.abs(residual(fit, before, after)).max() < 1e-9
+
+
 def test_a_border_that_is_not_known_is_left_out():
     image = PHOTOGRAPH.astype(np.float32)
     noise = np.random.default_rng(2).normal(0, 60, image.shape).astype(np.float32)

@@ -190,7 +190,7 @@ TABLE = {f"{each.program} {each.command}": each for each in producers(*SMALL)}
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", TABLE)
 def test_no_answer_on_other_programs_is_wrong_and_confident(name):
-    # The table of docs/producers.md takes both pictures; here they take turns.
+    # The table of docs/compared/producers.md takes both pictures; here they take turns.
     place = tuple(PLACES)[len(name) % len(PLACES)]
     _, _, result = judged(TABLE[name], place, kf.learn)
     assert result.grade != "wrong", result.why

@@ -109,7 +109,7 @@ def test_nothing_half_written_is_seen(tmp_path, monkeypatch):
 
 WRONG = [None, True, -1, 2**70, 10**400, 1.5, math.nan, math.inf, "x" * 5000, [], {}, ["x"], [[1, 2]], [[1], [2, 3]]]
 SCHEMA = jsonschema.Draft202012Validator(
-    json.loads((Path(__file__).parents[2] / "docs" / "filter.schema.json").read_text(encoding="utf-8"))
+    json.loads((Path(__file__).parents[2] / "docs" / "reference" / "filter.schema.json").read_text(encoding="utf-8"))
 )
 
 

@@ -13,7 +13,7 @@ from kernelfield.learning.gram import gram_matrix, window_totals
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.pair import grid_step
 from kernelfield.learning.rational import as_integers
-from kernelfield.learning.statistics import Statistics, gather
+from kernelfield.learning.statistics import Statistics, gather, gather_parts
 from kernelfield.learning.support import Support, centred
 
 pytestmark = pytest.mark.core
@@ -38,7 +38,7 @@ def test_gram_matrix_is_that_of_the_windows(size, extra, dtype, seed):
     shift = float(np.round(pixels.mean())) if pixels.dtype.kind != "f" else 0.25
     windows = windows_of(pixels, size) - shift
     expected = windows.T @ windows
-    np.testing.assert_allclose(gram_matrix(pixels, size, shift), expected, rtol=0, atol=1e-13 * np.trace(expected))
+    np.testing.assert_allclose(gram_matrix([pixels], size, shift), expected, rtol=0, atol=1e-13 * np.trace(expected))
     totals = windows.sum(axis=0).reshape(size)
     np.testing.assert_allclose(window_totals(pixels, size, shift), totals, rtol=0, atol=1e-13 * np.abs(windows).sum())
 
@@ -76,7 +76,9 @@ def test_excluded_positions_leave_no_trace(monkeypatch, small, share):
     np.testing.assert_allclose(got.total, windows.sum(axis=0), atol=1e-9)
 
 
-def test_statistics_of_blocks_add():
+@pytest.mark.parametrize("small", [0, 1 << 40])
+def test_statistics_of_blocks_add(monkeypatch, small):
+    monkeypatch.setattr(module, "_SMALL", small)
     rng = np.random.default_rng(2)
     before, after = rng.normal(size=(60, 41)), rng.normal(size=(58, 38))
     whole = gather(before, after, (3, 4), 0.0, 0.0)
@@ -85,6 +87,10 @@ def test_statistics_of_blocks_add():
     assert merged.count == whole.count
     np.testing.assert_allclose(merged.gram, whole.gram)
     np.testing.assert_allclose((merged - parts[1]).cross, (parts[0] + parts[2]).cross)
+    apart = gather_parts([(before[:19], after[:17]), (before[17:], after[17:])], (3, 4), 0.0, 0.0)
+    np.testing.assert_allclose(apart.gram, whole.gram)
+    np.testing.assert_allclose(apart.cross, whole.cross)
+    assert (apart.count, apart.after_total) == (whole.count, pytest.approx(whole.after_total))
     with pytest.raises(ValueError, match="same size and shifts"):
         whole + gather(before, after, (3, 4), 1.0, 0.0)
 

@@ -301,10 +301,6 @@ def test_values_that_were_clipped_before_something_else(follows):
     assert_weights(fit, weights, relative=0.08)
 
 
-WIDER = pytest.mark.xfail(strict=True, reason="supports are searched up to max_size, 31 by default and 63 at most")
-
-
-@WIDER
 @pytest.mark.parametrize("size", [(41, 41), (3, 45), (33, 33)])
 def test_boxes_wider_than_31(size):
     fit = kf.learn(camera(), cv2.blur(camera(), size[::-1]))
@@ -323,7 +319,6 @@ def test_a_search_that_ended_at_its_limit_says_so(largest):
     assert re.search(f"limit|max_size|{largest}", first_lines(fit))
 
 
-@WIDER
 def test_a_wide_gaussian():
     wide = photograph("china")
     fit = kf.learn(wide, levels(ndi.gaussian_filter(wide.astype(float), 8)), max_size=127)

@@ -112,9 +112,8 @@ def apply(
     if len(sources) == 1 and is_for_tiles(sources[0], target):
         if format is not None or max_pixels is not None:
             raise UsageError(f"{'--format' if format else '--max-pixels'}: expected none with a store; leave it out.")
-        chain = [_one_filter(str(one)) for one in (filter, *(then or []))]
         filter_store(
-            chain,
+            [_one_filter(str(one)) for one in (filter, *(then or []))],
             sources[0],
             target,
             json,

@@ -30,7 +30,7 @@ def as_fit(kernel: Kernel, description: str = "") -> Fit:
 
 
 def dump_filters(filters: Filters) -> str:
-    """Return the JSON that docs/filter-json.md describes, ending in a line break."""
+    """Return the JSON that docs/reference/filter-json.md describes, ending in a line break."""
     if isinstance(filters, Fit):
         record = to_record(filters)
     else:

@@ -46,7 +46,7 @@ def learn(
     plot: Path | None = None,
     save: Path | None = None,
     size: str | None = None,
-    max_size: int = 31,
+    max_size: int = 255,
     mask: Path | None = None,
     clip: Annotated[str, Parameter(allow_leading_hyphen=True)] = "auto",
     noise: str | None = None,
@@ -81,7 +81,7 @@ def learn(
     size
         Size of the kernel, as 5 or as 3,5 (rows, columns). Searched for by default.
     max_size
-        The largest size to search, at most 63.
+        The largest size to search, at most 255.
     mask
         A picture of the same size: pixels where it is 0 do not count.
     clip

@@ -23,6 +23,7 @@ from kernelfield.cli.code import code
 from kernelfield.cli.design import design
 from kernelfield.cli.doctor import doctor
 from kernelfield.cli.field import field
+from kernelfield.cli.lab import lab
 from kernelfield.cli.learn import learn
 from kernelfield.cli.messages import STREAM, UsageError, fail, note, why_failed
 from kernelfield.cli.stores import verify
@@ -37,7 +38,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 # These modules import NumPy, and modules that need it, inside functions: --help does not wait for them.
-for command in (learn, apply, verify, design, field, code, bench, doctor):
+for command in (learn, apply, verify, design, field, code, lab, bench, doctor):
     app.command(command)
 app["apply"].usage = "Usage: kernelfield apply [OPTIONS] FILTER PICTURES... RESULT"
 app.register_install_completion_command(

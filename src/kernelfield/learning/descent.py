@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernelfield.arrays import as_numbers
 from kernelfield.correlation import convolve, correlate
 from kernelfield.engine import layers
-from kernelfield.errors import ArgumentError, DataError
+from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.geometry import Operation, Window
 from kernelfield.kernels import Kernel
 from kernelfield.learning.fit import Fit
@@ -24,7 +25,7 @@ from kernelfield.learning.pair import Pair, prepare
 from kernelfield.learning.statistics import gather
 from kernelfield.learning.support import Support, centred
 from kernelfield.learning.support_search import check_size
-from kernelfield.tensors.registry import FRAMEWORKS, adapter
+from kernelfield.tensors.registry import FRAMEWORKS, adapter, adapter_of
 
 _OPTIMISERS = ("sgd", "adam")
 
@@ -66,15 +67,21 @@ class Descent:
     def __post_init__(self) -> None:
         if self.framework != "numpy" and self.framework not in FRAMEWORKS:
             raise ArgumentError(
-                f"framework: expected one of numpy, {', '.join(FRAMEWORKS)}; received {self.framework!r}"
+                f"framework: expected one of numpy, {', '.join(FRAMEWORKS)}; received {received(self.framework)}"
             )
         if self.optimiser not in _OPTIMISERS:
-            raise ArgumentError(f"optimiser: expected one of {', '.join(_OPTIMISERS)}; received {self.optimiser!r}")
+            raise ArgumentError(
+                f"optimiser: expected one of {', '.join(_OPTIMISERS)}; received {received(self.optimiser)}"
+            )
         for name, least in (("steps", 1), ("report_every", 0), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise ArgumentError(f"{name}: expected an integer of at least {least}; received {value!r}")
-        if not (np.isfinite(self.lr) and self.lr > 0):
+                raise ArgumentError(f"{name}: expected an integer of at least {least}; received {received(value)}")
+        for name in ("lr", "momentum", "tolerance"):
+            value = getattr(self, name)
+            if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+                raise ArgumentError(f"{name}: expected a number; received {received(value)}")
+        if not 0 < self.lr < np.inf:
             raise ArgumentError(f"lr: expected a positive number; received {self.lr!r}")
         if not 0 <= self.momentum < 1:
             raise ArgumentError(f"momentum: expected at least 0 and less than 1; received {self.momentum!r}")
@@ -82,6 +89,8 @@ class Descent:
             raise ArgumentError(f"momentum: expected 0 with optimiser='adam'; received {self.momentum!r}")
         if not self.tolerance >= 0:
             raise ArgumentError(f"tolerance: expected at least 0; received {self.tolerance!r}")
+        if not callable(self.report):
+            raise ArgumentError(f"report: expected a function of a line of text; received {received(self.report)}")
 
 
 def descend(
@@ -211,11 +220,21 @@ def _initial(how: Descent, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]
         rng = np.random.default_rng(how.seed)
         return [rng.uniform(-1.0, 1.0, size) / np.sqrt(size[0] * size[1]) for size in sizes]
     given = how.initial if isinstance(how.initial, (list, tuple)) and len(sizes) > 1 else [how.initial]
-    kernels = [np.array(kernel, dtype=np.float64) for kernel in given]
+    kernels = [_numbers(kernel) for kernel in given]
     shapes = [kernel.shape for kernel in kernels]
     if shapes != [tuple(size) for size in sizes]:
         raise ArgumentError(f"initial: expected kernels of {list(sizes)}; received {shapes}")
+    if not all(np.isfinite(kernel).all() for kernel in kernels):
+        raise ArgumentError("initial: expected finite weights; received NaN or infinite ones")
     return kernels
+
+
+def _numbers(kernel: Any) -> np.ndarray:
+    """Return a kernel before the first step, an array, a tensor or a `Kernel`, as a float64 array."""
+    if isinstance(kernel, Kernel):
+        kernel = kernel.weights
+    adapter = adapter_of(kernel)
+    return as_numbers(kernel if adapter is None else adapter.to_numpy(kernel), "initial").astype(np.float64)
 
 
 def _descend(

@@ -202,13 +202,32 @@ class Fit:
 
         return from_record(cls, Path(path))
 
-    def plot(self, before: ArrayLike | None = None, after: ArrayLike | None = None) -> Any:
-        """Return a matplotlib figure of the kernel, and of before, after and residual if the pair is given."""
+    def plot(
+        self,
+        before: ArrayLike | str | os.PathLike[str] | None = None,
+        after: ArrayLike | str | os.PathLike[str] | None = None,
+        *,
+        channel_axis: int | str | None = "auto",
+    ) -> Any:
+        """Return a matplotlib figure of the kernel, and of before, after and residual if the pair is given.
+
+        Parameters
+        ----------
+        before, after : array_like, PIL image, str or path-like, optional
+            The pair, both or none, as `kernelfield.learn` takes it.
+        channel_axis : int or "auto"
+            As `kernelfield.learn` takes it.
+
+        Raises
+        ------
+        ArgumentError
+            If the pair does not belong to the fit.
+        """
         from kernelfield.learning.plot import plot
 
         if (before is None) != (after is None):
             raise ArgumentError("before, after: expected both or none; received one")
-        return plot(self, before, after)
+        return plot(self, before, after, channel_axis)
 
 
 def designed(kernel: Kernel, description: str) -> Fit:

@@ -9,6 +9,8 @@ at the cost of a few applications of the kernel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kernelfield._core import lag_products
@@ -19,28 +21,32 @@ def block_rows(rows: int) -> int:
     return max(16, -(-rows // 64))
 
 
-def gram_matrix(image: np.ndarray, size: tuple[int, int], shift: float) -> np.ndarray:
-    """Return ``G`` of all windows of ``image - shift``, float64, shape (kh * kw, kh * kw).
+def gram_matrix(images: Sequence[np.ndarray], size: tuple[int, int], shift: float) -> np.ndarray:
+    """Return the sum over images of ``G`` of all windows of ``image - shift``, shape (kh * kw, kh * kw).
 
     Parameters
     ----------
-    image : numpy.ndarray, shape (H, W)
-        Finite, at least ``2 * size - 1`` along each axis.
+    images : sequence of numpy.ndarray, shape (H, W)
+        Finite, each at least ``2 * size - 1`` along each axis.
     size : (int, int)
         ``(kh, kw)``.
     shift : float
         Subtracted from every pixel.
     """
     kh, kw = size
-    pieces = _pieces(image, size, shift)
-    gram = np.zeros((kh, kw, kh, kw))
+    pieces = np.zeros((2 * kh - 1, 2 * kw - 1, kh, 2 * kw - 1))
+    for image in images:
+        _add_pieces(pieces, image, size, shift)
+    gram = np.empty((kh, kw, kh, kw))
+    u, v = np.arange(kw)[:, None], np.arange(kw)
     for dr in range(kh):
         sums = _spread(_spread(pieces[:, :, dr], kh, 0), kw, 1)
-        for dc in range(-kw + 1 if dr else 0, kw):
-            us = slice(0, kh - dr), slice(max(0, -dc), kw - max(0, dc))
-            values = sums[us[0], us[1], dc + kw - 1]
-            _diagonal(gram, dr, dc)[...] = values
-            _diagonal(gram.transpose(2, 3, 0, 1), dr, dc)[...] = values
+        values = sums[: kh - dr, u, v - u + kw - 1]
+        if dr == 0:
+            values = np.where(v >= u, values, values.transpose(0, 2, 1))
+        above, below = np.arange(kh - dr), np.arange(dr, kh)
+        gram[above, :, below] = values
+        gram[below, :, above] = values.transpose(0, 2, 1)
     return gram.reshape(kh * kw, kh * kw)
 
 
@@ -64,15 +70,14 @@ def window_totals(image: np.ndarray, size: tuple[int, int], shift: float) -> np.
     return _spread(_spread(np.vstack(rows), kh, 0), kw, 1)
 
 
-def _pieces(image: np.ndarray, size: tuple[int, int], shift: float) -> np.ndarray:
-    """Return the lag products of the core and of every row and column of the sides.
+def _add_pieces(pieces: np.ndarray, image: np.ndarray, size: tuple[int, int], shift: float) -> None:
+    """Add the lag products of the core and of every row and column of the sides to `pieces`.
 
     Shape (2 kh - 1, 2 kw - 1, kh, 2 kw - 1): along the first two axes the rows (columns) of the first side, the
     core, those of the second side; along the last two the lags ``dr >= 0`` and ``dc > -kw``.
     """
     kh, kw = size
     rows, columns = image.shape[0] - kh + 1, image.shape[1] - kw + 1
-    pieces = np.empty((2 * kh - 1, 2 * kw - 1, kh, 2 * kw - 1))
     parts = ((slice(0, kh - 1), (0, kh - 1)), (slice(kh, None), (rows, rows + kh - 1)))
     flanks = ((slice(0, kw - 1), (0, kw - 1)), (slice(kw, None), (columns, columns + kw - 1)))
     inner_rows, inner_columns = (kh - 1, rows), (kw - 1, columns)
@@ -80,23 +85,22 @@ def _pieces(image: np.ndarray, size: tuple[int, int], shift: float) -> np.ndarra
     anchors, around = _around(image, inner_rows, inner_columns, size)
     lags = kh, 2 * kw - 1
     core = lag_products(anchors, around, lags, block_rows(anchors.shape[0]), shift, shift)
-    pieces[kh - 1, kw - 1] = core.sum(axis=0)
+    pieces[kh - 1, kw - 1] += core.sum(axis=0)
     for place, band in parts:
         if kh > 1:
             anchors, around = _around(image, band, inner_columns, size)
-            pieces[place, kw - 1] = lag_products(anchors, around, lags, 1, shift, shift)
+            pieces[place, kw - 1] += lag_products(anchors, around, lags, 1, shift, shift)
     for place, band in flanks:
         if kw > 1:
             anchors, around = _around(image, inner_rows, band, size)
             turned = np.ascontiguousarray(anchors.T), np.ascontiguousarray(around.T)
             products = lag_products(*turned, lags[::-1], 1, shift, shift)
-            pieces[kh - 1, place] = products.transpose(0, 2, 1)
+            pieces[kh - 1, place] += products.transpose(0, 2, 1)
     for place, band in parts if kh > 1 and kw > 1 else ():
         for side, flank in flanks:
             anchors, around = (a.astype(np.float64) - shift for a in _around(image, band, flank, size))
             windows = np.lib.stride_tricks.sliding_window_view(around, lags)[: anchors.shape[0], : anchors.shape[1]]
-            pieces[place, side] = anchors[:, :, None, None] * windows
-    return pieces
+            pieces[place, side] += anchors[:, :, None, None] * windows
 
 
 def _around(
@@ -120,11 +124,3 @@ def _spread(pieces: np.ndarray, k: int, axis: int) -> np.ndarray:
     sums[: k - 1] += np.cumsum(pieces[k - 2 :: -1], axis=0)[::-1] if k > 1 else 0
     sums[1:] += np.cumsum(pieces[k:], axis=0)
     return np.moveaxis(sums, 0, axis)
-
-
-def _diagonal(gram: np.ndarray, dr: int, dc: int) -> np.ndarray:
-    """Return the view of the entries ``gram[u, u + d]``, indexed by the valid rows and columns of `u`."""
-    kh, kw = gram.shape[:2]
-    start = gram[0, max(0, -dc), dr, max(0, dc) :]
-    strides = gram.strides[0] + gram.strides[2], gram.strides[1] + gram.strides[3]
-    return np.lib.stride_tricks.as_strided(start, (kh - dr, kw - abs(dc)), strides)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.linalg
@@ -51,21 +52,35 @@ class Moments:
             self.offsets + other.offsets,
         )
 
-    def ridge_inverse(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the inverse of the Gram matrix and the solution, with a ridge at the edge of float64.
+    @cached_property
+    def _ridge_factor(self) -> tuple[np.ndarray, bool]:
+        """The Cholesky factor of the Gram matrix with a ridge at the edge of float64.
 
         Directions that the pair does not determine get a huge variance and a negligible weight.
         """
         p = self.cross.size
         ridge = max(float(np.trace(self.gram)) / p, 0.0) * 64 * p * _EPSILON or 1.0
         while True:
+            matrix = self.gram.copy()
+            matrix[np.diag_indices(p)] += ridge
             try:
-                factor = scipy.linalg.cho_factor(self.gram + np.eye(p) * ridge, lower=True)
+                factor: tuple[np.ndarray, bool] = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True)
             except np.linalg.LinAlgError:
                 ridge *= 100.0
                 continue
-            inverse: np.ndarray = scipy.linalg.cho_solve(factor, np.eye(p))
-            return inverse, scipy.linalg.cho_solve(factor, self.cross)
+            return factor
+
+    @cached_property
+    def ridge_kernel(self) -> np.ndarray:
+        """The solution with a ridge at the edge of float64."""
+        kernel: np.ndarray = scipy.linalg.cho_solve(self._ridge_factor, self.cross)
+        return kernel
+
+    @cached_property
+    def ridge_inverse(self) -> np.ndarray:
+        """The inverse of the Gram matrix with a ridge at the edge of float64."""
+        inverse: np.ndarray = scipy.linalg.cho_solve(self._ridge_factor, np.eye(self.cross.size))
+        return inverse
 
     def unexplained(self, kernel: np.ndarray) -> float:
         """Return the residual sum of squares of the coefficients `kernel`, at least the resolution of float64."""
@@ -92,15 +107,12 @@ class Solution:
         Number of directions that the pair determines.
     undetermined : numpy.ndarray, shape (p - rank, p)
         Orthonormal directions that can be added to the kernel without changing the residual.
-    condition : float
-        Largest eigenvalue over the smallest one kept.
     """
 
     kernel: np.ndarray
     inverse: np.ndarray
     rank: int
     undetermined: np.ndarray
-    condition: float
 
 
 def _well_conditioned(moments: Moments) -> Solution | None:
@@ -115,7 +127,7 @@ def _well_conditioned(moments: Moments) -> Solution | None:
         return None
     inverse = scipy.linalg.cho_solve(factor, np.eye(p))
     kernel = scipy.linalg.cho_solve(factor, moments.cross)
-    return Solution(kernel, inverse, p, np.zeros((0, p)), float(pivots.max() / pivots.min()))
+    return Solution(kernel, inverse, p, np.zeros((0, p)))
 
 
 def solve(moments: Moments) -> Solution:
@@ -137,5 +149,4 @@ def solve(moments: Moments) -> Solution:
     basis = vectors[:, kept]
     inverse = (basis / values[kept]) @ basis.T
     kernel = basis @ ((basis.T @ moments.cross) / values[kept])
-    condition = float(largest / values[kept][0]) if kept.any() else np.inf
-    return Solution(kernel, inverse, int(kept.sum()), vectors[:, ~kept].T, condition)
+    return Solution(kernel, inverse, int(kept.sum()), vectors[:, ~kept].T)

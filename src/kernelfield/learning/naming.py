@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kernelfield.kernels import Kernel, match
-from kernelfield.kernels.matching import nearest
+from kernelfield.kernels.matching import Match, nearest
 
 # Distances, as shares of the norm of the weights, up to which a known kernel is near: of exact weights and of others.
 _NEAR = (0.1, 0.25)
@@ -63,11 +63,11 @@ def name_kernel(
             gap = np.linalg.norm((known.kernel - Kernel(kernel, anchor=anchor)).weights)
             if boxes is not None and np.linalg.norm(boxes[1] - kernel) < 0.6 * gap:
                 return Name(None, _boxes_text(boxes[0]))
-        if known is not None and (certain or not _has_rival(known.name, kernel, anchor, stderr)):
+        if known is not None and (certain or not _has_rival(known, kernel, anchor, stderr)):
             return Name(known.name, known.description, dict(known.parameters))
         if known is None and abs(gain - 1.0) > 1e-3:
             known = match(kernel / gain, anchor, tolerance / abs(gain), None)
-            if known is not None and (certain or not _has_rival(known.name, kernel / gain, anchor, stderr / abs(gain))):
+            if known is not None and (certain or not _has_rival(known, kernel / gain, anchor, stderr / abs(gain))):
                 text = f"{known.description}, times {gain:.6g}"
                 return Name(known.name, text, dict(known.parameters), gain)
     special = _special(kernel / gain, anchor, tolerance / abs(gain)) if abs(total) > _GAIN * size else None
@@ -79,16 +79,13 @@ def name_kernel(
     return Name(None, f"no known filter; nearest: {near}" if near else "no known filter")
 
 
-def _has_rival(name: str | None, kernel: np.ndarray, anchor: tuple[int, int], stderr: np.ndarray) -> bool:
-    """Return whether a Gaussian of another shape than the named smoothing kernel fits as well within the errors."""
-    if name != "binomial" or min(kernel.shape) < 3 or not np.isfinite(stderr).all():
+def _has_rival(known: Match, kernel: np.ndarray, anchor: tuple[int, int], stderr: np.ndarray) -> bool:
+    """Return whether a Gaussian of another shape than the binomial kernel known fits as well within the errors."""
+    if known.name != "binomial" or min(kernel.shape) < 3 or not np.isfinite(stderr).all():
         return False
     error = np.maximum(stderr, 1e-9 * float(np.abs(kernel).max()))
     found = _gaussian(kernel, anchor)
     if found is None:
-        return False
-    known = match(kernel, anchor, _ERRORS * error, None)
-    if known is None:
         return False
     (mine, theirs) = kernel, known.kernel.weights
     if mine.shape != theirs.shape:

@@ -14,15 +14,15 @@ from kernelfield.arrays import MOST_CHANNELS, as_array, channel_axis_of
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, DataError, DtypeError, received
 from kernelfield.learning.least_squares import Moments
-from kernelfield.learning.statistics import Statistics, gather, shift_near_mean
+from kernelfield.learning.statistics import Statistics, gather, gather_parts, shift_near_mean
 from kernelfield.learning.support import Support
 from kernelfield.tensors.registry import adapter_of
 
 # An image with fewer levels is not a sampled scale but a mask, a drawing or a label image.
 _FEWEST_LEVELS = 64
 # Multiply-adds that explicit windows may cost; the side of squares without an excluded position, the strips of them to
-# use, and the positions that are enough.
-_EXPLICIT, _CLEAR, _STRIPS, _PLENTY = 1_000_000_000, 64, 16, 100_000
+# use, and the positions that are enough, or their share.
+_EXPLICIT, _CLEAR, _STRIPS, _PLENTY, _ENOUGH = 1_000_000_000, 64, 16, 100_000, 0.2
 _SAMPLE = 1 << 22
 # Floats with more levels than this in a sample lie on no grid that matters.
 _MOST_LEVELS = 1 << 17
@@ -226,7 +226,7 @@ def prepare(
 ) -> Pair:
     """Return the checked pair; arguments as in `kernelfield.learn`."""
     (x, good_x), (y, good_y) = as_image(before, "before"), as_image(after, "after")
-    planes_x, planes_y = _channels(x, "before", channel_axis), _channels(y, "after", channel_axis)
+    planes_x, planes_y = channels(x, "before", channel_axis), channels(y, "after", channel_axis)
     if len(planes_x) != len(planes_y):
         raise ArgumentError(
             f"after: expected {len(planes_x)} channel(s) like before; received {len(planes_y)}; "
@@ -251,9 +251,9 @@ def prepare(
     goods_x = [good] * len(planes_x) if good is not None and good.shape == shape_x else [None] * len(planes_x)
     goods_y = [good] * len(planes_y) if good is not None and good.shape == shape_y else [None] * len(planes_y)
     if good_x is not None:
-        goods_x = [_both(a, b) for a, b in zip(goods_x, _channels(good_x, "before", channel_axis))]
+        goods_x = [_both(a, b) for a, b in zip(goods_x, channels(good_x, "before", channel_axis))]
     if good_y is not None:
-        goods_y = [_both(a, b) for a, b in zip(goods_y, _channels(good_y, "after", channel_axis))]
+        goods_y = [_both(a, b) for a, b in zip(goods_y, channels(good_y, "after", channel_axis))]
     bare = tuple(_plane(*plane) for plane in zip(planes_x, planes_y, goods_x, goods_y))
     ends = _ends(bare, y.dtype, step, levels, clip, unit_y)
     planes = tuple(_with_clipped(plane, ends) for plane in bare)
@@ -339,7 +339,7 @@ def _in_unit(plane: np.ndarray, unit: Unit) -> np.ndarray:
         return (wide / 2.0 - unit.centre / 2.0) / (unit.scale / 2.0)
 
 
-def _channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> list[np.ndarray]:
+def channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> list[np.ndarray]:
     """Return the planes of an image, by the channel rule of `kernelfield.learn`."""
     if image.ndim == 2:
         return [np.ascontiguousarray(image)]
@@ -490,19 +490,19 @@ def _statistics(plane: Plane, support: Support, most: int | None) -> Statistics:
         return _of_clear_parts(x, y, support, shifts, excluded, most or _EXPLICIT)
     if most is None:
         return gather(x, y, support.size, *shifts, excluded)
-    bands = -(-y.size * 3 * p // most)
-    if bands <= 1 or y.shape[0] < 8 * support.rows:
+    share = -(-y.size * 3 * p // most)
+    if share <= 1 or y.shape[0] < 8 * support.rows:
         return gather(x, y, support.size, *shifts, excluded)
     # Lag products of large supports cost as much for a low band as for a high one.
     count = 8 if p <= 225 else 2
-    height = max(support.rows, y.shape[0] // (count * bands))
+    height = max(support.rows, y.shape[0] // (count * share))
     starts = np.linspace(0, y.shape[0] - height, count).astype(int)
-    parts = []
-    for start in starts:
-        band = slice(start, start + height)
-        within = slice(start, start + height + support.rows - 1)
-        parts.append(gather(x[within], y[band], support.size, *shifts, None if excluded is None else excluded[band]))
-    return sum(parts[1:], start=parts[0])
+    bands = [slice(start, start + height) for start in starts]
+    around = [slice(start, start + height + support.rows - 1) for start in starts]
+    if excluded is None:
+        return gather_parts([(x[a], y[b]) for a, b in zip(around, bands)], support.size, *shifts)
+    first, *rest = (gather(x[a], y[b], support.size, *shifts, excluded[b]) for a, b in zip(around, bands))
+    return sum(rest, start=first)
 
 
 def _of_clear_parts(
@@ -528,18 +528,21 @@ def _of_clear_parts(
                 strips.append((top, bottom, start, left))
                 start = None
     strips.sort(key=lambda strip: -(strip[1] - strip[0]) * (strip[3] - strip[2]))
-    total: Statistics | None = None
-    for top, bottom, first, last in strips[:_STRIPS]:
-        around = x[top : bottom + support.rows - 1, first : last + support.columns - 1]
-        part = gather(around, y[top:bottom, first:last], support.size, *shifts)
-        total = part if total is None else total + part
-    if total is not None and total.count > 40 * p and total.count > _PLENTY:
-        return total
+    parts = [
+        (x[top : bottom + support.rows - 1, first : last + support.columns - 1], y[top:bottom, first:last])
+        for top, bottom, first, last in strips[:_STRIPS]
+    ]
+    total = gather_parts(parts, support.size, *shifts) if parts else None
     left_over = ~excluded
+    enough = min(_PLENTY, _ENOUGH * np.count_nonzero(left_over))
+    if total is not None and total.count > 40 * p and total.count > enough:
+        return total
     for top, bottom, first, last in strips[:_STRIPS]:
         left_over[top:bottom, first:last] = False
     where = np.flatnonzero(left_over)
-    chosen = np.random.default_rng(0).choice(where, min(where.size, max(most // (p * p), 8 * p)), replace=False)
+    count = min(where.size, max(most // (p * p), 8 * p))
+    # One of each of equal parts: spread over the picture, and not in step with it.
+    chosen = where[((np.arange(count) + np.random.default_rng(0).random(count)) * (where.size / count)).astype(int)]
     rest = np.ones(y.shape, bool)
     rest.ravel()[chosen] = False
     part = gather(x, y, support.size, *shifts, rest)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.correlation import correlate
-from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError
 from kernelfield.figures import SMALL, bare, colour_bar, draw_numbers, draw_signed, heading, panel_title, style
 from kernelfield.kernels.plot import draw_weights
+from kernelfield.learning.filtering import apply
+from kernelfield.learning.pair import as_image, channels
 from kernelfield.learning.report import factor, table
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ _ROUNDING = 64.0
 _BINS = 96
 
 
-def plot(fit: Fit, before: ArrayLike | None = None, after: ArrayLike | None = None) -> Figure:
+def plot(
+    fit: Fit,
+    before: ArrayLike | str | os.PathLike[str] | None = None,
+    after: ArrayLike | str | os.PathLike[str] | None = None,
+    channel_axis: int | str | None = "auto",
+) -> Figure:
     """Return a figure of the kernel and, if the pair is given, of before, after and residual, pixel over pixel.
 
     Where the pair is not linear no kernel is drawn, but the after over the filtered before; ``fit.kernel.plot()``
@@ -43,8 +49,11 @@ def plot(fit: Fit, before: ArrayLike | None = None, after: ArrayLike | None = No
     Parameters
     ----------
     fit : Fit
-    before, after : array_like, shape (H, W) or (H, W, C), optional
-        The pair, both or none. With several channels the largest residual of each pixel is drawn.
+    before, after : array_like, PIL image, str or path-like, optional
+        The pair, both or none, as `kernelfield.learn` takes it; masked pixels are left white, their residual grey. With
+        several channels the largest residual of each pixel is drawn.
+    channel_axis : int or "auto"
+        As `kernelfield.learn` takes it.
 
     Returns
     -------
@@ -58,7 +67,23 @@ def plot(fit: Fit, before: ArrayLike | None = None, after: ArrayLike | None = No
     with style():
         if before is None or after is None:
             return _alone(fit)
-        return _with_pair(fit, check_image(before, "before"), check_image(after, "after"))
+        x, good_x = _pixels(before, "before", channel_axis)
+        y, good_y = _pixels(after, "after", channel_axis)
+        before = x if good_x is None else np.where(good_x, x, np.nan)
+        left = residual(fit, before, y)
+        if good_y is not None:
+            y, left = (np.where(good_y, each, np.nan) for each in (y, left))
+        return _with_pair(fit, before, y, left)
+
+
+def _pixels(image: Any, name: str, channel_axis: int | str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an image of shape (H, W) or (H, W, C), and where its pixels count."""
+    given = as_image(image, name)
+    if given[0].ndim == 2:
+        return given
+    pixels, good = (None if each is None else np.stack(channels(each, name, channel_axis), axis=2) for each in given)
+    assert pixels is not None
+    return pixels, good
 
 
 def _alone(fit: Fit) -> Figure:
@@ -76,9 +101,8 @@ def _alone(fit: Fit) -> Figure:
     return page.figure
 
 
-def _with_pair(fit: Fit, before: np.ndarray, after: np.ndarray) -> Figure:
+def _with_pair(fit: Fit, before: np.ndarray, after: np.ndarray, left: np.ndarray) -> Figure:
     """Return the figure of a fit with its pair: four panels, whose pixels lie over each other."""
-    left = residual(fit, before, after)
     # A smaller after is a crop, or lies over the pixels whose windows are inside the before.
     moved = (0, 0) if after.shape[:2] == before.shape[:2] else fit.frame or fit.anchor
     frame = [(min(0, a) - 0.5, max(n, a + m) - 0.5) for a, n, m in zip(moved, before.shape, after.shape)]
@@ -143,53 +167,29 @@ def residual(fit: Fit, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         raise ArgumentError(
             f"after: expected the channels of before {before.shape}; received {after.shape}; give the pair learned"
         )
-    planes_x, planes_y = (np.atleast_3d(image) for image in (before, after))
-    offsets = np.broadcast_to(np.asarray(fit.offset, np.float64), planes_x.shape[2])
-    parts = [_residual(fit, planes_x[..., i], planes_y[..., i], float(offset)) for i, offset in enumerate(offsets)]
-    return np.stack(parts, axis=2).reshape(after.shape)
-
-
-def _residual(fit: Fit, before: np.ndarray, after: np.ndarray, offset: float) -> np.ndarray:
     same = before.shape == after.shape
-    rule = "reflect" if fit.boundary in (None, "copy", "renormalised") else fit.boundary
-    cropped = fit.frame is not None and not same
-    predicted = correlate(
-        before,
-        fit.kernel,
-        mode="same" if same or cropped else "valid",
-        boundary=str(rule),
-        cval=fit.cval,
-        dtype=np.float64,
-    )
-    if cropped:
-        predicted = _under(predicted, fit, before.shape, after.shape)
-    if predicted.shape != after.shape:
-        raise ArgumentError(
-            f"after: expected {predicted.shape} for this fit; received {after.shape}; give the pair learned"
-        )
-    predicted += offset
+    if not same and fit.frame is None:
+        valid = *(max(0, n - k + 1) for n, k in zip(before.shape, fit.size)), *after.shape[2:]
+        if valid != after.shape:
+            raise ArgumentError(f"after: expected {valid} for this fit; received {after.shape}; give the pair learned")
+    predicted = apply(fit, before, dtype=np.float64).pixels
+    if not same or fit.boundary is None:
+        # Where the border rule is not known, windows have to lie inside the before.
+        inside = tuple(slice(a, max(a, n - (k - 1 - a))) for a, k, n in zip(fit.anchor, fit.size, before.shape))
+        known = np.full(predicted.shape, np.nan)
+        known[inside] = predicted[inside]
+        predicted = known if same else _under(known, fit.frame or fit.anchor, after.shape)
     if after.dtype.kind in "iu":
         limits = np.iinfo(after.dtype)
         np.clip(predicted, limits.min, limits.max, out=predicted)
-    left = after - predicted
-    if same and fit.boundary in (None, "copy", "renormalised"):
-        inside = np.zeros(after.shape, bool)
-        rows, columns = (
-            slice(max(0, a), max(0, a, n - max(0, k - 1 - a))) for a, k, n in zip(fit.anchor, fit.size, after.shape)
-        )
-        inside[rows, columns] = True
-        outside = after.astype(np.float64) - before if fit.boundary == "copy" else np.full(after.shape, np.nan)
-        left = np.where(inside, left, outside)
-    return np.asarray(left)
+    left: np.ndarray = after - predicted
+    return left
 
 
-def _under(predicted: np.ndarray, fit: Fit, before: tuple[int, ...], after: tuple[int, ...]) -> np.ndarray:
-    """Return the predictions below an after that is a crop, NaN where the window leaves the before."""
-    assert fit.frame is not None
-    wide = np.full((before[0] + 2 * after[0], before[1] + 2 * after[1]), np.nan)
-    inside = tuple(slice(a, n - (k - 1 - a)) for a, k, n in zip(fit.anchor, fit.size, before))
-    wide[after[0] : after[0] + before[0], after[1] : after[1] + before[1]][inside] = predicted[inside]
-    row, column = (n + first for n, first in zip(after, fit.frame))
+def _under(predicted: np.ndarray, frame: tuple[int, int], after: tuple[int, ...]) -> np.ndarray:
+    """Return the predictions below an after whose first pixel lies at `frame`, NaN outside the before."""
+    wide = np.pad(predicted, [(n, n) for n in after[:2]] + [(0, 0)] * (predicted.ndim - 2), constant_values=np.nan)
+    row, column = (n + first for n, first in zip(after, frame))
     return wide[row : row + after[0], column : column + after[1]]
 
 

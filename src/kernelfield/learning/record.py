@@ -1,4 +1,4 @@
-"""Fits as JSON records; docs/filter-json.md describes the format."""
+"""Fits as JSON records; docs/reference/filter-json.md describes the format."""
 
 from __future__ import annotations
 

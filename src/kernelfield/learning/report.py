@@ -11,6 +11,12 @@ from kernelfield.kernels.text import aligned
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
 
+# What the offset holds besides a constant of the producer's, by the rule of rounding.
+_ROUNDINGS = {
+    "truncated": ", half a level of it because the producer rounds down",
+    "up": ", half a level of it because the producer rounds up",
+}
+
 
 def facts(fit: Fit) -> list[tuple[str, str]]:
     """Return the properties of a fit other than its weights, as label and text."""
@@ -18,9 +24,8 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     name = fit.description
     lines = [("verdict", f"{fit.verdict}: {fit.explanation}"), ("filter", name)]
     if fit.verdict == "not linear":
-        left_out = f"{fit.excluded:,} left out (clipped, NaN or masked)" if fit.excluded else "none left out"
-        lines.append(("residual", f"standard deviation {fit.residual_sd:.4g}, R² {fit.r2:.9f}, of {rows}×{columns}"))
-        lines.append(("samples", f"{fit.samples:,} used, {left_out}"))
+        lines.append(("residual", f"{_residual(fit)}, of the nearest filter of {rows}×{columns}"))
+        lines.append(("samples", _samples(fit)))
         return lines + [("note", note) for note in fit.notes]
     lines.append(
         ("size", f"{rows}×{columns}, anchor (row {fit.anchor[0]}, column {fit.anchor[1]}) over the output pixel")
@@ -29,8 +34,7 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
         whole = "the weights themselves" if fit.divisor == 1 else f"the weights times {fit.divisor}"
         lines.append(("integers", whole if fit.gain == 1 else f"{whole}, over {fit.gain:.6g}"))
     offset = fit.offset if isinstance(fit.offset, tuple) else (fit.offset,)
-    truncated = ", about -0.5 because the producer truncates" if fit.rounding == "truncated" else ""
-    lines.append(("offset", ", ".join(f"{value:.4g}" for value in offset) + truncated))
+    lines.append(("offset", ", ".join(f"{value:.4g}" for value in offset) + _ROUNDINGS.get(fit.rounding or "", "")))
     if fit.boundary is None:
         lines.append(("boundary", fit.boundary_reason))
     else:
@@ -41,9 +45,8 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     if finite.size:
         note = f"; {fit.errors_note}" if fit.errors_note else ""
         lines.append(("errors", f"standard errors up to {finite.max():.2g}{note}"))
-    lines.append(("residual", f"standard deviation {fit.residual_sd:.4g}, R² {fit.r2:.9f}"))
-    left_out = f"{fit.excluded:,} left out ({_reasons(fit)})" if fit.excluded else "none left out"
-    lines.append(("samples", f"{fit.samples:,} used, {left_out}"))
+    lines.append(("residual", _residual(fit)))
+    lines.append(("samples", _samples(fit)))
     if fit.losses:
         lines.append(
             (
@@ -56,12 +59,16 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     return lines
 
 
-def _reasons(fit: Fit) -> str:
-    """Return the kinds of pixels that are left out."""
-    others = "clipped, NaN or masked"
-    if not fit.outliers:
-        return others
-    return f"{fit.outliers:,} outliers" + (f", others {others}" if fit.excluded > fit.outliers else "")
+def _residual(fit: Fit) -> str:
+    return f"standard deviation {fit.residual_sd:.4g}, R² {fit.r2:.9f}"
+
+
+def _samples(fit: Fit) -> str:
+    """Return the number of pixels used, and of those left out by kind."""
+    reasons = "clipped, NaN or masked"
+    if fit.outliers:
+        reasons = f"{fit.outliers:,} outliers" + (f", others {reasons}" if fit.excluded > fit.outliers else "")
+    return f"{fit.samples:,} used, " + (f"{fit.excluded:,} left out ({reasons})" if fit.excluded else "none left out")
 
 
 def table(fit: Fit) -> list[list[str]]:

@@ -19,9 +19,11 @@ import scipy.linalg
 
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
-from kernelfield.learning.estimate import Estimate
+from kernelfield.errors import ArgumentError
+from kernelfield.learning.estimate import LARGEST_GRAM, Estimate
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import Map, residual_maps
+from kernelfield.learning.separable import tile_scores
 
 # Tiles along each axis, and their smallest side.
 _TILES, _SIDE = 12, 10
@@ -45,8 +47,6 @@ class Uncertainty:
     ----------
     kernel, stderr : numpy.ndarray, shape (kh, kw)
     offsets : tuple of float
-    widened : float
-        Factor of the errors over those of independent, equal residuals.
     disagreement : float
         Root mean square difference between calm and busy tiles in standard errors; about 1 if the model holds.
     blocky : bool
@@ -64,13 +64,20 @@ class Uncertainty:
     kernel: np.ndarray
     stderr: np.ndarray
     offsets: tuple[float, ...]
-    widened: float
     disagreement: float
     blocky: bool
     noise: float
     measured: bool
     suspected: float
     correlation: float
+
+
+def applied(errors: Uncertainty, pair: Pair, estimate: Estimate) -> Uncertainty:
+    """Return the errors of a part of a pair with the kernel of an estimate from all of it, corrected as in the part."""
+    if not estimate.whole:
+        return replace(errors, kernel=estimate.kernel, offsets=estimate.offsets)
+    solved = _Solved.of(pair, estimate, errors.noise**2)
+    return replace(errors, kernel=solved.kernel, offsets=solved.offsets)
 
 
 @dataclass(frozen=True)
@@ -87,11 +94,13 @@ class _Tiles:
 def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | None) -> Uncertainty:
     """Return the kernel with its errors; `noise` is that of before and after, where known."""
     level = 0.0 if noise is None else noise[0] / pair.before_unit.scale
+    if not estimate.whole:
+        return _of_wide(pair, estimate, level)
     solved = _Solved.of(pair, estimate, level**2)
     maps = residual_maps(pair, solved.kernel, solved.offsets, estimate.support)
     tiles = _tiles(pair, estimate, maps)
     correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
-    stderr, widened, disagreement, miss = _errors(estimate, solved, tiles, maps)
+    stderr, disagreement, miss = _errors(estimate, solved, tiles, maps)
     measured, suspected = False, 0.0
     if noise is None and not blocky and estimate.kernel.size <= _MOST and len(tiles.counts) >= _FEWEST:
         found = _measured_noise(pair, estimate)
@@ -104,21 +113,46 @@ def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | 
             better = _errors(estimate, other, _tiles(pair, estimate, other_maps), other_maps)
             slope = (other.inverse @ (estimate.moments.count * other.kernel.ravel())).reshape(other.kernel.shape)
             solved, level, measured = other, float(np.sqrt(variance)), True
-            stderr, widened, disagreement, miss = better
+            stderr, disagreement, miss = better
             stderr = np.hypot(stderr, slope * error)
         elif certain:
             bias = (solved.inverse @ (estimate.moments.count * echo * solved.kernel.ravel())).reshape(stderr.shape)
             if float(np.sqrt(np.mean((bias / stderr) ** 2))) > 1.0:
-                wider = np.hypot(stderr, np.maximum(np.abs(bias), np.sqrt(np.mean(bias**2))))
-                widened *= float(np.sqrt(np.mean((wider / stderr) ** 2)))
-                stderr, suspected = wider, float(np.sqrt(echo))
+                stderr = np.hypot(stderr, np.maximum(np.abs(bias), np.sqrt(np.mean(bias**2))))
+                suspected = float(np.sqrt(echo))
     if disagreement > DISAGREE:
-        wider = np.sqrt(stderr**2 + np.maximum(miss**2, np.mean(miss**2)))
-        widened *= float(np.sqrt(np.mean((wider / stderr) ** 2)))
-        stderr = wider
+        stderr = np.sqrt(stderr**2 + np.maximum(miss**2, np.mean(miss**2)))
     return Uncertainty(
-        solved.kernel, stderr, solved.offsets, widened, disagreement, blocky, level, measured, suspected, correlation
+        solved.kernel, stderr, solved.offsets, disagreement, blocky, level, measured, suspected, correlation
     )
+
+
+def _of_wide(pair: Pair, estimate: Estimate, level: float) -> Uncertainty:
+    """Return the errors of a kernel without Gram matrix, which are those of its own fit or of the scores of tiles."""
+    if level:
+        size = "{}×{}".format(*estimate.support.size)
+        raise ArgumentError(
+            f"noise: expected noise in the before only with kernels of up to {LARGEST_GRAM} weights; received one "
+            f"of {size}; leave noise= out, or give a smaller size="
+        )
+    maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
+    correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
+    stderr = estimate.stderr
+    if estimate.lines is not None:
+        shape = maps[0].residual.shape
+        rows, columns = (_cut(n, k) for n, k in zip(shape, estimate.support.size))
+        if len(rows) * len(columns) >= 12:
+            scores = tile_scores(pair, estimate.lines, [_zeroed(part) for part in maps], rows, columns)
+            clustered = estimate.lines.stderr(scores.T @ scores)
+            ratio = float(np.sqrt(np.mean((clustered / np.maximum(stderr, 1e-300)) ** 2)))
+            if ratio > 1.0 + 1.5 * np.sqrt(1.0 / (2.0 * len(scores))):
+                stderr = np.maximum(stderr, clustered)
+    return Uncertainty(estimate.kernel, stderr, estimate.offsets, 1.0, blocky, 0.0, False, 0.0, correlation)
+
+
+def _zeroed(part: Map) -> np.ndarray:
+    """Return the residual with zeros where it does not count."""
+    return part.residual if part.bad is None else np.where(part.bad, np.zeros((), part.residual.dtype), part.residual)
 
 
 @dataclass(frozen=True)
@@ -153,9 +187,7 @@ def _tiles(pair: Pair, estimate: Estimate, maps: list[Map]) -> _Tiles:
     counts, contrast = np.zeros(scores.shape[:2]), np.zeros(scores.shape[:2])
     height = rows[0].stop - rows[0].start
     for plane, part, sums in zip(pair.planes, maps, estimate.statistics):
-        residual = part.residual
-        if part.bad is not None:
-            residual = np.where(part.bad, np.zeros((), residual.dtype), residual)
+        residual = _zeroed(part)
         around = plane.before[support.windows(support.positions(plane.before.shape, plane.after.shape))]
         mean = sums.total / max(1, sums.count)
         for j, strip in enumerate(columns):
@@ -163,8 +195,7 @@ def _tiles(pair: Pair, estimate: Estimate, maps: list[Map]) -> _Tiles:
             windows = around[:, strip.start : strip.stop + support.columns - 1]
             products = lag_products(inner, windows, support.size, height, 0.0, plane.before_shift)
             totals = np.add.reduceat(inner.sum(axis=1, dtype=np.float64), [r.start for r in rows])
-            products = products.reshape(len(products), -1)
-            scores[:, j] += _merged(products, len(rows)) - np.outer(totals, mean)
+            scores[:, j] += products.reshape(len(products), -1)[: len(rows)] - np.outer(totals, mean)
             for i, band in enumerate(rows):
                 piece = part.contrast[band, strip]
                 contrast[i, j] += float(np.mean(np.square(piece, dtype=np.float64)))
@@ -181,15 +212,10 @@ def _cut(n: int, size: int) -> list[slice]:
     return [slice(start, min(n, start + width)) for start in range(0, n, width)]
 
 
-def _merged(products: np.ndarray, count: int) -> np.ndarray:
-    """Return the products of blocks of rows as those of `count` bands."""
-    return products[:count]
-
-
 def _errors(
     estimate: Estimate, solved: _Solved, tiles: _Tiles, maps: list[Map]
-) -> tuple[np.ndarray, float, float, np.ndarray]:
-    """Return standard errors, their factor over those of independent residuals, the disagreement, and its size."""
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Return standard errors, the disagreement, and its size."""
     moments = estimate.moments
     scores = tiles.scores
     if solved.before_variance:
@@ -204,7 +230,7 @@ def _errors(
     plain = np.maximum(plain, 1e-12 * max(float(np.abs(solved.kernel).max()), 1e-100))
     shape = solved.kernel.shape
     if count < 12 or not np.isfinite(plain).all():
-        return plain.reshape(shape), 1.0, 1.0, np.zeros(shape)
+        return plain.reshape(shape), 1.0, np.zeros(shape)
     clustered = np.sqrt((influence**2).sum(axis=0) * count / (count - 1.0))
     ratio = float(np.sqrt(np.mean((clustered / plain) ** 2)))
     noise = np.sqrt(1.0 / (2.0 * count))
@@ -218,7 +244,7 @@ def _errors(
     )
     disagreement = float(np.sqrt(np.mean((miss / np.maximum(null, 1e-6 * plain)) ** 2)))
     off = np.abs(miss) / max(0.5 - share, 0.1)
-    return stderr.reshape(shape), float(np.sqrt(np.mean((stderr / plain) ** 2))), disagreement, off.reshape(shape)
+    return stderr.reshape(shape), disagreement, off.reshape(shape)
 
 
 def _counting(part: Map) -> np.ndarray:

@@ -79,7 +79,7 @@ def judge(evidence: Evidence) -> Verdict:
     if evidence.exact and evidence.complete:
         return "exact"
     seen = evidence.signs
-    if evidence.channels_differ and evidence.complete and evidence.r2 > _HALF and not (seen and seen.mixed):
+    if evidence.channels_differ and evidence.complete and evidence.r2 > _HALF and not (seen and seen.looks_like):
         return "approximate"
     if seen is not None and (not evidence.related or seen.looks_like is not None):
         return "not linear"
@@ -119,7 +119,7 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
     if evidence.limit:
         return (
             f"the search ended at its limit of {evidence.limit}×{evidence.limit}, and the kernel is larger: raise "
-            f"max_size; this part of it accounts for {share}; {left}"
+            f"max_size, or take a larger picture; this part of it accounts for {share}; {left}"
         )
     if evidence.channels_differ:
         return (

@@ -139,7 +139,9 @@ class MXNetAdapter(Adapter):
     ) -> Iterator[tuple[float, list[np.ndarray]]]:
         options = {"learning_rate": lr, "wd": 0.0} | ({"momentum": momentum} if optimiser == "sgd" else {})
         dtype = np.result_type(image.dtype, np.float32)
-        pixels, expected, *starts = (mx.nd.array(a, dtype=dtype) for a in (image, target, *kernels))
+        # After `npx.set_np` parameters hold arrays of mx.np, which do not mix with those of mx.nd.
+        array = mx.np.array if mx.util.is_np_array() else mx.nd.array
+        pixels, expected, *starts = (array(a, dtype=dtype) for a in (image, target, *kernels))
         parameters = [mx.gluon.Parameter(f"kernel{i}", shape=k.shape, dtype=dtype) for i, k in enumerate(starts)]
         for parameter, start in zip(parameters, starts):
             parameter.initialize(init=mx.init.Constant(start))
@@ -149,10 +151,10 @@ class MXNetAdapter(Adapter):
                 result = pixels
                 for operation, parameter in zip(operations, parameters):
                     result = self.correlate(operation, result, parameter.data())
-                loss = mx.nd.square(result - expected).sum()
+                loss = ((result - expected) ** 2).sum()
             loss.backward()
             trainer.step(1)
-            yield float(loss.asscalar()), [parameter.data().asnumpy() for parameter in parameters]
+            yield float(loss.asnumpy().item()), [parameter.data().asnumpy() for parameter in parameters]
 
 
 ADAPTER = MXNetAdapter()

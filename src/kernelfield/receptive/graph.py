@@ -6,10 +6,12 @@ of the source's grid that one of its own elements reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
+
+import numpy as np
 
 from kernelfield.errors import ArgumentError
 
@@ -127,6 +129,15 @@ class Edge:
             and node.shape == source.shape
             and all(link.axes == (axis,) and link.map == IDENTITY for axis, link in enumerate(self.links))
         )
+
+    def inside(self, node: Node, axes: Sequence[int], more: int = 0) -> np.ndarray:
+        """Return which units along `axes` of the node read along this edge, broadcastable, with `more` axes of 1."""
+        read: np.ndarray = np.ones((1,) * (len(axes) + more), bool)
+        for axis, start, stop in self.units:
+            index = np.arange(node.shape[axis])
+            along = [-1 if a == axis else 1 for a in axes] + [1] * more
+            read = read & ((index >= start) & (index < stop)).reshape(along)
+        return read
 
 
 @dataclass(frozen=True)

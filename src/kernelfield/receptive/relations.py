@@ -173,7 +173,7 @@ def _back(edge: Edge, node: Node, source: Node, units: np.ndarray) -> np.ndarray
     if edge.pointwise(node, source):
         return units
     if edge.units:
-        units = units & inside(edge, node.shape)
+        units = units & edge.inside(node, range(len(node.shape)))
     if not _separable(edge):
         return _back_by_unit(edge, node, source, units)
     # The axes are consumed in the order of the links: those of one link at a time.
@@ -200,17 +200,7 @@ def _forward(edge: Edge, node: Node, source: Node, elements: np.ndarray) -> np.n
     if edge.pointwise(node, source):
         return elements
     reached = _forward_all(edge, node, source, elements)
-    return reached & inside(edge, node.shape) if edge.units else reached
-
-
-def inside(edge: Edge, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the units of a grid that read along an edge, in a shape that broadcasts to the grid's."""
-    result = np.ones((1,) * len(shape), bool)
-    for axis, start, stop in edge.units:
-        index = np.arange(shape[axis])
-        along = [-1 if a == axis else 1 for a in range(len(shape))]
-        result = result & ((index >= start) & (index < stop)).reshape(along)
-    return result
+    return reached & edge.inside(node, range(len(node.shape))) if edge.units else reached
 
 
 def _forward_all(edge: Edge, node: Node, source: Node, elements: np.ndarray) -> np.ndarray:

@@ -190,7 +190,7 @@ def follow(table: Table, edge: Edge, node: Node, source: Node, extent: int) -> T
     axes = sorted({axis for link in links for axis in link.axes} | {axis for axis, _, _ in edge.units})
     extents = [node.shape[a] for a in axes]
     taps_shape = [1] * len(links)
-    read: np.ndarray = np.ones((1,) * (len(axes) + len(links)), bool)
+    read = edge.inside(node, axes, len(links))
     places, shift = [], np.zeros_like(read, np.int64)
     for number, (axis, link) in enumerate(zip(table.axes, links)):
         assert link.map is not None
@@ -203,10 +203,6 @@ def follow(table: Table, edge: Edge, node: Node, source: Node, extent: int) -> T
         index = table.taken(axis, place)
         places.append(index.place)
         shift = shift + index.shift
-    for axis, start, stop in edge.units:
-        index_ = np.arange(node.shape[axis])
-        along = [-1 if a == axis else 1 for a in axes] + [1] * len(links)
-        read = read & ((index_ >= start) & (index_ < stop)).reshape(along)
     chosen = tuple(places)
     over = tuple(range(len(axes), len(axes) + len(links)))
     low, high, middle, whole = (part[chosen] for part in (table.low, table.high, table.middle, table.whole))
@@ -249,12 +245,9 @@ def restricted(table: Table, edge: Edge, node: Node) -> Table:
     if not edge.units:
         return table
     table = _spread(table, tuple(sorted({*table.axes, *(axis for axis, _, _ in edge.units)})), node)
-    read: np.ndarray = np.ones((1,) * len(table.axes), bool)
+    read = edge.inside(node, table.axes)
     pieces = dict(zip(table.axes, table.pieces))
     for axis, start, stop in edge.units:
-        index = np.arange(node.shape[axis])
-        along = [-1 if a == axis else 1 for a in table.axes]
-        read = read & ((index >= start) & (index < stop)).reshape(along)
         kept = [Piece(max(p.start, start), min(p.stop, stop), p.period, p.step) for p in pieces[axis]]
         ends = Piece(0, start, 1, None), Piece(stop, node.shape[axis], 1, None)
         pieces[axis] = tuple(sorted(p for p in (*kept, *ends) if p.start < p.stop))

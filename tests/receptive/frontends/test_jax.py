@@ -343,7 +343,7 @@ def test_functions_of_plain_arrays():
 
 
 @pytest.mark.parametrize(
-    ("size", "words"), [((0, 4), "positive integers"), ((2, 8, 8, 3), "batch of 1"), ((), "positive integers")]
+    ("size", "words"), [((0, 4), "whole numbers from 1"), ((2, 8, 8, 3), "batch of 1"), ((), "whole numbers from 1")]
 )
 def test_bad_sizes_are_refused(size, words):
     with pytest.raises(ArgumentError, match=words):

@@ -204,7 +204,7 @@ def test_errors_say_what_is_wrong():
         graph(Shape(), (8, 8))
     with pytest.raises(ArgumentError, match="input_size: expected one that suits the model"):
         graph(conv(data(), kernel=(9, 9)), (8, 8))
-    with pytest.raises(ArgumentError, match="input_size: expected extents from 1"):
+    with pytest.raises(ArgumentError, match="input_size: expected whole numbers from 1"):
         graph(conv(data()), (0, 8))
     with pytest.raises(ArgumentError, match="input_size: expected whole numbers"):
         graph(conv(data()), (8.5, 8))

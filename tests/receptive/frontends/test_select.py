@@ -37,7 +37,8 @@ def test_an_onnx_file_loads_the_frontend_of_onnx_alone(model):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = json.loads(done.stdout)
     prefix = "kernelfield.receptive.frontends."
-    assert {name.removeprefix(prefix).split(".")[0] for name in loaded if name.startswith(prefix)} == {"select", "onnx"}
+    frontends = {name.removeprefix(prefix).split(".")[0] for name in loaded if name.startswith(prefix)}
+    assert frontends == {"select", "image_size", "onnx"}
     assert not {"torch", "keras", "tensorflow", "jax", "mxnet"} & set(loaded)
 
 
@@ -54,7 +55,7 @@ def test_an_onnx_file_runs_no_other_frontend_that_is_loaded(model):
         kf.receptive_field(model, (9, 9))
     finally:
         sys.setprofile(None)
-    assert entered == {"select.py", "onnx"}
+    assert entered == {"select.py", "image_size.py", "onnx"}
 
 
 @pytest.mark.parametrize("model", [None, 3, object(), [], {}])

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from kernelfield.errors import ArgumentError
 from kernelfield.receptive.builder import Builder
+from kernelfield.receptive.frontends.image_size import checked_size
 from kernelfield.receptive.frontends.jax.operations import rule
 from kernelfield.receptive.frontends.jax.walk import Operand, Walker
 from kernelfield.receptive.frontends.select import flax_kind
@@ -55,9 +56,9 @@ def graph(
     arguments : mapping, optional
         Keyword arguments of the call. Names like ``train`` and ``deterministic`` are set for inference by default.
     """
-    if input_size is None:
+    size, _ = checked_size(input_size)
+    if size is None:
         raise ArgumentError("input_size: expected the extents of the image; received None")
-    size = (input_size,) if isinstance(input_size, int) else tuple(input_size)
     shape, spatial = _image(model, size, channels, spatial_axes)
     import jax
 
@@ -79,8 +80,6 @@ def _image(
     model: object, size: tuple[int, ...], channels: int | None, spatial_axes: Sequence[int] | None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shape of the image tensor and its spatial axes."""
-    if not size or any(not isinstance(n, int) or n < 1 for n in size):
-        raise ArgumentError(f"input_size: expected positive integers; received {size}")
     if spatial_axes is not None:
         return size, tuple(a % len(size) for a in spatial_axes)
     if len(size) >= 3 and size[0] == 1:

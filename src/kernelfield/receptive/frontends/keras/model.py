@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from kernelfield.errors import ArgumentError, KernelfieldError, UnsupportedOperation
 from kernelfield.receptive.builder import Builder
+from kernelfield.receptive.frontends.image_size import checked_size
 from kernelfield.receptive.frontends.keras.layers import LAYERS
 from kernelfield.receptive.frontends.keras.operations import OPERATIONS
 from kernelfield.receptive.frontends.keras.walk import Walker, calls_anew, layers_of
@@ -45,8 +46,7 @@ def graph(
     import keras
 
     layout = data_format or _layout(model, keras.config.image_data_format())
-    alone = isinstance(input_size, int)
-    size = (input_size,) if isinstance(input_size, int) else None if input_size is None else tuple(input_size)
+    size, alone = checked_size(input_size)
     builder = Builder(unknown=unknown)
     walker = Walker(builder, LAYERS, OPERATIONS)
     functional = _functional(model)

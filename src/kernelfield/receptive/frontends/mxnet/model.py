@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import operator as numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from kernelfield.errors import ArgumentError, DtypeError, reason
 from kernelfield.receptive.builder import Builder, Value
+from kernelfield.receptive.frontends.image_size import checked_size
 from kernelfield.receptive.frontends.mxnet.call import Call
 from kernelfield.receptive.frontends.mxnet.operations import operator
 from kernelfield.receptive.graph import Graph
@@ -134,12 +134,9 @@ def _image(symbol: Any, image: str | None) -> str:
 
 
 def _shape(input_size: Sequence[int], channels: int) -> tuple[int, ...]:
-    try:
-        size = tuple(numbers.index(n) for n in input_size)
-    except TypeError:
-        raise ArgumentError(f"input_size: expected whole numbers such as (224, 224); received {input_size!r}") from None
-    if not size or min(size) < 1:
-        raise ArgumentError(f"input_size: expected extents from 1; received {input_size!r}")
+    size, _ = checked_size(input_size)
+    if size is None:
+        raise ArgumentError("input_size: expected the extents of the image; received None")
     # (H, W), (D, H, W) and (L,), or (N, C, H, W); (1, C, L) is recognised by its first extent.
     whole = len(size) > 3 or (len(size) == 3 and size[0] == 1)
     return size if whole else (1, channels, *size)

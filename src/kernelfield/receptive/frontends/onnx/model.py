@@ -6,12 +6,12 @@ of the image. External data is never opened.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.receptive.builder import Builder
+from kernelfield.receptive.frontends.image_size import checked_size
 from kernelfield.receptive.frontends.onnx.attributes import LARGEST_EXTENT, shown
 from kernelfield.receptive.frontends.onnx.call import Tensor
 from kernelfield.receptive.frontends.onnx.file import load
@@ -152,8 +152,7 @@ def _shape(
     name: str, dims: list[int | str] | None, input_size: int | Sequence[int] | None, channel_axis: int | None
 ) -> tuple[tuple[int, ...], list[int]]:
     """Return the shape of the image and its spatial axes."""
-    alone = isinstance(input_size, int)
-    size = None if input_size is None else _extents((input_size,) if isinstance(input_size, int) else input_size)
+    size, alone = checked_size(input_size)
     if dims is None:
         if size is None or len(size) < 3:
             raise ArgumentError(
@@ -194,16 +193,6 @@ def _shape(
             raise ArgumentError(f"input_size: expected at most {LARGEST_EXTENT} along axis {a}; received {extent}")
         shape.append(extent)
     return tuple(shape), spatial
-
-
-def _extents(input_size: Sequence[int]) -> tuple[int, ...]:
-    try:
-        size = tuple(operator.index(n) for n in input_size)
-    except TypeError:
-        raise ArgumentError(f"input_size: expected whole numbers such as (224, 224); received {input_size!r}") from None
-    if min(size, default=0) < 1:
-        raise ArgumentError(f"input_size: expected extents from 1; received {input_size!r}")
-    return size
 
 
 def _channel_axis(dims: list[int | str], channel_axis: int | None) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from kernelfield.errors import ArgumentError, FileError
 from kernelfield.receptive.builder import Builder
+from kernelfield.receptive.frontends.image_size import checked_size
 from kernelfield.receptive.frontends.tensorflow.operations import folded_rule, rule
 from kernelfield.receptive.frontends.tensorflow.walk import Operand, Rules, Walker
 from kernelfield.receptive.graph import Graph
@@ -70,7 +71,7 @@ def graph(
     """
     import tensorflow as tf
 
-    size = (input_size,) if isinstance(input_size, int) else None if input_size is None else tuple(input_size)
+    size, _ = checked_size(input_size)
     source = _source(tf, model, size, channels, dtype, input, outputs)
     first = spatial_axes is None and _channels_first(source.definition)
     shape = _shape(source.shape, size, channels, first)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import fx
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
+from kernelfield.receptive.frontends.image_size import checked_size
 
 
 def candidates(model: Any, input_size: int | Sequence[int] | None, channels: int | None) -> list[tuple[int, ...]]:
@@ -32,15 +32,11 @@ def candidates(model: Any, input_size: int | Sequence[int] | None, channels: int
             "input_size: expected spatial extents, such as (224, 224), or the shape of the tensor; received None, and "
             "the model's configuration says none"
         )
-    alone = not isinstance(given, Iterable)
-    try:
-        sizes = (operator.index(given),) if alone else tuple(operator.index(n) for n in given)
-    except TypeError:
-        sizes = ()
-    if not sizes or min(sizes) < 1 or len(sizes) > 5:
+    sizes, alone = checked_size(given)
+    if sizes is None or len(sizes) > 5:
         raise ArgumentError(
             "input_size: expected spatial extents, such as (224, 224), or the shape of the tensor; "
-            f"received {input_size!r}"
+            f"received {received(input_size)}"
         )
     counts = list(dict.fromkeys([*_channels(model), 3, 1]))
     if alone:

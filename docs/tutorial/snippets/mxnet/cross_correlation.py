@@ -1,0 +1,9 @@
+from mxnet import np, npx
+
+import kernelfield as kf
+
+npx.set_np()
+X = np.arange(9.0).reshape(3, 3)
+K = np.arange(4.0).reshape(2, 2)
+print(kf.corr2d(X, K))
+print((X[0:2, 0:2] * K).sum())

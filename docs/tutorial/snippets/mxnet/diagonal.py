@@ -1,0 +1,12 @@
+from mxnet import np, npx
+
+import kernelfield as kf
+
+npx.set_np()
+X = np.tril(np.ones((5, 6)))  # a diagonal edge
+K = np.array([[1.0, -1.0]])
+print(kf.corr2d(X, K))
+print(kf.corr2d(X, K.T))
+
+turned = kf.corr2d(X.T, K.T)
+print(bool((turned == kf.corr2d(X, K).T).all()))

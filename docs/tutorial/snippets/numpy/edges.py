@@ -1,0 +1,10 @@
+import numpy as np
+
+import kernelfield as kf
+
+X = np.ones((6, 8))
+X[:, 2:6] = 0
+K = np.array([[1.0, -1.0]])
+print(X)
+print(kf.corr2d(X, K))
+print(kf.corr2d(X.T, K))
