@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -220,11 +221,13 @@ def test_ctrl_c_stops_within_a_tile_and_says_how_to_go_on(tmp_path):
     started.send_signal(signal.SIGINT)
     _, messages = started.communicate(timeout=60)
     assert started.returncode == 130
-    assert messages.splitlines()[-1].startswith(
-        "note: stopped after 2 of 8 tiles; the same command with --resume goes on"
+    last = re.fullmatch(
+        r"note: stopped after (\d) of 8 tiles; the same command with --resume goes on", messages.splitlines()[-1]
     )
+    assert last, messages
+    assert int(last[1]) <= 3
     assert not (tmp_path / "out.zarr").exists()
     again = subprocess.run(
         [sys.executable, "-m", "kernelfield", *words, "--resume"], cwd=tmp_path, capture_output=True, text=True
     )
-    assert "8 tiles, 2 of them there before" in again.stdout, again.stderr
+    assert re.search(r"8 tiles, [123] of them there before", again.stdout), again.stderr
