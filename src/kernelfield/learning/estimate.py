@@ -127,7 +127,7 @@ def _reduced(pair: Pair, found: Lines | Free, stderr: np.ndarray, rank: int) -> 
     support, kernel = found.support, found.kernel
     offsets = support.parameters + len(found.offsets)
     moments = Moments(np.zeros((0, 0)), np.zeros(0), found.square, found.count, offsets)
-    solution = Solution(kernel.ravel(), np.zeros((0, 0)), rank, np.zeros((0, kernel.size)), 1.0)
+    solution = Solution(kernel.ravel(), np.zeros((0, 0)), rank, np.zeros((0, kernel.size)))
     stderr = np.hypot(stderr, pair.epsilon * np.abs(kernel).max() / np.sqrt(3.0))
     return Estimate(support, [], moments, solution, kernel, stderr, found.offsets, found.variance)
 

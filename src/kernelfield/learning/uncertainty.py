@@ -91,7 +91,7 @@ def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | 
     solved = _Solved.of(pair, estimate, level**2)
     maps = residual_maps(pair, solved.kernel, solved.offsets, estimate.support)
     tiles = _tiles(pair, estimate, maps)
-    correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
+    correlation, blocky = _neighbours(maps), _blocks(pair, estimate, maps)
     stderr, disagreement, miss = _errors(estimate, solved, tiles, maps)
     measured, suspected = False, 0.0
     if noise is None and not blocky and estimate.kernel.size <= _MOST and len(tiles.counts) >= _FEWEST:
@@ -128,8 +128,8 @@ def _of_wide(pair: Pair, estimate: Estimate, level: float) -> Uncertainty:
             f"of {size}; leave noise= out, or give a smaller size="
         )
     maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
-    correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
-    stderr, disagreement = estimate.stderr, 1.0
+    correlation, blocky = _neighbours(maps), _blocks(pair, estimate, maps)
+    stderr = estimate.stderr
     if estimate.lines is not None:
         shape = maps[0].residual.shape
         rows, columns = (_cut(n, k) for n, k in zip(shape, estimate.support.size))
@@ -139,9 +139,7 @@ def _of_wide(pair: Pair, estimate: Estimate, level: float) -> Uncertainty:
             ratio = float(np.sqrt(np.mean((clustered / np.maximum(stderr, 1e-300)) ** 2)))
             if ratio > 1.0 + 1.5 * np.sqrt(1.0 / (2.0 * len(scores))):
                 stderr = np.maximum(stderr, clustered)
-    return Uncertainty(
-        estimate.kernel, stderr, estimate.offsets, 1.0, disagreement, blocky, 0.0, False, 0.0, correlation
-    )
+    return Uncertainty(estimate.kernel, stderr, estimate.offsets, 1.0, blocky, 0.0, False, 0.0, correlation)
 
 
 def _zeroed(part: Map) -> np.ndarray:
@@ -258,11 +256,17 @@ def _neighbours(maps: list[Map]) -> float:
     return max(along, down, key=abs) / square if square > 0.0 else 0.0
 
 
-def _is_blocky(pair: Pair, estimate: Estimate, maps: list[Map]) -> bool:
-    """Return whether the residual jumps at the edges of the blocks of eight pixels that JPEG codes."""
-    if pair.step == 0.0:
-        return False
-    places = estimate.support.positions(*pair.shapes)
+def _blocks(pair: Pair, estimate: Estimate, maps: list[Map]) -> bool:
+    """Return whether the residual of values on a grid has JPEG's blocks."""
+    rows, columns = estimate.support.positions(*pair.shapes)
+    return pair.step > 0.0 and is_blocky(maps, (rows.start, columns.start))
+
+
+def is_blocky(maps: list[Map], corner: tuple[int, int]) -> bool:
+    """Return whether the residual jumps at the edges of the blocks of eight pixels that JPEG codes.
+
+    `corner` is the row and column of the after at which the maps begin.
+    """
     ratios, scores = [], []
     for axis in (0, 1):
         means: list[list[float]] = [[] for _ in range(8)]
@@ -275,7 +279,7 @@ def _is_blocky(pair: Pair, estimate: Estimate, maps: list[Map]) -> bool:
                 steps = np.where(part.bad[tuple(first)] | part.bad[tuple(second)], np.nan, steps)
             usable = np.isfinite(steps).sum(axis=1 - axis)
             profile = np.nansum(steps, axis=1 - axis, dtype=np.float64) / np.maximum(usable, 1)
-            phase = (places[axis].start + 1 + np.arange(profile.size)) % 8
+            phase = (corner[axis] + 1 + np.arange(profile.size)) % 8
             for one, value in zip(phase[usable > 0].tolist(), profile[usable > 0].tolist()):
                 means[one].append(value)
         if min(map(len, means)) < 3:
