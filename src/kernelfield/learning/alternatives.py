@@ -12,11 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kernelfield.correlation import correlate
 from kernelfield.learning.estimate import Estimate
 from kernelfield.learning.least_squares import Moments, solve
-from kernelfield.learning.pair import Pair
+from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import Map
 from kernelfield.learning.statistics import gather, shift_near_mean
+from kernelfield.learning.support import Support
+from kernelfield.learning.warps import SIDE, find_warp, reduced, smoothed
 
 _BINS = 32
 # Residuals that are sorted, the fewest that tell anything, and the side of the part that alternatives are tried on.
@@ -28,6 +31,14 @@ _MIXED = 0.5
 _CHANNELS = "channels that are mixed"
 # Correlation with the mirrored or turned picture from which on it is that.
 _ALIKE = 0.9
+# Shares of the variance that a filter leaves of a picture turned far, and of the residual that small turns explain.
+_LARGE, _MOVED = 0.1, 0.1
+# The order of the polynomial of a background; rounds of fitting a curve and the filter before it in turn.
+_ORDER, _ROUNDS = 4, 4
+# Side of the tiles that may move differently.
+_TILE = 12
+# Rows and columns of a kernel that are tried together with a curve.
+_MIDDLE = 13
 
 
 @dataclass(frozen=True)
@@ -114,25 +125,31 @@ def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map]) -> tuple[str | 
     mixed = _mixed(pair, maps)
     if mixed is not None:
         return mixed, False
+    uneven = _uneven(maps)
+    if uneven is not None:
+        return uneven, False
     levels = np.unique(after[good])
     if levels.size == 2 and np.unique(plane.before[:: max(1, plane.before.shape[0] // 64)]).size > 2:
         return "a threshold (the after has two values)", False
     if pair.same_size:
         turned = _turned(plane.before, plane.after, float(np.var(after[good])), left)
+        turned = turned or _warped(plane, part, support) or _distorted(part)
         if turned is not None:
             return turned, False
     limit = max(_BETTER * left, pair.exact_variance(0.0, 1))
-    for phrase, predicted in _predictions(pair, plane.before, after, good, (top, first)):
+    limit = min(limit, 0.7 * left)
+    for phrase, predicted in _predictions(pair, plane.before, after, good, (top, first), limit):
         miss = after[good] - predicted[good]
-        if float(np.mean((miss - miss.mean()) ** 2)) < min(limit, 0.7 * left):
+        if float(np.mean((miss - miss.mean()) ** 2)) < limit:
             return phrase, bool(np.abs(miss).max() <= 0.51 * pair.step)
-    return _linear_light(pair, estimate, left), False
+    limit = min(limit, 0.7 * left)
+    return _linear_light(pair, estimate, limit) or _curve_after(pair, estimate, limit), False
 
 
 def _predictions(
-    pair: Pair, before: np.ndarray, after: np.ndarray, good: np.ndarray, corner: tuple[int, int]
+    pair: Pair, before: np.ndarray, after: np.ndarray, good: np.ndarray, corner: tuple[int, int], limit: float
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield alternatives as phrases with their predictions of the after."""
+    """Yield alternatives as phrases with their predictions of the after; those that miss it by far are left out."""
     top, left = corner
     height, width = after.shape
     if top + height > before.shape[0] or left + width > before.shape[1]:
@@ -154,12 +171,15 @@ def _predictions(
         if rows.start < 0 or columns.start < 0 or rows.stop > before.shape[0] or columns.stop > before.shape[1]:
             continue
         windows = np.lib.stride_tricks.sliding_window_view(before[rows, columns], (size, size))
-        ranked = np.sort(windows.reshape(height, width, size * size), axis=2)
         count = size * size
-        costs = (
-            ranked[good][:: max(1, int(good.sum()) // 4096)] - after[good][:: max(1, int(good.sum()) // 4096), None]
-        ) ** 2
-        best = int(costs.astype(np.float64).mean(axis=0).argmin())
+        down, right = np.nonzero(good)
+        every = max(1, down.size // 4096)
+        some = down[::every], right[::every]
+        misses = np.sort(windows[some].reshape(-1, count), axis=1).astype(np.float64) - after[some][:, None]
+        best = int((misses**2).mean(axis=0).argmin())
+        if float(misses[:, best].var()) > 1.5 * limit:
+            continue
+        ranked = np.partition(windows.reshape(height, width, count), best, axis=2)
         name = {0: "the minimum", count // 2: "the median", count - 1: "the maximum"}.get(
             best, f"value {best + 1} of {count} in order"
         )
@@ -205,6 +225,92 @@ def _turned(before: np.ndarray, after: np.ndarray, variance: float, left: float)
     return None
 
 
+def _warped(plane: Plane, part: Map, support: Support) -> str | None:
+    """Return the affine map of the before that the after resembles, where the filter leaves four times as much."""
+    rows, columns = support.positions(plane.before.shape, plane.after.shape)
+    after = plane.after[rows, columns]
+    good = None if part.bad is None else ~part.bad
+    residual = part.residual if good is None else np.where(good, part.residual, 0.0)
+    if not _moves(part.predicted, residual, float(np.var(after if good is None else after[good]))):
+        return None
+    warp = find_warp(plane.before[rows, columns], after, good)
+    if warp is None:
+        return None
+    every = max(1, -(-max(after.shape) // SIDE))
+    held = np.ones(after.shape) if good is None else good
+    counts = reduced(held, every) > 0.999
+    weight = np.maximum(smoothed(reduced(held, every)), 1e-3)
+    left, whole = (smoothed(reduced(image * held, every)) / weight for image in (residual, after))
+    return warp.describe() if warp.left * np.var(whole[counts]) < _BETTER * np.mean(left[counts] ** 2) else None
+
+
+def _distorted(part: Map) -> str | None:
+    """Return that the parts of the picture moved differently, where small shifts of tiles explain the residual."""
+    rows, columns = ((n - 2) // _TILE for n in part.residual.shape)
+    if min(rows, columns) < 3:
+        return None
+    inner = slice(1, 1 + rows * _TILE), slice(1, 1 + columns * _TILE)
+    counts = np.ones(part.residual.shape) if part.bad is None else 1.0 - part.bad
+    counts = counts[inner]
+    residual = part.residual[inner] * counts
+    down = (part.predicted[2:, 1:-1] - part.predicted[:-2, 1:-1])[: counts.shape[0], : counts.shape[1]] * counts
+    right = (part.predicted[1:-1, 2:] - part.predicted[1:-1, :-2])[: counts.shape[0], : counts.shape[1]] * counts
+
+    def over_tiles(image: np.ndarray) -> np.ndarray:
+        sums: np.ndarray = image.reshape(rows, _TILE, columns, _TILE).sum(axis=(1, 3), dtype=np.float64)
+        return sums
+
+    a, b, c = over_tiles(down * down), over_tiles(down * right), over_tiles(right * right)
+    d, e = over_tiles(down * residual), over_tiles(right * residual)
+    size = a * c - b * b
+    steady = size > 1e-6 * (a + c) ** 2
+    size = np.where(steady, size, 1.0)
+    gained = np.where(steady, (c * d * d - 2.0 * b * d * e + a * e * e) / size, 0.0)
+    if float(gained.sum()) > (1.0 - _BETTER) * float((residual**2).sum()):
+        return "the picture distorted: its parts moved differently"
+    return None
+
+
+def _moves(predicted: np.ndarray, residual: np.ndarray, variance: float) -> bool:
+    """Return whether the residual is large, or what small rotations and zooms of the prediction leave."""
+    every = max(1, max(residual.shape) // _SIDE)
+    part = residual[1:-1, 1:-1][::every, ::every].astype(np.float64)
+    left = float(np.mean(part**2))
+    if left > _LARGE * variance:
+        return True
+    slopes = (predicted[2:, 1:-1] - predicted[:-2, 1:-1], predicted[1:-1, 2:] - predicted[1:-1, :-2])
+    places = np.meshgrid(*(np.linspace(-1.0, 1.0, n) for n in part.shape), indexing="ij")
+    design = np.stack([(s[::every, ::every] * p).ravel() for s in slopes for p in places], axis=1).astype(np.float64)
+    found = np.linalg.lstsq(design, part.ravel(), rcond=None)[0]
+    return float(np.mean((part.ravel() - design @ found) ** 2)) < (1.0 - _MOVED) * left
+
+
+def _uneven(maps: list[Map]) -> str | None:
+    """Return that the background or the brightness varies over the picture, where that is most of the residual."""
+    total, added, scaled = 0.0, 0.0, 0.0
+    for part in maps:
+        every = max(1, max(part.residual.shape) // _SIDE)
+        grid = slice(None, None, every), slice(None, None, every)
+        keep = np.ones(part.residual[grid].shape, bool) if part.bad is None else ~part.bad[grid]
+        residual, predicted = (image[grid][keep].astype(np.float64) for image in (part.residual, part.predicted))
+        down, right = (p[keep] for p in np.meshgrid(*(np.linspace(-1.0, 1.0, n) for n in keep.shape), indexing="ij"))
+        terms = [down**i * right**j for i in range(_ORDER + 1) for j in range(_ORDER + 1 - i)]
+        surfaces = np.stack(terms, axis=1)
+        if residual.size < _FEWEST:
+            return None
+        total += float(((residual - residual.mean()) ** 2).sum())
+        for times in (False, True):
+            design = surfaces * predicted[:, None] if times else surfaces
+            design = np.concatenate([design, np.ones((residual.size, 1))], axis=1)
+            miss = float(((residual - design @ np.linalg.lstsq(design, residual, rcond=None)[0]) ** 2).sum())
+            added, scaled = added + (0.0 if times else miss), scaled + (miss if times else 0.0)
+    if min(added, scaled) > _BETTER * total:
+        return None
+    if added <= scaled:
+        return "a filter and a background that varies over the picture (level both pictures first)"
+    return "a filter and a brightness that varies over the picture, as vignetting (level both pictures first)"
+
+
 def _mixed(pair: Pair, maps: list[Map]) -> str | None:
     """Return that the channels are mixed, where the other channels explain much of what the kernel leaves of one.
 
@@ -241,26 +347,78 @@ def _mixed(pair: Pair, maps: list[Map]) -> str | None:
     return None
 
 
-def _linear_light(pair: Pair, estimate: Estimate, left: float) -> str | None:
-    """Return that the filter acts on linear light, where it explains far more after a power of 2.2."""
-    plane = pair.planes[len(pair.planes) // 2]
-    if plane.bad_before is not None or plane.bad_after is not None or estimate.kernel.size > 400:
+def _curve_after(pair: Pair, estimate: Estimate, limit: float) -> str | None:
+    """Return that a tone curve follows the filter, where undoing it in the after leaves less to the filter."""
+    part = _middle_part(pair, estimate)
+    before, after, bad, kernel = part.before, part.after, part.bad, part.kernel
+    if bad.mean() > 0.5:
         return None
-    top = max(float(plane.before.max()), float(plane.after.max()))
-    if pair.before_unit.centre or min(float(plane.before.min()), float(plane.after.min())) < 0.0 or not top > 0.0:
+    predicted = correlate(before, kernel, mode="valid", dtype=np.float64)
+    for _ in range(_ROUNDS):
+        inside, values = predicted[~bad], after[~bad]
+        bins = np.array_split(np.argsort(inside, kind="stable"), 2 * _BINS)
+        x, y = (np.array([image[part].mean() for part in bins]) for image in (inside, values))
+        # Where the mean does not rise, the curve cannot be undone.
+        rising = np.append(True, y[1:] > np.maximum.accumulate(y)[:-1])
+        x, y = x[rising], y[rising]
+        if x.size < _BINS:
+            return None
+        if float(np.var(values - np.interp(inside, x, y))) < limit:
+            return "a filter and then a tone curve or gamma (undo the curve in the after, then learn)"
+        predicted = _refitted(before, np.interp(after, y, x), bad, kernel.shape)
+    return None
+
+
+def _linear_light(pair: Pair, estimate: Estimate, limit: float) -> str | None:
+    """Return that the filter acts on linear light, where it leaves less after a power of 2.2."""
+    part = _middle_part(pair, estimate)
+    before, after, bad, kernel = part.before, part.after, part.bad, part.kernel
+    top = max(float(before.max()), float(after.max()))
+    if pair.before_unit.centre or min(float(before.min()), float(after.min())) < 0.0 or not top > 0.0:
         return None
-    support = estimate.support
-    rows, columns = support.positions(plane.before.shape, plane.after.shape)
-    rows = slice(rows.start, min(rows.stop, rows.start + 2 * _SIDE))
-    columns = slice(columns.start, min(columns.stop, columns.start + 2 * _SIDE))
-    light = (plane.before[support.windows((rows, columns))] / top) ** 2.2
-    after = plane.after[rows, columns] / top
-    bright = after**2.2
-    statistics = gather(light, bright, support.size, shift_near_mean(light), shift_near_mean(bright))
-    moments = Moments.of(statistics)
-    kernel = solve(moments).kernel.reshape(support.size)
-    windows = np.lib.stride_tricks.sliding_window_view(light, support.size)
-    predicted = np.maximum(np.einsum("ijkl,kl->ij", windows, kernel) + statistics.offset(kernel), 0.0) ** (1 / 2.2)
-    if float(np.var((after - predicted) * top)) < _BETTER * left:
+    if bad.mean() > 0.5:
+        return None
+    predicted = _refitted((before / top) ** 2.2, (after / top) ** 2.2, bad, kernel.shape)
+    if float(np.var((after - top * np.maximum(predicted, 0.0) ** (1 / 2.2))[~bad])) < limit:
         return "a linear filter of light (brightness to the power 2.2: undo gamma in both, then learn)"
     return None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the before, the after below it, where that does not count, and the middle of the kernel."""
+
+    before: np.ndarray
+    after: np.ndarray
+    bad: np.ndarray
+    kernel: np.ndarray
+
+
+def _middle_part(pair: Pair, estimate: Estimate) -> _Part:
+    """Return a part of the pair that is to be tried with a curve."""
+    plane, support = pair.planes[len(pair.planes) // 2], estimate.support
+    # A search that tries to follow what is not linear ends at a large kernel: only where its weights lie counts.
+    cuts = []
+    for axis, n in enumerate(support.size):
+        energy = (estimate.kernel**2).sum(axis=1 - axis)
+        start = round(float(energy @ np.arange(n)) / float(energy.sum())) - _MIDDLE // 2
+        start = int(np.clip(start, 0, max(0, n - _MIDDLE)))
+        cuts.append(slice(start, min(n, start + _MIDDLE)))
+    kernel = estimate.kernel[cuts[0], cuts[1]]
+    middle = Support(support.top + cuts[0].start, support.left + cuts[1].start, *kernel.shape)
+    places = middle.positions(plane.before.shape, plane.after.shape)
+    rows, columns = (slice(p.start, min(p.stop, p.start + 2 * _SIDE)) for p in places)
+    before = plane.before[middle.windows((rows, columns))].astype(np.float64)
+    excluded = plane.excluded(middle)
+    after = plane.after[rows, columns].astype(np.float64)
+    bad = np.zeros(after.shape, bool) if excluded is None else excluded[: after.shape[0], : after.shape[1]]
+    return _Part(before, after, bad, kernel)
+
+
+def _refitted(before: np.ndarray, after: np.ndarray, bad: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Return the prediction of the filter of a part that was changed."""
+    shifts = shift_near_mean(before), shift_near_mean(after)
+    statistics = gather(before, after, (size[0], size[1]), *shifts, bad if bad.any() else None)
+    kernel = solve(Moments.of(statistics)).kernel.reshape(size)
+    predicted: np.ndarray = correlate(before, kernel, mode="valid", dtype=np.float64)
+    return predicted + statistics.offset(kernel)

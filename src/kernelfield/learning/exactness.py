@@ -95,8 +95,13 @@ def find_whole(
     return None
 
 
-def rounded_by(pair: Pair, weights: np.ndarray, support: Support, to_zero: bool = False) -> Exact | None:
-    """Return these weights with the offsets and the rule of rounding that reproduce every counting pixel, or None."""
+def rounded_by(
+    pair: Pair, weights: np.ndarray, support: Support, to_zero: bool = False, halves: str | None = None
+) -> Exact | None:
+    """Return these weights with the offsets and the rule of rounding that reproduce every counting pixel, or None.
+
+    `halves` is the rule for exact halves where that is known.
+    """
     ranges = _ranges(pair, weights, support, to_zero)
     if ranges is None:
         return None
@@ -111,8 +116,38 @@ def rounded_by(pair: Pair, weights: np.ndarray, support: Support, to_zero: bool 
             return None
         rounding = "to zero"
     elif rounding == "nearest":
-        rounding = _rule_of_halves(pair, weights, offsets, support)
+        rounding = halves or _rule_of_halves(pair, weights, offsets, support)
     return Exact(weights, None, None, offsets, rounding)
+
+
+def confirm(pair: Pair, exact: Exact, support: Support) -> Exact | None:
+    """Return what reproduces a part of a pair with the offsets and the rule of all of it, or None."""
+    if exact.integers is None:
+        return exact if _largest_excess(pair, exact, support) <= _SLACK * pair.step else None
+    zeros = exact.rounding == "to zero"
+    about = centred_on_offset(pair, exact.offsets) if zeros else pair
+    halves = exact.rounding if exact.rounding in RULES else None
+    found = None if about is None else rounded_by(about, exact.kernel, support, zeros, halves)
+    if found is None:
+        return None
+    offsets = exact.offsets if zeros else found.offsets
+    return replace(found, integers=exact.integers, divisor=exact.divisor, offsets=offsets)
+
+
+def _largest_excess(pair: Pair, exact: Exact, support: Support) -> float:
+    """Return by how much a residual exceeds half a step at most."""
+    worst = -pair.step / 2.0
+    for plane, offset in zip(pair.planes, exact.offsets):
+        for block in blocks(plane, exact.kernel, offset, support, dtype=np.float64):
+            residual = block.residual
+            if plane.clipped is not None and pair.ends is not None:
+                # Of a value at the end of the range only the other side is a constraint.
+                np.minimum(residual, 0.0, out=residual, where=block.after <= pair.ends.low)
+                np.maximum(residual, 0.0, out=residual, where=block.after >= pair.ends.high)
+            if block.bad is not None:
+                np.copyto(residual, 0.0, where=block.bad)
+            worst = max(worst, float(residual.max()) - pair.step / 2.0, -float(residual.min()) - pair.step / 2.0)
+    return worst
 
 
 def _candidates(kernel: np.ndarray, error: float) -> Iterator[tuple[np.ndarray, int]]:
@@ -209,17 +244,17 @@ def _rule_of_halves(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], 
     right = dict.fromkeys(RULES, 0)
     for plane, offset in zip(pair.planes, offsets):
         for block in blocks(plane, kernel, offset, support, dtype=np.float64):
-            good = np.ones(block.after.shape, bool) if block.bad is None else ~block.bad
+            left = block.residual / pair.step
+            left -= np.floor(left)
+            halves = np.flatnonzero(np.abs(left - 0.5) < 5e-7)
+            after = block.after.ravel()[halves]
+            good = np.ones(after.shape, bool) if block.bad is None else ~block.bad.ravel()[halves]
             if plane.clipped is not None and pair.ends is not None:
-                good &= (block.after > pair.ends.low) & (block.after < pair.ends.high)
-            after = np.rint(block.after[good] / pair.step)
-            whole = np.rint(offset / pair.step)
-            twice = 2.0 * (after - whole - block.residual[good] / pair.step)
-            after = after - whole
-            halves = (np.abs(twice - np.rint(twice)) < 1e-6) & (np.rint(twice) % 2 == 1)
-            predicted = np.rint(twice[halves]) / 2.0
+                good &= (after > pair.ends.low) & (after < pair.ends.high)
+            after = np.rint(after[good] / pair.step) - np.rint(offset / pair.step)
+            predicted = after - np.rint(2.0 * block.residual.ravel()[halves[good]] / pair.step) / 2.0
             for rule, function in RULES.items():
-                right[rule] += int(np.count_nonzero(function(predicted) == after[halves]))
+                right[rule] += int(np.count_nonzero(function(predicted) == after))
     return max(right, key=lambda rule: right[rule])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,12 +14,13 @@ from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels import Kernel
 from kernelfield.learning.alternatives import Signs, examine
 from kernelfield.learning.boundary import find_boundary
-from kernelfield.learning.counting import count_out
+from kernelfield.learning.counting import count_out, number_of
 from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.exactness import (
     LARGEST_SD,
     Exact,
     centred_on_offset,
+    confirm,
     corrected,
     find_whole,
     outwards,
@@ -29,18 +31,23 @@ from kernelfield.learning.fit import Fit
 from kernelfield.learning.forms import known_forms
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
-from kernelfield.learning.pair import Pair, prepare
+from kernelfield.learning.pair import Pair, Plane, prepare
+from kernelfield.learning.part import part_of
 from kernelfield.learning.rational import as_integers
-from kernelfield.learning.residual import measure, residual_maps
+from kernelfield.learning.residual import Map, measure, residual_maps
+from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
-from kernelfield.learning.support_search import Found, choose_support, grown, widened
-from kernelfield.learning.uncertainty import DISAGREE, Uncertainty, measure_errors
+from kernelfield.learning.support_search import Found, choose_support, grown, reduced, widened
+from kernelfield.learning.uncertainty import DISAGREE, Uncertainty, applied, measure_errors
 from kernelfield.learning.verdict import Evidence, explain, judge
 
 # Variance of the residual over that of uniform rounding errors, up to which weights that are no fractions are tried.
 _ROUNDED = 1.06
 # Standard deviation of the residual over that of rounding from which on something else has happened.
 _ABOVE = 1.2
+# R² of a part below which the whole pair is looked at, and variances of the residual of the whole over that of a part
+# from which on, and below the inverse of which, the part is not like the rest.
+_UNLIKE, _MORE, _LESS = 0.75, 3.0, 9.0
 
 
 def learn(
@@ -106,23 +113,17 @@ def learn(
     """
     level = _checked_noise(noise)
     pair = prepare(before, after, mask, clip, channel_axis)
-    found = choose_support(pair, size, max_size)
-    estimate = estimate_kernel(found.pair, found.support)
-    while found.noise is not None and estimate.variance > 1.05 * found.noise + 0.1 * pair.exact_variance(0.0, 1):
-        # Border pixels bias the fit: the producer's kernel is larger than the bounding box of its nonzero weights.
-        wider = widened(found.support, pair, max_size)
-        if wider == found.support or not pair.same_size or found.sampled or not estimate.whole:
-            break
-        other = estimate_kernel(found.pair, wider)
-        if other.variance > 0.99 * estimate.variance:
-            break
-        found, estimate = replace(found, support=wider), other
-    return _describe(_solved(pair, found, estimate, size, max_size), level)
+    part = part_of(pair)
+    answer = None if part is None else _by_part(pair, part, size, max_size, level)
+    return _describe(answer or _judged(_answered(pair, size, max_size), level))
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """The fit of a pair: its support, the estimate from the pixels that count, and the exact kernel if there is one."""
+    """The fit of a pair: its support, the estimate from the pixels that count, and the exact kernel if there is one.
+
+    Errors and signs are those of a part of the pair where that was judged.
+    """
 
     pair: Pair
     used: Pair
@@ -131,11 +132,33 @@ class _Answer:
     exact: Exact | None
     at_floor: bool
     outliers: tuple[np.ndarray | None, ...]
-    censored: tuple[np.ndarray | None, ...]
+    errors: Uncertainty | None = None
+    signs: Signs | None = None
 
     @property
-    def outlying(self) -> int:
-        return sum(int(mask.sum()) for mask in self.outliers if mask is not None)
+    def is_exact(self) -> bool:
+        """Whether rounding reproduces every pixel that counts."""
+        return self.exact is not None or self.at_floor
+
+    @property
+    def complete(self) -> bool:
+        """Whether every direction of the kernel is determined."""
+        return self.estimate.solution.rank == self.estimate.kernel.size
+
+    @property
+    def kernel(self) -> np.ndarray:
+        """The kernel: exact, corrected for noise in the before, or of least squares."""
+        return (self.exact or self.errors or self.estimate).kernel
+
+    @property
+    def offsets(self) -> tuple[float, ...]:
+        """The offsets that belong to it."""
+        return (self.exact or self.errors or self.estimate).offsets
+
+    @property
+    def looks_like(self) -> str | None:
+        """The alternative to a linear filter that explains the pair better."""
+        return None if self.signs is None else self.signs.looks_like
 
 
 def _checked_noise(noise: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -153,22 +176,87 @@ def _checked_noise(noise: tuple[float, float] | None) -> tuple[float, float] | N
     return before, after
 
 
+def _answered(pair: Pair, size: Any, max_size: int) -> _Answer:
+    """Return the answer for a pair, over the support that is given or found."""
+    found = choose_support(pair, size, max_size)
+    estimate = estimate_kernel(found.pair, found.support)
+    while found.noise is not None and estimate.variance > 1.05 * found.noise + 0.1 * pair.exact_variance(0.0, 1):
+        # Border pixels bias the fit: the producer's kernel is larger than the bounding box of its nonzero weights.
+        wider = widened(found.support, pair, max_size)
+        if wider == found.support or not pair.same_size or found.sampled or not estimate.whole:
+            break
+        other = estimate_kernel(found.pair, wider)
+        if other.variance > 0.99 * estimate.variance:
+            break
+        found, estimate = replace(found, support=wider), other
+    return _solved(pair, found, estimate, size, max_size)
+
+
+def _by_part(pair: Pair, part: Pair, size: Any, max_size: int, level: tuple[float, float] | None) -> _Answer | None:
+    """Return the answer of a part, with the kernel from all pixels of the pair; None where the part is not like them.
+
+    The part is judged in every way; what it says of all pixels is then tested by all of them.
+    """
+    try:
+        known = _judged(_answered(part, size, max_size), level)
+    except DataError:
+        return None
+    evidence, estimate = _evidence(known), known.estimate
+    # Of an undetermined kernel and of a picture that was turned or moved far the whole may tell more.
+    if not known.complete or (not known.is_exact and evidence.r2 < _UNLIKE and not known.looks_like):
+        return None
+    found = replace(known.found, pair=pair, sampled=estimate.moments.count)
+    if known.exact is not None:
+        exact = confirm(pair, known.exact, estimate.support)
+        if exact is not None:
+            used = pair if known.used is part else pair.without_clipped()
+            summed = estimate_kernel(used, estimate.support, estimate)
+            return _Answer(pair, used, found, summed, exact, False, (None,) * len(pair.planes))
+        estimate = replace(estimate, kernel=known.exact.kernel, offsets=known.exact.offsets)
+    counted = count_out(pair, estimate, settled=True)
+    if known.is_exact:
+        best = _exactly(pair.without(counted.outliers), counted.pair, counted.estimate)
+        return None if best is None else replace(best, pair=pair, found=found, outliers=counted.outliers)
+    if not 1.0 / _LESS < counted.estimate.variance / max(estimate.variance, 1e-300) < _MORE:
+        return None
+    answer = _Answer(pair, counted.pair, found, counted.estimate, None, False, counted.outliers, signs=known.signs)
+    errors = None if known.errors is None else applied(known.errors, counted.pair, counted.estimate)
+    return replace(answer, errors=errors)
+
+
+def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
+    """Return the answer with its errors and the signs of other filters, where more than rounding is left."""
+    if answer.is_exact:
+        return answer
+    errors = measure_errors(answer.used, answer.estimate, level) if answer.complete else None
+    judged = replace(answer, errors=errors)
+    maps = residual_maps(answer.used, judged.kernel, judged.offsets, answer.estimate.support)
+    if _channels_differ(answer.estimate):
+        maps = [
+            _own_map(plane, statistics, answer.estimate.support, answer.used)
+            for plane, statistics in zip(answer.used.planes, answer.estimate.statistics)
+        ]
+    signs = examine(answer.used, answer.estimate, maps, errors.correlation if errors else 0.0)
+    return replace(judged, signs=signs)
+
+
 def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size: int) -> _Answer:
     """Return the answer: exact with all pixels, exact without a few, or the best approximation."""
     none = (None,) * len(pair.planes)
-    clipped = tuple(plane.clipped for plane in pair.planes) if found.pair is not pair else none
     first = _exactly(pair, found.pair, estimate)
     if first is None and size is None:
         first = _exactly_wider(pair, found.pair, estimate, max_size)
     if first is not None:
-        return replace(first, found=found, censored=clipped)
+        return replace(first, found=found)
     if estimate.solution.undetermined.size:
         everything = estimate_kernel(pair, found.support) if found.pair is not pair else estimate
         # The remaining pixels do not determine the kernel; the ends of the range may be true values, as in a drawing.
         if everything.solution.rank > estimate.solution.rank:
             whole = _exactly(pair, pair, everything)
-            return whole or _Answer(pair, pair, found, everything, None, False, none, none)
-        return _Answer(pair, found.pair, found, estimate, None, False, none, clipped)
+            if whole is not None:
+                return replace(whole, found=found)
+            return _Answer(pair, pair, found, everything, None, False, none)
+        return _Answer(pair, found.pair, found, estimate, None, False, none)
     for _ in range(3):
         counted = count_out(pair, estimate)
         if not counted.outlying or size is not None or not pair.same_size:
@@ -179,6 +267,12 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
             break
         found, estimate = again, estimate_kernel(again.pair, again.support)
     estimate = counted.estimate
+    complete = estimate.solution.rank == estimate.kernel.size
+    if size is None and counted.censoring and pair.same_size and estimate.whole and complete:
+        # The search left out values near an end by what was observed, which bends the fit and leaves weights outside.
+        support = reduced(counted.pair, estimate.support, estimate.moments, estimate.kernel, estimate.variance)
+        if support != estimate.support:
+            estimate = estimate_kernel(counted.pair, support)
     if size is None:
         estimate = _grown(counted.pair, estimate, max_size)
     cleaned = pair.without(counted.outliers)
@@ -186,8 +280,8 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
     if best is None and size is None and (counted.outlying or counted.censoring):
         best = _exactly_wider(cleaned, counted.pair, estimate, max_size)
     if best is not None:
-        return replace(best, pair=pair, found=found, outliers=counted.outliers, censored=counted.censored)
-    return _Answer(pair, counted.pair, found, estimate, None, False, counted.outliers, counted.censored)
+        return replace(best, pair=pair, found=found, outliers=counted.outliers)
+    return _Answer(pair, counted.pair, found, estimate, None, False, counted.outliers)
 
 
 def _grown(used: Pair, estimate: Estimate, max_size: int) -> Estimate:
@@ -266,7 +360,7 @@ def _exactly_so(pair: Pair, used: Pair, estimate: Estimate) -> _Answer | None:
     moments, p = estimate.moments, estimate.kernel.size
     if estimate.solution.rank < p:
         return None
-    answer = _Answer(pair, used, Found(estimate.support, used), estimate, None, True, none, none)
+    answer = _Answer(pair, used, Found(estimate.support, used), estimate, None, True, none)
     energy = float((estimate.kernel**2).sum())
     if pair.step == 0.0:
         floor = pair.floor(moments.square, moments.count, energy)
@@ -308,47 +402,45 @@ def _rounded(pair: Pair, used: Pair, estimate: Estimate) -> Exact | None:
     return exact
 
 
-def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
-    """Return the answer as a fit, with name, boundary and verdict."""
-    pair, used, estimate, exact = answer.pair, answer.used, answer.estimate, answer.exact
-    moments, solution, support = estimate.moments, estimate.solution, estimate.support
-    complete = solution.rank == estimate.kernel.size
-    found_limit = answer.found.limit
-    kernel, stderr, offsets = estimate.kernel, estimate.stderr, estimate.offsets
-    whole: tuple[np.ndarray, int] | None = None
-    errors: Uncertainty | None = None
-    signs: Signs | None = None
-    if exact is not None:
-        stderr = np.hypot(stderr, np.abs(exact.kernel - kernel) / 2.0)
-        kernel, offsets = exact.kernel, exact.offsets
-        if exact.integers is not None and exact.divisor is not None:
-            whole = exact.integers, exact.divisor
-    elif not answer.at_floor:
-        if complete:
-            errors = measure_errors(used, estimate, level)
-            kernel, stderr, offsets = errors.kernel, errors.stderr, errors.offsets
-        maps = residual_maps(used, kernel, offsets, support)
-        signs = examine(used, estimate, maps, errors.correlation if errors else 0.0)
-    residual = measure(used, kernel, offsets, support)
-    sd = residual.sd
-    above = sd / pair.step * np.sqrt(12.0) if pair.step > 0.0 else 0.0
-    doubt = _errors_note(errors, found_limit, signs, above, pair.before_unit.scale)
+def _evidence(answer: _Answer) -> Evidence:
+    """Return the evidence for the verdict on an answer."""
+    pair, moments = answer.pair, answer.estimate.moments
+    sd = measure(answer.used, answer.kernel, answer.offsets, answer.estimate.support).sd
     r2 = 1.0 if moments.square == 0.0 else min(1.0, max(0.0, 1.0 - sd**2 * moments.count / moments.square))
-    is_exact = exact is not None or answer.at_floor
-    fitted = not complete and sd**2 <= pair.exact_variance(moments.square, moments.count, float((kernel**2).sum()))
-    evidence = Evidence(
-        is_exact,
-        complete,
+    energy = float((answer.kernel**2).sum())
+    fitted = not answer.complete and sd**2 <= pair.exact_variance(moments.square, moments.count, energy)
+    return Evidence(
+        answer.is_exact,
+        answer.complete,
         sd * pair.after_unit.scale,
         pair.step * pair.after_unit.scale,
         r2,
-        estimate.support.parameters,
+        answer.estimate.support.parameters,
         moments.count,
-        answer.outlying,
-        None if fitted else signs,
-        not is_exact and _channels_differ(estimate),
+        number_of(answer.outliers),
+        None if fitted else answer.signs,
+        not answer.is_exact and _channels_differ(answer.estimate),
         answer.found.limit,
     )
+
+
+def _describe(answer: _Answer) -> Fit:
+    """Return the answer as a fit, with name, boundary and verdict."""
+    pair, used, estimate, exact = answer.pair, answer.used, answer.estimate, answer.exact
+    moments, solution, support = estimate.moments, estimate.solution, estimate.support
+    kernel, stderr, offsets, errors, signs = answer.kernel, estimate.stderr, answer.offsets, answer.errors, answer.signs
+    whole: tuple[np.ndarray, int] | None = None
+    if exact is not None:
+        stderr = np.hypot(stderr, np.abs(kernel - estimate.kernel) / 2.0)
+        if exact.integers is not None and exact.divisor is not None:
+            whole = exact.integers, exact.divisor
+    elif errors is not None:
+        stderr = errors.stderr
+    evidence = _evidence(answer)
+    sd = evidence.sd / pair.after_unit.scale
+    above = sd / pair.step * np.sqrt(12.0) if pair.step > 0.0 else 0.0
+    found_limit = answer.found.limit
+    doubt = _errors_note(errors, found_limit, signs, above, pair.before_unit.scale)
     verdict = judge(evidence)
     sure = verdict in ("exact", "approximate") and not evidence.channels_differ and not found_limit
     least = 1e-9 * max(float(np.abs(kernel).max()), 1e-300)
@@ -396,9 +488,9 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         description=_description(verdict, named, signs),
         integers=whole[0] if whole else None,
         divisor=whole[1] if whole else None,
-        rank=kernel.size if complete else solution.rank + extra,
+        rank=kernel.size if answer.complete else solution.rank + extra,
         undetermined=_padded_directions(solution.undetermined, estimate.support, support),
-        r2=r2,
+        r2=evidence.r2,
         residual_sd=evidence.sd,
         samples=moments.count,
         excluded=sum(int(np.count_nonzero(mask)) for mask in left_out if mask is not None),
@@ -409,7 +501,7 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         scale=named.scale * gain,
         notes=_notes(answer, errors if sure else None, frame),
         channels=tuple(str(i) for i in range(len(pair.planes))) if len(pair.planes) > 1 else ("grey",),
-        outliers=answer.outlying,
+        outliers=evidence.outliers,
         left_out=_map(answer.outliers),
         errors_note=doubt,
         gain=unit * gain if whole else 1.0,
@@ -561,8 +653,8 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
             f"{p - rank} of {p} directions of the kernel change nothing in this pair; an image with more detail, "
             "or a smaller size if you know it, would determine them"
         )
-    if answer.outlying:
-        many = "1 pixel" if answer.outlying == 1 else f"{answer.outlying:,} pixels"
+    if outlying := number_of(answer.outliers):
+        many = "1 pixel" if outlying == 1 else f"{outlying:,} pixels"
         notes.append(f"{many} cannot come from the filter and are left out; fit.left_out is their map")
     if frame is not None:
         notes.append(f"the after is a crop: its first pixel lies over row {frame[0]}, column {frame[1]} of the before")
@@ -575,6 +667,12 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
             "corrected for"
         )
     return tuple(notes)
+
+
+def _own_map(plane: Plane, statistics: Statistics, support: Support, pair: Pair) -> Map:
+    """Return the residual of a channel that its own kernel leaves."""
+    kernel = solve(Moments.of(statistics)).kernel.reshape(support.size)
+    return residual_maps(replace(pair, planes=(plane,)), kernel, (statistics.offset(kernel),), support)[0]
 
 
 def _channels_differ(estimate: Estimate) -> bool:

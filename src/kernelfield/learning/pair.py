@@ -21,8 +21,8 @@ from kernelfield.tensors.registry import adapter_of
 # An image with fewer levels is not a sampled scale but a mask, a drawing or a label image.
 _FEWEST_LEVELS = 64
 # Multiply-adds that explicit windows may cost; the side of squares without an excluded position, the strips of them to
-# use, and the positions that are enough.
-_EXPLICIT, _CLEAR, _STRIPS, _PLENTY = 1_000_000_000, 64, 16, 100_000
+# use, and the positions that are enough, or their share.
+_EXPLICIT, _CLEAR, _STRIPS, _PLENTY, _ENOUGH = 1_000_000_000, 64, 16, 100_000, 0.2
 _SAMPLE = 1 << 22
 # Floats with more levels than this in a sample lie on no grid that matters.
 _MOST_LEVELS = 1 << 17
@@ -533,13 +533,16 @@ def _of_clear_parts(
         for top, bottom, first, last in strips[:_STRIPS]
     ]
     total = gather_parts(parts, support.size, *shifts) if parts else None
-    if total is not None and total.count > 40 * p and total.count > _PLENTY:
-        return total
     left_over = ~excluded
+    enough = min(_PLENTY, _ENOUGH * np.count_nonzero(left_over))
+    if total is not None and total.count > 40 * p and total.count > enough:
+        return total
     for top, bottom, first, last in strips[:_STRIPS]:
         left_over[top:bottom, first:last] = False
     where = np.flatnonzero(left_over)
-    chosen = np.random.default_rng(0).choice(where, min(where.size, max(most // (p * p), 8 * p)), replace=False)
+    count = min(where.size, max(most // (p * p), 8 * p))
+    # One of each of equal parts: spread over the picture, and not in step with it.
+    chosen = where[((np.arange(count) + np.random.default_rng(0).random(count)) * (where.size / count)).astype(int)]
     rest = np.ones(y.shape, bool)
     rest.ravel()[chosen] = False
     part = gather(x, y, support.size, *shifts, rest)

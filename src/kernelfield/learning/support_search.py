@@ -41,7 +41,8 @@ _JPEG = (6e-3, 0.16)
 _OF_JPEG = 4.0
 # A larger support counts where it takes this share from a residual that is not white.
 _GAIN = 0.02
-# Correlation of neighbouring residuals from which on they are not white, and smooth, and the share of the variance that may be left.
+# Correlation of neighbouring residuals from which on they are not white, and smooth, and the share of the variance that
+# may be left.
 _ALIKE, _SMOOTH, _UNEXPLAINED = 0.05, 0.5, 0.3
 # Rows and columns beside the largest support with a Gram matrix on which the residual is tested.
 _BESIDE = 8
@@ -320,9 +321,10 @@ def _reaches_beyond(level: _Level, wider: Support) -> bool:
 def _scores(pair: Pair, support: Support, wider: Support, kernel: np.ndarray) -> np.ndarray | None:
     """Return the correlation of the residual with the detail of the before at the offsets of `wider`.
 
-    In standard deviations of chance; None if too few positions are left.
+    In standard deviations of chance, of residuals that may be larger where there is more detail, or not count where
+    there is less; None if too few positions are left.
     """
-    sums, squares, noise = np.zeros(wider.size), 0.0, 0.0
+    sums, variances = np.zeros(wider.size), np.zeros(wider.size)
     for plane, rows, residual in _sample(pair, support, kernel):
         columns = support.positions(plane.before.shape, plane.after.shape)[1]
         # Positions with the wider window and a pixel more inside the before.
@@ -340,9 +342,8 @@ def _scores(pair: Pair, support: Support, wider: Support, kernel: np.ndarray) ->
         ].astype(np.float64)
         detail = 4.0 * around[1:-1, 1:-1] - around[:-2, 1:-1] - around[2:, 1:-1] - around[1:-1, :-2] - around[1:-1, 2:]
         sums += lag_products(np.ascontiguousarray(inner), detail, wider.size, max(16, len(inner)))[0]
-        squares += float(np.mean(detail**2))
-        noise += float((inner**2).sum())
-    scores: np.ndarray = sums / np.sqrt(max(noise * squares / len(pair.planes), 1e-300))
+        variances += lag_products(inner**2, detail**2, wider.size, max(16, len(inner)))[0]
+    scores: np.ndarray = sums / np.sqrt(np.maximum(variances, 1e-300))
     return scores
 
 
@@ -386,6 +387,14 @@ def _has_blocks(pair: Pair, support: Support, kernel: np.ndarray) -> bool:
     empty = np.zeros((0, 0))
     maps = [Map(empty, residual, empty, residual == 0.0) for _, _, residual in parts]
     return is_blocky(maps, (parts[0][1].start, columns.start))
+
+
+def reduced(pair: Pair, support: Support, moments: Moments, kernel: np.ndarray, noise: float) -> Support:
+    """Return the part of a support that matters for the pixels of `pair`, whose moments and fit these are."""
+    allowed = pair.exact_variance(moments.square, moments.count, float((kernel**2).sum()))
+    alike = 0.0 if noise <= allowed else _likeness(pair, support, kernel)
+    level = _Level(support, pair, moments, kernel.ravel(), noise, allowed, alike)
+    return _shrunk(level, Frames(0, 0, 0.0), 0).support
 
 
 def _matters(level: _Level, support: Support) -> bool:

@@ -72,6 +72,14 @@ class Uncertainty:
     correlation: float
 
 
+def applied(errors: Uncertainty, pair: Pair, estimate: Estimate) -> Uncertainty:
+    """Return the errors of a part of a pair with the kernel of an estimate from all of it, corrected as in the part."""
+    if not estimate.whole:
+        return replace(errors, kernel=estimate.kernel, offsets=estimate.offsets)
+    solved = _Solved.of(pair, estimate, errors.noise**2)
+    return replace(errors, kernel=solved.kernel, offsets=solved.offsets)
+
+
 @dataclass(frozen=True)
 class _Tiles:
     """Scores of tiles: per tile the sum of residual times centred windows, pixels that count, and contrast."""

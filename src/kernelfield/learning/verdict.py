@@ -79,7 +79,7 @@ def judge(evidence: Evidence) -> Verdict:
     if evidence.exact and evidence.complete:
         return "exact"
     seen = evidence.signs
-    if evidence.channels_differ and evidence.complete and evidence.r2 > _HALF and not (seen and seen.mixed):
+    if evidence.channels_differ and evidence.complete and evidence.r2 > _HALF and not (seen and seen.looks_like):
         return "approximate"
     if seen is not None and (not evidence.related or seen.looks_like is not None):
         return "not linear"
