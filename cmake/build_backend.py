@@ -3,8 +3,8 @@
 An editable install is a path to src/, with the engine built beside its sources: modules may be added, moved and deleted
 freely. After a change of the C++, ``python cmake/build_backend.py build`` (or ``make build``) brings it up to date;
 what was compiled before is kept in build/. With ``--config-settings=engine=built`` it is there already, and an editable
-install is the path alone. ``python cmake/build_backend.py`` prints the requirement that stands in for a compiler, if
-there is none.
+install is the path alone. ``python cmake/build_backend.py sdist FOLDER`` writes the source distribution. Without words
+it prints the requirement that stands in for a compiler, if there is none.
 """
 
 from __future__ import annotations
@@ -141,7 +141,9 @@ get_requires_for_build_editable = get_requires_for_build_wheel
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    if sys.argv[1:2] == ["build"]:
+    if sys.argv[1:2] == ["sdist"]:
+        build_sdist(*sys.argv[2:])
+    elif sys.argv[1:2] == ["build"]:
         build_in_place(dict(argument.split("=", 1) for argument in sys.argv[2:]))
     elif needed := stand_in():
         print("no C++ compiler on this machine (CXX, c++, g++, clang++): ziglang is installed", file=sys.stderr)

@@ -178,7 +178,7 @@ template <class S> struct Target {
 template <class S, int R, int V, int K, int O>
 static void strip(const Slide<S>& k, ptrdiff_t x0, ptrdiff_t x1, const Target<S>& target) {
   constexpr int rows = O ? O : R, width = V * lanes<S>;
-  constexpr bool can_part = K == 0 && sizeof(S) == 4;
+  constexpr bool can_part = K == 0 && sizeof(S) == 4 && !floats_only;
   for (ptrdiff_t x = x0; x < x1; x += width) {
     const ptrdiff_t at = least(x, x1 - width);
     vec<S> sum[rows][V];
@@ -260,6 +260,7 @@ template <class S>
 static Tile<S> tile_for(ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t outputs, bool slides, bool rolls, ptrdiff_t width, ptrdiff_t height) {
   constexpr bool many = registers == 32;
   const bool narrow = width <= lanes<S>;
+  if (floats_only) outputs = 1;
   if (!slides) {
     if (narrow) return outputs >= 4 ? output_tile<S, 4, 1>() : output_tile<S, 1, 1>();
     if (outputs >= 4) return output_tile<S, 4, many ? 6 : 3>();

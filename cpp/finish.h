@@ -117,6 +117,7 @@ template <class S>
 static bool finish(const kf::Correlation& k, ptrdiff_t output, const S* sums, ptrdiff_t n, kf::Type type, std::byte* to,
                   ptrdiff_t step) {
   using kf::Type;
+  if (floats_only && (type != Type::f32 || k.doubt > 0)) __builtin_unreachable();
   const bool biased = k.bias != nullptr, certain = !(k.doubt > 0);
   const S bias = biased ? (S)k.bias[output] : (S)0;
   switch (type) {
@@ -135,6 +136,7 @@ static bool finish(const kf::Correlation& k, ptrdiff_t output, const S* sums, pt
 // Stores one sum that was taken again in float64; whether a number in float32 was in doubt is said by `is_doubtful`.
 static void store_again(const kf::Correlation& k, ptrdiff_t output, double sum, kf::Type type, std::byte* to) {
   using kf::Type;
+  if (floats_only) __builtin_unreachable();
   switch (type) {
     case Type::u8: *(std::uint8_t*)to = round_one<double, std::uint8_t>(sum, rounding_of<double, std::uint8_t>(k, output)); break;
     case Type::i8: *(std::int8_t*)to = round_one<double, std::int8_t>(sum, rounding_of<double, std::int8_t>(k, output)); break;

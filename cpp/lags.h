@@ -138,7 +138,9 @@ template <int R, int C, int G, class A, class B, class S> constexpr LagShape<A, 
 // loaded for a product: most of those cross a line of the cache.
 template <class A, class B, class S> static LagShape<A, B> best_lag_shape(ptrdiff_t rows, ptrdiff_t columns) {
   static constexpr LagShape<A, B> shapes[] = {
-#if KF_BYTES == 64 || defined(__aarch64__)
+#if defined(KF_FLOATS_ONLY)
+      lag_shape<8, 1, 4, A, B, S>(1),     lag_shape<3, 3, 4, A, B, S>(1.07),  lag_shape<1, 3, 4, A, B, S>(1.5)};
+#elif KF_BYTES == 64 || defined(__aarch64__)
       lag_shape<15, 1, 8, A, B, S>(1),    lag_shape<10, 2, 8, A, B, S>(0.97), lag_shape<8, 2, 8, A, B, S>(1.04),
       lag_shape<7, 2, 8, A, B, S>(1.04),  lag_shape<5, 3, 8, A, B, S>(1.11),  lag_shape<3, 3, 8, A, B, S>(1.28),
       lag_shape<1, 3, 8, A, B, S>(1.7),   lag_shape<1, 1, 8, A, B, S>(3)};
@@ -297,6 +299,7 @@ static void lags(const Lags& job, ptrdiff_t first, ptrdiff_t last, double* sums)
   if (first >= last || job.a.columns <= 0 || job.rows <= 0 || job.columns <= 0) return;
   // Strips that the second-level cache holds. Those of bytes are no larger than a lane of int32 can hold the sums of:
   // 255 * 255 * 64 * 1024 / 4 < 2**31.
+  if (floats_only) return lags_in<double, double, double>(job, first, last, sums, 64);
   const bool whole = small_and_whole(job.a_shift) && small_and_whole(job.b_shift);
   const bool unshifted = job.a_shift == 0 && job.b_shift == 0;
   if (whole && job.a.type == Type::u8 && job.b.type == Type::u8) {

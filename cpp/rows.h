@@ -60,6 +60,7 @@ template <kf::Type T, class S> static void convert_type(S* __restrict to, const 
 
 template <class S> static void convert(kf::Type type, S* to, const std::byte* from, ptrdiff_t n, ptrdiff_t step) {
   using kf::Type;
+  if (floats_only && type != Type::f32) __builtin_unreachable();
   switch (type) {
     case Type::u8: return convert_type<Type::u8>(to, from, n, step);
     case Type::i8: return convert_type<Type::i8>(to, from, n, step);

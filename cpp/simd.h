@@ -29,6 +29,13 @@ template <class T> struct VectorOf { typedef T type __attribute__((vector_size(K
 template <class T> using vec = typename VectorOf<T>::type;
 template <class T> constexpr int lanes = KF_BYTES / sizeof(T);
 
+// Whether arrays are float32 throughout: the module for the browser is smaller by what it need not read or write.
+#if defined(KF_FLOATS_ONLY)
+constexpr bool floats_only = true;
+#else
+constexpr bool floats_only = false;
+#endif
+
 // Registers that hold sums: what is left of 16 or 32 for pixels and weights.
 #if KF_BYTES == 64 || defined(__aarch64__)
 constexpr int registers = 32;

@@ -14,6 +14,7 @@ from legibility import faults
 from PIL import Image
 
 FOLDER = Path(__file__).parents[1] / "examples" / "exercises"
+SHOWN = Path(__file__).parents[1] / "docs" / "tutorial" / "outputs"
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem != "pictures")
 
 
@@ -51,8 +52,11 @@ def draw(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SCRIPTS])
-def test_an_exercise_writes_its_picture_and_nothing_in_it_overlaps(name, draw, tmp_path):
+def test_an_exercise_writes_its_picture_and_nothing_in_it_overlaps(name, draw, tmp_path, capsys):
     figure, _, picture = draw(name)
+    shown = SHOWN / f"{name}.txt"
+    if shown.exists():  # the tutorial shows what is printed, but not the name of the picture
+        assert capsys.readouterr().out.splitlines()[:-1] == shown.read_text(encoding="utf-8").splitlines()
     assert picture == tmp_path / f"{name}.png"
     pixels = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
     # Red and blue: responses are drawn with their signs.

@@ -13,7 +13,7 @@ import importlib
 # The name makes type checkers take the branch; the typing module would slow the start of the command line.
 TYPE_CHECKING = False
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from typing import Any

@@ -350,10 +350,6 @@ def test_values_that_were_clipped_before_something_else(follows):
     assert_weights(fit, weights, relative=0.08)
 
 
-WIDER = pytest.mark.xfail(strict=True, reason="supports are searched up to max_size, 31 by default and 63 at most")
-
-
-@WIDER
 @pytest.mark.parametrize("size", [(41, 41), (3, 45), (33, 33)])
 def test_boxes_wider_than_31(size):
     fit = kf.learn(camera(), cv2.blur(camera(), size[::-1]))
@@ -372,7 +368,6 @@ def test_a_search_that_ended_at_its_limit_says_so(largest):
     assert re.search(f"limit|max_size|{largest}", first_lines(fit))
 
 
-@WIDER
 def test_a_wide_gaussian():
     wide = photograph("china")
     fit = kf.learn(wide, levels(ndi.gaussian_filter(wide.astype(float), 8)), max_size=127)
@@ -448,7 +443,14 @@ def test_a_blur_with_a_sub_pixel_shift_is_a_gaussian(move):
     assert fit.name == "gaussian" or "Gaussian" in first_lines(fit)
 
 
-@pytest.mark.xfail(strict=True, reason="JPEG widens the support, and with it the distance to the nearest name")
+@pytest.mark.parametrize("quality", [75, 92])
+@pytest.mark.parametrize(("size", "sigma"), [(5, 1.0), (7, 1.5)])
+def test_compression_does_not_widen_the_support(size, sigma, quality):
+    clean = levels(filtered(floats(), gaussian(size, sigma), (size // 2, size // 2), "nearest"))
+    fit = kf.learn(camera(), jpeg(clean, quality))
+    assert max(abs(n - size) for n in fit.size) <= 1
+
+
 def test_a_name_survives_compression_or_is_the_nearest():
     fit = kf.learn(camera(), jpeg(cv2.blur(camera(), (3, 3)), 92))
     assert fit.name in (None, "box")

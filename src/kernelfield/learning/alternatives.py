@@ -34,6 +34,8 @@ _ALIKE = 0.9
 _LARGE, _MOVED = 0.1, 0.1
 # Correlation of neighbours, and contrast of busy and calm parts over the size at each brightness, of noise.
 _APART, _LEVEL = 0.1, 1.4
+# Below these a residual does not depend on the brightness, on the contrast, and on its neighbours.
+_NO_CURVE, _NO_TEXTURE, _NO_LIKENESS = 0.01, 1.15, 0.03
 # The order of the polynomial of a background; rounds of fitting a curve and the filter before it in turn.
 _ORDER, _ROUNDS = 4, 4
 # Side of the tiles that may move differently, and the share of the residual that their moves explain of a distortion:
@@ -84,8 +86,10 @@ def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float)
     calm, busy = (float(np.sqrt(np.mean(residual[part] ** 2))) for part in (order[:quarter], order[-quarter:]))
     floor = np.sqrt(pair.exact_variance(0.0, 1))
     curve = max(0.0, between / total) if total > 0.0 else 0.0
-    looks_like, every = _looks_like(pair, estimate, maps)
     texture = busy / max(calm, floor, 1e-300)
+    # What is left by movement, backgrounds and gamma is nowhere alike.
+    noise = curve < _NO_CURVE and 1.0 / _NO_TEXTURE < texture < _NO_TEXTURE and abs(correlation) < _NO_LIKENESS
+    looks_like, every = _looks_like(pair, estimate, maps, noise, curve)
     grows = looks_like is None and abs(correlation) < _APART and _grows(predicted, residual, order)
     return Signs(curve, texture, correlation, looks_like, every, grows)
 
@@ -123,8 +127,11 @@ def _between(predicted: np.ndarray, residual: np.ndarray) -> float:
     return float(sum(part.size * (part.mean() - mean) ** 2 for part in np.array_split(residual[order], _BINS)))
 
 
-def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map]) -> tuple[str | None, bool]:
-    """Return the first alternative that leaves much less than the linear filter, and whether it gives every pixel."""
+def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map], noise: bool, curve: float) -> tuple[str | None, bool]:
+    """Return the first alternative that leaves much less than the linear filter, and whether it gives every pixel.
+
+    `noise` is whether the residual is the same everywhere, `curve` the share of it that depends on the prediction.
+    """
     plane, part = pair.planes[len(pair.planes) // 2], maps[len(maps) // 2]
     support = estimate.support
     rows, columns = support.positions(plane.before.shape, plane.after.shape)
@@ -142,30 +149,32 @@ def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map]) -> tuple[str | 
     mixed = _mixed(pair, maps)
     if mixed is not None:
         return mixed, False
-    uneven = _uneven(maps)
+    uneven = None if noise else _uneven(maps)
     if uneven is not None:
         return uneven, False
     levels = np.unique(after[good])
     if levels.size == 2 and np.unique(plane.before[:: max(1, plane.before.shape[0] // 64)]).size > 2:
         return "a threshold (the after has two values)", False
-    if pair.same_size:
+    if pair.same_size and not noise:
         turned = _turned(plane.before, plane.after, float(np.var(after[good])), left)
         turned = turned or _warped(plane, part, support) or _distorted(part)
         if turned is not None:
             return turned, False
     limit = max(_BETTER * left, pair.exact_variance(0.0, 1))
-    for phrase, predicted in _predictions(pair, plane.before, after, good, (top, first)):
-        miss = after[good] - predicted[good]
-        if float(np.mean((miss - miss.mean()) ** 2)) < min(limit, 0.7 * left):
-            return phrase, bool(np.abs(miss).max() <= 0.51 * pair.step)
     limit = min(limit, 0.7 * left)
-    return _linear_light(pair, estimate, limit) or _curve_after(pair, estimate, limit), False
+    for phrase, predicted in _predictions(pair, plane.before, after, good, (top, first), limit):
+        miss = after[good] - predicted[good]
+        if float(np.mean((miss - miss.mean()) ** 2)) < limit:
+            return phrase, bool(np.abs(miss).max() <= 0.51 * pair.step)
+    if noise:
+        return None, False
+    return _linear_light(pair, estimate, limit) or _curve_after(pair, estimate, limit, curve), False
 
 
 def _predictions(
-    pair: Pair, before: np.ndarray, after: np.ndarray, good: np.ndarray, corner: tuple[int, int]
+    pair: Pair, before: np.ndarray, after: np.ndarray, good: np.ndarray, corner: tuple[int, int], limit: float
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield alternatives as phrases with their predictions of the after."""
+    """Yield alternatives as phrases with their predictions of the after; those that miss it by far are left out."""
     top, left = corner
     height, width = after.shape
     if top + height > before.shape[0] or left + width > before.shape[1]:
@@ -187,12 +196,15 @@ def _predictions(
         if rows.start < 0 or columns.start < 0 or rows.stop > before.shape[0] or columns.stop > before.shape[1]:
             continue
         windows = np.lib.stride_tricks.sliding_window_view(before[rows, columns], (size, size))
-        ranked = np.sort(windows.reshape(height, width, size * size), axis=2)
         count = size * size
-        costs = (
-            ranked[good][:: max(1, int(good.sum()) // 4096)] - after[good][:: max(1, int(good.sum()) // 4096), None]
-        ) ** 2
-        best = int(costs.astype(np.float64).mean(axis=0).argmin())
+        down, right = np.nonzero(good)
+        every = max(1, down.size // 4096)
+        some = down[::every], right[::every]
+        misses = np.sort(windows[some].reshape(-1, count), axis=1).astype(np.float64) - after[some][:, None]
+        best = int((misses**2).mean(axis=0).argmin())
+        if float(misses[:, best].var()) > 1.5 * limit:
+            continue
+        ranked = np.partition(windows.reshape(height, width, count), best, axis=2)
         name = {0: "the minimum", count // 2: "the median", count - 1: "the maximum"}.get(
             best, f"value {best + 1} of {count} in order"
         )
@@ -302,7 +314,7 @@ def _uneven(maps: list[Map]) -> str | None:
     """Return that the background or the brightness varies over the picture, where that is most of the residual."""
     total, added, scaled = 0.0, 0.0, 0.0
     for part in maps:
-        every = max(1, max(part.residual.shape) // _SIDE)
+        every = max(1, 2 * max(part.residual.shape) // _SIDE)
         grid = slice(None, None, every), slice(None, None, every)
         keep = np.ones(part.residual[grid].shape, bool) if part.bad is None else ~part.bad[grid]
         residual, predicted = (image[grid][keep].astype(np.float64) for image in (part.residual, part.predicted))
@@ -360,11 +372,11 @@ def _mixed(pair: Pair, maps: list[Map]) -> str | None:
     return None
 
 
-def _curve_after(pair: Pair, estimate: Estimate, limit: float) -> str | None:
+def _curve_after(pair: Pair, estimate: Estimate, limit: float, curve: float) -> str | None:
     """Return that a tone curve follows the filter, where undoing it in the after leaves less to the filter."""
     part = _middle_part(pair, estimate)
     before, after, bad, kernel = part.before, part.after, part.bad, part.kernel
-    if (~bad).sum() < _FEWEST:
+    if (~bad).sum() < _FEWEST or curve < _NO_CURVE:
         return None
     predicted = correlate(before, kernel, mode="valid", dtype=np.float64)
     for _ in range(_ROUNDS):

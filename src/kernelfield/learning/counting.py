@@ -8,14 +8,17 @@ brightness, if they do not gather where the picture is busy: a filter that is no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from kernelfield.learning.estimate import Estimate, estimate_kernel
-from kernelfield.learning.pair import Pair
-from kernelfield.learning.residual import Map, residual_maps
+from kernelfield.learning.pair import Pair, Plane
+from kernelfield.learning.residual import blocks
+from kernelfield.learning.sums import Sums
+from kernelfield.learning.support import Support
 
 # Robust standard deviations beyond which a pixel is an outlier, and within which of an end a prediction is censored.
 _OUTLIER, _MARGIN = 6.0, 3.0
@@ -26,6 +29,8 @@ _LEVELS = 16
 # The largest share of outliers, and their largest mean rank of contrast: 0.5 where they lie anywhere.
 _SHARE, _RANK = 0.25, 0.75
 _ROUNDS, _SAMPLE, _BINS = 8, 1 << 16, 8
+# Pixels up to which the sample is of all rows; bands of rows that it is of where there are more.
+_ALL, _BANDS = 1 << 20, 48
 # Bins for the shape of the curve, and those at each end that may be level.
 _CURVE_BINS, _LEVEL_BINS = 64, 20
 
@@ -39,30 +44,32 @@ class Counted:
     estimate : Estimate
     pair : Pair
         The pair without the pixels left out.
-    outliers, censored : tuple of numpy.ndarray of bool or None
+    outliers : tuple of numpy.ndarray of bool or None
         One per plane, of the shape of the after.
-    ends : (float, float)
-        The range of the after that was used; infinite where none is seen.
+    censoring : bool
+        Whether predictions lie near an end of the range.
+    rule : Rule or None
+        What the outliers are, for any tile of the picture.
     """
 
     estimate: Estimate
     pair: Pair
     outliers: tuple[np.ndarray | None, ...]
-    censored: tuple[np.ndarray | None, ...]
-    ends: tuple[float, float]
+    censoring: bool
+    rule: Rule | None = None
 
     @property
     def outlying(self) -> int:
         """Number of outliers."""
-        return sum(int(mask.sum()) for mask in self.outliers if mask is not None)
-
-    @property
-    def censoring(self) -> bool:
-        """Whether a prediction lies near an end."""
-        return any(mask is not None for mask in self.censored)
+        return number_of(self.outliers)
 
 
-def count_out(pair: Pair, estimate: Estimate) -> Counted:
+def number_of(masks: Sequence[np.ndarray | None]) -> int:
+    """Return the number of True in masks, of which some may be None."""
+    return sum(int(np.count_nonzero(mask)) for mask in masks if mask is not None)
+
+
+def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
     """Return the estimate over the pixels that count.
 
     Parameters
@@ -71,55 +78,100 @@ def count_out(pair: Pair, estimate: Estimate) -> Counted:
         With its clipped values.
     estimate : Estimate
         The first estimate; those after it have its support.
+    settled : bool
+        Whether it is that of pixels that count, of a part of the pair: then all pixels are compared with it once.
     """
-    known = (-np.inf, np.inf)
+    known: tuple[float, ...] = (-np.inf, np.inf)
     if pair.ends is not None and pair.clipped:
         known = (
             pair.ends.low if pair.ends.low_piled else -np.inf,
             pair.ends.high if pair.ends.high_piled else np.inf,
         )
-    ends: tuple[float, ...] = known
-    outliers: list[np.ndarray | None] = [None] * len(pair.planes)
-    censored: list[np.ndarray | None] = [None] * len(pair.planes)
-    used = pair
-    previous, last = -1, estimate
-    for _ in range(_ROUNDS):
-        last = estimate
-        maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
-        sample = _sampled(maps)
+    seek = pair.seek_ends and not np.isfinite(known).all()
+    nothing: tuple[np.ndarray | None, ...] = (None,) * len(pair.planes)
+    part, rule = pair.sample, None
+    total = sum(_positions(estimate.support, plane) for plane in part.planes)
+    ends, found, used, previous = known, _Found(nothing, nothing, False), pair, -1
+    for _ in range(1 if settled else _ROUNDS):
+        sample = _sampled(part, estimate)
         if sample.predicted.size < 100:
             break
-        spread = _spread(sample, pair.step)
-        if pair.seek_ends and not np.isfinite(known).all():
-            # Outliers that the fit still follows bend its curve: they go first.
-            trial = [_outlying(part, spread, known) for part in maps]
-            first = previous < 0 and _credible(maps, trial)
-            inside = np.abs(sample.residual) <= _GROSS * spread(sample.predicted)
-            sample = _Sample(sample.predicted[inside], sample.residual[inside])
-        if pair.seek_ends and not np.isfinite(known).all() and not first:
-            seen = _found_ends(sample, float(np.median(spread(sample.predicted))))
-            ends = tuple(a if np.isfinite(a) else b for a, b in zip(known, seen))
-        outliers = [_outlying(part, spread, ends) for part in maps]
-        # In a drawing of few levels what is rare is the picture.
-        if pair.levels < _LEVELS or not _credible(maps, outliers):
-            outliers = [None] * len(maps)
-        margin = [_MARGIN * float(spread(np.array([end]))[0]) + pair.step for end in ends]
-        censored = [_beyond(part, ends, margin) for part in maps]
-        both = placed(pair, estimate, tuple(_either(a, b) for a, b in zip(outliers, censored)))
-        left = sum(int(mask.sum()) for mask in both if mask is not None)
-        whole = sum(part.residual.size for part in maps)
-        if left > 0.8 * whole:
-            return Counted(estimate, used, (None,) * len(maps), (None,) * len(maps), known)
-        used = pair.without(both)
-        if not left and previous < 0:
+        limits, trial = _limits(sample, pair, ends), None
+        if seek:
+            seen = _seen(sample, limits, known)
+            if seen != known and previous < 0 and not settled:
+                # Outliers that the fit still follows bend its curve: they go first.
+                trial = _find(part, estimate, limits)
+            if trial is None or not trial.credible:
+                ends, trial = seen, None
+                limits = _limits(sample, pair, ends)
+        found = trial or _find(part, estimate, limits)
+        both = found.left_out(pair)
+        # A sample without outliers says nothing of the rest.
+        counts = found.counts(pair) or (pair.levels >= _LEVELS and not number_of(found.outliers))
+        rule = Rule(estimate.kernel, estimate.offsets, estimate.support, limits, counts)
+        left = number_of(both)
+        if left > 0.8 * total:
+            return Counted(estimate, used, nothing, False)
+        used = pair.without(both, rule)
+        if not left and previous < 0 and not settled and part.shapes == pair.shapes:
             break
-        estimate = estimate_kernel(used, estimate.support)
+        estimate = estimate_kernel(used, estimate.support, estimate)
         # In a large image some pixels go to and fro for ever.
-        if not left or (previous >= 0 and abs(left - previous) <= 1e-5 * whole):
+        if not left or (previous >= 0 and abs(left - previous) <= 1e-5 * total):
             break
         previous = left
-    whole_outliers, whole_censored = (tuple(placed(pair, last, tuple(masks))) for masks in (outliers, censored))
-    return Counted(estimate, used, whole_outliers, whole_censored, (ends[0], ends[1]))
+    censoring = any(mask is not None for mask in found.censored)
+    if rule is not None:
+        rule = replace(rule, censors=False)
+    return Counted(estimate, used, found.outliers if found.counts(pair) else nothing, censoring, rule)
+
+
+def _positions(support: Support, plane: Plane) -> int:
+    """Return the number of positions of a support in a plane."""
+    rows, columns = support.positions(plane.before.shape, plane.after.shape)
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The masks of residuals that are too large, and of predictions near an end, of the shape of each after."""
+
+    outliers: tuple[np.ndarray | None, ...]
+    censored: tuple[np.ndarray | None, ...]
+    credible: bool
+
+    def counts(self, pair: Pair) -> bool:
+        """Return whether the outliers are taken for that: in a drawing of few levels what is rare is the picture."""
+        return self.credible and pair.levels >= _LEVELS
+
+    def left_out(self, pair: Pair) -> list[np.ndarray | None]:
+        """Return the masks of pixels that do not count."""
+        if not self.counts(pair):
+            return list(self.censored)
+        return [_either(a, b) for a, b in zip(self.outliers, self.censored)]
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """The robust standard deviation of the residual as a function of the predicted value, between middles of bins."""
+
+    middles: np.ndarray
+    widths: np.ndarray
+
+    def __call__(self, predicted: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.interp(predicted, self.middles, self.widths)
+        return found
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """The spread of the residual by predicted value and its least, the ends of the range, and the margins of these."""
+
+    spread: _Spread
+    least: float
+    ends: tuple[float, ...]
+    margins: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -127,21 +179,52 @@ class _Sample:
     predicted: np.ndarray
     residual: np.ndarray
 
+    def part(self, chosen: np.ndarray) -> _Sample:
+        """Return the chosen ones."""
+        return _Sample(self.predicted[chosen], self.residual[chosen])
 
-def _sampled(maps: list[Map]) -> _Sample:
-    """Return predicted values and residuals of pixels spread over the image."""
-    total = sum(part.residual.size for part in maps)
-    every = max(1, total // _SAMPLE) | 1
+
+def _sampled(pair: Pair, estimate: Estimate) -> _Sample:
+    """Return predicted values and residuals of pixels spread over the image, of bands of rows if it is large."""
+    support = estimate.support
+    total = sum(_positions(support, plane) for plane in pair.planes)
     predicted, residual = [], []
-    for part in maps:
-        keep = slice(None) if part.bad is None else ~part.bad.ravel()[::every]
-        predicted.append(part.predicted.ravel()[::every][keep])
-        residual.append(part.residual.ravel()[::every][keep])
+    for plane, offset in zip(pair.planes, estimate.offsets):
+        rows, columns = support.positions(plane.before.shape, plane.after.shape)
+        bands, taken = None, total
+        if total > _ALL:
+            height = max(1, _ALL // (2 * _BANDS * len(pair.planes) * (columns.stop - columns.start)))
+            starts = np.linspace(rows.start, rows.stop - height, _BANDS).astype(int).tolist()
+            bands = [slice(start, start + height) for start in starts]
+            taken = _BANDS * height * (columns.stop - columns.start) * len(pair.planes)
+        every = max(1, taken // _SAMPLE) | 1
+        for block in blocks(plane, estimate.kernel, offset, support, bands=bands):
+            keep = slice(None) if block.bad is None else ~block.bad.ravel()[::every]
+            left = block.residual.ravel()[::every][keep]
+            predicted.append(block.after.ravel()[::every][keep] - left)
+            residual.append(left)
     return _Sample(np.concatenate(predicted), np.concatenate(residual))
 
 
-def _spread(sample: _Sample, step: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the robust standard deviation of the residual as a function of the predicted value."""
+def _limits(sample: _Sample, pair: Pair, ends: tuple[float, ...]) -> _Limits:
+    """Return the limits for a range; values near its ends say nothing of the spread."""
+    floor = float(np.sqrt(pair.exact_variance(0.0, 1)))
+    spread, least = _spread(sample, floor)
+    margins = _margins(spread, ends, pair)
+    inside = (sample.predicted >= ends[0] + margins[0]) & (sample.predicted <= ends[1] - margins[1])
+    if 100 <= np.count_nonzero(inside) < inside.size:
+        spread, least = _spread(sample.part(inside), floor)
+        margins = _margins(spread, ends, pair)
+    return _Limits(spread, least, ends, margins)
+
+
+def _margins(spread: _Spread, ends: tuple[float, ...], pair: Pair) -> tuple[float, ...]:
+    """Return the distance from each end within which a prediction is censored."""
+    return tuple(_MARGIN * float(spread(np.array([end]))[0]) + pair.step for end in ends)
+
+
+def _spread(sample: _Sample, floor: float) -> tuple[_Spread, float]:
+    """Return the robust standard deviation of the residual as a function of the predicted value, and its least."""
     order = np.argsort(sample.predicted)
     bins = np.array_split(order, _BINS if order.size >= 50 * _BINS else 1)
     centres = np.array([sample.predicted[part].mean() for part in bins])
@@ -149,13 +232,16 @@ def _spread(sample: _Sample, step: float) -> Callable[[np.ndarray], np.ndarray]:
     widths = np.array([1.4826 * np.median(np.abs(sample.residual[part] - m)) for part, m in zip(bins, middles)])
     whole = 1.4826 * float(np.median(np.abs(sample.residual - np.median(sample.residual))))
     # A bin of flat parts, where the residual is 0, does not make others outliers.
-    widths = np.maximum(widths, max(0.5 * whole, step / np.sqrt(12.0)))
+    widths = np.maximum(widths, max(0.5 * whole, floor))
+    return _Spread(centres, widths), float(widths.min())
 
-    def spread(predicted: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.interp(predicted, centres, widths)
-        return found
 
-    return spread
+def _seen(sample: _Sample, limits: _Limits, known: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the range with the ends that are seen where the after stops following the prediction."""
+    width = limits.spread(sample.predicted)
+    inside = sample.part(np.abs(sample.residual) <= _GROSS * width)
+    seen = _found_ends(inside, float(np.median(limits.spread(inside.predicted))))
+    return tuple(a if np.isfinite(a) else b for a, b in zip(known, seen))
 
 
 def _found_ends(sample: _Sample, noise: float) -> tuple[float, float]:
@@ -166,24 +252,10 @@ def _found_ends(sample: _Sample, noise: float) -> tuple[float, float]:
     """
     bins = np.array_split(np.argsort(sample.predicted), _CURVE_BINS)
     counts = np.array([part.size for part in bins], dtype=np.float64)
-    x = np.array([sample.predicted[part].mean() for part in bins])
-    y = np.array([(sample.predicted[part] + sample.residual[part]).mean() for part in bins])
-
-    def cost(low: int, high: int) -> float:
-        """Return the misfit with so many bins level at each end."""
-        middle = slice(low, len(x) - high)
-        total = 0.0
-        for part in (slice(0, low), slice(len(x) - high, len(x))):
-            if y[part].size:
-                level = float(counts[part] @ y[part] / counts[part].sum())
-                total += float((counts[part] * (y[part] - level) ** 2).sum())
-        roots = np.sqrt(counts[middle])
-        design = np.stack([roots, roots * x[middle]], axis=1)
-        found = np.linalg.lstsq(design, roots * y[middle], rcond=None)[0]
-        return total + float(((roots * y[middle] - design @ found) ** 2).sum())
-
-    costs = {(low, high): cost(low, high) for low in range(_LEVEL_BINS) for high in range(_LEVEL_BINS)}
-    low, high = min(costs, key=lambda key: costs[key])
+    x = np.array([sample.predicted[part].mean() for part in bins], dtype=np.float64)
+    y = np.array([(sample.predicted[part] + sample.residual[part]).mean() for part in bins], dtype=np.float64)
+    costs = _costs_of_ends(counts, x, y)
+    low, high = (int(i) for i in np.unravel_index(int(costs.argmin()), costs.shape))
     # Bins of pure noise differ by their standard errors, of both sides of a bin's middle.
     chance = 9.0 * noise**2 * len(bins) / 4.0
     if costs[low, high] > 0.4 * costs[0, 0] or costs[0, 0] - costs[low, high] < chance:
@@ -196,58 +268,140 @@ def _found_ends(sample: _Sample, noise: float) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def _outlying(part: Map, spread: Callable[[np.ndarray], np.ndarray], ends: tuple[float, ...]) -> np.ndarray | None:
-    """Return the mask of residuals that are too large; a clipped value is none."""
-    clear = np.clip(part.predicted, ends[0], ends[1])
-    residual = part.residual + (part.predicted - clear)
-    large = np.abs(residual) > _OUTLIER * spread(clear)
-    if part.bad is not None:
-        large &= ~part.bad
-    return large if large.any() else None
+def _costs_of_ends(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the misfit of ``y`` with so many bins level at the lower and at the upper end, and a line between them."""
+    x, y = x - counts @ x / counts.sum(), y - counts @ y / counts.sum()
+    terms = np.stack([counts, counts * x, counts * y, counts * x * x, counts * x * y, counts * y * y])
+    sums = np.concatenate([np.zeros((6, 1)), np.cumsum(terms, axis=1)], axis=1)
+    ends = np.arange(_LEVEL_BINS)
+    low, high = sums[:, ends], sums[:, -1:] - sums[:, counts.size - ends]
+    n, sx, sy, sxx, sxy, syy = sums[:, -1][:, None, None] - low[:, :, None] - high[:, None, :]
+    across, along = np.maximum(sxx - sx * sx / n, 0.0), sxy - sx * sy / n
+    line = syy - sy * sy / n - np.where(across > 0.0, along**2 / np.where(across > 0.0, across, 1.0), 0.0)
+    level = [part[5] - part[2] ** 2 / np.maximum(part[0], 1.0) for part in (low, high)]
+    costs: np.ndarray = line + level[0][:, None] + level[1]
+    return costs
 
 
-def _credible(maps: list[Map], outliers: list[np.ndarray | None]) -> bool:
+class _Fitted(Protocol):
+    """What predicts: an estimate or a rule."""
+
+    @property
+    def kernel(self) -> np.ndarray: ...
+    @property
+    def offsets(self) -> tuple[float, ...]: ...
+    @property
+    def support(self) -> Support: ...
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which pixels are left out of a fit, as a rule that gives the masks of any tile.
+
+    Attributes
+    ----------
+    kernel, offsets, support
+        The fit that predicts.
+    limits : _Limits
+    outliers, censors : bool
+        Whether residuals that are too large are left out, and predictions near the ends.
+    """
+
+    kernel: np.ndarray
+    offsets: tuple[float, ...]
+    support: Support
+    limits: _Limits
+    outliers: bool
+    censors: bool = True
+
+    def __call__(self, pair: Pair) -> list[np.ndarray | None]:
+        """Return the masks of the afters of a tile."""
+        large, near = _masks(pair, replace(self, support=pair.local(self.support)), self.limits)
+        none: list[np.ndarray | None] = [None] * len(large)
+        return [_either(a, b) for a, b in zip(large if self.outliers else none, near if self.censors else none)]
+
+
+def count_outliers(pair: Pair, rule: Rule) -> int:
+    """Return how many pixels of a pair are outliers by a rule."""
+    return int(pair.total(_outliers_of_tile, rule).added[0])
+
+
+def _outliers_of_tile(pair: Pair, rule: Rule) -> Sums:
+    return Sums.of(number_of(rule(pair)))
+
+
+def _find(pair: Pair, estimate: Estimate, limits: _Limits) -> _Found:
+    """Return the residuals that are too large, of which a clipped value is none, and predictions near an end."""
+    outliers, censored = _masks(pair, estimate, limits)
+    return _Found(tuple(outliers), tuple(censored), _credible(pair, estimate.support, outliers))
+
+
+def _masks(pair: Pair, estimate: _Fitted, limits: _Limits) -> tuple[list[np.ndarray | None], list[np.ndarray | None]]:
+    """Return the masks of residuals that are too large, and of predictions near an end."""
+    outliers: list[np.ndarray | None] = []
+    censored: list[np.ndarray | None] = []
+    low, high = limits.ends
+    bounded = bool(np.isfinite(limits.ends).any())
+    for plane, offset in zip(pair.planes, estimate.offsets):
+        columns = estimate.support.positions(plane.before.shape, plane.after.shape)[1]
+        large = np.zeros(plane.after.shape, bool)
+        beyond = np.zeros(plane.after.shape, bool) if bounded else None
+        for block in blocks(plane, estimate.kernel, offset, estimate.support):
+            residual = block.residual
+            if beyond is not None:
+                predicted = block.after - residual
+                where = beyond[block.rows, columns]
+                np.less(predicted, low + limits.margins[0], out=where)
+                where |= predicted > high - limits.margins[1]
+                residual = block.after - np.clip(predicted, low, high)
+            candidates = np.flatnonzero(np.abs(residual) > _OUTLIER * limits.least)
+            if block.bad is not None:
+                candidates = candidates[~block.bad.ravel()[candidates]]
+            if candidates.size:
+                left = residual.ravel()[candidates]
+                at = block.after.ravel()[candidates] - left
+                rows, places = np.divmod(candidates[np.abs(left) > _OUTLIER * limits.spread(at)], residual.shape[1])
+                large[rows + block.rows.start, places + columns.start] = True
+        outliers.append(large if large.any() else None)
+        censored.append(beyond if beyond is not None and beyond.any() else None)
+    return outliers, censored
+
+
+def _credible(pair: Pair, support: Support, outliers: list[np.ndarray | None]) -> bool:
     """Return whether the outliers are few and do not gather where the picture is busy."""
-    count = sum(int(mask.sum()) for mask in outliers if mask is not None)
-    total = sum(part.residual.size for part in maps)
+    count = number_of(outliers)
+    total = sum(_positions(support, plane) for plane in pair.planes)
     if not count or count > _SHARE * total:
         return False
     if count <= 3:
         return True
     ranks = []
-    for part, mask in zip(maps, outliers):
+    for plane, mask in zip(pair.planes, outliers):
         if mask is not None:
-            usual = np.sort(part.contrast.ravel()[:: max(1, part.contrast.size >> 14)])
-            ranks.append(np.searchsorted(usual, part.contrast[mask]) / max(1, usual.size))
+            size = _positions(support, plane)
+            usual = np.sort(_contrast(plane, support, np.arange(0, size, max(1, size >> 14))))
+            rows, columns = support.positions(plane.before.shape, plane.after.shape)
+            here = _contrast(plane, support, np.flatnonzero(mask[rows, columns]))
+            ranks.append(np.searchsorted(usual, here) / max(1, usual.size))
     return bool(np.concatenate(ranks).mean() < _RANK + 0.6 / np.sqrt(12.0 * count))
 
 
-def _beyond(part: Map, ends: tuple[float, ...], margin: list[float]) -> np.ndarray | None:
-    """Return the mask of predictions near or beyond an end."""
-    if not np.isfinite(ends).any():
-        return None
-    mask = (part.predicted < ends[0] + margin[0]) | (part.predicted > ends[1] - margin[1])
-    return mask if mask.any() else None
+def _contrast(plane: Plane, support: Support, flat: np.ndarray) -> np.ndarray:
+    """Return the sum of the gradient's magnitudes along both axes in the middle of the windows of positions."""
+    rows, columns = support.positions(plane.before.shape, plane.after.shape)
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    i, j = np.divmod(flat, width)
+    top, left = (p.start + a + n // 2 for p, a, n in zip((rows, columns), (support.top, support.left), support.size))
+    under = plane.before[top : top + height, left : left + width]
+    total = np.zeros(flat.size, np.float32)
+    if height > 2:
+        inner = np.clip(i, 1, height - 2)
+        total += np.abs(under[inner + 1, j].astype(np.float32) - under[inner - 1, j].astype(np.float32))
+    if width > 2:
+        inner = np.clip(j, 1, width - 2)
+        total += np.abs(under[i, inner + 1].astype(np.float32) - under[i, inner - 1].astype(np.float32))
+    return total
 
 
 def _either(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
     return b if a is None else a if b is None else np.logical_or(a, b)
-
-
-def placed(pair: Pair, estimate: Estimate, masks: tuple[np.ndarray | None, ...]) -> list[np.ndarray | None]:
-    """Return masks of the positions of a support as masks of the whole after."""
-    rows, columns = estimate.support.positions(*pair.shapes)
-    whole: list[np.ndarray | None] = []
-    for mask in masks:
-        if mask is None:
-            whole.append(None)
-            continue
-        full = np.zeros(pair.shapes[1], bool)
-        full[rows, columns] = mask
-        whole.append(full)
-    return whole
-
-
-def without_ends(pair: Pair) -> Pair:
-    """Return the pair with all its values taken as they are."""
-    return replace(pair, ends=None, planes=tuple(replace(plane, clipped=None) for plane in pair.planes))

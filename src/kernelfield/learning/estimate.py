@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kernelfield.errors import DataError
+from kernelfield.learning.free import Free, fit_free
 from kernelfield.learning.least_squares import Moments, Solution, solve
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.residual import measure
+from kernelfield.learning.separable import Lines, fit_lines
 from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
+
+#: Weights up to which a Gram matrix of all of them is made.
+LARGEST_GRAM = 1100
 
 
 @dataclass(frozen=True)
@@ -22,14 +27,18 @@ class Estimate:
     ----------
     support : Support
     statistics : list of Statistics
-        One a plane.
+        One a plane; empty for a kernel without Gram matrix.
     moments : Moments
+        Of a wide kernel without Gram matrix.
     solution : Solution
+        Of a wide kernel without inverse.
     kernel, stderr : numpy.ndarray, shape (kh, kw)
     offsets : tuple of float
         One a plane.
     variance : float
         Of the residual.
+    lines : Lines or None
+        Column and row of a separable kernel.
     """
 
     support: Support
@@ -40,25 +49,39 @@ class Estimate:
     stderr: np.ndarray
     offsets: tuple[float, ...]
     variance: float
+    lines: Lines | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether there is a Gram matrix of all weights: wide and separable kernels have none."""
+        return bool(self.statistics)
 
 
-def estimate_kernel(pair: Pair, support: Support) -> Estimate:
+def estimate_kernel(pair: Pair, support: Support, near: Estimate | None = None) -> Estimate:
     """Return the least-squares kernel over `support`, refined by its residual where float64 sums are not enough.
+
+    A separable kernel is found from one `near` it, where that is known.
 
     Raises
     ------
     DataError
         If there are fewer usable pixels than coefficients and offsets.
     """
+    if support.separable:
+        lines = fit_lines(pair.sample, support, _start(support, near))
+        if lines is None:
+            raise _too_few(support, 2 * support.parameters + len(pair.planes))
+        return of_lines(pair, lines)
+    if support.parameters > LARGEST_GRAM:
+        free = fit_free(pair.sample, support)
+        if free is None:
+            raise _too_few(support, support.parameters + len(pair.planes))
+        return _reduced(pair, free, np.full(support.size, free.error), free.rank)
     statistics = pair.statistics(support)
     moments = sum((Moments.of(s) for s in statistics[1:]), start=Moments.of(statistics[0]))
     p = support.rows * support.columns
     if moments.count < p + moments.offsets:
-        raise DataError(
-            f"before, after: expected at least {p + moments.offsets} usable pixels for "
-            f"{support.rows}×{support.columns} coefficients and an offset; received {moments.count}; take a smaller "
-            "size, a larger image, or exclude less"
-        )
+        raise _too_few(support, p + moments.offsets, moments.count)
     solution = solve(moments)
     kernel = solution.kernel.reshape(support.size)
     variance = moments.unexplained(kernel) / moments.freedom
@@ -77,3 +100,41 @@ def estimate_kernel(pair: Pair, support: Support) -> Estimate:
     offsets = tuple(s.offset(kernel) for s in statistics)
     stderr = stderr.reshape(support.size)
     return Estimate(support, statistics, moments, solution, kernel, stderr, offsets, variance)
+
+
+def _start(support: Support, near: Estimate | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return column and row of an estimate over another support."""
+    if near is None or near.lines is None:
+        return None
+    result = []
+    for line, first, own, n in (
+        (near.lines.column, near.support.top, support.top, support.rows),
+        (near.lines.row, near.support.left, support.left, support.columns),
+    ):
+        places = np.arange(own, own + n) - first
+        inside = (places >= 0) & (places < line.size)
+        result.append(np.where(inside, line[np.clip(places, 0, line.size - 1)], 0.0))
+    return result[0], result[1]
+
+
+def of_lines(pair: Pair, lines: Lines) -> Estimate:
+    """Return the estimate of a separable kernel."""
+    return replace(_reduced(pair, lines, lines.stderr(), lines.kernel.size), lines=lines)
+
+
+def _reduced(pair: Pair, found: Lines | Free, stderr: np.ndarray, rank: int) -> Estimate:
+    """Return an estimate without Gram matrix."""
+    support, kernel = found.support, found.kernel
+    offsets = support.parameters + len(found.offsets)
+    moments = Moments(np.zeros((0, 0)), np.zeros(0), found.square, found.count, offsets)
+    solution = Solution(kernel.ravel(), np.zeros((0, 0)), rank, np.zeros((0, kernel.size)))
+    stderr = np.hypot(stderr, pair.epsilon * np.abs(kernel).max() / np.sqrt(3.0))
+    return Estimate(support, [], moments, solution, kernel, stderr, found.offsets, found.variance)
+
+
+def _too_few(support: Support, needed: int, received: int | None = None) -> DataError:
+    seen = "" if received is None else f"received {received}; "
+    return DataError(
+        f"before, after: expected at least {needed} usable pixels for {support.rows}×{support.columns} coefficients "
+        f"and an offset; {seen}take a smaller size, a larger image, or exclude less"
+    )

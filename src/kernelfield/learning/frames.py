@@ -48,25 +48,14 @@ def compare_frames(pair: Pair) -> Frames:
     shape = pair.shapes
     largest = [min(n, _LARGEST) for n in shape[0]]
     size = [fft.next_fast_len(n, real=True) for n in largest]
-    product: np.ndarray | None = None
-    corners = []
-    for own in shape:
-        corners.append([max(0, (n - most) // 2) for n, most in zip(own, largest)])
-    for plane in pair.planes[:1] if len(pair.planes) == 1 else pair.planes[1:2]:
-        spectra = []
-        for pixels, bad, (top, left) in (
-            (plane.before, plane.bad_before, corners[0]),
-            (plane.after, plane.bad_after, corners[1]),
-        ):
-            where = slice(top, top + largest[0]), slice(left, left + largest[1])
-            part = pixels[where].astype(np.float64)
-            part -= part.mean() if bad is None else part[~bad[where]].mean() if not bad[where].all() else 0.0
-            if bad is not None:
-                part[bad[where]] = 0.0
-            part *= np.hanning(part.shape[0] + 2)[1:-1, None] * np.hanning(part.shape[1] + 2)[1:-1]
-            spectra.append(fft.rfft2(part, size))
-        product = spectra[0] * np.conj(spectra[1])
-    assert product is not None
+    # Of colours the second, green in most orders, is the brightness.
+    plane = pair.planes[min(1, len(pair.planes) - 1)]
+    corners = [[max(0, (n - most) // 2) for n, most in zip(own, largest)] for own in shape]
+    spectra = [
+        _spectrum(plane.before, plane.bad_before, corners[0], largest, size),
+        _spectrum(plane.after, plane.bad_after, corners[1], largest, size),
+    ]
+    product = spectra[0] * np.conj(spectra[1])
     magnitude = np.abs(product)
     if not float(magnitude.max()) > 1e-100:
         return Frames(0, 0, 0.0)
@@ -81,3 +70,19 @@ def compare_frames(pair: Pair) -> Frames:
     return Frames(
         offset[0] + corners[0][0] - corners[1][0], offset[1] + corners[0][1] - corners[1][1], height, following
     )
+
+
+def _spectrum(
+    image: np.ndarray, bad: np.ndarray | None, corner: list[int], largest: list[int], size: list[int]
+) -> np.ndarray:
+    """Return the spectrum of a part of an image about its mean, faded out towards its sides."""
+    where = tuple(slice(start, start + most) for start, most in zip(corner, largest))
+    part = image[where].astype(np.float64)
+    if bad is not None and not bad[where].all():
+        part -= part[~bad[where]].mean()
+        part[bad[where]] = 0.0
+    else:
+        part -= part.mean()
+    part *= np.hanning(part.shape[0] + 2)[1:-1, None] * np.hanning(part.shape[1] + 2)[1:-1]
+    spectrum: np.ndarray = fft.rfft2(part, size)
+    return spectrum

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,33 +15,40 @@ from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels import Kernel
 from kernelfield.learning.alternatives import Signs, examine
 from kernelfield.learning.boundary import find_boundary
-from kernelfield.learning.counting import count_out
+from kernelfield.learning.counting import Rule, count_out, count_outliers, number_of
 from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.exactness import (
     LARGEST_SD,
     Exact,
     centred_on_offset,
+    confirm,
     corrected,
     find_whole,
     outwards,
     reproduce,
+    rounded_by,
 )
 from kernelfield.learning.fit import Fit
+from kernelfield.learning.forms import known_forms
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
 from kernelfield.learning.pair import Pair, Plane, prepare
+from kernelfield.learning.part import part_of
 from kernelfield.learning.rational import as_integers
-from kernelfield.learning.residual import Map, measure, residual_maps
+from kernelfield.learning.residual import Map, Residual, measure, residual_maps
 from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
-from kernelfield.learning.support_search import Found, choose_support, grown, widened
-from kernelfield.learning.uncertainty import DISAGREE, Uncertainty, measure_errors
+from kernelfield.learning.support_search import Found, choose_support, grown, reduced, widened
+from kernelfield.learning.uncertainty import DISAGREE, Uncertainty, applied, measure_errors
 from kernelfield.learning.verdict import Evidence, explain, is_noise, judge
 
 # Variance of the residual over that of uniform rounding errors, up to which weights that are no fractions are tried.
 _ROUNDED = 1.06
 # Standard deviation of the residual over that of rounding from which on something else has happened.
 _ABOVE = 1.2
+# R² of a part below which the whole pair is looked at, and variances of the residual of the whole over that of a part
+# from which on, and below the inverse of which, the part is not like the rest.
+_UNLIKE, _MORE, _LESS = 0.75, 3.0, 9.0
 
 
 def learn(
@@ -46,7 +56,7 @@ def learn(
     after: ArrayLike,
     *,
     size: int | tuple[int, int] | None = None,
-    max_size: int = 31,
+    max_size: int = 255,
     mask: ArrayLike | None = None,
     clip: str | tuple[float, float] | None = "auto",
     channel_axis: int | str | None = "auto",
@@ -67,7 +77,7 @@ def learn(
         Of the kernel, centred on the output pixel (element ``size // 2``). If not given, size and centre are searched
         for, up to `max_size`; for a smaller after the image shapes imply the size.
     max_size : int
-        Largest size to search, at most 63.
+        Largest size to search, at most 255.
     mask : array_like of bool, optional
         True for pixels to use. Of the shape of `before` (windows that contain a False are excluded) or of `after`.
     clip : "auto", None or (low, high)
@@ -102,25 +112,29 @@ def learn(
     >>> fit.kernel.weights.round(6)
     array([[ 1., -1.]])
     """
+    return learned(prepare(before, after, mask, clip, channel_axis), size, max_size, noise)
+
+
+def learned(
+    pair: Pair,
+    size: int | tuple[int, int] | None = None,
+    max_size: int = 255,
+    noise: tuple[float, float] | None = None,
+) -> Fit:
+    """Return the fit of a prepared pair; other arguments as in `learn`."""
     level = _checked_noise(noise)
-    pair = prepare(before, after, mask, clip, channel_axis)
-    found = choose_support(pair, size, max_size)
-    estimate = estimate_kernel(found.pair, found.support)
-    while found.noise is not None and estimate.variance > 1.05 * found.noise + 0.1 * pair.exact_variance(0.0, 1):
-        # Border pixels bias the fit: the producer's kernel is larger than the bounding box of its nonzero weights.
-        wider = widened(found.support, pair, max_size)
-        if wider == found.support or not pair.same_size or found.sampled:
-            break
-        other = estimate_kernel(found.pair, wider)
-        if other.variance > 0.99 * estimate.variance:
-            break
-        found, estimate = replace(found, support=wider), other
-    return _describe(_solved(pair, found, estimate, size, max_size), level)
+    sample = pair.sample
+    part = part_of(pair) if sample is pair else None if sample.shapes == pair.shapes else sample
+    answer = None if part is None else _by_part(pair, part, size, max_size, level)
+    return _describe(answer or _judged(_answered(pair, size, max_size), level))
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """The fit of a pair: its support, the estimate from the pixels that count, and the exact kernel if there is one."""
+    """The fit of a pair: its support, the estimate from the pixels that count, and the exact kernel if there is one.
+
+    Errors and signs are those of a part of the pair where that was judged.
+    """
 
     pair: Pair
     used: Pair
@@ -129,11 +143,46 @@ class _Answer:
     exact: Exact | None
     at_floor: bool
     outliers: tuple[np.ndarray | None, ...]
-    censored: tuple[np.ndarray | None, ...]
+    errors: Uncertainty | None = None
+    signs: Signs | None = None
+    rule: Rule | None = None
+
+    @cached_property
+    def outlying(self) -> int:
+        """Number of outliers."""
+        if self.pair.sample is self.pair or self.rule is None:
+            return number_of(self.outliers)
+        return count_outliers(self.pair, self.rule) if self.rule.outliers else 0
+
+    @cached_property
+    def residual(self) -> Residual:
+        """What is left of the pixels that count."""
+        return measure(self.used, self.kernel, self.offsets, self.estimate.support)
 
     @property
-    def outlying(self) -> int:
-        return sum(int(mask.sum()) for mask in self.outliers if mask is not None)
+    def is_exact(self) -> bool:
+        """Whether rounding reproduces every pixel that counts."""
+        return self.exact is not None or self.at_floor
+
+    @property
+    def complete(self) -> bool:
+        """Whether every direction of the kernel is determined."""
+        return self.estimate.solution.rank == self.estimate.kernel.size
+
+    @property
+    def kernel(self) -> np.ndarray:
+        """The kernel: exact, corrected for noise in the before, or of least squares."""
+        return (self.exact or self.errors or self.estimate).kernel
+
+    @property
+    def offsets(self) -> tuple[float, ...]:
+        """The offsets that belong to it."""
+        return (self.exact or self.errors or self.estimate).offsets
+
+    @property
+    def looks_like(self) -> str | None:
+        """The alternative to a linear filter that explains the pair better."""
+        return None if self.signs is None else self.signs.looks_like
 
 
 def _checked_noise(noise: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -151,47 +200,138 @@ def _checked_noise(noise: tuple[float, float] | None) -> tuple[float, float] | N
     return before, after
 
 
+def _answered(pair: Pair, size: Any, max_size: int) -> _Answer:
+    """Return the answer for a pair, over the support that is given or found."""
+    found = _searched(pair, size, max_size)
+    estimate = estimate_kernel(found.pair, found.support)
+    while found.noise is not None and estimate.variance > 1.05 * found.noise + 0.1 * pair.exact_variance(0.0, 1):
+        # Border pixels bias the fit: the producer's kernel is larger than the bounding box of its nonzero weights.
+        wider = widened(found.support, pair, max_size)
+        if wider == found.support or not pair.same_size or found.sampled or not estimate.whole:
+            break
+        other = estimate_kernel(found.pair, wider)
+        if other.variance > 0.99 * estimate.variance:
+            break
+        found, estimate = replace(found, support=wider), other
+    return _solved(pair, found, estimate, size, max_size)
+
+
+def _searched(pair: Pair, size: Any, max_size: int) -> Found:
+    """Return the support, found in the sample of the pair."""
+    sample = pair.sample
+    found = choose_support(sample, size, max_size)
+    if sample is pair:
+        return found
+    used = pair if found.pair is sample else pair.without_clipped()
+    count = 0 if sample.shapes == pair.shapes else sum(plane.after.size for plane in sample.planes)
+    return replace(found, pair=used, sampled=found.sampled or (count if found.noise is not None else 0))
+
+
+def _by_part(pair: Pair, part: Pair, size: Any, max_size: int, level: tuple[float, float] | None) -> _Answer | None:
+    """Return the answer of a part, with the kernel from all pixels of the pair; None where the part is not like them.
+
+    The part is judged in every way; what it says of all pixels is then tested by all of them.
+    """
+    try:
+        known = _judged(_answered(part, size, max_size), level)
+    except DataError:
+        return None
+    evidence, estimate = _evidence(known), known.estimate
+    # Of an undetermined kernel and of a picture that was turned or moved far the whole may tell more.
+    if not known.complete or (not known.is_exact and evidence.r2 < _UNLIKE and not known.looks_like):
+        return None
+    found = replace(known.found, pair=pair, sampled=estimate.moments.count)
+    if known.exact is not None:
+        exact = confirm(pair, known.exact, estimate.support)
+        if exact is not None:
+            used = pair if known.used is part else pair.without_clipped()
+            summed = estimate_kernel(used, estimate.support, estimate)
+            return _Answer(pair, used, found, summed, exact, False, (None,) * len(pair.planes))
+        estimate = replace(estimate, kernel=known.exact.kernel, offsets=known.exact.offsets)
+    counted = count_out(pair, estimate, settled=True)
+    if known.is_exact:
+        cleaned = pair.without(counted.outliers, counted.rule)
+        best = _exactly(cleaned, counted.pair, counted.estimate)
+        if best is None:
+            return None
+        return replace(best, pair=pair, found=found, outliers=counted.outliers, rule=counted.rule)
+    if not 1.0 / _LESS < counted.estimate.variance / max(estimate.variance, 1e-300) < _MORE:
+        return None
+    answer = _Answer(pair, counted.pair, found, counted.estimate, None, False, counted.outliers, signs=known.signs)
+    errors = known.errors
+    if errors is not None and pair.sample is pair:
+        errors = applied(errors, counted.estimate)
+    elif errors is not None:
+        # The picture may be far larger than its sample, and the errors smaller.
+        errors = measure_errors(counted.pair, counted.estimate, level)
+    return replace(answer, errors=errors, rule=counted.rule)
+
+
+def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
+    """Return the answer with its errors and the signs of other filters, where more than rounding is left."""
+    if answer.is_exact:
+        return answer
+    errors = measure_errors(answer.used, answer.estimate, level) if answer.complete else None
+    judged = replace(answer, errors=errors)
+    seen = answer.used.sample
+    maps = residual_maps(seen, judged.kernel, judged.offsets, answer.estimate.support)
+    if _channels_differ(answer.estimate):
+        maps = [
+            _own_map(plane, statistics, answer.estimate.support, seen)
+            for plane, statistics in zip(seen.planes, answer.estimate.statistics)
+        ]
+    signs = examine(seen, answer.estimate, maps, errors.correlation if errors else 0.0)
+    return replace(judged, signs=signs)
+
+
 def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size: int) -> _Answer:
     """Return the answer: exact with all pixels, exact without a few, or the best approximation."""
     none = (None,) * len(pair.planes)
-    clipped = tuple(plane.clipped for plane in pair.planes) if found.pair is not pair else none
     first = _exactly(pair, found.pair, estimate)
     if first is None and size is None:
         first = _exactly_wider(pair, found.pair, estimate, max_size)
     if first is not None:
-        return replace(first, found=found, censored=clipped)
+        return replace(first, found=found)
     if estimate.solution.undetermined.size:
         everything = estimate_kernel(pair, found.support) if found.pair is not pair else estimate
         # The remaining pixels do not determine the kernel; the ends of the range may be true values, as in a drawing.
         if everything.solution.rank > estimate.solution.rank:
             whole = _exactly(pair, pair, everything)
-            return whole or _Answer(pair, pair, found, everything, None, False, none, none)
-        return _Answer(pair, found.pair, found, estimate, None, False, none, clipped)
+            if whole is not None:
+                return replace(whole, found=found)
+            return _Answer(pair, pair, found, everything, None, False, none)
+        return _Answer(pair, found.pair, found, estimate, None, False, none)
     for _ in range(3):
         counted = count_out(pair, estimate)
         if not counted.outlying or size is not None or not pair.same_size:
             break
-        cleared = pair.without(counted.outliers)
-        again = choose_support(cleared, None, max_size)
+        cleared = pair.without(counted.outliers, counted.rule)
+        again = _searched(cleared, None, max_size)
         if again.support == found.support:
             break
         found, estimate = again, estimate_kernel(again.pair, again.support)
     estimate = counted.estimate
+    complete = estimate.solution.rank == estimate.kernel.size
+    if size is None and counted.censoring and pair.same_size and estimate.whole and complete:
+        # The search left out values near an end by what was observed, which bends the fit and leaves weights outside.
+        support = reduced(counted.pair.sample, estimate.support, estimate.moments, estimate.kernel, estimate.variance)
+        if support != estimate.support:
+            estimate = estimate_kernel(counted.pair, support)
     if size is None:
         estimate = _grown(counted.pair, estimate, max_size)
-    cleaned = pair.without(counted.outliers)
+    cleaned = pair.without(counted.outliers, counted.rule)
     best = _exactly(cleaned, counted.pair, estimate)
     if best is None and size is None and (counted.outlying or counted.censoring):
         best = _exactly_wider(cleaned, counted.pair, estimate, max_size)
     if best is not None:
-        return replace(best, pair=pair, found=found, outliers=counted.outliers, censored=counted.censored)
-    return _Answer(pair, counted.pair, found, estimate, None, False, counted.outliers, counted.censored)
+        return replace(best, pair=pair, found=found, outliers=counted.outliers, rule=counted.rule)
+    return _Answer(pair, counted.pair, found, estimate, None, False, counted.outliers, rule=counted.rule)
 
 
 def _grown(used: Pair, estimate: Estimate, max_size: int) -> Estimate:
     """Return the estimate over a support with what lies beside it, where the residual depends on that."""
-    for _ in range(3):
-        support = grown(used, estimate.support, estimate.kernel, estimate.variance, max_size)
+    for _ in range(3 if estimate.whole else 0):
+        support = grown(used.sample, estimate.support, estimate.kernel, estimate.variance, max_size)
         if support == estimate.support:
             break
         other = estimate_kernel(used, support)
@@ -209,6 +349,8 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
     The small outer weights of a blur are lost in the search and missed here and there by the pixels.
     """
     if not 0.0 < estimate.variance < 3.0 * pair.step**2 / 12.0 or estimate.solution.undetermined.size:
+        return None
+    if not estimate.whole and estimate.lines is None:
         return None
     support = estimate.support
     energy = estimate.kernel**2 / float((estimate.kernel**2).sum())
@@ -229,13 +371,13 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
             size, wide = (size[0], 1), 0
         if support.rows == 1 and more < 2:
             size, tall = (1, size[1]), 0
-        other = Support(row - tall, column - wide, *size)
+        other = Support(row - tall, column - wide, *size, support.separable)
         if max(size) > max_size or other == support:
             continue
         if more in tried:
             wider = tried[more]
         else:
-            wider = tried[more] = estimate_kernel(used, other)
+            wider = tried[more] = estimate_kernel(used, other, estimate)
             if more == 3:
                 if wider.variance > _ROUNDED * pair.step**2 / 12.0:
                     return None
@@ -248,11 +390,21 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
 
 def _exactly(pair: Pair, used: Pair, estimate: Estimate) -> _Answer | None:
     """Return the answer if rounding reproduces every pixel of `pair`; the estimate is that of `used`."""
+    # Of many weights simple forms come first: they are tried in a moment.
+    for one in chain(known_forms(used.sample, estimate), (estimate,)):
+        answer = _exactly_so(pair, used, one)
+        if answer is not None:
+            return answer
+    return None
+
+
+def _exactly_so(pair: Pair, used: Pair, estimate: Estimate) -> _Answer | None:
+    """Return the answer if rounding reproduces every pixel of `pair` with weights near the estimate."""
     none = (None,) * len(pair.planes)
     moments, p = estimate.moments, estimate.kernel.size
     if estimate.solution.rank < p:
         return None
-    answer = _Answer(pair, used, Found(estimate.support, used), estimate, None, True, none, none)
+    answer = _Answer(pair, used, Found(estimate.support, used), estimate, None, True, none)
     energy = float((estimate.kernel**2).sum())
     if pair.step == 0.0:
         floor = pair.floor(moments.square, moments.count, energy)
@@ -260,7 +412,7 @@ def _exactly(pair: Pair, used: Pair, estimate: Estimate) -> _Answer | None:
             return None
         residual = measure(used, estimate.kernel, estimate.offsets, estimate.support)
         return answer if residual.largest <= 30.0 * np.sqrt(max(floor, estimate.variance)) else None
-    if estimate.variance > (LARGEST_SD * pair.step) ** 2 or moments.count < 2 * p:
+    if estimate.variance > (LARGEST_SD * pair.step) ** 2 or moments.count < 2 * estimate.support.parameters:
         return None
     # Few levels can be given by a threshold: then rounding says little, and the residual has to vanish.
     r2 = 1.0 - estimate.variance * moments.count / moments.square if moments.square > 0.0 else 1.0
@@ -274,6 +426,8 @@ def _rounded(pair: Pair, used: Pair, estimate: Estimate) -> Exact | None:
     """Return a kernel that reproduces every pixel of `pair` by rounding: integers over a divisor if there are some."""
     support = estimate.support
     exact = find_whole(pair, estimate.kernel, estimate.stderr, support)
+    if not estimate.whole:
+        return exact or rounded_by(pair, estimate.kernel, support)
     if exact is None and estimate.variance <= _ROUNDED * pair.step**2 / 12.0:
         inverse = estimate.solution.inverse
         better = corrected(used, estimate.kernel, estimate.statistics, inverse, support)
@@ -292,53 +446,45 @@ def _rounded(pair: Pair, used: Pair, estimate: Estimate) -> Exact | None:
     return exact
 
 
-def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
-    """Return the answer as a fit, with name, boundary and verdict."""
-    pair, used, estimate, exact = answer.pair, answer.used, answer.estimate, answer.exact
-    moments, solution, support = estimate.moments, estimate.solution, estimate.support
-    complete = solution.rank == estimate.kernel.size
-    found_limit = answer.found.limit
-    kernel, stderr, offsets = estimate.kernel, estimate.stderr, estimate.offsets
-    whole: tuple[np.ndarray, int] | None = None
-    errors: Uncertainty | None = None
-    signs: Signs | None = None
-    differ = exact is None and not answer.at_floor and _channels_differ(estimate)
-    if exact is not None:
-        stderr = np.hypot(stderr, np.abs(exact.kernel - kernel) / 2.0)
-        kernel, offsets = exact.kernel, exact.offsets
-        if exact.integers is not None and exact.divisor is not None:
-            whole = exact.integers, exact.divisor
-    elif not answer.at_floor:
-        if complete:
-            errors = measure_errors(used, estimate, level)
-            kernel, stderr, offsets = errors.kernel, errors.stderr, errors.offsets
-        maps = residual_maps(used, kernel, offsets, support)
-        if differ:
-            maps = [
-                _own_map(plane, statistics, support, used)
-                for plane, statistics in zip(used.planes, estimate.statistics)
-            ]
-        signs = examine(used, estimate, maps, errors.correlation if errors else 0.0)
-    residual = measure(used, kernel, offsets, support)
-    sd = residual.sd
-    above = sd / pair.step * np.sqrt(12.0) if pair.step > 0.0 else 0.0
-    doubt = _errors_note(errors, found_limit, signs, above, pair.before_unit.scale)
+def _evidence(answer: _Answer) -> Evidence:
+    """Return the evidence for the verdict on an answer."""
+    pair, moments = answer.pair, answer.estimate.moments
+    sd = answer.residual.sd
     r2 = 1.0 if moments.square == 0.0 else min(1.0, max(0.0, 1.0 - sd**2 * moments.count / moments.square))
-    is_exact = exact is not None or answer.at_floor
-    fitted = not complete and sd**2 <= pair.exact_variance(moments.square, moments.count, float((kernel**2).sum()))
-    evidence = Evidence(
-        is_exact,
-        complete,
+    energy = float((answer.kernel**2).sum())
+    fitted = not answer.complete and sd**2 <= pair.exact_variance(moments.square, moments.count, energy)
+    return Evidence(
+        answer.is_exact,
+        answer.complete,
         sd * pair.after_unit.scale,
         pair.step * pair.after_unit.scale,
         r2,
-        kernel.size,
+        answer.estimate.support.parameters,
         moments.count,
         answer.outlying,
-        None if fitted else signs,
-        differ,
+        None if fitted else answer.signs,
+        not answer.is_exact and _channels_differ(answer.estimate),
         answer.found.limit,
     )
+
+
+def _describe(answer: _Answer) -> Fit:
+    """Return the answer as a fit, with name, boundary and verdict."""
+    pair, used, estimate, exact = answer.pair, answer.used, answer.estimate, answer.exact
+    moments, solution, support = estimate.moments, estimate.solution, estimate.support
+    kernel, stderr, offsets, errors, signs = answer.kernel, estimate.stderr, answer.offsets, answer.errors, answer.signs
+    whole: tuple[np.ndarray, int] | None = None
+    if exact is not None:
+        stderr = np.hypot(stderr, np.abs(kernel - estimate.kernel) / 2.0)
+        if exact.integers is not None and exact.divisor is not None:
+            whole = exact.integers, exact.divisor
+    elif errors is not None:
+        stderr = errors.stderr
+    evidence = _evidence(answer)
+    sd = evidence.sd / pair.after_unit.scale
+    above = sd / pair.step * np.sqrt(12.0) if pair.step > 0.0 else 0.0
+    found_limit = answer.found.limit
+    doubt = _errors_note(errors, found_limit, signs, above, pair.before_unit.scale)
     verdict = judge(evidence)
     sure = verdict in ("exact", "approximate") and not evidence.channels_differ and not found_limit
     least = 1e-9 * max(float(np.abs(kernel).max()), 1e-300)
@@ -362,18 +508,18 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         whole = _including_origin(whole[0], whole[0], narrow, pair)[0].astype(np.int64), whole[1]
     anchor, frame = _placed(support, answer)
     wrong = float((stderr**2).sum()) if np.isfinite(stderr).all() else 0.0
-    rule = find_boundary(used, kernel, support, offsets, sd**2, wrong)
+    rule = find_boundary(used.frame, kernel, support, offsets, sd**2, wrong)
     part, inner = _trimmed(kernel, support)
     if rule.name is None and pair.same_size and inner != support:
         # A kernel of the producer's may be smaller than the size that was given.
-        narrower = find_boundary(used, part, inner, offsets, sd**2, wrong)
+        narrower = find_boundary(used.frame, part, inner, offsets, sd**2, wrong)
         rule = narrower if narrower.name is not None else rule
     gain = _gain(pair)
     absolute = tuple(
         o * pair.after_unit.scale + pair.after_unit.centre - gain * pair.before_unit.centre * float(kernel.sum())
         for o in offsets
     )
-    left_out = [plane.excluded(estimate.support) for plane in used.planes]
+    positions = [places.stop - places.start for places in estimate.support.positions(*pair.shapes)]
     return Fit(
         kernel=Kernel(kernel * gain, named.name, dict(named.parameters), None, anchor),
         stderr=stderr * gain,
@@ -386,12 +532,12 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         description=_description(verdict, named, signs),
         integers=whole[0] if whole else None,
         divisor=whole[1] if whole else None,
-        rank=kernel.size if complete else solution.rank + extra,
+        rank=kernel.size if answer.complete else solution.rank + extra,
         undetermined=_padded_directions(solution.undetermined, estimate.support, support),
-        r2=r2,
+        r2=evidence.r2,
         residual_sd=evidence.sd,
         samples=moments.count,
-        excluded=sum(int(np.count_nonzero(mask)) for mask in left_out if mask is not None),
+        excluded=positions[0] * positions[1] * len(pair.planes) - answer.residual.count,
         rounding=exact.rounding if exact is not None else None,
         verdict=verdict,
         explanation=explain(verdict, evidence) + ("; weights may be off, see errors" if sure and doubt else ""),
@@ -399,8 +545,8 @@ def _describe(answer: _Answer, level: tuple[float, float] | None) -> Fit:
         scale=named.scale * gain,
         notes=_notes(answer, errors if sure else None, frame),
         channels=tuple(str(i) for i in range(len(pair.planes))) if len(pair.planes) > 1 else ("grey",),
-        outliers=answer.outlying,
-        left_out=_map(answer.outliers),
+        outliers=evidence.outliers,
+        left_out=_map(answer.outliers) if pair.sample is pair else None,
         errors_note=doubt,
         gain=unit * gain if whole else 1.0,
         frame=frame,
@@ -551,8 +697,8 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
             f"{p - rank} of {p} directions of the kernel change nothing in this pair; an image with more detail, "
             "or a smaller size if you know it, would determine them"
         )
-    if answer.outlying:
-        many = "1 pixel" if answer.outlying == 1 else f"{answer.outlying:,} pixels"
+    if outlying := answer.outlying:
+        many = "1 pixel" if outlying == 1 else f"{outlying:,} pixels"
         notes.append(f"{many} cannot come from the filter and are left out; fit.left_out is their map")
     for which, marker in zip(("before", "after"), pair.markers):
         if marker is not None:
@@ -578,7 +724,7 @@ def _own_map(plane: Plane, statistics: Statistics, support: Support, pair: Pair)
 
 def _channels_differ(estimate: Estimate) -> bool:
     """Return whether one kernel per channel explains the pair significantly better than the shared one."""
-    if len(estimate.statistics) == 1:
+    if len(estimate.statistics) < 2:
         return False
     apart, freedom = 0.0, 0
     for statistics in estimate.statistics:

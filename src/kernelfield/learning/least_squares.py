@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.linalg
@@ -51,21 +52,35 @@ class Moments:
             self.offsets + other.offsets,
         )
 
-    def ridge_inverse(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the inverse of the Gram matrix and the solution, with a ridge at the edge of float64.
+    @cached_property
+    def _ridge_factor(self) -> tuple[np.ndarray, bool]:
+        """The Cholesky factor of the Gram matrix with a ridge at the edge of float64.
 
         Directions that the pair does not determine get a huge variance and a negligible weight.
         """
         p = self.cross.size
         ridge = max(float(np.trace(self.gram)) / p, 0.0) * 64 * p * _EPSILON or 1.0
         while True:
+            matrix = self.gram.copy()
+            matrix[np.diag_indices(p)] += ridge
             try:
-                factor = scipy.linalg.cho_factor(self.gram + np.eye(p) * ridge, lower=True)
+                factor: tuple[np.ndarray, bool] = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True)
             except np.linalg.LinAlgError:
                 ridge *= 100.0
                 continue
-            inverse: np.ndarray = scipy.linalg.cho_solve(factor, np.eye(p))
-            return inverse, scipy.linalg.cho_solve(factor, self.cross)
+            return factor
+
+    @cached_property
+    def ridge_kernel(self) -> np.ndarray:
+        """The solution with a ridge at the edge of float64."""
+        kernel: np.ndarray = scipy.linalg.cho_solve(self._ridge_factor, self.cross)
+        return kernel
+
+    @cached_property
+    def ridge_inverse(self) -> np.ndarray:
+        """The inverse of the Gram matrix with a ridge at the edge of float64."""
+        inverse: np.ndarray = scipy.linalg.cho_solve(self._ridge_factor, np.eye(self.cross.size))
+        return inverse
 
     def unexplained(self, kernel: np.ndarray) -> float:
         """Return the residual sum of squares of the coefficients `kernel`, at least the resolution of float64."""
@@ -91,7 +106,8 @@ class Solution:
     rank : int
         Number of directions that the pair determines.
     undetermined : numpy.ndarray, shape (p - rank, p)
-        Orthonormal directions that can be added to the kernel without changing the residual.
+        Orthonormal directions that can be added to the kernel without changing the residual; none of a kernel
+        without Gram matrix.
     """
 
     kernel: np.ndarray

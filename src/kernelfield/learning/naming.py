@@ -18,8 +18,8 @@ from kernelfield.kernels.matching import Match, Near, nearest
 
 # Distances, as shares of the norm of the weights, up to which a known kernel is near: of exact weights and of others.
 _NEAR = (0.1, 0.25)
-# Distances of families with so many parameters that they come near to any kernel count as so many times as far.
-_PRICE = {"gabor": 3.0, "log_gabor": 3.0, "steerable": 2.0, "gaussian_derivative": 1.5}
+# A fitted number has to bring a kernel nearer by this factor.
+_NUMBER = 1.25
 # A sum of weights that is this share of the sum of their magnitudes is a gain.
 _GAIN = 0.2
 # Standard errors within which weights agree, and the smallest tolerance, as a share of the largest weight.
@@ -197,17 +197,13 @@ def _three_boxes(kernel: np.ndarray) -> tuple[float, np.ndarray] | None:
     return best, built(best)
 
 
-def _dear(near: Near) -> float:
-    return near.distance * _PRICE.get(near.kernel.name or "", 1.0)
-
-
 def _nearest(
     kernel: np.ndarray, anchor: tuple[int, int], tolerance: np.ndarray, gain: float, most: float
 ) -> str | None:
     """Return the two nearest kernels of the catalogue with their distances, as a phrase."""
     allowed = np.minimum(tolerance, 0.3 * float(np.abs(kernel).max()))
     found: list[Near] = []
-    for one in sorted(nearest(kernel, anchor, allowed), key=_dear):
+    for one in sorted(nearest(kernel, anchor, allowed), key=lambda one: one.distance * _NUMBER ** _numbers(one.kernel)):
         # A box of one pixel is the identity: the same weights are said once.
         same = any(np.allclose((one.kernel - other.kernel).weights, 0.0, atol=1e-9) for other in found)
         if one.distance < most and not same:
@@ -219,3 +215,9 @@ def _nearest(
     if len(found) > 1:
         text += f"; then {found[1].description}, {100.0 * found[1].distance:.2g} %"
     return text + ")"
+
+
+def _numbers(kernel: Kernel) -> int:
+    """Return how many numbers, of those that are no counts, were fitted to weights."""
+    values = (one for value in kernel.parameters.values() for one in (value if isinstance(value, tuple) else (value,)))
+    return len({round(one, 6) for one in values if isinstance(one, float)})

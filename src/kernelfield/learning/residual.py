@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
 from kernelfield.learning.pair import Pair, Plane
+from kernelfield.learning.sums import Sums
 from kernelfield.learning.support import Support
 
 # Pixels of one block: the residual fits the second-level cache.
@@ -22,6 +23,8 @@ class Block:
 
     Attributes
     ----------
+    rows : slice
+        Rows of the after.
     windows : numpy.ndarray, shape (M + kh - 1, N + kw - 1)
         The pixels of the before that they read.
     after, residual : numpy.ndarray, shape (M, N)
@@ -29,6 +32,7 @@ class Block:
         Excluded positions.
     """
 
+    rows: slice
     windows: np.ndarray
     after: np.ndarray
     residual: np.ndarray
@@ -42,6 +46,7 @@ class Residual:
     Attributes
     ----------
     count : int
+        Positions that count.
     sd : float
         Root mean square.
     largest : float
@@ -64,13 +69,22 @@ def measure(
     gradient: bool = False,
 ) -> Residual:
     """Return the residual of all planes, computed block by block to save memory."""
+    found = pair.total(_measured, kernel, offsets, support, gradient)
+    count, square, slope = found.added
+    n = int(count)
+    return Residual(n, float(np.sqrt(float(square) / max(1, n))), float(found.largest[0]), slope)
+
+
+def _measured(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support, gradient: bool) -> Sums:
+    """Return count, sum of squares and gradient of the residual of a tile, and the largest."""
+    support = pair.local(support)
     count, square, largest = 0, 0.0, 0.0
     slope = np.zeros(kernel.size if gradient else 0)
     for plane, offset in zip(pair.planes, offsets):
         for block in blocks(plane, kernel, offset, support):
             residual = block.residual
             if block.bad is not None:
-                residual[block.bad] = 0
+                np.copyto(residual, 0, where=block.bad)
             count += residual.size - (0 if block.bad is None else int(block.bad.sum()))
             flat = residual.ravel()
             square += float(flat @ flat)
@@ -78,7 +92,7 @@ def measure(
             if gradient:
                 products = lag_products(residual, block.windows, support.size, len(residual), 0.0, plane.before_shift)
                 slope += products[0].ravel()
-    return Residual(count, float(np.sqrt(square / max(1, count))), largest, slope)
+    return Sums.of(count, square, slope, largest=(largest,))
 
 
 def blocks(
@@ -87,24 +101,28 @@ def blocks(
     offset: float,
     support: Support,
     dtype: type[np.floating] | np.dtype | None = None,
+    bands: Sequence[slice] | None = None,
 ) -> Iterator[Block]:
-    """Yield the residual in blocks of rows.
+    """Yield the residual in blocks of rows, or over `bands`, rows of the after.
 
     By default the residual is float32 if before and after are uint8, else float64.
     """
     rows, columns = support.positions(plane.before.shape, plane.after.shape)
+    if columns.start == columns.stop:
+        return
     excluded = plane.excluded(support)
     dtype = np.dtype(dtype or working_dtype(plane))
-    step = max(support.rows, _BLOCK // max(1, columns.stop - columns.start))
-    for start in range(rows.start, rows.stop, step):
-        part = slice(start, min(rows.stop, start + step))
+    if bands is None:
+        step = max(support.rows, _BLOCK // max(1, columns.stop - columns.start))
+        bands = [slice(start, min(rows.stop, start + step)) for start in range(rows.start, rows.stop, step)]
+    for part in bands:
         windows = plane.before[support.windows((part, columns))]
         residual = correlate(windows, kernel, mode="valid", dtype=dtype)
         after = plane.after[part, columns]
         np.subtract(after, residual, out=residual)
         residual -= dtype.type(offset)
         bad = None if excluded is None else excluded[part.start - rows.start : part.stop - rows.start]
-        yield Block(windows, after, residual, bad)
+        yield Block(part, windows, after, residual, bad)
 
 
 def working_dtype(plane: Plane) -> np.dtype:

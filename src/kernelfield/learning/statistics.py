@@ -13,8 +13,8 @@ import numpy as np
 from kernelfield._core import lag_products
 from kernelfield.learning.gram import block_rows, gram_matrix, window_totals
 
-# Below this many multiply-adds explicit windows are cheaper than lag products with border strips.
-_SMALL = 1 << 27
+# Up to this many values explicit windows are cheaper than lag products with border strips.
+_SMALL = 1 << 18
 _CHUNK = 1 << 22
 
 
@@ -89,7 +89,10 @@ class Statistics:
 def shift_near_mean(image: np.ndarray, bad: np.ndarray | None = None) -> float:
     """Return a constant near the mean of `image` outside `bad`; an integer for integer images."""
     every = tuple(slice(None, None, max(1, n // 64)) for n in image.shape)
-    sample = image[every] if bad is None else image[~bad][:: max(1, image.size // 4096)]
+    sample = image[every]
+    if bad is not None:
+        good = ~bad[every]
+        sample = sample[good] if good.any() else image[~bad][:: max(1, image.size // 4096)]
     mean = float(sample.mean(dtype=np.float64))
     return float(round(mean)) if image.dtype.kind in "iu" else float(np.float32(mean))
 
@@ -133,10 +136,10 @@ def gather_parts(
     whole = None
     large = []
     for before, after in parts:
-        if after.size * (size[0] * size[1]) ** 2 > _SMALL and after.shape[0] >= size[0] and after.shape[1] >= size[1]:
+        if after.size * size[0] * size[1] > _SMALL and after.shape[0] >= size[0] and after.shape[1] >= size[1]:
             large.append((before, after))
             continue
-        part = _of_windows(before, after, size, before_shift, after_shift, np.ones(after.shape, bool))
+        part = _of_windows(before, after, size, before_shift, after_shift)
         whole = part if whole is None else whole + part
     if large:
         part = _of_lags(large, size, before_shift, after_shift)
@@ -177,22 +180,26 @@ def _of_windows(
     size: tuple[int, int],
     before_shift: float,
     after_shift: float,
-    chosen: np.ndarray,
+    chosen: np.ndarray | None = None,
 ) -> Statistics:
-    """Return the statistics of the `chosen` positions from their explicit windows."""
+    """Return the statistics of the `chosen` positions, or of all, from their explicit windows."""
     p = size[0] * size[1]
     gram, cross, total = np.zeros((p, p)), np.zeros(p), np.zeros(p)
     after_total = after_square = 0.0
-    windows = np.lib.stride_tricks.sliding_window_view(before, size)
-    rows, columns = np.nonzero(chosen)
+    pixels = np.ascontiguousarray(before)
+    corners = np.arange(after.shape[0])[:, None] * pixels.shape[1] + np.arange(after.shape[1])
+    places = corners.ravel() if chosen is None else corners[chosen]
+    values = after.ravel() if chosen is None else after[chosen]
+    within = (np.arange(size[0])[:, None] * pixels.shape[1] + np.arange(size[1])).ravel()
     step = max(1, _CHUNK // p)
-    for start in range(0, rows.size, step):
-        where = rows[start : start + step], columns[start : start + step]
-        x = windows[where].reshape(-1, p).astype(np.float64) - before_shift
-        y = after[where].astype(np.float64) - after_shift
+    for start in range(0, places.size, step):
+        some = slice(start, start + step)
+        x = pixels.ravel().take(places[some, None] + within).astype(np.float64)
+        x -= before_shift
+        y = values[some].astype(np.float64) - after_shift
         gram += x.T @ x
         cross += y @ x
         total += x.sum(axis=0)
         after_total += float(y.sum())
         after_square += float(y @ y)
-    return Statistics(size, rows.size, gram, cross, total, after_total, after_square, before_shift, after_shift)
+    return Statistics(size, places.size, gram, cross, total, after_total, after_square, before_shift, after_shift)

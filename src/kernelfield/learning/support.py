@@ -15,17 +15,25 @@ class Support:
         First row and column offset, negative above and left of the output pixel.
     rows, columns : int
         The size of the kernel.
+    separable : bool
+        Whether the kernel is the product of a column and a row.
     """
 
     top: int
     left: int
     rows: int
     columns: int
+    separable: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.rows, self.columns
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights that are free; of a column and a row the scale counts once."""
+        return self.rows + self.columns - 1 if self.separable else self.rows * self.columns
 
     @property
     def anchor(self) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +11,21 @@ import numpy as np
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
 from kernelfield.errors import ArgumentError, DataError
+from kernelfield.learning.estimate import LARGEST_GRAM
 from kernelfield.learning.frames import Frames, compare_frames
+from kernelfield.learning.free import fit_free
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.pair import Pair, Plane
+from kernelfield.learning.residual import Map
+from kernelfield.learning.shrinking import shrink
 from kernelfield.learning.support import Support, centred
+from kernelfield.learning.uncertainty import is_blocky
+from kernelfield.learning.wide import find_wide
 
-_LARGEST_SIZE = 63
-_LEVELS = (7, 15, 31, 47, 63)
+_LARGEST_SIZE = 255
+_LEVELS, _WIDE = (7, 15, 31), (63, 127, 255)
+# An after that is smaller by more is no valid part.
+_LARGEST_VALID = 63
 # Maximum number of multiply-adds for one level; above it a sample of the positions is used.
 _MOST = 600_000_000
 # Factor on the noise: residuals of rounding or of a nonlinear filter are not white and fluctuate more than white noise.
@@ -25,12 +34,18 @@ _NOT_WHITE, _FOLLOWING, _COLOURED = 3.0, 6.0, 10.0
 # coefficient: for residuals of rounding, for white noise, and for coloured residuals, as of JPEG. Rounding that follows
 # the signal was measured to give coefficients of 5e-4 where the true ones are 0.
 _ROUNDED, _MORE, _BLOCKY = (1e-3, 1e-3), (1e-4, 5e-3), (3e-3, 3e-2)
+# The same for JPEG, whose quantisation blurs what it keeps: a box of 3×3 seemed to have weights of 0.15 of the largest
+# around it, which explain up to 0.06 of the residual a line; those of wider kernels, 0.12 and more.
+_JPEG = (6e-3, 0.16)
+# Variance of the residual, over that of rounding, from which on blocks are looked for.
+_OF_JPEG = 4.0
 # A larger support counts where it takes this share from a residual that is not white.
 _GAIN = 0.02
-# Coefficients from which on rows and columns are not dropped one by one.
-_LARGE = 600
-# Correlation of neighbouring residuals from which on they are smooth, and the share of the variance that may be left.
-_SMOOTH, _UNEXPLAINED = 0.5, 0.3
+# Correlation of neighbouring residuals from which on they are not white, and smooth, and the share of the variance that
+# may be left.
+_ALIKE, _SMOOTH, _UNEXPLAINED = 0.05, 0.5, 0.3
+# Rows and columns beside the largest support with a Gram matrix on which the residual is tested.
+_BESIDE = 8
 # A shift up to this lies inside the smallest support that is searched.
 _NEAR = 2
 
@@ -103,7 +118,7 @@ def _of_smaller(pair: Pair, given: tuple[int, int] | None) -> tuple[Support, Fra
     """Return the support of a smaller after: of its valid part, or of a crop about the place where it lies."""
     before, after = pair.shapes
     implied = before[0] - after[0] + 1, before[1] - after[1] + 1
-    if given in (None, implied) and max(implied) <= _LARGEST_SIZE:
+    if given in (None, implied) and max(implied) <= _LARGEST_VALID:
         return Support(0, 0, *implied), None
     frames = compare_frames(pair) if min(after) >= 16 else Frames(0, 0, 0.0)
     ratio = before[0] / after[0], before[1] / after[1]
@@ -119,7 +134,7 @@ def _of_smaller(pair: Pair, given: tuple[int, int] | None) -> tuple[Support, Fra
                 f"{before[0]}×{before[1]} implies; received {given[0]}×{given[1]}; leave it out"
             )
         raise ArgumentError(
-            f"after: expected at most {_LARGEST_SIZE - 1} rows and columns less than before's "
+            f"after: expected at most {_LARGEST_VALID - 1} rows and columns less than before's "
             f"{before[0]}×{before[1]}, or a crop of it; received {after[0]}×{after[1]}; crop both to the same scene"
         )
     size = given or (_LEVELS[0], _LEVELS[0])
@@ -129,14 +144,12 @@ def _of_smaller(pair: Pair, given: tuple[int, int] | None) -> tuple[Support, Fra
 def _crop(found: Found, pair: Pair, max_size: int) -> Found:
     """Return the support about the place of a smaller after, where its valid part does not explain it."""
     support = found.support
-    moments = found.pair.moments(support, _MOST)
-    kernel = solve(moments).kernel
-    noise = moments.unexplained(kernel) / moments.freedom
-    allowed = pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
+    noise, allowed = _left(found.pair, support)
     if (found.frames is None and noise <= allowed) or min(pair.shapes[1]) < 16:
         return found
     frames = found.frames or compare_frames(pair)
-    middle = Support(0, 0, *(a - b + 1 for a, b in zip(*pair.shapes)))
+    before, after = pair.shapes
+    middle = Support(0, 0, before[0] - after[0] + 1, before[1] - after[1] + 1)
     if not frames.found:
         frames = Frames(middle.rows // 2, middle.columns // 2, 0.0)
     other = find_support(pair, max_size, frames)
@@ -149,10 +162,19 @@ def _needs_censoring(pair: Pair, support: Support) -> bool:
     """Return whether clipped values bias the fit and must be excluded."""
     if not pair.clipped:
         return False
+    noise, allowed = _left(pair, support)
+    return noise > allowed
+
+
+def _left(pair: Pair, support: Support) -> tuple[float, float]:
+    """Return the variance of the residual over a support, from a sample, and that which rounding explains."""
+    if support.parameters > LARGEST_GRAM:
+        free = fit_free(pair, support, _MOST // support.parameters)
+        return (np.inf, 0.0) if free is None else (free.variance, pair.exact_variance(free.square, free.count))
     moments = pair.moments(support, _MOST)
     kernel = solve(moments).kernel
     noise = moments.unexplained(kernel) / moments.freedom
-    return noise > pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
+    return noise, pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
 
 
 def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Found:
@@ -166,7 +188,8 @@ def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Fou
     place = (frames.rows, frames.columns) if frames.found else (0, 0)
     if pair.same_size and max(abs(place[0]), abs(place[1])) <= _NEAR:
         place = (0, 0)
-    supports = _levels(pair, max_size, place)
+    supports = _levels(pair, max_size, place, _LEVELS)
+    wide = [one for one in _levels(pair, max_size, place, _WIDE) if max(one.size) > max(supports[-1].size)]
     used, best = pair, None
     for censor in (False, True) if pair.clipped else (False,):
         used = pair.without_clipped() if censor else pair
@@ -179,7 +202,9 @@ def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Fou
             if best is not None and best.used is used and level.noise > (1.0 - _GAIN) * best.noise and not best.white:
                 return _shrunk(best, frames, 0)
             best = level
-            if (not pair.clipped or censor) and support is not supports[-1] and not _reaches_beyond(level, supports):
+            if (pair.clipped and not censor) or support is supports[-1]:
+                continue
+            if not _reaches_beyond(level, supports[supports.index(support) + 1]):
                 break
     if best is None:
         rows, columns = pair.shapes[0]
@@ -187,8 +212,18 @@ def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Fou
             f"before, after: expected at least 3 usable pixels for each coefficient; received {rows}×{columns} "
             "pixels, minus excluded ones; take a larger image or give size="
         )
-    largest = max(supports[-1].size)
-    limit = largest if best.support is supports[-1] and largest >= min(max_size, _LEVELS[2]) else 0
+    limit = 0
+    if best.support is supports[-1]:
+        largest = max(best.support.size)
+        limit = largest if largest >= min(max_size, _LEVELS[-1]) else 0
+        if wide and _reaches_beyond(best, _around(best.support, _BESIDE)):
+            found = find_wide(best.used, wide, best.noise, best.white)
+            if found is not None:
+                room = [_length(places) for places in best.support.positions(*pair.shapes)]
+                whole = room[0] * room[1] * len(pair.planes)
+                sampled = found.count if found.count < 0.5 * whole else 0
+                return Found(found.support, best.used, found.noise, sampled, found.limit, frames)
+            limit = 0
     return _shrunk(best, frames, limit)
 
 
@@ -207,7 +242,7 @@ class _Level:
     @property
     def white(self) -> bool:
         """Whether neighbouring residuals are as good as independent."""
-        return abs(self.alike) < 0.05
+        return abs(self.alike) < _ALIKE
 
     @property
     def smooth(self) -> bool:
@@ -221,7 +256,7 @@ def _level(pair: Pair, support: Support) -> _Level | None:
     moments = pair.moments(support, _MOST)
     if moments.count <= 2 * moments.cross.size:
         return None
-    _, kernel = moments.ridge_inverse()
+    kernel = moments.ridge_kernel
     noise = moments.unexplained(kernel) / moments.freedom
     allowed = pair.exact_variance(moments.square, moments.count, float(kernel @ kernel))
     alike = 0.0 if noise <= allowed else _likeness(pair, support, kernel)
@@ -261,8 +296,8 @@ def _likeness(pair: Pair, support: Support, kernel: np.ndarray) -> float:
     return largest if abs(largest) > 4.0 / np.sqrt(max(1, count)) else 0.0
 
 
-def _reaches_beyond(level: _Level, supports: list[Support]) -> bool:
-    """Return whether the residual depends on pixels around the support, up to the next larger one.
+def _reaches_beyond(level: _Level, wider: Support) -> bool:
+    """Return whether the residual depends on pixels around the support, up to a wider one.
 
     The residual is correlated with the before after a Laplacian, which makes its neighbouring values nearly
     independent: each lag is then a test of one weight.
@@ -270,7 +305,6 @@ def _reaches_beyond(level: _Level, supports: list[Support]) -> bool:
     if level.smooth:
         return True
     support = level.support
-    wider = supports[supports.index(support) + 1]
     margins = support.top - wider.top, support.left - wider.left
     if min(margins) < 0:
         return True
@@ -287,9 +321,10 @@ def _reaches_beyond(level: _Level, supports: list[Support]) -> bool:
 def _scores(pair: Pair, support: Support, wider: Support, kernel: np.ndarray) -> np.ndarray | None:
     """Return the correlation of the residual with the detail of the before at the offsets of `wider`.
 
-    In standard deviations of chance; None if too few positions are left.
+    In standard deviations of chance, of residuals that may be larger where there is more detail, or not count where
+    there is less; None if too few positions are left.
     """
-    sums, squares, noise = np.zeros(wider.size), 0.0, 0.0
+    sums, variances = np.zeros(wider.size), np.zeros(wider.size)
     for plane, rows, residual in _sample(pair, support, kernel):
         columns = support.positions(plane.before.shape, plane.after.shape)[1]
         # Positions with the wider window and a pixel more inside the before.
@@ -307,9 +342,8 @@ def _scores(pair: Pair, support: Support, wider: Support, kernel: np.ndarray) ->
         ].astype(np.float64)
         detail = 4.0 * around[1:-1, 1:-1] - around[:-2, 1:-1] - around[2:, 1:-1] - around[1:-1, :-2] - around[1:-1, 2:]
         sums += lag_products(np.ascontiguousarray(inner), detail, wider.size, max(16, len(inner)))[0]
-        squares += float(np.mean(detail**2))
-        noise += float((inner**2).sum())
-    scores: np.ndarray = sums / np.sqrt(max(noise * squares / len(pair.planes), 1e-300))
+        variances += lag_products(inner**2, detail**2, wider.size, max(16, len(inner)))[0]
+    scores: np.ndarray = sums / np.sqrt(np.maximum(variances, 1e-300))
     return scores
 
 
@@ -331,19 +365,47 @@ def _shrunk(level: _Level, frames: Frames, limit: int) -> Found:
     white = level.white and level.noise > 3.0 * level.allowed
     limits = (level.noise, 0.0, 0.0) if white else (_NOT_WHITE * level.noise, *_MORE)
     if not level.white:
-        limits = (_COLOURED * level.noise, *_BLOCKY)
+        limits = (
+            _COLOURED * level.noise,
+            *(_JPEG if _has_blocks(level.used, level.support, level.kernel) else _BLOCKY),
+        )
     support = shrink(level.moments, level.support, *limits, hold=level.used.same_size)
     ended = limit if limit and max(support.size) >= limit - 1 and _matters(level, support) else 0
     return Found(support, level.used, level.noise, _sampled(level), ended, frames)
 
 
+def _has_blocks(pair: Pair, support: Support, kernel: np.ndarray) -> bool:
+    """Return whether the residual has the blocks of JPEG."""
+    if pair.step == 0.0:
+        return False
+    parts = _sample(pair, support, kernel.reshape(support.size))
+    square = sum(float((residual**2).sum()) for _, _, residual in parts)
+    # Near rounding the residual tells of weights that are missing.
+    if square < _OF_JPEG * pair.step**2 / 12.0 * sum(residual.size for _, _, residual in parts):
+        return False
+    columns = support.positions(*pair.shapes)[1]
+    empty = np.zeros((0, 0))
+    maps = [Map(empty, residual, empty, residual == 0.0) for _, _, residual in parts]
+    return is_blocky(maps, (parts[0][1].start, columns.start))
+
+
+def reduced(pair: Pair, support: Support, moments: Moments, kernel: np.ndarray, noise: float) -> Support:
+    """Return the part of a support that matters for the pixels of `pair`, whose moments and fit these are."""
+    allowed = pair.exact_variance(moments.square, moments.count, float((kernel**2).sum()))
+    alike = 0.0 if noise <= allowed else _likeness(pair, support, kernel)
+    level = _Level(support, pair, moments, kernel.ravel(), noise, allowed, alike)
+    return _shrunk(level, Frames(0, 0, 0.0), 0).support
+
+
 def _matters(level: _Level, support: Support) -> bool:
     """Return whether the residual depends on pixels around a support that ends at the limit, or is not like noise."""
-    wider = Support(support.top - 2, support.left - 2, support.rows + 4, support.columns + 4)
+    wider = _around(support, 2)
     kernel = level.kernel.reshape(level.support.size)
     top, left = support.top - level.support.top, support.left - level.support.left
     scores = _scores(level.used, support, wider, kernel[top : top + support.rows, left : left + support.columns])
-    return level.smooth or scores is None or _beyond_chance(np.delete(scores, slice(2, -2), axis=0) ** 2)
+    ring = np.ones(wider.size, bool)
+    ring[2:-2, 2:-2] = False
+    return level.smooth or scores is None or _beyond_chance(scores[ring] ** 2)
 
 
 def _sampled(level: _Level) -> int:
@@ -356,13 +418,18 @@ def _sampled(level: _Level) -> int:
 def grown(pair: Pair, support: Support, kernel: np.ndarray, noise: float, max_size: int) -> Support:
     """Return the support with the rows and columns around it that the residual depends on, up to two on each side.
 
-    The test is that of `_beyond_chance`, for each row and column by itself.
+    The test is that of `_beyond_chance`, for each row and column by itself. After JPEG the residual depends on all
+    pixels of its blocks, and says nothing.
     """
-    wider = Support(support.top - 2, support.left - 2, support.rows + 4, support.columns + 4)
+    wider = _around(support, 2)
     scores = _scores(pair, support, wider, kernel)
     if scores is None:
         return support
-    squares = scores**2
+    if _has_blocks(pair, support, kernel):
+        return support
+    # Near rounding it is missing weights that make neighbouring residuals alike.
+    coloured = 0.0 < _OF_JPEG * pair.step**2 / 12.0 < noise and abs(_likeness(pair, support, kernel)) >= _ALIKE
+    squares = scores**2 / (_COLOURED if coloured else 1.0)
     lines = (squares[1, 2:-2], squares[-2, 2:-2], squares[2:-2, 1], squares[2:-2, -2])
     outer = (squares[0, 1:-1], squares[-1, 1:-1], squares[1:-1, 0], squares[1:-1, -1])
     more = [2 if _beyond_chance(second) else 1 if _beyond_chance(first) else 0 for first, second in zip(lines, outer)]
@@ -387,10 +454,10 @@ def widened(support: Support, pair: Pair, max_size: int) -> Support:
     return centred((sizes[0], sizes[1])) if len(sizes) == 2 else support
 
 
-def _levels(pair: Pair, max_size: int, place: tuple[int, int]) -> list[Support]:
-    """Return the supports to try, smallest first, limited by the number of positions in the pair."""
+def _levels(pair: Pair, max_size: int, place: tuple[int, int], sizes: Sequence[int]) -> list[Support]:
+    """Return the supports of these sizes, limited by the number of positions in the pair."""
     shape = pair.shapes[0]
-    sizes = sorted({min(level, max_size) for level in _LEVELS})
+    sizes = sorted({min(size, max_size) for size in sizes})
     supports: list[Support] = []
     for size in sizes:
         rows, columns = (min(size, _largest_odd(n)) for n in pair.shapes[1])
@@ -400,12 +467,18 @@ def _levels(pair: Pair, max_size: int, place: tuple[int, int]) -> list[Support]:
             support = _about((rows, columns), (0, 0) if inside else place)
             where = support.positions(shape, pair.shapes[1])
             count = len(pair.planes) * _length(where[0]) * _length(where[1])
-            if count > 2 * rows * columns or rows == columns == 1:
+            weights = rows * columns if max(rows, columns) <= _LEVELS[-1] else rows + columns
+            if count > 2 * weights or rows == columns == 1:
                 break
             rows, columns = max(1, rows - 2 * (rows >= columns)), max(1, columns - 2 * (columns > rows))
         if support not in supports:
             supports.append(support)
     return supports
+
+
+def _around(support: Support, margin: int) -> Support:
+    """Return the support with so many rows and columns more at each side."""
+    return Support(support.top - margin, support.left - margin, support.rows + 2 * margin, support.columns + 2 * margin)
 
 
 def _about(size: tuple[int, int], place: tuple[int, int]) -> Support:
@@ -421,103 +494,3 @@ def _largest_odd(n: int) -> int:
 
 def _length(positions: slice) -> int:
     return int(positions.stop - positions.start)
-
-
-def _outline(moments: Moments, support: Support, noise: float, share: float, hold: bool) -> Support:
-    """Return the bounding box of the rows and columns that matter, each by itself, and a row or column more.
-
-    Of hundreds of coefficients one row after the other would take minutes.
-    """
-    inverse, kernel = moments.ridge_inverse()
-    index = np.arange(kernel.size).reshape(support.size)
-    spans = []
-    for axis, first in ((0, support.top), (1, support.left)):
-        lines = np.moveaxis(index, axis, 0)
-        kept = []
-        for place, line in enumerate(lines):
-            m = line.size
-            lost = float(kernel[line] @ np.linalg.solve(inverse[np.ix_(line, line)], kernel[line]))
-            large = np.abs(kernel[line]).max() > share * np.abs(kernel).max()
-            if large and lost > noise * (m + 3.0 * np.sqrt(2.0 * m) + 4.0):
-                kept.append(place)
-        origin = [-first] if hold and 0 <= -first < len(lines) else []
-        low, high = min([*kept, *origin], default=0), max([*kept, *origin], default=len(lines) - 1)
-        spans.append((max(0, low - 1), min(len(lines), high + 2)))
-    (top, bottom), (left, right) = spans
-    return Support(support.top + top, support.left + left, bottom - top, right - left)
-
-
-def _part_of(moments: Moments, support: Support, part: Support) -> Moments:
-    """Return the moments of a part of a support: those of the whole hold them."""
-    index = np.arange(support.rows * support.columns).reshape(support.size)
-    top, left = part.top - support.top, part.left - support.left
-    chosen = index[top : top + part.rows, left : left + part.columns].ravel()
-    return replace(moments, gram=moments.gram[np.ix_(chosen, chosen)], cross=moments.cross[chosen])
-
-
-def shrink(
-    moments: Moments, support: Support, noise: float, tolerance: float, share: float, hold: bool = True
-) -> Support:
-    """Return the smallest part of `support` that explains the pair as well; it contains the output pixel if it can.
-
-    Outer rows and columns are dropped one at a time, the least significant first, as long as the Wald statistic of
-    their coefficients is not significant, or they are negligible.
-
-    Parameters
-    ----------
-    moments : Moments
-        Of all of `support`.
-    noise : float
-        Variance of the residual, for the significance of coefficients.
-    tolerance, share : float
-        A row is negligible if each of its coefficients is at most `share` of the largest, and dropping it raises the
-        squared residual by at most the fraction `tolerance`.
-    hold : bool
-        Whether the output pixel stays inside.
-    """
-    if moments.cross.size > _LARGE:
-        part = _outline(moments, support, noise, share, hold)
-        if part != support:
-            return shrink(_part_of(moments, support, part), part, noise, tolerance, share, hold)
-    inverse, kernel = moments.ridge_inverse()
-    inverse, kernel = inverse.copy(), kernel.copy()
-    index = np.arange(kernel.size).reshape(support.size)
-    top, left, bottom, right = 0, 0, support.rows, support.columns
-    residual = noise * max(1, moments.count)
-    holds = [hold and -n < first <= 0 for first, n in zip((support.top, support.left), support.size)]
-    while True:
-        box = index[top:bottom, left:right]
-        anchor = -support.top - top, -support.left - left
-        tall, wide = box.shape[0] > 1, box.shape[1] > 1
-        sides = {
-            "top": (box[0], tall and (anchor[0] > 0 or not holds[0]), anchor[0]),
-            "bottom": (box[-1], tall and (anchor[0] < box.shape[0] - 1 or not holds[0]), box.shape[0] - 1 - anchor[0]),
-            "left": (box[:, 0], wide and (anchor[1] > 0 or not holds[1]), anchor[1]),
-            "right": (
-                box[:, -1],
-                wide and (anchor[1] < box.shape[1] - 1 or not holds[1]),
-                box.shape[1] - 1 - anchor[1],
-            ),
-        }
-        peak = np.abs(kernel[box]).max()
-        best = None
-        for name, (line, removable, distance) in sides.items():
-            if not removable:
-                continue
-            m = line.size
-            lost = float(kernel[line] @ np.linalg.solve(inverse[np.ix_(line, line)], kernel[line]))
-            chance = noise * (m + 3.0 * np.sqrt(2.0 * m) + 4.0)
-            slight = lost <= tolerance * residual and np.abs(kernel[line]).max() <= share * peak
-            if lost <= chance or slight:
-                key = (lost / chance > 0.05, -distance, lost / chance)
-                if best is None or key < best[0]:
-                    best = key, name, line
-        if best is None:
-            return Support(support.top + top, support.left + left, bottom - top, right - left)
-        _, name, line = best
-        weights = np.linalg.solve(inverse[np.ix_(line, line)], inverse[line])
-        kernel -= weights.T @ kernel[line]
-        inverse -= inverse[:, line] @ weights
-        inverse[line, line] = 1.0
-        top, bottom = top + (name == "top"), bottom - (name == "bottom")
-        left, right = left + (name == "left"), right - (name == "right")

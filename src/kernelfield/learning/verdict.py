@@ -21,6 +21,8 @@ _HALF = 0.5
 _CERTAIN = 0.75
 # An F statistic of the kernel over its expectation that chance does not give, in standard deviations.
 _CHANCE = 8.0
+# The share of pixels that may be left out of a fit that explains less than half.
+_LEFT_OUT = 0.05
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class Evidence:
         """Whether the after depends on the before at all: the test against the null hypothesis."""
         if self.signs is None or self.r2 > _CERTAIN:
             return True
+        # Pixels that a filter of no meaning cannot give are no outliers: without them any explains more.
+        if self.r2 < _HALF and self.outliers > _LEFT_OUT * self.count:
+            return False
         rho = min(abs(self.signs.correlation), 0.95)
         # Neighbours that are alike count less: (1 - rho) / (1 + rho) along each axis.
         effective = self.count * ((1.0 - rho) / (1.0 + rho)) ** 2
@@ -121,7 +126,7 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
     if evidence.limit:
         return (
             f"the search ended at its limit of {evidence.limit}×{evidence.limit}, and the kernel is larger: raise "
-            f"max_size; this part of it accounts for {share}; {left}"
+            f"max_size, or take a larger picture; this part of it accounts for {share}; {left}"
         )
     if evidence.channels_differ:
         return (

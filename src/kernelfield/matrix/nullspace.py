@@ -23,8 +23,8 @@ class NullSpace:
     ----------
     dimension : int
         Dimension of the space; 0 if the operation can be inverted.
-    basis : numpy.ndarray, shape (min(dimension, most), *image_shape)
-        Orthonormal images; waves of low frequency first if found by a transform.
+    basis : numpy.ndarray, shape (min(dimension, most), ...)
+        Orthonormal images, each of the shape of the image; waves of low frequency first if found by a transform.
     method : str
         Method of computation, in words.
     """

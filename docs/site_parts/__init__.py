@@ -1,0 +1,1 @@
+"""The parts of the site that are made: steps with tabs, notebooks, pictures, the commands' help."""

@@ -1,0 +1,77 @@
+// What is taken away: tables and arrays as files.
+
+/** Returns rows of numbers as CSV. */
+export function csv(rows) {
+  return rows.map((row) => row.join(",")).join("\n") + "\n";
+}
+
+/** Returns a table as a file of NumPy, version 1.0, float64. */
+export function npy(rows) {
+  const shape = `(${rows.length}, ${rows[0].length})`;
+  let header = `{'descr': '<f8', 'fortran_order': False, 'shape': ${shape}, }`;
+  header += " ".repeat((64 - ((10 + header.length + 1) % 64)) % 64) + "\n";
+  const bytes = new Uint8Array(10 + header.length + 8 * rows.length * rows[0].length), view = new DataView(bytes.buffer);
+  bytes.set([0x93, 78, 85, 77, 80, 89, 1, 0]);
+  view.setUint16(8, header.length, true);
+  bytes.set(new TextEncoder().encode(header), 10);
+  rows.flat().forEach((value, i) => view.setFloat64(10 + header.length + 8 * i, value, true));
+  return bytes;
+}
+
+/** Returns an array of a file of NumPy as an image, or null where it is none. */
+export function fromNpy(bytes) {
+  const view = new DataView(bytes), magic = new Uint8Array(bytes, 0, 6);
+  if (String.fromCharCode(...magic) !== "\x93NUMPY") return null;
+  const wide = view.getUint8(6) > 1, begin = wide ? 12 : 10, length = wide ? view.getUint32(8, true) : view.getUint16(8, true);
+  const header = new TextDecoder("latin1").decode(new Uint8Array(bytes, begin, length));
+  const type = /'descr': '([<|])(f4|f8|u1|u2)'/.exec(header), shape = /'shape': \((\d+), (\d+)\)/.exec(header);
+  if (!type || !shape || /True/.test(header)) throw new Error("array: expected two axes of u1, u2, f4 or f8 in C order");
+  const Kind = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array }[type[2]];
+  const data = Float32Array.from(new Kind(bytes.slice(begin + length)));
+  return { height: +shape[1], width: +shape[2], channels: 1, data, depth: { u1: 8, u2: 16 }[type[2]] ?? "float" };
+}
+
+/** Returns a record that holds a kernel that was not learned, as `kernelfield design --save` writes it. */
+export function designed(kernel, known, whole, version) {
+  const { weights, anchor } = kernel;
+  return {
+    format: 1, version, verdict: "exact", explanation: "designed, not learned", name: known?.name ?? null,
+    description: known?.text ?? "a kernel of the lab", parameters: known?.parameters ?? {},
+    size: [weights.length, weights[0].length], anchor, kernel: weights, stderr: weights.map((row) => row.map(() => 0)),
+    integers: whole?.rows ?? null, divisor: whole?.divisor ?? null, offset: 0, rounding: null, boundary: "reflect", cval: 0,
+    boundary_candidates: ["reflect"], boundary_reason: "chosen", rank: weights.length * weights[0].length, undetermined: [], r2: 1,
+    residual_sd: 0, samples: 0, excluded: 0, channels: ["grey"], notes: ["designed in the lab"], losses: [], layers: [],
+  };
+}
+
+/** Returns a record as the lines of a report. */
+export function report(record) {
+  const rows = record.integers ?? record.kernel.map((row) => row.map((w) => Number(w.toPrecision(6))));
+  const width = Math.max(...rows.flat().map((w) => String(w).length));
+  const errors = record.stderr.flat().filter((e) => e !== null);
+  return [
+    `verdict   ${record.verdict}: ${record.explanation}`,
+    `filter    ${record.description}`,
+    `size      ${record.size.join("×")}, anchor (row ${record.anchor[0]}, column ${record.anchor[1]}) over the output pixel`,
+    ...(record.integers && record.divisor > 1 ? [`integers  over ${record.divisor}`] : []),
+    `offset    ${record.offset}`,
+    `boundary  ${record.boundary ?? "none"}: ${record.boundary_reason}`,
+    `rank      ${record.rank} of ${record.size[0] * record.size[1]} directions determined`,
+    ...(errors.length ? [`errors    standard errors up to ${Math.max(...errors).toPrecision(2)}`] : []),
+    `residual  standard deviation ${record.residual_sd.toPrecision(4)}, R² ${record.r2.toFixed(9)}`,
+    `samples   ${record.samples} used, ${record.excluded} left out`,
+    "kernel, as cross-correlation weights (flip both axes for strict convolution):",
+    ...rows.map((row) => `  ${row.map((w) => String(w).padStart(width)).join(" ")}`),
+  ].join("\n") + "\n";
+}
+
+/** Gives a file to the browser to be saved. */
+export function download(root, name, content, type = "application/octet-stream") {
+  const address = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
+  const link = root.ownerDocument.createElement("a");
+  Object.assign(link, { href: address, download: name, hidden: true });
+  root.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}

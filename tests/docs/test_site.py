@@ -1,0 +1,87 @@
+"""The built site: its links lead somewhere, it asks no other host, and its tabs remember the framework."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from lab.conftest import browser, watched  # noqa: F401
+from playwright.sync_api import expect
+
+
+class Links(HTMLParser):
+    """The links, the parts that are loaded, and the anchors of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.anchors |= {given[name] for name in ("id", "name") if given.get(name)}
+        if tag == "a" and given.get("href"):
+            self.links.append(given["href"])
+        elif tag == "link" and given.get("rel") in ("stylesheet", "icon", "preload"):
+            self.loaded.append(given.get("href") or "")
+        elif tag in ("img", "script", "iframe", "source") and given.get("src"):
+            self.loaded.append(given["src"])
+
+
+@pytest.fixture(scope="module")
+def pages(site) -> dict[Path, Links]:
+    return {
+        path: Links(path.read_text(encoding="utf-8")) for path in site.rglob("*.html") if "_static" not in path.parts
+    }
+
+
+def test_every_link_inside_the_site_leads_somewhere(pages, site):
+    missing = []
+    for path, page in pages.items():
+        for link in page.links + page.loaded:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = target / "index.html" if target.is_dir() else target
+            anchor = unquote(parts.fragment)
+            known = pages.get(target)
+            if not target.exists() or (anchor and known and anchor not in known.anchors):
+                missing.append(f"{path.relative_to(site)}: {link}")
+    assert sorted(set(missing)) == []
+
+
+def test_a_page_loads_nothing_from_elsewhere(pages):
+    assert [link for page in pages.values() for link in page.loaded if urlsplit(link).netloc] == []
+
+
+def test_the_site_in_a_browser(watched, address):  # noqa: F811
+    page = watched(viewport={"width": 1280, "height": 900})
+    for path in (
+        "index",
+        "start",
+        "tutorial/edges",
+        "howto/port",
+        "reference/commands",
+        "reference/api",
+        "compared/index",
+    ):
+        page.goto(f"{address}/{path}.html")
+        expect(page.locator("h1").first).to_be_visible()
+        broken = page.eval_on_selector_all("img", "all => all.filter(i => !i.naturalWidth).map(i => i.src)")
+        assert broken == []
+
+
+def test_tabs_remember_the_framework(watched, address):  # noqa: F811
+    page = watched(viewport={"width": 1280, "height": 900})
+    page.goto(f"{address}/tutorial/edges.html")
+    expect(page.get_by_text("tf.Tensor").first).not_to_be_visible()
+    page.get_by_text("TensorFlow", exact=True).first.click()
+    expect(page.get_by_text("tf.Tensor").first).to_be_visible()
+    page.goto(f"{address}/tutorial/layers.html")
+    expect(page.get_by_text("keras.layers.Layer").first).to_be_visible()
+    expect(page.get_by_text("nn.Module").first).not_to_be_visible()
