@@ -410,7 +410,7 @@ def _middle_part(pair: Pair, estimate: Estimate) -> _Part:
     cuts = []
     for axis, n in enumerate(support.size):
         energy = (estimate.kernel**2).sum(axis=1 - axis)
-        start = round(float(energy @ np.arange(n)) / float(energy.sum())) - _MIDDLE // 2
+        start = round(float(energy @ np.arange(n)) / max(float(energy.sum()), 1e-300)) - _MIDDLE // 2
         start = int(np.clip(start, 0, max(0, n - _MIDDLE)))
         cuts.append(slice(start, min(n, start + _MIDDLE)))
     kernel = estimate.kernel[cuts[0], cuts[1]]
