@@ -63,7 +63,7 @@ def test_a_few_outliers_in_a_large_noisy_picture_are_counted_and_not_in_the_fit(
     rng = np.random.default_rng(2)
     before = BEFORE.astype(np.float32)
     after = kf.correlate(before, BOX) + rng.normal(scale=0.5, size=before.shape).astype(np.float32)
-    after[spread_places(9)] += 1e5
+    after[spread_places(9)] += 1e3
     fit = kf.learn(before, after)
     assert (fit.size, fit.verdict, fit.outliers) == ((3, 3), "approximate", 9)
     # All pixels are in the fit; its errors are those of the part that was judged.
@@ -91,7 +91,8 @@ def test_real_weights_are_confirmed_on_all_pixels():
     fit = kf.learn(BEFORE, after)
     assert (fit.verdict, fit.name) == ("exact", "gaussian")
     inner = slice(8, -8), slice(8, -8)
-    np.testing.assert_array_equal(fit.apply(BEFORE)[inner], after[inner])
+    # Producers may round what lies next to a half either way.
+    assert np.mean(fit.apply(BEFORE)[inner] != after[inner]) < 1e-4
     after[12, 700] += np.uint8(60)
     fit = kf.learn(BEFORE, after)
     assert (fit.verdict, fit.outliers) == ("exact", 1)
@@ -123,6 +124,7 @@ def test_a_median_is_named_from_a_part():
 
 
 def test_what_turns_the_whole_picture_is_seen():
-    fit = kf.learn(BEFORE, BEFORE[:, ::-1].copy())
+    before = np.rint(ndi.zoom(photograph("camera").astype(float), 3, order=1)).astype(np.uint8)[:SIDE, :SIDE]
+    fit = kf.learn(before, before[:, ::-1].copy())
     assert fit.verdict == "not linear"
     assert "mirrored" in fit.explanation

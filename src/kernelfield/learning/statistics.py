@@ -187,8 +187,8 @@ def _of_windows(
     gram, cross, total = np.zeros((p, p)), np.zeros(p), np.zeros(p)
     after_total = after_square = 0.0
     pixels = np.ascontiguousarray(before)
-    corners = np.arange(after.shape[0])[:, None] * pixels.shape[1] + np.arange(after.shape[1])
-    places = corners.ravel() if chosen is None else corners[chosen]
+    flat = np.arange(after.size) if chosen is None else np.flatnonzero(chosen)
+    places = flat + flat // after.shape[1] * (pixels.shape[1] - after.shape[1])
     values = after.ravel() if chosen is None else after[chosen]
     within = (np.arange(size[0])[:, None] * pixels.shape[1] + np.arange(size[1])).ravel()
     step = max(1, _CHUNK // p)
