@@ -207,7 +207,7 @@ class Lab {
   async begin() {
     const { before, after } = this.options;
     if (before) this.setImages(before, after ?? null, false);
-    this.refresh();
+    this.refresh(true);
     try {
       this.catalogue = await this.local.catalogue();
       const groups = new Map();
