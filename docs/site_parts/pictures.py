@@ -87,7 +87,9 @@ def found() -> Figure:
         place.imshow(image[20:260, 110:350], cmap="gray", vmin=0, vmax=255)
         bare(place)
         panel_title(place, title)
-    cells(axes[2], np.asarray(fit.integers, float), f"the filter, numbers over {fit.divisor}: {fit.name}, {fit.verdict}")
+    cells(
+        axes[2], np.asarray(fit.integers, float), f"the filter, numbers over {fit.divisor}: {fit.name}, {fit.verdict}"
+    )
     return made
 
 
