@@ -16,6 +16,8 @@ const SHIPPED = { astronaut: ["photographs/astronaut.png", "photographs/astronau
 const LARGEST = 15;
 /** Milliseconds between places of the window that slides by itself. */
 const PACE = 900;
+/** The textbook's rate for its edge. */
+const TEXTBOOK_RATE = 0.03;
 
 /** The textbook's image: white, with a black band in the middle. */
 function edge() {
@@ -773,7 +775,8 @@ class Lab {
     parts.learnSize.lastChild.value = state.size ? state.size.join(",") : "";
     if (!parts.learnSize.lastChild.value && state.size) parts.learnSize.lastChild.append(element(this.document, "option", { value: state.size.join(","), text: state.size.join("×"), selected: true }));
     parts.play.textContent = this.descending ? "Pause" : "Play";
-    if (descent && parts.rate !== this.document.activeElement) parts.rate.value = short(state.rate ?? descent.rate, 3);
+    const rate = state.rate ?? descent?.rate ?? (state.image === "edge" ? TEXTBOOK_RATE : null);
+    if (parts.rate !== this.root.getRootNode().activeElement) parts.rate.value = rate === null ? "" : short(rate, 3);
     const el = (...given) => element(this.document, ...given);
     if (!fit) parts.verdict.replaceChildren(el("p", { class: "note", text: state.how === "once" ? "Learn finds the kernel between the before and the after." : "Play descends: the loss falls, and the cells move." }));
     else if (state.how === "steps") parts.verdict.replaceChildren(el("p", {}, el("b", { text: fit.description })));
@@ -817,7 +820,7 @@ class Lab {
     const size = same ? (this.state.size ?? [this.state.rows.length, this.state.rows[0].length]) : [before.height - after.height + 1, before.width - after.width + 1];
     const small = before.width * before.height <= 4096;
     const descent = await this.local.descend(before, after, { size, momentum: small ? 0 : 0.95, centred: !small });
-    descent.rate = this.state.image === "edge" ? 0.03 : descent.most * (small ? 0.9 : 0.5);
+    descent.rate = this.state.image === "edge" ? TEXTBOOK_RATE : descent.most * (small ? 0.9 : 0.5);
     Object.assign(this.result, { descent, losses: [], descentSize: size, descentAnchor: same ? size.map((n) => n >> 1) : size.map((n) => n >> 1), many: small ? 1 : 10 });
     return descent;
   }
