@@ -54,6 +54,8 @@ export function grey(image) {
 export function recognised(kernel, stderr, entries) {
   const peak = Math.max(...kernel.weights.flat().map(Math.abs));
   if (!(peak > 0)) return null;
+  // Weights beyond those that were found are smaller than their errors.
+  const beyond = Math.max(2e-3 * peak, 5 * Math.max(...stderr.flat().map((error) => error ?? 0)));
   const at = (table, anchor, r, c) => table[r + anchor[0]]?.[c + anchor[1]] ?? 0;
   const compare = (entry, scale) => {
     const up = Math.max(kernel.anchor[0], entry.anchor[0]), left = Math.max(kernel.anchor[1], entry.anchor[1]);
@@ -62,7 +64,7 @@ export function recognised(kernel, stderr, entries) {
     for (let r = -up; r < down; r++)
       for (let c = -left; c < right; c++) {
         const error = stderr[r + kernel.anchor[0]]?.[c + kernel.anchor[1]];
-        const allowed = error === undefined ? 2e-3 * peak : 5 * Math.max(error ?? 0, 1e-6 * peak);
+        const allowed = error === undefined ? beyond : 5 * Math.max(error ?? 0, 1e-6 * peak);
         const miss = at(kernel.weights, kernel.anchor, r, c) - (scale * at(entry.rows, entry.anchor, r, c)) / entry.divisor;
         if (Math.abs(miss) > allowed) return false;
       }
@@ -150,7 +152,7 @@ export function createLocal(asset) {
     for (const { reject } of waiting.values()) reject(new Error(event.message || "the worker did not start"));
     waiting.clear();
   };
-  const call = (op, args, signal) =>
+  const post = (op, args, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) return void reject(new DOMException("cancelled", "AbortError"));
       const id = ++last;
@@ -161,7 +163,8 @@ export function createLocal(asset) {
   const text = (name) => fetch(asset(name)).then((answer) => answer.json());
   const catalogue = text("kernels.json");
   let templates;
-  const started = unpacked(asset("kernelfield.wasm.gz")).then((bytes) => call("start", { bytes }));
+  const started = unpacked(asset("kernelfield.wasm.gz")).then((bytes) => post("start", { bytes }));
+  const call = (op, args, signal) => started.then(() => post(op, args, signal));
   started.then(async () => {
     // A small pair first: the browser compiles the code that a click will run.
     const data = Float32Array.from({ length: 2304 }, (_, i) => (i * 7919) % 251), image = { width: 48, height: 48, channels: 1, data, depth: "float" };
@@ -174,7 +177,6 @@ export function createLocal(asset) {
     catalogue: () => catalogue,
     /** @returns {Promise<Image>} */
     async apply(image, kernel, { mode = "same", boundary = "reflect", cval = 0, flip = false, stride = 1, dilation = 1, padding = null } = {}, { signal } = {}) {
-      await started;
       const { weights, anchor } = flip ? flipped(kernel) : kernel;
       const result = await call("apply", { image, weights, anchor, mode, boundary, cval, stride, dilation, padding }, signal);
       return { ...result, depth: "float" };
