@@ -1026,13 +1026,11 @@ class Lab {
   async openFile(file) {
     const bytes = await file.arrayBuffer(), array = bytes.byteLength > 10 ? fromNpy(bytes) : null;
     if (array) return array;
-    try {
-      return await this.local.open(bytes, file.name || "the picture");
-    } catch (error) {
-      if (!this.remote) throw error;
-      const image = await this.remote.open(bytes, file.name || "picture");
-      return { ...image, note: image.notes?.[0] };
-    }
+    const name = file.name || "the picture";
+    if (!this.remote) return this.local.open(bytes, name);
+    // Python reads the numbers as they are stored: a browser brings 16 bits to 8, and applies colour profiles.
+    const image = await this.remote.open(bytes, name);
+    return { ...image, note: image.notes.join("; ") };
   }
 
   /** Takes a before, and an after or null, as its pictures. */
