@@ -112,6 +112,7 @@ cross: $(VENV)/zig test-engine
 
 wasm: $(VENV)/zig build/engine
 	$(VENV)/bin/python cmake/wasm.py
+	$(VENV)/bin/python -m kernelfield.lab.code >src/kernelfield/lab/assets/code.json
 
 docs: $(TOOLS)/installed build/engine
 	$(TOOLS)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
@@ -151,6 +152,7 @@ bench: $(TOOLS)/installed
 	$(TOOLS)/bin/python -m benchmarks.frameworks
 	$(TOOLS)/bin/python -m benchmarks.layers
 	$(TOOLS)/bin/python -m benchmarks.receptive
+	$(TOOLS)/bin/python -m benchmarks.lab
 
 IN_TESTS := PYTHONPATH=tests OMP_NUM_THREADS=1 KERNELFIELD_CACHE=
 calibrate: $(TOOLS)/installed build/engine

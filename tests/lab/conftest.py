@@ -13,6 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+#: Milliseconds that anything may take to appear: other work may have the machine.
+PATIENCE = 60_000
 LOCAL = {"127.0.0.1", "localhost", "[::1]"}
 
 
@@ -20,7 +22,9 @@ LOCAL = {"127.0.0.1", "localhost", "[::1]"}
 def browser() -> Iterator[Browser]:
     # Not at the top: the environment of MXNet has neither Playwright nor the extra `lab`.
     from helpers.browser import started
+    from playwright.sync_api import expect
 
+    expect.set_options(timeout=PATIENCE)
     with started() as chromium:
         yield chromium
 
@@ -38,6 +42,7 @@ def watched(browser) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(PATIENCE)
         page.expected, page.faults = [], []
         page.on("request", lambda request: _note_foreign(page, request.url))
         page.on("console", lambda line: page.faults.append(line.text) if line.type == "error" else None)

@@ -51,11 +51,10 @@ def test_the_lab_in_marimo(watched, tmp_path):
     ]
     with program(arguments, f"http://127.0.0.1:{port}/", tmp_path):
         page = watched(viewport={"width": 1280, "height": 1000})
-        page.set_default_timeout(60_000)
         page.goto(f"http://127.0.0.1:{port}/")
         lab = page.locator(".kernelfield-lab")
-        expect(page.get_by_text("nothing learned")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("nothing learned")).to_be_visible()
         lab.locator("[data-learn]").click()
-        expect(page.get_by_text("learned exact (")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("learned exact (")).to_be_visible()
         expect(lab.locator(".verdict strong")).to_have_text("exact")
         page.screenshot(path=tmp_path / "marimo.png")

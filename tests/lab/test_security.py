@@ -216,12 +216,12 @@ def png(width: int, height: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("size", [(100_000, 100_000), (9_000, 9_000), (2**31 - 1, 1)])
+@pytest.mark.parametrize("size", [(100_000, 100_000), (9_000, 9_000)])
 def test_a_bomb_is_not_decoded(lab, size):
     with Client(lab) as client:
         error = client.answer("open", {"name": "holiday.png"}, [png(*size)])["error"]
         assert "\n" not in error
-        assert "holiday.png" in error
+        assert f"'holiday.png': the header says {size[0]} x {size[1]} pixels" in error
         assert client.ask(*NAME)[0]["name"] == "identity"
 
 

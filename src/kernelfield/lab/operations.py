@@ -16,6 +16,7 @@ import numpy as np
 import kernelfield as kf
 from kernelfield.errors import ArgumentError, received
 from kernelfield.geometry import BOUNDARIES
+from kernelfield.images import Picture
 from kernelfield.images.limits import Limit
 from kernelfield.images.read import read_within
 from kernelfield.kernels import Kernel, match
@@ -63,10 +64,23 @@ def _open(args: dict[str, Any], file: Buffer) -> Answer:
     notes = list(picture.notes)
     if len(picture.pages) > 1:
         notes.append(f"the first of {len(picture.pages)} pages")
-    pixels = picture.pixels
+    pixels, names = _seen(picture, notes)
     if pixels.dtype.str not in ("|u1", "<u2", ">u2", "<f4", ">f4"):
         notes.append(f"values of {pixels.dtype} are shown as float32")
-    return {"notes": notes, "channels": list(picture.channels)}, [pixels]
+    return {"notes": notes, "channels": names}, [pixels]
+
+
+def _seen(picture: Picture, notes: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Return the channels that a page shows, grey or red, green and blue, with their names."""
+    pixels, names = picture.pixels, list(picture.channels)
+    if picture.alpha is not None:
+        pixels = np.delete(pixels, picture.alpha, axis=2)
+        del names[picture.alpha]
+        notes.append("transparency is left out")
+    if pixels.ndim == 3 and len(names) not in (1, 3):
+        notes.append(f"the first of {len(names)} channels, {names[0]}")
+        return pixels[..., 0], names[:1]
+    return pixels, names
 
 
 def _apply(args: dict[str, Any], image: Buffer) -> Answer:
