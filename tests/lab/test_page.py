@@ -381,6 +381,34 @@ def test_a_phone_has_no_sideways_scroll(watched, visit, state):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_with_its_server_the_page_learns_in_python_and_is_loaded_again(page, lab):
+    page.goto(f"{lab.address}#view=learn&image=astronaut&mode=same")
+    for _ in range(2):
+        expect(page.locator(".pane.after h2 small")).to_have_text("256 × 256")
+        assert "token" not in page.url
+        page.locator("[data-learn]").click()
+        expect(page.locator(".verdict strong")).to_have_text("exact", timeout=20_000)
+        page.reload()
+        expect(page.locator(".verdict strong")).to_have_count(0)
+    page.locator("[data-learn]").click()
+    expect(page.locator("dl")).to_contain_text("Pillow", timeout=20_000)  # which only Python names
+
+
+def test_answers_that_come_late_are_those_of_the_last_kernel(watched, static, visit):
+    late = watched(viewport={"width": 1280, "height": 800})
+    late.add_init_script("""
+      const post = Worker.prototype.postMessage;
+      Worker.prototype.postMessage = function (...given) { setTimeout(() => post.apply(this, given), 150); };
+    """)
+    page = visit("at=0,1", on=late)
+    cell = page.get_by_label("row 1, column 2")
+    for value in ("2", "3", "4", "5", "6"):
+        cell.fill(value)
+    focus_after(page)
+    page.keyboard.press("ArrowLeft")
+    expect_sum(page, "1 · 1 + 1 · 6 = 7")
+
+
 def test_the_camera_is_a_picture_that_moves(browser, static):
     fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     own = browser.browser_type.launch(executable_path=chromium(), args=[*FLAGS, *fake])

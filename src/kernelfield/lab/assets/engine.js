@@ -142,6 +142,15 @@ export function createLocal(asset) {
   const worker = new Worker(asset("worker.js"), { type: "module" });
   const waiting = new Map();
   let last = 0;
+  const keys = new WeakMap(), there = new Set();
+  /** An image as it is sent: with its pixels only if the worker has not got them; it keeps the last three. */
+  const sent = (image) => {
+    const { width, height, channels } = image, key = keys.get(image) ?? keys.set(image, ++last).get(image);
+    const known = there.delete(key), forget = !known && there.size > 2 ? [...there][0] : null;
+    there.delete(forget);
+    there.add(key);
+    return known ? { key, width, height, channels } : { key, width, height, channels, forget, data: image.data };
+  };
   worker.onmessage = ({ data: { id, result, error } }) => {
     const { resolve, reject } = waiting.get(id);
     waiting.delete(id);
@@ -158,7 +167,7 @@ export function createLocal(asset) {
       const id = ++last;
       waiting.set(id, { resolve, reject });
       signal?.addEventListener("abort", () => reject(new DOMException("cancelled", "AbortError")), { once: true });
-      worker.postMessage({ id, op, args });
+      worker.postMessage({ id, op, args: op === "apply" ? { ...args, image: sent(args.image) } : args });
     });
   const text = (name) => fetch(asset(name)).then((answer) => answer.json());
   const catalogue = text("kernels.json");

@@ -16,6 +16,8 @@ const SHIPPED = { astronaut: ["photographs/astronaut.png", "photographs/astronau
 const LARGEST = 15;
 /** Milliseconds between places of the window that slides by itself. */
 const PACE = 900;
+/** The textbook's rate for its edge. */
+const TEXTBOOK_RATE = 0.03;
 
 /** The textbook's image: white, with a black band in the middle. */
 function edge() {
@@ -773,7 +775,8 @@ class Lab {
     parts.learnSize.lastChild.value = state.size ? state.size.join(",") : "";
     if (!parts.learnSize.lastChild.value && state.size) parts.learnSize.lastChild.append(element(this.document, "option", { value: state.size.join(","), text: state.size.join("×"), selected: true }));
     parts.play.textContent = this.descending ? "Pause" : "Play";
-    if (descent && parts.rate !== this.document.activeElement) parts.rate.value = short(state.rate ?? descent.rate, 3);
+    const rate = state.rate ?? descent?.rate ?? (state.image === "edge" ? TEXTBOOK_RATE : null);
+    if (parts.rate !== this.root.getRootNode().activeElement) parts.rate.value = rate === null ? "" : short(rate, 3);
     const el = (...given) => element(this.document, ...given);
     if (!fit) parts.verdict.replaceChildren(el("p", { class: "note", text: state.how === "once" ? "Learn finds the kernel between the before and the after." : "Play descends: the loss falls, and the cells move." }));
     else if (state.how === "steps") parts.verdict.replaceChildren(el("p", {}, el("b", { text: fit.description })));
@@ -817,7 +820,7 @@ class Lab {
     const size = same ? (this.state.size ?? [this.state.rows.length, this.state.rows[0].length]) : [before.height - after.height + 1, before.width - after.width + 1];
     const small = before.width * before.height <= 4096;
     const descent = await this.local.descend(before, after, { size, momentum: small ? 0 : 0.95, centred: !small });
-    descent.rate = this.state.image === "edge" ? 0.03 : descent.most * (small ? 0.9 : 0.5);
+    descent.rate = this.state.image === "edge" ? TEXTBOOK_RATE : descent.most * (small ? 0.9 : 0.5);
     Object.assign(this.result, { descent, losses: [], descentSize: size, descentAnchor: same ? size.map((n) => n >> 1) : size.map((n) => n >> 1), many: small ? 1 : 10 });
     return descent;
   }
@@ -836,12 +839,13 @@ class Lab {
         this.stopDescent();
         this.say(`rate: expected at most ${short(descent.most, 3)}, below which the loss falls; received ${short(this.state.rate ?? descent.rate, 3)}`);
       }
-      const [rows, columns] = this.result.descentSize, n = this.result.after.width * this.result.after.height;
+      const [rows, columns] = this.result.descentSize, target = grey(this.result.after).data, n = target.length;
+      const mean = target.reduce((a, b) => a + b, 0) / n, spread = target.reduce((a, b) => a + (b - mean) ** 2, 0);
       this.result.fit = {
         format: 1, version: this.catalogue.version, verdict: "approximate", explanation: `descent stopped after ${this.result.losses.length} steps, at a squared error of ${short(loss)}`,
         name: null, description: "kernel learned by descent", parameters: {}, size: [rows, columns], anchor: this.result.descentAnchor, kernel, stderr: kernel.map((row) => row.map(() => null)), integers: null, divisor: null,
         offset: 0, rounding: null, boundary: null, cval: 0, boundary_candidates: [], boundary_reason: "not searched for in descent", rank: rows * columns, undetermined: [],
-        r2: 0, residual_sd: Math.sqrt(Math.max(0, loss) / n), samples: n, excluded: 0, channels: ["grey"], notes: ["learned in the browser"], losses: [...this.result.losses], layers: [kernel],
+        r2: spread > 0 ? Math.max(0, 1 - loss / spread) : 0, residual_sd: Math.sqrt(Math.max(0, loss) / n), samples: n, excluded: 0, channels: ["grey"], notes: ["learned in the browser"], losses: [...this.result.losses], layers: [kernel],
       };
       await this.refresh();
     } catch (error) {
@@ -993,7 +997,7 @@ class Lab {
     parts.kernelNote.textContent = "";
     const inside = [[down[0], before.height], [along[0], before.width]].map(([[a, b], n]) => Math.max(0, Math.min(b, n - 1) - Math.max(a, 0) + 1));
     const text = `The unit at row ${unit[0] + 1}, column ${unit[1] + 1} sees ${size.rows}×${size.columns} pixels: rows ${down[0][0] + 1} to ${down[0][1] + 1}, columns ${along[0][0] + 1} to ${along[0][1] + 1}${inside[0] < size.rows || inside[1] < size.columns ? `, of which ${inside[0]}×${inside[1]} lie in the image` : ""}.`;
-    parts.fieldText.textContent = "Every layer here takes the mean of what it reads; the darker, the more paths lead from a pixel to the unit.";
+    parts.fieldText.textContent = "Every layer here takes the mean of what it reads; the stronger the colour, the more paths lead from a pixel to the unit.";
     parts.place.textContent = `unit at row ${unit[0] + 1}, column ${unit[1] + 1}`;
     parts.strip.replaceChildren(this.document.createTextNode(text.replace(/-(\d)/g, "−$1")));
     parts.live.textContent = text;

@@ -10,7 +10,7 @@ for (let i = 0; i <= 2 * LEVELS; i++) {
   for (let j = 0; j < 3; j++) PALETTE[3 * i + j] = Math.round(STOPS[k][j] + (t - k) * (STOPS[k + 1][j] - STOPS[k][j]));
 }
 /** The side of a cell, in pixels of the page, from which it shows its number. */
-export const READABLE = 26;
+export const READABLE = 20;
 
 /**
  * How values become colours: signed about zero, or grey from low to high.

@@ -17,10 +17,23 @@ function take(at, n, Kind = Float32Array) {
   return new Kind(engine.memory.buffer, at, n).slice();
 }
 
+/** Images that stay in the engine's memory, by their keys; the page says which to forget. */
+const held = new Map();
+
+/** Returns where an image lies: it comes with its pixels once. */
+function place({ key, data, forget }) {
+  if (forget) {
+    engine.release(held.get(forget));
+    held.delete(forget);
+  }
+  if (data) held.set(key, put(data));
+  return held.get(key);
+}
+
 const operations = {
   /** The cross-correlation of every channel. */
   apply({ image, weights, anchor, mode, boundary, cval, stride = 1, dilation = 1, padding = null }) {
-    const rows = weights.length, columns = weights[0].length;
+    const from = place(image), rows = weights.length, columns = weights[0].length;
     const spans = [(rows - 1) * dilation + 1, (columns - 1) * dilation + 1];
     const before = padding !== null ? [padding, padding] : mode === "valid" ? [0, 0] : mode === "full" ? spans.map((n) => n - 1) : anchor.map((a) => a * dilation);
     const more = spans.map((n) => (padding !== null ? 2 * padding + 1 - n : mode === "valid" ? 1 - n : mode === "full" ? n - 1 : 0));
@@ -28,12 +41,12 @@ const operations = {
     const width = Math.floor((image.width + more[1] - 1) / stride) + 1;
     if (height < 1 || width < 1) return { width: 0, height: 0, channels: image.channels, data: new Float32Array(0) };
     const n = height * width * image.channels;
-    const from = put(image.data), kernel = put(weights.flat()), to = engine.reserve(4 * n);
+    const kernel = put(weights.flat()), to = engine.reserve(4 * n);
     const border = mode === "valid" && padding === null ? 0 : BORDERS.indexOf(boundary);
     engine.correlate(from, image.height, image.width, image.channels, kernel, rows, columns, before[0], before[1], stride,
       dilation, border, cval, to, height, width);
     const data = take(to, n);
-    for (const at of [from, kernel, to]) engine.release(at);
+    for (const at of [kernel, to]) engine.release(at);
     return { width, height, channels: image.channels, data };
   },
 
@@ -80,7 +93,7 @@ async function start(bytes) {
 self.onmessage = async ({ data: { id, op, args } }) => {
   try {
     const result = op === "start" ? await start(args.bytes) : operations[op](args);
-    self.postMessage({ id, result });
+    self.postMessage({ id, result }, result.data ? [result.data.buffer] : []);
   } catch (error) {
     self.postMessage({ id, error: error instanceof WebAssembly.RuntimeError ? "the engine ran out of memory: take a smaller image" : String(error.message ?? error) });
   }
