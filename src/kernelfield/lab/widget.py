@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -18,7 +19,7 @@ from kernelfield.errors import ArgumentError, KernelfieldError, received
 from kernelfield.images import read
 from kernelfield.kernels import Kernel
 from kernelfield.lab.images import pack, size_of
-from kernelfield.lab.operations import Buffer, kernel_of
+from kernelfield.lab.operations import kernel_of
 from kernelfield.lab.pages import assets
 from kernelfield.lab.worker import answer
 from kernelfield.learning import Fit
@@ -27,7 +28,7 @@ from kernelfield.learning.record import build
 _IMPORT = re.compile(r'(?:from|import)\s*"\./([\w-]+\.js)"')
 #: The files that a notebook does not need: those that make a page of its own.
 _OF_THE_PAGE = {"/", "/index.html", "/page.css", "/start.js"}
-_MOST_PENDING = 8
+_MOST_PENDING, _REMEMBERED = 8, 256
 
 
 class LabWidget(anywidget.AnyWidget):
@@ -66,7 +67,8 @@ class LabWidget(anywidget.AnyWidget):
             _images=[header for header, _ in packed],
             _pixels=[bytes(data) for _, data in packed],
         )
-        self._coming: dict[int, tuple[dict[str, Any], list[bytearray]]] = {}
+        self._coming: dict[int, _Request] = {}
+        self._done: deque[int] = deque(maxlen=_REMEMBERED)
         self.on_msg(self._receive)
 
     @property
@@ -84,36 +86,56 @@ class LabWidget(anywidget.AnyWidget):
         return None if self._record is None else build(Fit, self._record, "fit")
 
     def _receive(self, _: Any, content: Any, buffers: Sequence[Any]) -> None:
-        """Take a request of the page, or a piece of one of its images; answer when it is whole."""
+        """Take a request of the page, or a piece of one: they come in any order. Answer when it is whole."""
         number, op = (content.get(key) if isinstance(content, dict) else None for key in ("id", "op"))
-        if type(number) is not int or not isinstance(op, str):
+        if type(number) is not int or not isinstance(op, str) or number in self._done:
             return
         if op == "cancel":
-            self._coming.pop(number, None)
+            self._forget(number)
             return
         try:
-            if op != "piece":
+            request = self._coming.get(number)
+            if request is None:
                 if len(self._coming) >= _MOST_PENDING:
                     raise ArgumentError(f"{op}: expected at most {_MOST_PENDING} requests at a time; wait")
-                headers = content.get("images")
-                headers = headers if isinstance(headers, list) else []
-                sizes = [size_of(header) for header in headers]
-                self._coming[number] = content | {"images": headers, "sizes": sizes}, [bytearray() for _ in sizes]
-            if number not in self._coming:
+                request = self._coming[number] = _Request(content)
+            if buffers:
+                request.fill(content.get("piece"), bytes(buffers[0]))
+            if request.left:
                 return
-            request, parts = self._coming[number]
-            for piece in buffers:
-                _fill(parts, request["sizes"], bytes(piece))
-            if any(len(part) < size for part, size in zip(parts, request["sizes"])):
-                return
-            del self._coming[number]
-            args = request.get("args")
-            whole: list[Buffer] = list(zip(request["images"], parts))
-            header, results = answer(request["op"], args if isinstance(args, dict) else {}, whole)
+            header, results = answer(op, request.args, list(zip(request.headers, request.parts)))
         except KernelfieldError as error:
-            self._coming.pop(number, None)
             header, results = {"error": str(error)}, []
+        self._forget(number)
         self.send({"id": number, **header}, [bytes(data) for data in results])
+
+    def _forget(self, number: int) -> None:
+        """Take no more pieces of a request."""
+        self._coming.pop(number, None)
+        self._done.append(number)
+
+
+class _Request:
+    """A request of the page, and the bytes of its images as far as they have come."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        args, headers = content.get("args"), content.get("images")
+        self.args: dict[str, Any] = args if isinstance(args, dict) else {}
+        self.headers: list[dict[str, Any]] = headers if isinstance(headers, list) else []
+        self.parts = [bytearray(size_of(header)) for header in self.headers]
+        self.left = sum(map(len, self.parts))
+
+    def fill(self, place: Any, piece: bytes) -> None:
+        """Put a piece into its image, at its place in bytes."""
+        index, start = place if isinstance(place, list) and len(place) == 2 else (None, None)
+        if type(index) is not int or type(start) is not int or not 0 <= index < len(self.parts):
+            raise ArgumentError(f"piece: expected an image and a place in it; received {received(place)}")
+        if start < 0 or start + len(piece) > len(self.parts[index]):
+            raise ArgumentError(
+                f"piece: expected at most {len(self.parts[index])} bytes; received {len(piece)} at {start}"
+            )
+        self.parts[index][start : start + len(piece)] = piece
+        self.left -= len(piece)
 
 
 @cache
@@ -181,13 +203,3 @@ def _described(kernel: Any) -> dict[str, Any]:
     """Return a kernel that the user gave, as the page describes it."""
     whole = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
     return {"weights": whole.weights.tolist(), "anchor": list(whole.anchor)}
-
-
-def _fill(parts: Sequence[bytearray], sizes: Sequence[int], piece: bytes) -> None:
-    """Add a piece to the first image that is not whole."""
-    for part, size in zip(parts, sizes):
-        if len(part) < size:
-            if len(part) + len(piece) > size:
-                raise ArgumentError(f"image: expected {size - len(part)} more bytes; received {len(piece)}")
-            part.extend(piece)
-            return

@@ -127,14 +127,13 @@ export function createComm(model) {
   return engine(
     {
       async send(message, images, { signal }) {
-        model.send(message, undefined, []);
-        // Servers of notebooks refuse messages of more than 10 MB.
-        for (const { bytes } of images) {
+        if (!images.length) model.send(message, undefined, []);
+        // Servers of notebooks refuse messages of more than 10 MB, and may bring them in another order: each says what it is of.
+        for (const [index, { bytes }] of images.entries()) {
           for (let start = 0; start < bytes.length; start += PIECE) {
             if (signal?.aborted) return;
-            model.send({ id: /** @type {any} */ (message).id, op: "piece" }, undefined, [
-              bytes.slice(start, start + PIECE).buffer,
-            ]);
+            const piece = bytes.slice(start, start + PIECE).buffer;
+            model.send({ ...message, piece: [index, start] }, undefined, [piece]);
           }
         }
       },
@@ -215,7 +214,8 @@ class Requests {
  * @param {Requests} requests
  */
 function engine(channel, requests) {
-  let last = 0;
+  // The views of one widget share a channel.
+  let last = Math.floor(Math.random() * 2 ** 40);
   /**
    * @param {string} op
    * @param {object} args
