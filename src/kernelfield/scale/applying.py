@@ -143,8 +143,9 @@ def apply(
         Whether to go on with a result that was interrupted; its parameters must be the same.
     overwrite : bool
         Whether a result that is there already, or was begun, is replaced.
-    scheduler : str or distributed.Client, optional
-        The address of a Dask scheduler, whose workers make the tiles. By default threads of this process do.
+    scheduler : str, int or distributed.Client, optional
+        The address of a Dask scheduler or a client of one, whose workers make the tiles, or a number of processes to
+        start here. By default threads of this process make them.
     memory : int
         Bytes that the tiles in work may take together, on this machine.
     progress : callable, optional
@@ -161,6 +162,8 @@ def apply(
     FileError
         For a source that cannot be read, a target that cannot be written or is there already, and a job to resume of
         other parameters.
+    ClusterError
+        If the workers or the scheduler are lost for too long; `resume` goes on.
 
     Examples
     --------
@@ -200,8 +203,10 @@ def apply(
     _check_apart(source, result)
     job = Job.of(opened, filters, result, layout)
     run = _runner(scheduler, memory)
+    if scheduler is not None:
+        _check_shared(opened, result)
     if overwrite:
-        result.remove()
+        result.clear()
     elif resume and (finished := _finished(job)):
         return Report(result.name, layout.shape, layout.dtype, len(job.grid), len(job.grid), finished, 0.0)
     if not (resume and job_of(result.place) is not None):
@@ -224,6 +229,8 @@ Run = Callable[[Job, Sequence[int], Callable[[Tile], None]], None]
 
 def _runner(scheduler: Any, memory: int) -> Run:
     """Return what makes tiles: threads here, or the workers of a cluster."""
+    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
+        raise ArgumentError(f"memory: expected a number of bytes; received {received(memory)}")
     if scheduler is None:
         return lambda job, indices, tell: local.run(job, indices, tell, _workers(job, memory))
     from kernelfield.scale import cluster
@@ -233,8 +240,6 @@ def _runner(scheduler: Any, memory: int) -> Run:
 
 def _workers(job: Job, memory: int) -> int:
     """Return how many tiles may be in work at a time."""
-    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
-        raise ArgumentError(f"memory: expected a number of bytes; received {received(memory)}")
     pixels = math.prod(job.layout.shards)
     # The pixels read and their copy, sums in float64, the result and what is written of it.
     each = (
@@ -275,7 +280,7 @@ def _dress(job: Job, multiscale: Any, level: int, labelled: Any, pyramid: bool, 
         described = multiscale.moved(level, tuple(factors), tuple(shifts))
         levels = _levels(job, run) if pyramid else 0
         described = described.with_levels(levels, job.chain.axes)
-        zarr.create_group(target.staging.store, attributes=described.attributes(), overwrite=False)
+        zarr.open_group(target.staging.store, mode="r+").update_attributes(described.attributes())
     elif labelled is not None:
         steps, start = job.chain.steps_and_start
         dims = [labelled.dims[axis] for axis in job.chain.axes]
@@ -337,6 +342,19 @@ def _compression(source: Source) -> str:
     if not isinstance(source, ZarrSource):
         return "zstd"
     return "zstd" if source.compressed else "none"
+
+
+def _check_shared(source: Source, target: Target) -> None:
+    """Raise for stores in the memory of this process, which the workers of a cluster cannot reach."""
+    import zarr
+
+    for name, place in (("source", getattr(source, "place", None)), ("target", target.place)):
+        store = getattr(place, "store", None)
+        if isinstance(store, zarr.storage.MemoryStore) or str(getattr(place, "name", "")).startswith("memory:"):
+            raise ArgumentError(
+                f"{name}: expected a place that workers reach, with scheduler=; received a store in the memory of this "
+                "process; give a folder or an address that all machines share"
+            )
 
 
 def _check_apart(source: Any, target: Target) -> None:
