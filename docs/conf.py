@@ -77,4 +77,6 @@ def setup(app: Any) -> None:
     pictures.draw(drawn)
     commands.write(drawn / "commands.md", commands.page())
     commands.write(HERE / "reference" / "api.md", reference.page())
+    errors = (HERE / "reference" / "errors.md").read_text(encoding="utf-8")
+    reference.remove_stale(HERE / "reference" / "generated", reference.page(), errors)
     notebooks.write(drawn)

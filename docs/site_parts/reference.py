@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
+
+import kernelfield
 
 #: The public module -> its title, and a sentence about it.
 MODULES = {
@@ -48,12 +51,21 @@ _SECTION = """
 
 
 def names(module: str) -> list[str]:
-    """Return the public functions, classes and tables of a module; not its modules and the constants of OpenCV."""
+    """Return the public functions, classes and tables of a module; each name in one section.
+
+    What `kernelfield` exports of its modules is in its own section, but for the kernel, which is among the kernels.
+    Modules and the constants of OpenCV have no entry.
+    """
     if module in _WITHOUT_IMPORT:
         return list(_WITHOUT_IMPORT[module])
     package = importlib.import_module(module)
-    found = {name: getattr(package, name) for name in package.__all__ if not name.startswith("__")}
-    return [n for n, v in found.items() if not isinstance(v, type(importlib)) and not isinstance(v, int | str)]
+    found = {n: getattr(package, n) for n in package.__all__ if not n.startswith("__")}
+    if package is kernelfield:
+        del found["Kernel"]
+    else:
+        above = {n: getattr(kernelfield, n) for n in kernelfield.__all__ if n != "Kernel"}
+        found = {n: v for n, v in found.items() if above.get(n) is not v}
+    return [n for n, v in found.items() if not isinstance(v, type(importlib) | int | str)]
 
 
 def page() -> str:
@@ -64,3 +76,11 @@ def page() -> str:
         listed = "\n".join(f"   {name}" for name in names(module))
         text += _SECTION.format(title=title, about=about, module=module, names=listed)
     return text
+
+
+def remove_stale(folder: Path, *pages: str) -> None:
+    """Remove the pages of names that are no longer listed, which autosummary leaves where they are."""
+    listed = {line.strip() for page in pages for line in page.splitlines()}
+    for path in folder.glob("*.rst"):
+        if path.stem.rpartition(".")[2] not in listed:
+            path.unlink()

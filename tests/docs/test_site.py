@@ -49,7 +49,8 @@ def test_every_link_inside_the_site_leads_somewhere(pages, site):
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             target = target / "index.html" if target.is_dir() else target
             anchor = unquote(parts.fragment)
-            known = pages.get(target)
+            # What stands behind # in an address of the lab is its state.
+            known = None if target.parent.name == "lab" else pages.get(target)
             if not target.exists() or (anchor and known and anchor not in known.anchors):
                 missing.append(f"{path.relative_to(site)}: {link}")
     assert sorted(set(missing)) == []

@@ -5,7 +5,7 @@
 function __fish_kernelfield_using_command
     set -l cmd (commandline -opc)
     set -l subcommands
-    set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --page --password --plot --port --reconstruction --report-every --sampling --save --scales --seed --size --sizes --steps --then --unit --unknown --wavelength --work'
+    set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --page --password --plot --port --reconstruction --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --then --unit --unknown --wavelength --work'
     set -l all_commands 'apply bench code design doctor field lab learn verify'
     set -l skip_next 0
     # Extract command words (only real subcommand names) from command line
@@ -77,6 +77,8 @@ complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l resume -d
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l level -r -d 'Level of an OME-Zarr image, 0 for the finest.'
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l pyramid -d 'Write the coarser levels of an OME-Zarr image too.'
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l compression -x -a 'none zstd' -d 'Of the chunks of a store. By default that of the store read, else zstd.'
+complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l scheduler -r -d 'Address of a Dask scheduler whose workers filter, as tcp://host:8786; they read…'
+complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l local -r -d 'Start so many processes here and filter with these.'
 
 # Options for: bench
 complete -c kernelfield -n '__fish_kernelfield_using_command bench' -l help -d 'Display this message and exit.'
@@ -157,7 +159,7 @@ complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l json -d '
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l plot -r -F -d 'Also draw before, after, kernel and residual: a .png, .svg or .pdf.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l save -r -F -d 'Also write the result as JSON to this file.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l size -r -d 'Size of the kernel, as 5 or as 3,5 (rows, columns). Searched for by default.'
-complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l max-size -r -d 'The largest size to search, at most 63.'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l max-size -r -d 'The largest size to search, at most 255.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l mask -r -F -d 'A picture of the same size: pixels where it is 0 do not count.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l clip -r -d 'Lowest and highest value of the sensor or format, as 0,4095: pixels clipped the…'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l noise -r -d 'Standard deviations of the noise in before and after, as 2,0.5: the weights are…'
@@ -174,6 +176,9 @@ complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l optimiser
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l momentum -r -d 'Momentum of sgd.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l seed -r -d 'Seed of the kernel before the first step.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l report-every -r -d 'Print the loss after every so many steps, on stderr; 0 for never.'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l level -r -d 'Level of OME-Zarr images, 0 for the finest.'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l scheduler -r -d 'Address of a Dask scheduler whose workers sum, as tcp://host:8786; they read th…'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l local -r -d 'Start so many processes here and sum with these.'
 # Options for: verify
 complete -c kernelfield -n '__fish_kernelfield_using_command verify' -l help -d 'Display this message and exit.'
 complete -c kernelfield -n '__fish_kernelfield_using_command verify' -s h -d 'Display this message and exit.'
