@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
+    "site_parts.lab",
     "site_parts.steps",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
@@ -46,7 +47,10 @@ numpydoc_class_members_toctree = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "kernelfield"
+html_favicon = "_static/icon.svg"
+html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
+html_extra_path = ["_drawn/extra"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
@@ -65,10 +69,12 @@ smartquotes = False
 
 
 def setup(app: Any) -> None:
-    from site_parts import commands, notebooks, pictures
+    from site_parts import commands, lab, notebooks, pictures, reference
 
     drawn = HERE / "_drawn"
-    drawn.mkdir(exist_ok=True)
+    (drawn / "extra").mkdir(parents=True, exist_ok=True)
+    lab.copy(drawn / "extra" / "lab")
     pictures.draw(drawn)
     commands.write(drawn / "commands.md", commands.page())
+    commands.write(HERE / "reference" / "api.md", reference.page())
     notebooks.write(drawn)

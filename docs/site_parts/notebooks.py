@@ -12,6 +12,7 @@ from site_parts.steps import FRAMEWORKS
 
 TUTORIAL = Path(__file__).parents[1] / "tutorial"
 _STEP = re.compile(r"^```\{snippet\} (\w+)\n```\n", re.MULTILINE)
+_LAB = re.compile(r"```\{lab\}.*\n```\n\n?")
 _OUTPUT = re.compile(r"```\{literalinclude\} (outputs/\w+\.txt)\n(?::.*\n)*```")
 # The words for a picture may hold brackets themselves.
 _PICTURE = re.compile(r"!\[((?:[^\[\]]|\[[^\]]*\])*)\]\(\.\./_drawn/([^)]+)\)")
@@ -68,6 +69,7 @@ def _code(snippet: Path, number: int) -> dict[str, Any]:
 def _prose(text: str, drawn: Path) -> dict[str, Any]:
     """Return prose as a cell that holds its own pictures; links to other pages become their words."""
     attachments = {}
+    text = _LAB.sub("", text)
     text = _OUTPUT.sub(lambda match: f"```\n{(TUTORIAL / match[1]).read_text(encoding='utf-8')}```", text)
     for _, name in _PICTURE.findall(text):
         kind = "jpeg" if name.endswith(".jpg") else "png"

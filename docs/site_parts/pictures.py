@@ -33,7 +33,7 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 
 
 def learned() -> Figure:
-    """Return the picture of the first page: before, after, the kernel found, the residual."""
+    """Return the picture of README.md: before, after, the kernel found, the residual."""
     before, after = pair()
     return kf.learn(before, after).plot(before, after)
 
@@ -75,6 +75,22 @@ def field() -> Figure:
     small = np.asarray(Image.fromarray(photograph).resize((224, 224)), np.float32) / 255
     effective = found.effective(np.moveaxis(small, 2, 0)[None], "layer3", (5, 8))
     return found.draw("layer3", (5, 8), image=photograph, effective=effective)
+
+
+def found() -> Figure:
+    """Return the picture of the first page: a part of before and after, and the filter between them."""
+    before, after = pair()
+    fit = kf.learn(before, after)
+    made = blank(9.6, 3.4)
+    axes = made.subplots(1, 3)
+    for place, image, title in ((axes[0], before, "before"), (axes[1], after, "after")):
+        place.imshow(image[20:260, 110:350], cmap="gray", vmin=0, vmax=255)
+        bare(place)
+        panel_title(place, title)
+    cells(
+        axes[2], np.asarray(fit.integers, float), f"the filter, numbers over {fit.divisor}: {fit.name}, {fit.verdict}"
+    )
+    return made
 
 
 def cells(axes: Axes, values: np.ndarray, title: str, *, signed: bool = True) -> None:
@@ -196,6 +212,7 @@ def stacked() -> Figure:
 
 #: The name of each picture -> the function that draws it, and its width in pixels.
 PICTURES: dict[str, tuple[Callable[[], Figure], int]] = {
+    "found": (found, 1200),
     "learn": (learned, 1000),
     "edge": (lambda: kf.kernels.edge((1, 1)).plot(), 1000),
     "log-gabor": (lambda: kf.kernels.log_gabor(8, 30).plot(), 1000),

@@ -61,12 +61,22 @@ def noise(slope, shape=(256, 320), seed=0):
 
 
 @pytest.mark.parametrize("slope", [0.0, -0.5, -1.0, -1.5])
-def test_the_slope_of_noise(slope):
-    found = [kf.coding.amplitude_spectrum(noise(slope, seed=seed) + 40) for seed in range(8)]
+@pytest.mark.parametrize("shape", [(96, 96), (64, 200)])
+def test_the_slope_of_noise_and_its_error(slope, shape):
+    found = [kf.coding.amplitude_spectrum(noise(slope, shape, seed) + 40) for seed in range(150)]
     slopes, errors = np.array([(one.slope, one.slope_error) for one in found]).T
-    assert slopes.mean() == pytest.approx(slope, abs=0.05)
-    # The error stated is that seen, as far as eight can tell.
-    assert 0.4 < np.sqrt(np.mean(errors**2)) / np.sqrt(np.mean((slopes - slope) ** 2)) < 3
+    assert slopes.mean() == pytest.approx(slope, abs=0.02)
+    # 150 give the standard deviation to 6 %.
+    assert 0.84 < np.std((slopes - slope) / errors) < 1.16
+    assert 0.9 < np.mean(np.abs(slopes - slope) < 1.96 * errors) < 0.99
+
+
+def test_values_off_the_line_widen_the_error():
+    bent = noise(-1.0) + 3 * noise(-1.0, seed=1)[::-1, ::-1] * np.cos(np.arange(320) * 0.9)
+    plain, found = (kf.coding.amplitude_spectrum(image) for image in (noise(-1.0), bent))
+    left = np.log(found.amplitude) - found.intercept - found.slope * np.log(found.frequency)
+    assert np.abs(left).max() > 0.3
+    assert found.slope_error > 1.5 * plain.slope_error
 
 
 def test_amplitudes_are_in_the_units_of_the_image():

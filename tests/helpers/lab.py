@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from websockets.sync.client import connect
+
+from kernelfield.lab.jobs import Workers
+from kernelfield.lab.security import Access
+from kernelfield.lab.server import bind, new_token, server
 
 _PIECE = 1 << 20
 _DTYPES = {"u1": np.uint8, "u2": np.uint16, "f4": np.float32}
@@ -47,6 +54,70 @@ def served(*arguments: str, **environment: str) -> Iterator[SimpleNamespace]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+
+
+@contextmanager
+def running(port: int | None = None, workers: int = 1) -> Iterator[SimpleNamespace]:
+    """Run the lab in a thread of this process, where limits can be changed; `port` is what browsers call it by."""
+    listener = bind("127.0.0.1", 0)
+    port = port or listener.getsockname()[1]
+    access = Access(port, new_token())
+    prepared = server(access, Workers(workers))
+    thread = threading.Thread(target=prepared.run, args=([listener],))
+    thread.start()
+    try:
+        host = f"127.0.0.1:{port}"
+        yield SimpleNamespace(
+            address=f"http://{host}/?token={access.token}",
+            origin=f"http://{host}",
+            host=host,
+            port=port,
+            bound=listener.getsockname()[1],
+            token=access.token,
+        )
+    finally:
+        prepared.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def slow_network(delay: float) -> Iterator[tuple[int, Callable[[int], None]]]:
+    """Run a relay that delays everything by some seconds each way; give its port, and a function to set its target."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    target: list[int] = []
+    opened, threads = [listener], []
+
+    def start(function: Callable[..., None], *arguments: socket.socket) -> None:
+        threads.append(threading.Thread(target=function, args=arguments))
+        threads[-1].start()
+
+    def carry(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                time.sleep(delay)
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                near = listener.accept()[0]
+                far = socket.create_connection(("127.0.0.1", target[0]))
+                opened.extend((near, far))
+                start(carry, near, far)
+                start(carry, far, near)
+
+    start(accept)
+    try:
+        yield listener.getsockname()[1], target.append
+    finally:
+        for each in opened:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+        for each in opened:
+            each.close()
 
 
 class Client:

@@ -11,6 +11,7 @@ import math
 import re
 import struct
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO, Literal
@@ -296,6 +297,7 @@ class Tiled:
 
     def __init__(self, path: str, index: int = 0) -> None:
         self._name, self._file = received(path), open(path, "rb")  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
         try:
             self._open(index)
         except BaseException as error:

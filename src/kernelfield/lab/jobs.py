@@ -76,10 +76,9 @@ class Workers:
         """Start the workers, so that the first request does not wait for their imports."""
         await asyncio.gather(self._images.fill(), self._quick.fill())
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the workers."""
-        self._images.close()
-        self._quick.close()
+        await asyncio.gather(self._images.close(), self._quick.close())
 
     async def perform(self, job: Job) -> tuple[Any, list[Buffer]]:
         """Return the result of a job and its images; a job that is cancelled is ended in its worker too.
@@ -102,6 +101,7 @@ class _Lane:
     idle: list[_Worker] = field(default_factory=list)
     busy: set[_Worker] = field(default_factory=set)
     waiting: deque[tuple[Job, asyncio.Future[None]]] = field(default_factory=deque)
+    ending: set[asyncio.Task[None]] = field(default_factory=set)
     closed: bool = False
 
     def __post_init__(self) -> None:
@@ -110,13 +110,33 @@ class _Lane:
     async def fill(self) -> None:
         """Start as many workers as are missing."""
         missing = self.count - len(self.idle) - len(self.busy)
-        self.idle += [_Worker(threads=max(1, (os.cpu_count() or 1) // self.count)) for _ in range(missing)]
-        await asyncio.gather(*(worker.start() for worker in tuple(self.idle)))
+        self.idle += [self._new() for _ in range(missing)]
+        # One that does not start is found by the job that takes it.
+        await asyncio.gather(*(worker.start() for worker in tuple(self.idle)), return_exceptions=True)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self.closed = True
         for worker in (*self.idle, *self.busy):
-            worker.kill()
+            self._end(worker)
+        await asyncio.gather(*self.ending)
+
+    def _end(self, worker: _Worker) -> None:
+        """End a worker; somebody has to wait for the process."""
+        task = asyncio.create_task(worker.end())
+        self.ending.add(task)
+        task.add_done_callback(self.ending.discard)
+
+    def _worker(self) -> _Worker:
+        """Return a worker that runs, or one that is yet to start."""
+        while self.idle:
+            worker = self.idle.pop()
+            if not worker.ended:
+                return worker
+            self._end(worker)
+        return self._new()
+
+    def _new(self) -> _Worker:
+        return _Worker(threads=max(1, (os.cpu_count() or 1) // self.count))
 
     def position(self, job: Job) -> int:
         """Return the number of jobs that wait before this one."""
@@ -124,7 +144,7 @@ class _Lane:
 
     async def perform(self, job: Job) -> tuple[Any, list[Buffer]]:
         await self._turn(job)
-        worker = self.idle.pop() if self.idle else _Worker(threads=max(1, (os.cpu_count() or 1) // self.count))
+        worker = self._worker()
         self.busy.add(worker)
         limit = TIME_LIMITS.get(job.op, QUICK_LIMIT)
         whole = False
@@ -144,7 +164,7 @@ class _Lane:
             if whole and size <= _RECYCLED and not self.closed:
                 self.idle.append(worker)
             else:
-                worker.kill()
+                self._end(worker)
             self._next()
         if "error" in answer:
             raise Refused(answer["error"])
@@ -186,10 +206,13 @@ class _Worker:
         self.threads = threads
         self.process: asyncio.subprocess.Process | None = None
         self._starting = asyncio.Lock()
+        self._killed = False
 
     async def start(self) -> None:
         """Start the process, if it does not run yet, and wait until it takes requests."""
         async with self._starting:
+            if self._killed:
+                raise EOFError
             if self.process is not None:
                 return
             single = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "KERNELFIELD_THREADS")}
@@ -206,7 +229,6 @@ class _Worker:
                 await self._header()
             except BaseException:
                 self.kill()
-                self.process = None
                 raise
 
     async def ask(self, job: Job) -> tuple[dict[str, Any], list[Buffer]]:
@@ -232,7 +254,20 @@ class _Worker:
         header: dict[str, Any] = json.loads(await self.process.stdout.readexactly(size))
         return header
 
+    @property
+    def ended(self) -> bool:
+        """Whether the process was ended, or ended by itself."""
+        return self._killed or (self.process is not None and self.process.returncode is not None)
+
     def kill(self) -> None:
+        """End the process."""
+        self._killed = True
         if self.process is not None and self.process.returncode is None:
             with suppress(ProcessLookupError):
                 self.process.kill()
+
+    async def end(self) -> None:
+        """End the process, and wait until it and its pipes are gone."""
+        self.kill()
+        if self.process is not None:
+            await self.process.communicate()

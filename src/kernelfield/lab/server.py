@@ -53,7 +53,8 @@ def application(access: Access, workers: Workers) -> ASGIApp:
             yield
         finally:
             starting.cancel()
-            workers.close()
+            await asyncio.wait([starting])
+            await workers.close()
 
     routes = [Route("/{path:path}", page, methods=["GET", "HEAD"]), WebSocketRoute(SESSION, session)]
     return Guard(Starlette(routes=routes, lifespan=lifespan), access)
@@ -98,19 +99,11 @@ def bind(host: str, port: int | None) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket, access: Access, started: Callable[[], None]) -> None:
-    """Serve the lab until Ctrl-C.
-
-    Parameters
-    ----------
-    listener : socket.socket
-    access : Access
-    started : callable
-        Called when the page can be opened.
-    """
-    workers = Workers(max(1, min(4, os.cpu_count() or 1)))
+def server(access: Access, workers: Workers) -> uvicorn.Server:
+    """Return the lab as a server of uvicorn's, with all limits set."""
     config = uvicorn.Config(
         application(access, workers),
+        loop="asyncio",
         http=Connection,
         ws="websockets-sansio",
         ws_max_size=PIECE + 1024,
@@ -125,8 +118,22 @@ def serve(listener: socket.socket, access: Access, started: Callable[[], None]) 
         timeout_keep_alive=5,
         timeout_graceful_shutdown=2,
     )
+    return uvicorn.Server(config)
+
+
+def serve(listener: socket.socket, access: Access, started: Callable[[], None]) -> None:
+    """Serve the lab until Ctrl-C.
+
+    Parameters
+    ----------
+    listener : socket.socket
+    access : Access
+    started : callable
+        Called when the page can be opened.
+    """
+    prepared = server(access, Workers(max(1, min(4, os.cpu_count() or 1))))
     started()
-    uvicorn.Server(config).run(sockets=[listener])
+    prepared.run(sockets=[listener])
 
 
 def new_token() -> str:

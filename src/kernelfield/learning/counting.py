@@ -118,7 +118,7 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
             break
         estimate = estimate_kernel(used, estimate.support, estimate)
         # In a large image some pixels go to and fro for ever.
-        if not left or (previous >= 0 and abs(left - previous) <= 1e-4 * total):
+        if not left or (previous >= 0 and abs(left - previous) <= 1e-5 * total):
             break
         previous = left
     censoring = any(mask is not None for mask in found.censored)

@@ -103,7 +103,7 @@ def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | 
     solved = _Solved.of(estimate, level**2)
     maps = residual_maps(pair.sample, solved.kernel, solved.offsets, estimate.support)
     tiles = _tiles(pair, estimate, solved, maps)
-    correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
+    correlation, blocky = _neighbours(maps), _blocks(pair, estimate, maps)
     stderr, disagreement, miss = _errors(estimate, solved, tiles)
     measured, suspected = False, 0.0
     if noise is None and not blocky and estimate.kernel.size <= _MOST and len(tiles.counts) >= _FEWEST:
@@ -140,7 +140,7 @@ def _of_wide(pair: Pair, estimate: Estimate, level: float) -> Uncertainty:
             f"of {size}; leave noise= out, or give a smaller size="
         )
     maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
-    correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
+    correlation, blocky = _neighbours(maps), _blocks(pair, estimate, maps)
     stderr = estimate.stderr
     if estimate.lines is not None:
         shape = maps[0].residual.shape
@@ -300,11 +300,17 @@ def _neighbours(maps: list[Map]) -> float:
     return max(along, down, key=abs) / square if square > 0.0 else 0.0
 
 
-def _is_blocky(pair: Pair, estimate: Estimate, maps: list[Map]) -> bool:
-    """Return whether the residual jumps at the edges of the blocks of eight pixels that JPEG codes."""
-    if pair.step == 0.0:
-        return False
-    places = estimate.support.positions(*pair.shapes)
+def _blocks(pair: Pair, estimate: Estimate, maps: list[Map]) -> bool:
+    """Return whether the residual of values on a grid has JPEG's blocks."""
+    rows, columns = estimate.support.positions(*pair.shapes)
+    return pair.step > 0.0 and is_blocky(maps, (rows.start, columns.start))
+
+
+def is_blocky(maps: list[Map], corner: tuple[int, int]) -> bool:
+    """Return whether the residual jumps at the edges of the blocks of eight pixels that JPEG codes.
+
+    `corner` is the row and column of the after at which the maps begin.
+    """
     ratios, scores = [], []
     for axis in (0, 1):
         means: list[list[float]] = [[] for _ in range(8)]
@@ -317,7 +323,7 @@ def _is_blocky(pair: Pair, estimate: Estimate, maps: list[Map]) -> bool:
                 steps = np.where(part.bad[tuple(first)] | part.bad[tuple(second)], np.nan, steps)
             usable = np.isfinite(steps).sum(axis=1 - axis)
             profile = np.nansum(steps, axis=1 - axis, dtype=np.float64) / np.maximum(usable, 1)
-            phase = (places[axis].start + 1 + np.arange(profile.size)) % 8
+            phase = (corner[axis] + 1 + np.arange(profile.size)) % 8
             for one, value in zip(phase[usable > 0].tolist(), profile[usable > 0].tolist()):
                 means[one].append(value)
         if min(map(len, means)) < 3:

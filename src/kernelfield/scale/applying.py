@@ -206,7 +206,7 @@ def apply(
     if scheduler is not None:
         _check_shared(opened, result)
     if overwrite:
-        result.remove()
+        result.clear()
     elif resume and (finished := _finished(job)):
         return Report(result.name, layout.shape, layout.dtype, len(job.grid), len(job.grid), finished, 0.0)
     if not (resume and job_of(result.place) is not None):
@@ -229,6 +229,8 @@ Run = Callable[[Job, Sequence[int], Callable[[Tile], None]], None]
 
 def _runner(scheduler: Any, memory: int) -> Run:
     """Return what makes tiles: threads here, or the workers of a cluster."""
+    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
+        raise ArgumentError(f"memory: expected a number of bytes; received {received(memory)}")
     if scheduler is None:
         return lambda job, indices, tell: local.run(job, indices, tell, _workers(job, memory))
     from kernelfield.scale import cluster
@@ -238,8 +240,6 @@ def _runner(scheduler: Any, memory: int) -> Run:
 
 def _workers(job: Job, memory: int) -> int:
     """Return how many tiles may be in work at a time."""
-    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
-        raise ArgumentError(f"memory: expected a number of bytes; received {received(memory)}")
     pixels = math.prod(job.layout.shards)
     # The pixels read and their copy, sums in float64, the result and what is written of it.
     each = (
@@ -280,7 +280,7 @@ def _dress(job: Job, multiscale: Any, level: int, labelled: Any, pyramid: bool, 
         described = multiscale.moved(level, tuple(factors), tuple(shifts))
         levels = _levels(job, run) if pyramid else 0
         described = described.with_levels(levels, job.chain.axes)
-        zarr.create_group(target.staging.store, attributes=described.attributes(), overwrite=False)
+        zarr.open_group(target.staging.store, mode="r+").update_attributes(described.attributes())
     elif labelled is not None:
         steps, start = job.chain.steps_and_start
         dims = [labelled.dims[axis] for axis in job.chain.axes]

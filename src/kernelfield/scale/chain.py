@@ -108,14 +108,15 @@ class Step:
 
     def _box(self, pixels: np.ndarray, held: Sequence[np.ndarray], wanted: tuple[range, range]) -> np.ndarray:
         """Return a box of outputs."""
-        if self.operation.boundary == "constant" and not holds(pixels.dtype, self.operation.cval, np.dtype(self.dtype)):
-            pixels = check_pixels(pixels, "image").astype(np.float64)
-        inside = []
+        places, inside = [], []
         for axis, (window, run) in enumerate(zip(self.operation.windows, wanted)):
             read = positions_read(_positions(window, run), self.extent[axis], self.operation.boundary)
-            place = np.where(read < 0, -1, np.searchsorted(held[axis], read))
-            pixels = _taken(pixels, place, axis - 2, self.operation.cval)
+            places.append(np.where(read < 0, -1, np.searchsorted(held[axis], read)))
             inside.append(read >= 0)
+        outside = any((place < 0).any() for place in places)
+        if outside and not holds(pixels.dtype, self.operation.cval, np.dtype(self.dtype)):
+            pixels = check_pixels(pixels, "image").astype(np.float64)
+        pixels = _extended(pixels, places[0], places[1], self.operation.cval)
         if self.fit is None:
             return self._sums(pixels, np.dtype(self.dtype))
         return self._learned(self.fit, pixels, inside, wanted)
@@ -307,13 +308,9 @@ def _step(kernel: Any, extent: tuple[int, int], pixel: np.dtype, options: dict[s
         dtype = dtype if options["dtype"] is None else result_type(options["dtype"])
         sums = np.dtype(np.float64)
     check_precision(rest["precision"], rest["method"], operation.plain)
-    if (
-        all(rest[name] is None for name in ("method", "precision"))
-        and operation.plain
-        and rest["missing"] == "propagate"
-    ):
+    if operation.plain and rest["precision"] is None and rest["missing"] == "propagate":
         # One method for all tiles: the bits do not depend on them.
-        rest["method"] = planner.plan(operation, extent, checked, weights, sums).method
+        rest["method"] = planner.plan(operation, extent, checked, weights, sums, method=rest["method"]).method
     centred = windows["mode"] == "same" and windows["padding"] is None
     over = [w.before if centred else w.dilation * (w.size // 2 + o) for w, o in zip(operation.windows, own_origin)]
     first = over[0] - operation.before[0], over[1] - operation.before[1]
@@ -339,14 +336,41 @@ def _runs(numbers: np.ndarray) -> Iterator[range]:
         yield range(int(numbers[start]), int(numbers[stop - 1]) + 1)
 
 
-def _taken(pixels: np.ndarray, place: np.ndarray, axis: int, outside: float) -> np.ndarray:
-    """Return elements along an axis; a constant where the place is -1."""
-    after: tuple[Any, ...] = (slice(None),) * (-1 - axis)
-    if place[0] >= 0 and (np.diff(place) == 1).all():
-        return pixels[(..., slice(int(place[0]), int(place[-1]) + 1), *after)]
-    found: np.ndarray = np.take(pixels, np.maximum(place, 0), axis)
-    places: tuple[Any, ...] = (..., place < 0, *after)
-    found[places] = outside
+def _extended(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray, outside: float) -> np.ndarray:
+    """Return pixels (..., h, w) at some rows and columns: a view where these follow; a constant where they are -1."""
+    (top, bottom), (left, right) = _longest_run(rows), _longest_run(columns)
+    inner = pixels[..., rows[top] : rows[top] + bottom - top, columns[left] : columns[left] + right - left]
+    if bottom - top == len(rows) and right - left == len(columns):
+        return inner
+    # The inside, which is most of it, is copied at once; the borders line by line.
+    found = np.empty((*pixels.shape[:-2], len(rows), len(columns)), pixels.dtype)
+    found[..., top:bottom, left:right] = inner
+    for side in (slice(0, left), slice(right, len(columns))):
+        part = pixels[..., rows[top] : rows[top] + bottom - top, :]
+        found[..., top:bottom, side] = _lines(part, columns[side], -1, outside)
+    for side in (slice(0, top), slice(bottom, len(rows))):
+        lines = _lines(pixels, rows[side], -2, outside)
+        found[..., side, left:right] = lines[..., columns[left] : columns[left] + right - left]
+        for end in (slice(0, left), slice(right, len(columns))):
+            found[..., side, end] = _lines(lines, columns[end], -1, outside)
+    return found
+
+
+def _longest_run(places: np.ndarray) -> tuple[int, int]:
+    """Return start and stop of the longest run of neighbours that lie inside; equal where none does."""
+    breaks = np.flatnonzero((np.diff(places) != 1) | (places[:-1] < 0)) + 1
+    edges = np.array([0, *breaks, len(places)])
+    lengths = np.diff(edges) * (places[edges[:-1]] >= 0)
+    longest = int(np.argmax(lengths))
+    return int(edges[longest]), int(edges[longest] + lengths[longest])
+
+
+def _lines(pixels: np.ndarray, places: np.ndarray, axis: int, outside: float) -> np.ndarray:
+    """Return lines along an axis; a constant where the place is -1."""
+    found: np.ndarray = np.take(pixels, np.maximum(places, 0), axis)
+    if (places < 0).any():
+        at: tuple[Any, ...] = (..., places < 0) if axis == -1 else (..., places < 0, slice(None))
+        found[at] = outside
     return found
 
 

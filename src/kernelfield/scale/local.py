@@ -66,6 +66,10 @@ def run(job: Job, indices: Iterable[int], progress: Callable[[Tile], None], work
         stop.set()
         for one in crew:
             one.join()
+        # Tiles that were in work when this thread was interrupted.
+        while not done.empty():
+            if isinstance(last := done.get(), Tile):
+                progress(last)
     if failed is not None:
         raise failed
 

@@ -214,9 +214,16 @@ class Target:
         """Return the name of the object of a tile within the folder of the array."""
         return "/".join(("c", *map(str, grid.place(index))))
 
+    def clear(self) -> None:
+        """Remove all that is staged."""
+        self._remove(self.staging)
+
     def remove(self) -> None:
-        """Remove what is staged."""
-        folder = self.staging.folder
+        """Remove what is staged of the array."""
+        self._remove(self.place)
+
+    def _remove(self, place: Place) -> None:
+        folder = place.folder
         if not self.in_place and folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
