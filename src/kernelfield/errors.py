@@ -7,6 +7,7 @@
     ├── DtypeError (TypeError)        an argument has a type that is not supported
     ├── DataError (ValueError)        the numbers given cannot answer the question
     ├── FileError (OSError)           a file cannot be read or written
+    ├── ClusterError (RuntimeError)   the workers or the scheduler of a cluster are lost
     ├── MissingDependencyError (ImportError)  an optional package is needed
     └── UnsupportedOperation (NotImplementedError)  a network has an operation that no rule covers
 
@@ -66,6 +67,10 @@ class DataError(KernelfieldError, ValueError):
 
 class FileError(KernelfieldError, OSError):
     """A file cannot be read or written."""
+
+
+class ClusterError(KernelfieldError, RuntimeError):
+    """The workers or the scheduler of a cluster are lost, or do not answer."""
 
 
 class MissingDependencyError(KernelfieldError, ImportError):

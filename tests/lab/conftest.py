@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from helpers.browser import started
-from helpers.lab import served
-from playwright.sync_api import Browser, Page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 LOCAL = {"127.0.0.1", "localhost", "[::1]"}
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    # Not at the top: the environment of MXNet has neither Playwright nor the extra `lab`.
+    from helpers.browser import started
+
     with started() as chromium:
         yield chromium
 
@@ -61,7 +65,18 @@ def page(watched) -> Page:
 
 
 @pytest.fixture(scope="session")
+def static() -> Iterator[str]:
+    """The address of the page as static files."""
+    from helpers.static import static_pages
+
+    with static_pages() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
 def lab() -> Iterator[SimpleNamespace]:
     """A running lab that tests share."""
+    from helpers.lab import served
+
     with served() as server:
         yield server

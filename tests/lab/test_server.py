@@ -89,6 +89,7 @@ WRONG = {
     "no layers": ("receptive", {"size": 9, "layers": []}, [], "layers: expected a list of 1 to 32"),
     "huge layers": ("receptive", {"size": 9, "layers": [{"kernel": 10**9}]}, [], "kernel: expected two whole numbers"),
     "no picture": ("open", {"name": "x"}, [b"<svg/>"], "content is not"),
+    "a file as an image": ("apply", {"kernel": {"weights": [[1]]}}, [b"abc"], "image: expected the pixels"),
     "unlike images": ("learn", {}, [np.zeros((9, 9)), np.zeros((30, 9))], "after: expected"),
     "a size in words": ("learn", {"size": "3"}, [np.zeros((9, 9)), np.ones((9, 9))], "size: expected"),
 }

@@ -394,7 +394,14 @@ def test_a_blur_with_a_sub_pixel_shift_is_a_gaussian(move):
     assert fit.name == "gaussian" or "Gaussian" in first_lines(fit)
 
 
-@pytest.mark.xfail(strict=True, reason="JPEG widens the support, and with it the distance to the nearest name")
+@pytest.mark.parametrize("quality", [75, 92])
+@pytest.mark.parametrize(("size", "sigma"), [(5, 1.0), (7, 1.5)])
+def test_compression_does_not_widen_the_support(size, sigma, quality):
+    clean = levels(filtered(floats(), gaussian(size, sigma), (size // 2, size // 2), "nearest"))
+    fit = kf.learn(camera(), jpeg(clean, quality))
+    assert max(abs(n - size) for n in fit.size) <= 1
+
+
 def test_a_name_survives_compression_or_is_the_nearest():
     fit = kf.learn(camera(), jpeg(cv2.blur(camera(), (3, 3)), 92))
     assert fit.name in (None, "box")

@@ -31,7 +31,7 @@ from kernelfield.cli.pictures import (
     shown,
     standard_output,
 )
-from kernelfield.cli.stores import filter_store, is_for_tiles
+from kernelfield.cli.stores import filter_store, is_for_tiles, one_scheduler
 from kernelfield.errors import ArgumentError, DataError, FileError
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def apply(
     level: int | None = None,
     pyramid: bool = False,
     compression: Literal["none", "zstd"] | None = None,
+    scheduler: str | None = None,
+    local: int | None = None,
 ) -> None:
     """Apply a learned or designed filter to a picture, or to many.
 
@@ -102,6 +104,10 @@ def apply(
         Write the coarser levels of an OME-Zarr image too.
     compression
         Of the chunks of a store. By default that of the store read, else zstd.
+    scheduler
+        Address of a Dask scheduler whose workers filter, as tcp://host:8786; they read and write the same paths.
+    local
+        Start so many processes here and filter with these.
     """
     from kernelfield.cli.filters import filters_of
 
@@ -129,6 +135,7 @@ def apply(
             level=level or 0,
             pyramid=pyramid,
             compression=compression,
+            scheduler=one_scheduler(scheduler, local),
         )
         return
     of_stores = {
@@ -137,6 +144,8 @@ def apply(
         "--level": level,
         "--pyramid": pyramid,
         "--compression": compression,
+        "--scheduler": scheduler,
+        "--local": local,
     }
     for option in [name for name, value in of_stores.items() if value not in (None, False)]:
         raise UsageError(f"{option}: expected a Zarr store, or a large NPY or TIFF file; received {sources[0]}.")

@@ -28,12 +28,14 @@ from kernelfield.cli.pictures import (
     read_picture,
     shown,
 )
+from kernelfield.cli.stores import is_store, one_scheduler
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.files import write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from kernelfield.cli.filters import Filters
     from kernelfield.images.picture import Pixels
 
 
@@ -64,8 +66,13 @@ def learn(
     momentum: float = 0.0,
     seed: int = 0,
     report_every: int = 2,
+    level: int = 0,
+    scheduler: str | None = None,
+    local: int | None = None,
 ) -> None:
     """Learn the filter that made one picture from another, with its uncertainty.
+
+    Zarr stores, and with --scheduler or --local NPY files and tiled TIFFs, are learned tile by tile.
 
     Parameters
     ----------
@@ -119,10 +126,13 @@ def learn(
         Seed of the kernel before the first step.
     report_every
         Print the loss after every so many steps, on stderr; 0 for never.
+    level
+        Level of OME-Zarr images, 0 for the finest.
+    scheduler
+        Address of a Dask scheduler whose workers sum, as tcp://host:8786; they read the same paths.
+    local
+        Start so many processes here and sum with these.
     """
-    from kernelfield.cli import fit_view
-    from kernelfield.cli.filters import Filters, dump_filters
-
     if channel is not None and per_channel:
         raise UsageError("--channel, --per-channel: expected one of them; received both.")
     options: dict[str, Any] = {"size": kernel_size(size)}
@@ -136,6 +146,18 @@ def learn(
     check_figure(plot)
     check_target(save)
     only_one_stream([str(before), str(after), str(mask)])
+    if scheduler is not None or local is not None or is_store(str(before)) or is_store(str(after)):
+        refused = {"--plot": plot, "--channel": channel, "--page": page, "--max-pixels": max_pixels}
+        refused |= {"--per-channel": per_channel, "--method descent": method == "descent"}
+        for option in [name for name, value in refused.items() if value not in (None, False)]:
+            raise UsageError(f"{option}: expected none with pictures that are learned tile by tile; leave it out.")
+        options |= {"mask": None if mask is None else str(mask), "channel_axis": channel_axis_of(channel_axis)}
+        with status("learning the kernel"):
+            fit = _learn_tiles(str(before), str(after), level, one_scheduler(scheduler, local), options)
+        _show(fit, json, save)
+        return
+    if level:
+        raise UsageError("--level: expected a level of an OME-Zarr image; received other pictures; leave it out.")
     axis = channel_axis_of(channel_axis)
     with status("reading"):
         pictures = _read(str(before), axis, page, max_pixels), _read(str(after), axis, page, max_pixels)
@@ -151,17 +173,32 @@ def learn(
     if plot is not None:
         with status("drawing"):
             figures = {_figure_name(plot, name, len(fits)): fit.plot(*pairs[name].pixels) for name, fit in fits.items()}
-    text = dump_filters(filters) if json or save is not None else ""
-    if save is not None:
-        write_bytes(save, text.encode())
     for path, figure in figures.items():
         write_figure(path, figure)
     if len(figures) > 1:
         note(f"one figure a channel: {', '.join(map(str, figures))}")
+    _show(filters, json, save)
+
+
+def _show(filters: Filters, json: bool, save: Path | None) -> None:
+    """Print what was learned, as JSON if asked for, and write it to a file if one is named."""
+    from kernelfield.cli import fit_view
+    from kernelfield.cli.filters import dump_filters
+
+    text = dump_filters(filters) if json or save is not None else ""
+    if save is not None:
+        write_bytes(save, text.encode())
     if json:
         sys.stdout.write(text)
     else:
         fit_view.show(output(), filters)
+
+
+def _learn_tiles(before: str, after: str, level: int, scheduler: str | int | None, options: dict[str, Any]) -> kf.Fit:
+    """Return the filter between two stores or files that are read tile by tile."""
+    from kernelfield import scale
+
+    return scale.learn(before, after, level=level, scheduler=scheduler, **options)
 
 
 class _Source(NamedTuple):

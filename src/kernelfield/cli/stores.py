@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from kernelfield.cli.console import output
-from kernelfield.cli.messages import STREAM, note
+from kernelfield.cli.messages import STREAM, UsageError, note
 from kernelfield.errors import ArgumentError, FileError, KernelfieldError
 
 if TYPE_CHECKING:
@@ -58,6 +58,15 @@ def _decoded_bytes(path: str) -> int:
                 pixels *= n
             return pixels * int(page.dtype.itemsize)
     return 0
+
+
+def one_scheduler(address: str | None, local: int | None) -> str | int | None:
+    """Return the address of a scheduler or the number of processes to start here, of which one may be given."""
+    if address is not None and local is not None:
+        raise UsageError("--scheduler, --local: expected one of them; received both.")
+    if local is not None and local < 1:
+        raise UsageError(f"--local: expected a number of processes, at least 1; received {local}.")
+    return local if address is None else address
 
 
 def filter_store(filters: Sequence[Fit], source: str, target: str, json: bool, **options: Any) -> None:

@@ -52,6 +52,8 @@ def unpack(header: dict[str, Any], data: bytes | bytearray | memoryview) -> np.n
     >>> unpack({"width": 2, "height": 1, "channels": 1, "dtype": "u1"}, bytes([3, 4]))
     array([[3, 4]], dtype=uint8)
     """
+    if "bytes" in header:
+        raise ArgumentError("image: expected the pixels of an image; received a file; open it first")
     if len(data) != size_of(header):
         raise ArgumentError(f"image: expected {size_of(header)} bytes by its header; received {len(data)}")
     shape = header["height"], header["width"], header["channels"]

@@ -70,26 +70,21 @@ def _open(args: dict[str, Any], file: Buffer) -> Answer:
 
 
 def _apply(args: dict[str, Any], image: Buffer) -> Answer:
-    kernel = _kernel(args)
+    pixels, kernel = unpack(*image), _kernel(args)
     options: dict[str, Any] = {
         "mode": _one_of(args, "mode", ("same", "valid", "full")),
         "boundary": _one_of(args, "boundary", BOUNDARIES),
         "cval": _number(args, "cval", 0.0),
-        "channel_axis": _channel_axis(image),
+        "channel_axis": _channel_axis(pixels),
         "dtype": np.float32,
     }
     slide = kf.convolve if args.get("flip") is True else kf.correlate
-    return {}, [slide(unpack(*image), kernel if options["mode"] == "same" else kernel.weights, **options)]
+    return {}, [slide(pixels, kernel if options["mode"] == "same" else kernel.weights, **options)]
 
 
 def _learn(args: dict[str, Any], before: Buffer, after: Buffer) -> Answer:
-    size = args.get("size")
-    fit = kf.learn(
-        unpack(*before),
-        unpack(*after),
-        size=tuple(size) if isinstance(size, list) else size,
-        channel_axis=_channel_axis(before),
-    )
+    size, pair = args.get("size"), (unpack(*before), unpack(*after))
+    fit = kf.learn(*pair, size=tuple(size) if isinstance(size, list) else size, channel_axis=_channel_axis(pair[0]))
     return to_record(fit), []
 
 
@@ -185,8 +180,8 @@ def _kernel(args: dict[str, Any]) -> Kernel:
     return kernel_of(args.get("kernel"))
 
 
-def _channel_axis(image: Buffer) -> int | None:
-    return 2 if image[0]["channels"] > 1 else None
+def _channel_axis(pixels: np.ndarray) -> int | None:
+    return 2 if pixels.ndim == 3 else None
 
 
 def _text(args: dict[str, Any], name: str) -> str:

@@ -95,9 +95,10 @@ class LabWidget(anywidget.AnyWidget):
             if op != "piece":
                 if len(self._coming) >= _MOST_PENDING:
                     raise ArgumentError(f"{op}: expected at most {_MOST_PENDING} requests at a time; wait")
-                headers = content.get("images", [])
+                headers = content.get("images")
+                headers = headers if isinstance(headers, list) else []
                 sizes = [size_of(header) for header in headers]
-                self._coming[number] = content | {"sizes": sizes}, [bytearray() for _ in sizes]
+                self._coming[number] = content | {"images": headers, "sizes": sizes}, [bytearray() for _ in sizes]
             if number not in self._coming:
                 return
             request, parts = self._coming[number]

@@ -33,6 +33,8 @@ _CHANNELS = "channels that are mixed"
 _ALIKE = 0.9
 # Shares of the variance that a filter leaves of a picture turned far, and of the residual that small turns explain.
 _LARGE, _MOVED = 0.1, 0.1
+# Below these a residual does not depend on the brightness, on the contrast, and on its neighbours.
+_NO_CURVE, _NO_TEXTURE, _NO_LIKENESS = 0.01, 1.15, 0.03
 # The order of the polynomial of a background; rounds of fitting a curve and the filter before it in turn.
 _ORDER, _ROUNDS = 4, 4
 # Side of the tiles that may move differently.
@@ -84,8 +86,11 @@ def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float)
     calm, busy = (float(np.sqrt(np.mean(residual[part] ** 2))) for part in (order[:quarter], order[-quarter:]))
     floor = np.sqrt(pair.exact_variance(0.0, 1))
     curve = max(0.0, between / total) if total > 0.0 else 0.0
-    looks_like, every = _looks_like(pair, estimate, maps)
-    return Signs(curve, busy / max(calm, floor, 1e-300), correlation, looks_like, every)
+    texture = busy / max(calm, floor, 1e-300)
+    # What is left by movement, backgrounds and gamma is nowhere alike.
+    noise = curve < _NO_CURVE and 1.0 / _NO_TEXTURE < texture < _NO_TEXTURE and abs(correlation) < _NO_LIKENESS
+    looks_like, every = _looks_like(pair, estimate, maps, noise, curve)
+    return Signs(curve, texture, correlation, looks_like, every)
 
 
 def _columns(maps: list[Map]) -> list[np.ndarray]:
@@ -106,8 +111,11 @@ def _between(predicted: np.ndarray, residual: np.ndarray) -> float:
     return float(sum(part.size * (part.mean() - mean) ** 2 for part in np.array_split(residual[order], _BINS)))
 
 
-def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map]) -> tuple[str | None, bool]:
-    """Return the first alternative that leaves much less than the linear filter, and whether it gives every pixel."""
+def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map], noise: bool, curve: float) -> tuple[str | None, bool]:
+    """Return the first alternative that leaves much less than the linear filter, and whether it gives every pixel.
+
+    `noise` is whether the residual is the same everywhere, `curve` the share of it that depends on the prediction.
+    """
     plane, part = pair.planes[len(pair.planes) // 2], maps[len(maps) // 2]
     support = estimate.support
     rows, columns = support.positions(plane.before.shape, plane.after.shape)
@@ -125,13 +133,13 @@ def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map]) -> tuple[str | 
     mixed = _mixed(pair, maps)
     if mixed is not None:
         return mixed, False
-    uneven = _uneven(maps)
+    uneven = None if noise else _uneven(maps)
     if uneven is not None:
         return uneven, False
     levels = np.unique(after[good])
     if levels.size == 2 and np.unique(plane.before[:: max(1, plane.before.shape[0] // 64)]).size > 2:
         return "a threshold (the after has two values)", False
-    if pair.same_size:
+    if pair.same_size and not noise:
         turned = _turned(plane.before, plane.after, float(np.var(after[good])), left)
         turned = turned or _warped(plane, part, support) or _distorted(part)
         if turned is not None:
@@ -142,8 +150,9 @@ def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map]) -> tuple[str | 
         miss = after[good] - predicted[good]
         if float(np.mean((miss - miss.mean()) ** 2)) < limit:
             return phrase, bool(np.abs(miss).max() <= 0.51 * pair.step)
-    limit = min(limit, 0.7 * left)
-    return _linear_light(pair, estimate, limit) or _curve_after(pair, estimate, limit), False
+    if noise:
+        return None, False
+    return _linear_light(pair, estimate, limit) or _curve_after(pair, estimate, limit, curve), False
 
 
 def _predictions(
@@ -289,7 +298,7 @@ def _uneven(maps: list[Map]) -> str | None:
     """Return that the background or the brightness varies over the picture, where that is most of the residual."""
     total, added, scaled = 0.0, 0.0, 0.0
     for part in maps:
-        every = max(1, max(part.residual.shape) // _SIDE)
+        every = max(1, 2 * max(part.residual.shape) // _SIDE)
         grid = slice(None, None, every), slice(None, None, every)
         keep = np.ones(part.residual[grid].shape, bool) if part.bad is None else ~part.bad[grid]
         residual, predicted = (image[grid][keep].astype(np.float64) for image in (part.residual, part.predicted))
@@ -347,11 +356,11 @@ def _mixed(pair: Pair, maps: list[Map]) -> str | None:
     return None
 
 
-def _curve_after(pair: Pair, estimate: Estimate, limit: float) -> str | None:
+def _curve_after(pair: Pair, estimate: Estimate, limit: float, curve: float) -> str | None:
     """Return that a tone curve follows the filter, where undoing it in the after leaves less to the filter."""
     part = _middle_part(pair, estimate)
     before, after, bad, kernel = part.before, part.after, part.bad, part.kernel
-    if bad.mean() > 0.5:
+    if bad.mean() > 0.5 or curve < _NO_CURVE:
         return None
     predicted = correlate(before, kernel, mode="valid", dtype=np.float64)
     for _ in range(_ROUNDS):

@@ -8,14 +8,16 @@ brightness, if they do not gather where the picture is busy: a filter that is no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import blocks
+from kernelfield.learning.sums import Sums
 from kernelfield.learning.support import Support
 
 # Robust standard deviations beyond which a pixel is an outlier, and within which of an end a prediction is censored.
@@ -46,12 +48,15 @@ class Counted:
         One per plane, of the shape of the after.
     censoring : bool
         Whether predictions lie near an end of the range.
+    rule : Rule or None
+        What the outliers are, for any tile of the picture.
     """
 
     estimate: Estimate
     pair: Pair
     outliers: tuple[np.ndarray | None, ...]
     censoring: bool
+    rule: Rule | None = None
 
     @property
     def outlying(self) -> int:
@@ -84,10 +89,11 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
         )
     seek = pair.seek_ends and not np.isfinite(known).all()
     nothing: tuple[np.ndarray | None, ...] = (None,) * len(pair.planes)
-    total = sum(_positions(estimate.support, plane) for plane in pair.planes)
+    part, rule = pair.sample, None
+    total = sum(_positions(estimate.support, plane) for plane in part.planes)
     ends, found, used, previous = known, _Found(nothing, nothing, False), pair, -1
     for _ in range(1 if settled else _ROUNDS):
-        sample = _sampled(pair, estimate)
+        sample = _sampled(part, estimate)
         if sample.predicted.size < 100:
             break
         limits, trial = _limits(sample, pair, ends), None
@@ -95,25 +101,30 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
             seen = _seen(sample, limits, known)
             if seen != known and previous < 0 and not settled:
                 # Outliers that the fit still follows bend its curve: they go first.
-                trial = _find(pair, estimate, limits)
+                trial = _find(part, estimate, limits)
             if trial is None or not trial.credible:
                 ends, trial = seen, None
                 limits = _limits(sample, pair, ends)
-        found = trial or _find(pair, estimate, limits)
+        found = trial or _find(part, estimate, limits)
         both = found.left_out(pair)
+        # A sample without outliers says nothing of the rest.
+        counts = found.counts(pair) or (pair.levels >= _LEVELS and not number_of(found.outliers))
+        rule = Rule(estimate.kernel, estimate.offsets, estimate.support, limits, counts)
         left = number_of(both)
         if left > 0.8 * total:
             return Counted(estimate, used, nothing, False)
-        used = pair.without(both)
-        if not left and previous < 0 and not settled:
+        used = pair.without(both, rule)
+        if not left and previous < 0 and not settled and part.shapes == pair.shapes:
             break
         estimate = estimate_kernel(used, estimate.support, estimate)
         # In a large image some pixels go to and fro for ever.
-        if not left or (previous >= 0 and abs(left - previous) <= 1e-4 * total):
+        if not left or (previous >= 0 and abs(left - previous) <= 1e-5 * total):
             break
         previous = left
     censoring = any(mask is not None for mask in found.censored)
-    return Counted(estimate, used, found.outliers if found.counts(pair) else nothing, censoring)
+    if rule is not None:
+        rule = replace(rule, censors=False)
+    return Counted(estimate, used, found.outliers if found.counts(pair) else nothing, censoring, rule)
 
 
 def _positions(support: Support, plane: Plane) -> int:
@@ -142,10 +153,22 @@ class _Found:
 
 
 @dataclass(frozen=True)
+class _Spread:
+    """The robust standard deviation of the residual as a function of the predicted value, between middles of bins."""
+
+    middles: np.ndarray
+    widths: np.ndarray
+
+    def __call__(self, predicted: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.interp(predicted, self.middles, self.widths)
+        return found
+
+
+@dataclass(frozen=True)
 class _Limits:
     """The spread of the residual by predicted value and its least, the ends of the range, and the margins of these."""
 
-    spread: Callable[[np.ndarray], np.ndarray]
+    spread: _Spread
     least: float
     ends: tuple[float, ...]
     margins: tuple[float, ...]
@@ -195,12 +218,12 @@ def _limits(sample: _Sample, pair: Pair, ends: tuple[float, ...]) -> _Limits:
     return _Limits(spread, least, ends, margins)
 
 
-def _margins(spread: Callable[[np.ndarray], np.ndarray], ends: tuple[float, ...], pair: Pair) -> tuple[float, ...]:
+def _margins(spread: _Spread, ends: tuple[float, ...], pair: Pair) -> tuple[float, ...]:
     """Return the distance from each end within which a prediction is censored."""
     return tuple(_MARGIN * float(spread(np.array([end]))[0]) + pair.step for end in ends)
 
 
-def _spread(sample: _Sample, floor: float) -> tuple[Callable[[np.ndarray], np.ndarray], float]:
+def _spread(sample: _Sample, floor: float) -> tuple[_Spread, float]:
     """Return the robust standard deviation of the residual as a function of the predicted value, and its least."""
     order = np.argsort(sample.predicted)
     bins = np.array_split(order, _BINS if order.size >= 50 * _BINS else 1)
@@ -210,12 +233,7 @@ def _spread(sample: _Sample, floor: float) -> tuple[Callable[[np.ndarray], np.nd
     whole = 1.4826 * float(np.median(np.abs(sample.residual - np.median(sample.residual))))
     # A bin of flat parts, where the residual is 0, does not make others outliers.
     widths = np.maximum(widths, max(0.5 * whole, floor))
-
-    def spread(predicted: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.interp(predicted, centres, widths)
-        return found
-
-    return spread, float(widths.min())
+    return _Spread(centres, widths), float(widths.min())
 
 
 def _seen(sample: _Sample, limits: _Limits, known: tuple[float, ...]) -> tuple[float, ...]:
@@ -265,8 +283,61 @@ def _costs_of_ends(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarr
     return costs
 
 
+class _Fitted(Protocol):
+    """What predicts: an estimate or a rule."""
+
+    @property
+    def kernel(self) -> np.ndarray: ...
+    @property
+    def offsets(self) -> tuple[float, ...]: ...
+    @property
+    def support(self) -> Support: ...
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which pixels are left out of a fit, as a rule that gives the masks of any tile.
+
+    Attributes
+    ----------
+    kernel, offsets, support
+        The fit that predicts.
+    limits : _Limits
+    outliers, censors : bool
+        Whether residuals that are too large are left out, and predictions near the ends.
+    """
+
+    kernel: np.ndarray
+    offsets: tuple[float, ...]
+    support: Support
+    limits: _Limits
+    outliers: bool
+    censors: bool = True
+
+    def __call__(self, pair: Pair) -> list[np.ndarray | None]:
+        """Return the masks of the afters of a tile."""
+        large, near = _masks(pair, replace(self, support=pair.local(self.support)), self.limits)
+        none: list[np.ndarray | None] = [None] * len(large)
+        return [_either(a, b) for a, b in zip(large if self.outliers else none, near if self.censors else none)]
+
+
+def count_outliers(pair: Pair, rule: Rule) -> int:
+    """Return how many pixels of a pair are outliers by a rule."""
+    return int(pair.total(_outliers_of_tile, rule).added[0])
+
+
+def _outliers_of_tile(pair: Pair, rule: Rule) -> Sums:
+    return Sums.of(number_of(rule(pair)))
+
+
 def _find(pair: Pair, estimate: Estimate, limits: _Limits) -> _Found:
     """Return the residuals that are too large, of which a clipped value is none, and predictions near an end."""
+    outliers, censored = _masks(pair, estimate, limits)
+    return _Found(tuple(outliers), tuple(censored), _credible(pair, estimate.support, outliers))
+
+
+def _masks(pair: Pair, estimate: _Fitted, limits: _Limits) -> tuple[list[np.ndarray | None], list[np.ndarray | None]]:
+    """Return the masks of residuals that are too large, and of predictions near an end."""
     outliers: list[np.ndarray | None] = []
     censored: list[np.ndarray | None] = []
     low, high = limits.ends
@@ -293,7 +364,7 @@ def _find(pair: Pair, estimate: Estimate, limits: _Limits) -> _Found:
                 large[rows + block.rows.start, places + columns.start] = True
         outliers.append(large if large.any() else None)
         censored.append(beyond if beyond is not None and beyond.any() else None)
-    return _Found(tuple(outliers), tuple(censored), _credible(pair, estimate.support, outliers))
+    return outliers, censored
 
 
 def _credible(pair: Pair, support: Support, outliers: list[np.ndarray | None]) -> bool:

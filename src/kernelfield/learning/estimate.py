@@ -68,12 +68,12 @@ def estimate_kernel(pair: Pair, support: Support, near: Estimate | None = None) 
         If there are fewer usable pixels than coefficients and offsets.
     """
     if support.separable:
-        lines = fit_lines(pair, support, _start(support, near))
+        lines = fit_lines(pair.sample, support, _start(support, near))
         if lines is None:
             raise _too_few(support, 2 * support.parameters + len(pair.planes))
         return of_lines(pair, lines)
     if support.parameters > LARGEST_GRAM:
-        free = fit_free(pair, support)
+        free = fit_free(pair.sample, support)
         if free is None:
             raise _too_few(support, support.parameters + len(pair.planes))
         return _reduced(pair, free, np.full(support.size, free.error), free.rank)

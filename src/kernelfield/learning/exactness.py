@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from kernelfield._core import lag_products
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import Block, blocks
 from kernelfield.learning.statistics import Statistics
+from kernelfield.learning.sums import Sums
 from kernelfield.learning.support import Support
 
 # Candidates lie within this many standard errors of integers, and within this distance; this many are tried. Errors
@@ -136,6 +138,12 @@ def confirm(pair: Pair, exact: Exact, support: Support) -> Exact | None:
 
 def _largest_excess(pair: Pair, exact: Exact, support: Support) -> float:
     """Return by how much a residual exceeds half a step at most."""
+    return float(pair.total(_excess_of_tile, exact, support).largest[0])
+
+
+def _excess_of_tile(pair: Pair, exact: Exact, support: Support) -> Sums:
+    """Return by how much a residual of a tile exceeds half a step at most."""
+    support = pair.local(support)
     worst = -pair.step / 2.0
     for plane, offset in zip(pair.planes, exact.offsets):
         for block in blocks(plane, exact.kernel, offset, support, dtype=np.float64):
@@ -147,7 +155,7 @@ def _largest_excess(pair: Pair, exact: Exact, support: Support) -> float:
             if block.bad is not None:
                 np.copyto(residual, 0.0, where=block.bad)
             worst = max(worst, float(residual.max()) - pair.step / 2.0, -float(residual.min()) - pair.step / 2.0)
-    return worst
+    return Sums.of(largest=(worst,))
 
 
 def _candidates(kernel: np.ndarray, error: float) -> Iterator[tuple[np.ndarray, int]]:
@@ -198,6 +206,18 @@ def _parts(plane: Plane, block: Block, pair: Pair, step: float, to_zero: bool) -
 
 def _ranges(pair: Pair, kernel: np.ndarray, support: Support, to_zero: bool) -> list[_Range] | None:
     """Return the range of ``after - kernel * before`` for each plane, or None if one spans more than a step."""
+    # Most kernels fail on any part of the picture.
+    if pair.sample is not pair and _ranges(pair.sample, kernel, support, to_zero) is None:
+        return None
+    found = pair.total(_ranges_of_tile, kernel, support, to_zero).largest.reshape(len(pair.planes), 4)
+    ranges = [_Range(-low, high, -low_end, high_end) for low, high, low_end, high_end in found.tolist()]
+    most = pair.step * (1.0 + 2.0 * _SLACK)
+    return ranges if all(0.0 <= one.high - one.low <= most for one in ranges) else None
+
+
+def _ranges_of_tile(pair: Pair, kernel: np.ndarray, support: Support, to_zero: bool) -> Sums:
+    """Return the ends of the residuals of each plane, the lower ones with their sign changed."""
+    support = pair.local(support)
     ranges = []
     step = pair.step
     for plane in pair.planes:
@@ -215,11 +235,10 @@ def _ranges(pair: Pair, kernel: np.ndarray, support: Support, to_zero: bool) -> 
                 low_end = min(low_end, float(at_zero.min()) + step / 2.0)
                 high_end = max(high_end, float(at_zero.max()) - step / 2.0)
             if high - low > step * (1.0 + 2.0 * _SLACK):
-                return None
-        if not np.isfinite(low):
-            return None
-        ranges.append(_Range(low, high, low_end, high_end))
-    return ranges
+                # One block is enough to refuse the kernel.
+                return Sums.of(largest=(np.inf,) * (4 * len(pair.planes)))
+        ranges += [-low, high, -low_end, high_end]
+    return Sums.of(largest=ranges)
 
 
 def _offset(span: _Range, step: float) -> tuple[float, str] | None:
@@ -241,6 +260,13 @@ def _offset(span: _Range, step: float) -> tuple[float, str] | None:
 
 def _rule_of_halves(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support) -> str:
     """Return the rule that reproduces most halves; the first of those that reproduce as many."""
+    right = pair.total(_halves, kernel, offsets, support).added
+    return list(RULES)[int(np.argmax([int(count) for count in right]))]
+
+
+def _halves(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support) -> Sums:
+    """Return how many halves each rule reproduces."""
+    support = pair.local(support)
     right = dict.fromkeys(RULES, 0)
     for plane, offset in zip(pair.planes, offsets):
         for block in blocks(plane, kernel, offset, support, dtype=np.float64):
@@ -255,7 +281,7 @@ def _rule_of_halves(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], 
             predicted = after - np.rint(2.0 * block.residual.ravel()[halves[good]] / pair.step) / 2.0
             for rule, function in RULES.items():
                 right[rule] += int(np.count_nonzero(function(predicted) == after))
-    return max(right, key=lambda rule: right[rule])
+    return Sums.of(*right.values())
 
 
 def reproduce(
@@ -339,9 +365,21 @@ class _Tight:
 
 def _tightest(pair: Pair, kernel: np.ndarray, offsets: np.ndarray, support: Support, means: np.ndarray) -> _Tight:
     """Return the constraints of the pixels nearest to a violation, or violated."""
+    after = pair.shapes[1]
+    size = after[0] * after[1] * len(pair.planes)
+    found = pair.total(_tightest_of_tile, kernel, offsets, support, means, size)
+    violated, total = (int(count) for count in found.added)
+    rows = found.rows
+    return _Tight(rows[:, :-2], rows[:, -2:], max(0.0, float(found.largest[0])), violated, total)
+
+
+def _tightest_of_tile(
+    pair: Pair, kernel: np.ndarray, offsets: np.ndarray, support: Support, means: np.ndarray, size: int
+) -> Sums:
+    """Return the constraints of a tile: rows with their bounds; pixels violated and in all; the largest excess."""
+    support = pair.local(support)
     half = pair.step / 2.0
     rows, bounds, worst, violated, total = [], [], 0.0, 0, 0
-    size = sum(plane.after.size for plane in pair.planes)
     for which, (plane, offset) in enumerate(zip(pair.planes, offsets)):
         for block in blocks(plane, kernel, float(offset), support, dtype=np.float64):
             excess = np.abs(block.residual) - half
@@ -372,30 +410,43 @@ def _tightest(pair: Pair, kernel: np.ndarray, offsets: np.ndarray, support: Supp
                 lower = np.where(after <= pair.ends.low, -np.inf, lower)
                 upper = np.where(after >= pair.ends.high, np.inf, upper)
             bounds.append(np.stack([lower, upper], axis=1))
-    return _Tight(np.vstack(rows), np.vstack(bounds), worst, violated, total)
+    return Sums.of(violated, total, largest=(worst,), rows=np.hstack([np.vstack(rows), np.vstack(bounds)]))
 
 
 def centred_on_offset(pair: Pair, offsets: tuple[float, ...]) -> Pair | None:
     """Return the pair with the nearest whole offset taken from the after; None where all of that has one sign."""
-    planes, seen = [], False
-    for plane, offset in zip(pair.planes, offsets):
-        zero = float(np.rint(offset / pair.step)) * pair.step
-        after = plane.after.astype(np.float64) - zero
-        seen = seen or bool(after.min() < 0.0 < after.max())
-        planes.append(replace(plane, after=after, after_shift=plane.after_shift - zero))
+    zeros = tuple(float(np.rint(offset / pair.step)) * pair.step for offset in offsets)
     # The ends move with the offset: they stay usable only where all planes have the same.
-    zeros = {float(np.rint(offset / pair.step)) * pair.step for offset in offsets}
+    if pair.ends is not None and len(set(zeros)) > 1:
+        return None
+    moved = pair.mapped(partial(_moved, zeros=zeros))
+    low, high = moved.total(_extremes).largest.reshape(2, -1)
+    return moved if bool(((low > 0.0) & (high > 0.0)).any()) else None
+
+
+def _moved(pair: Pair, zeros: tuple[float, ...]) -> Pair:
+    """Return the pair with a constant taken from each plane of the after."""
+    planes = []
+    for plane, zero in zip(pair.planes, zeros):
+        planes.append(replace(plane, after=plane.after.astype(np.float64) - zero, after_shift=plane.after_shift - zero))
     ends = pair.ends
-    if ends is not None and zeros != {0.0}:
-        if len(zeros) > 1:
-            return None
-        zero = zeros.pop()
-        ends = replace(ends, low=ends.low - zero, high=ends.high - zero)
-    return replace(pair, planes=tuple(planes), ends=ends) if seen else None
+    if ends is not None:
+        ends = replace(ends, low=ends.low - zeros[0], high=ends.high - zeros[0])
+    return replace(pair, planes=tuple(planes), ends=ends)
+
+
+def _extremes(pair: Pair) -> Sums:
+    """Return how far each plane of the after reaches below and above 0."""
+    afters = [plane.after for plane in pair.planes]
+    return Sums.of(largest=[-float(after.min()) for after in afters] + [float(after.max()) for after in afters])
 
 
 def outwards(pair: Pair) -> Pair:
     """Return the pair with the after half a step further from 0, its zeros left out."""
+    return pair.mapped(_outwards)
+
+
+def _outwards(pair: Pair) -> Pair:
     planes = []
     for plane in pair.planes:
         after = plane.after.astype(np.float64)
@@ -434,17 +485,27 @@ def corrected(
     """
     current = kernel
     for _ in range(rounds):
-        gradient = np.zeros(kernel.size)
-        for plane, sums in zip(pair.planes, statistics):
-            total = 0.0
-            for block in blocks(plane, current, sums.offset(current), support, dtype=np.float64):
-                predicted = block.after - block.residual
-                error = np.rint(predicted / pair.step) * pair.step - predicted
-                if block.bad is not None:
-                    error[block.bad] = 0.0
-                total += float(error.sum())
-                products = lag_products(error, block.windows, support.size, len(error), 0.0, plane.before_shift)
-                gradient += products[0].ravel()
-            gradient -= sums.total * (total / max(1, sums.count))
+        offsets = tuple(sums.offset(current) for sums in statistics)
+        gradient, *totals = pair.total(_rounding_errors, current, offsets, support).added
+        for sums, total in zip(statistics, totals):
+            gradient = gradient - sums.total * (float(total) / max(1, sums.count))
         current = kernel - (inverse @ gradient).reshape(kernel.shape)
     return current
+
+
+def _rounding_errors(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support) -> Sums:
+    """Return the sum of rounding errors times the windows, and that of the errors of each plane."""
+    support = pair.local(support)
+    gradient, totals = np.zeros(kernel.size), []
+    for plane, offset in zip(pair.planes, offsets):
+        total = 0.0
+        for block in blocks(plane, kernel, offset, support, dtype=np.float64):
+            predicted = block.after - block.residual
+            error = np.rint(predicted / pair.step) * pair.step - predicted
+            if block.bad is not None:
+                error[block.bad] = 0.0
+            total += float(error.sum())
+            products = lag_products(error, block.windows, support.size, len(error), 0.0, plane.before_shift)
+            gradient += products[0].ravel()
+        totals.append(total)
+    return Sums.of(gradient, *totals)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -14,7 +15,7 @@ from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels import Kernel
 from kernelfield.learning.alternatives import Signs, examine
 from kernelfield.learning.boundary import find_boundary
-from kernelfield.learning.counting import count_out, number_of
+from kernelfield.learning.counting import Rule, count_out, count_outliers, number_of
 from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.exactness import (
     LARGEST_SD,
@@ -34,7 +35,7 @@ from kernelfield.learning.naming import Name, name_kernel
 from kernelfield.learning.pair import Pair, Plane, prepare
 from kernelfield.learning.part import part_of
 from kernelfield.learning.rational import as_integers
-from kernelfield.learning.residual import Map, measure, residual_maps
+from kernelfield.learning.residual import Map, Residual, measure, residual_maps
 from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
 from kernelfield.learning.support_search import Found, choose_support, grown, reduced, widened
@@ -111,9 +112,19 @@ def learn(
     >>> fit.kernel.weights.round(6)
     array([[ 1., -1.]])
     """
+    return learned(prepare(before, after, mask, clip, channel_axis), size, max_size, noise)
+
+
+def learned(
+    pair: Pair,
+    size: int | tuple[int, int] | None = None,
+    max_size: int = 255,
+    noise: tuple[float, float] | None = None,
+) -> Fit:
+    """Return the fit of a prepared pair; other arguments as in `learn`."""
     level = _checked_noise(noise)
-    pair = prepare(before, after, mask, clip, channel_axis)
-    part = part_of(pair)
+    sample = pair.sample
+    part = part_of(pair) if sample is pair else None if sample.shapes == pair.shapes else sample
     answer = None if part is None else _by_part(pair, part, size, max_size, level)
     return _describe(answer or _judged(_answered(pair, size, max_size), level))
 
@@ -134,6 +145,19 @@ class _Answer:
     outliers: tuple[np.ndarray | None, ...]
     errors: Uncertainty | None = None
     signs: Signs | None = None
+    rule: Rule | None = None
+
+    @cached_property
+    def outlying(self) -> int:
+        """Number of outliers."""
+        if self.pair.sample is self.pair or self.rule is None:
+            return number_of(self.outliers)
+        return count_outliers(self.pair, self.rule) if self.rule.outliers else 0
+
+    @cached_property
+    def residual(self) -> Residual:
+        """What is left of the pixels that count."""
+        return measure(self.used, self.kernel, self.offsets, self.estimate.support)
 
     @property
     def is_exact(self) -> bool:
@@ -178,7 +202,7 @@ def _checked_noise(noise: tuple[float, float] | None) -> tuple[float, float] | N
 
 def _answered(pair: Pair, size: Any, max_size: int) -> _Answer:
     """Return the answer for a pair, over the support that is given or found."""
-    found = choose_support(pair, size, max_size)
+    found = _searched(pair, size, max_size)
     estimate = estimate_kernel(found.pair, found.support)
     while found.noise is not None and estimate.variance > 1.05 * found.noise + 0.1 * pair.exact_variance(0.0, 1):
         # Border pixels bias the fit: the producer's kernel is larger than the bounding box of its nonzero weights.
@@ -190,6 +214,17 @@ def _answered(pair: Pair, size: Any, max_size: int) -> _Answer:
             break
         found, estimate = replace(found, support=wider), other
     return _solved(pair, found, estimate, size, max_size)
+
+
+def _searched(pair: Pair, size: Any, max_size: int) -> Found:
+    """Return the support, found in the sample of the pair."""
+    sample = pair.sample
+    found = choose_support(sample, size, max_size)
+    if sample is pair:
+        return found
+    used = pair if found.pair is sample else pair.without_clipped()
+    count = 0 if sample.shapes == pair.shapes else sum(plane.after.size for plane in sample.planes)
+    return replace(found, pair=used, sampled=found.sampled or (count if found.noise is not None else 0))
 
 
 def _by_part(pair: Pair, part: Pair, size: Any, max_size: int, level: tuple[float, float] | None) -> _Answer | None:
@@ -215,13 +250,21 @@ def _by_part(pair: Pair, part: Pair, size: Any, max_size: int, level: tuple[floa
         estimate = replace(estimate, kernel=known.exact.kernel, offsets=known.exact.offsets)
     counted = count_out(pair, estimate, settled=True)
     if known.is_exact:
-        best = _exactly(pair.without(counted.outliers), counted.pair, counted.estimate)
-        return None if best is None else replace(best, pair=pair, found=found, outliers=counted.outliers)
+        cleaned = pair.without(counted.outliers, counted.rule)
+        best = _exactly(cleaned, counted.pair, counted.estimate)
+        if best is None:
+            return None
+        return replace(best, pair=pair, found=found, outliers=counted.outliers, rule=counted.rule)
     if not 1.0 / _LESS < counted.estimate.variance / max(estimate.variance, 1e-300) < _MORE:
         return None
     answer = _Answer(pair, counted.pair, found, counted.estimate, None, False, counted.outliers, signs=known.signs)
-    errors = None if known.errors is None else applied(known.errors, counted.pair, counted.estimate)
-    return replace(answer, errors=errors)
+    errors = known.errors
+    if errors is not None and pair.sample is pair:
+        errors = applied(errors, counted.estimate)
+    elif errors is not None:
+        # The picture may be far larger than its sample, and the errors smaller.
+        errors = measure_errors(counted.pair, counted.estimate, level)
+    return replace(answer, errors=errors, rule=counted.rule)
 
 
 def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
@@ -230,13 +273,14 @@ def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
         return answer
     errors = measure_errors(answer.used, answer.estimate, level) if answer.complete else None
     judged = replace(answer, errors=errors)
-    maps = residual_maps(answer.used, judged.kernel, judged.offsets, answer.estimate.support)
+    seen = answer.used.sample
+    maps = residual_maps(seen, judged.kernel, judged.offsets, answer.estimate.support)
     if _channels_differ(answer.estimate):
         maps = [
-            _own_map(plane, statistics, answer.estimate.support, answer.used)
-            for plane, statistics in zip(answer.used.planes, answer.estimate.statistics)
+            _own_map(plane, statistics, answer.estimate.support, seen)
+            for plane, statistics in zip(seen.planes, answer.estimate.statistics)
         ]
-    signs = examine(answer.used, answer.estimate, maps, errors.correlation if errors else 0.0)
+    signs = examine(seen, answer.estimate, maps, errors.correlation if errors else 0.0)
     return replace(judged, signs=signs)
 
 
@@ -261,8 +305,8 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
         counted = count_out(pair, estimate)
         if not counted.outlying or size is not None or not pair.same_size:
             break
-        cleared = pair.without(counted.outliers)
-        again = choose_support(cleared, None, max_size)
+        cleared = pair.without(counted.outliers, counted.rule)
+        again = _searched(cleared, None, max_size)
         if again.support == found.support:
             break
         found, estimate = again, estimate_kernel(again.pair, again.support)
@@ -270,24 +314,24 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
     complete = estimate.solution.rank == estimate.kernel.size
     if size is None and counted.censoring and pair.same_size and estimate.whole and complete:
         # The search left out values near an end by what was observed, which bends the fit and leaves weights outside.
-        support = reduced(counted.pair, estimate.support, estimate.moments, estimate.kernel, estimate.variance)
+        support = reduced(counted.pair.sample, estimate.support, estimate.moments, estimate.kernel, estimate.variance)
         if support != estimate.support:
             estimate = estimate_kernel(counted.pair, support)
     if size is None:
         estimate = _grown(counted.pair, estimate, max_size)
-    cleaned = pair.without(counted.outliers)
+    cleaned = pair.without(counted.outliers, counted.rule)
     best = _exactly(cleaned, counted.pair, estimate)
     if best is None and size is None and (counted.outlying or counted.censoring):
         best = _exactly_wider(cleaned, counted.pair, estimate, max_size)
     if best is not None:
-        return replace(best, pair=pair, found=found, outliers=counted.outliers)
-    return _Answer(pair, counted.pair, found, estimate, None, False, counted.outliers)
+        return replace(best, pair=pair, found=found, outliers=counted.outliers, rule=counted.rule)
+    return _Answer(pair, counted.pair, found, estimate, None, False, counted.outliers, rule=counted.rule)
 
 
 def _grown(used: Pair, estimate: Estimate, max_size: int) -> Estimate:
     """Return the estimate over a support with what lies beside it, where the residual depends on that."""
     for _ in range(3 if estimate.whole else 0):
-        support = grown(used, estimate.support, estimate.kernel, estimate.variance, max_size)
+        support = grown(used.sample, estimate.support, estimate.kernel, estimate.variance, max_size)
         if support == estimate.support:
             break
         other = estimate_kernel(used, support)
@@ -347,7 +391,7 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
 def _exactly(pair: Pair, used: Pair, estimate: Estimate) -> _Answer | None:
     """Return the answer if rounding reproduces every pixel of `pair`; the estimate is that of `used`."""
     # Of many weights simple forms come first: they are tried in a moment.
-    for one in chain(known_forms(used, estimate), (estimate,)):
+    for one in chain(known_forms(used.sample, estimate), (estimate,)):
         answer = _exactly_so(pair, used, one)
         if answer is not None:
             return answer
@@ -405,7 +449,7 @@ def _rounded(pair: Pair, used: Pair, estimate: Estimate) -> Exact | None:
 def _evidence(answer: _Answer) -> Evidence:
     """Return the evidence for the verdict on an answer."""
     pair, moments = answer.pair, answer.estimate.moments
-    sd = measure(answer.used, answer.kernel, answer.offsets, answer.estimate.support).sd
+    sd = answer.residual.sd
     r2 = 1.0 if moments.square == 0.0 else min(1.0, max(0.0, 1.0 - sd**2 * moments.count / moments.square))
     energy = float((answer.kernel**2).sum())
     fitted = not answer.complete and sd**2 <= pair.exact_variance(moments.square, moments.count, energy)
@@ -417,7 +461,7 @@ def _evidence(answer: _Answer) -> Evidence:
         r2,
         answer.estimate.support.parameters,
         moments.count,
-        number_of(answer.outliers),
+        answer.outlying,
         None if fitted else answer.signs,
         not answer.is_exact and _channels_differ(answer.estimate),
         answer.found.limit,
@@ -464,18 +508,18 @@ def _describe(answer: _Answer) -> Fit:
         whole = _including_origin(whole[0], whole[0], narrow, pair)[0].astype(np.int64), whole[1]
     anchor, frame = _placed(support, answer)
     wrong = float((stderr**2).sum()) if np.isfinite(stderr).all() else 0.0
-    rule = find_boundary(used, kernel, support, offsets, sd**2, wrong)
+    rule = find_boundary(used.frame, kernel, support, offsets, sd**2, wrong)
     part, inner = _trimmed(kernel, support)
     if rule.name is None and pair.same_size and inner != support:
         # A kernel of the producer's may be smaller than the size that was given.
-        narrower = find_boundary(used, part, inner, offsets, sd**2, wrong)
+        narrower = find_boundary(used.frame, part, inner, offsets, sd**2, wrong)
         rule = narrower if narrower.name is not None else rule
     gain = _gain(pair)
     absolute = tuple(
         o * pair.after_unit.scale + pair.after_unit.centre - gain * pair.before_unit.centre * float(kernel.sum())
         for o in offsets
     )
-    left_out = [plane.excluded(estimate.support) for plane in used.planes]
+    positions = [places.stop - places.start for places in estimate.support.positions(*pair.shapes)]
     return Fit(
         kernel=Kernel(kernel * gain, named.name, dict(named.parameters), None, anchor),
         stderr=stderr * gain,
@@ -493,7 +537,7 @@ def _describe(answer: _Answer) -> Fit:
         r2=evidence.r2,
         residual_sd=evidence.sd,
         samples=moments.count,
-        excluded=sum(int(np.count_nonzero(mask)) for mask in left_out if mask is not None),
+        excluded=positions[0] * positions[1] * len(pair.planes) - answer.residual.count,
         rounding=exact.rounding if exact is not None else None,
         verdict=verdict,
         explanation=explain(verdict, evidence) + ("; weights may be off, see errors" if sure and doubt else ""),
@@ -502,7 +546,7 @@ def _describe(answer: _Answer) -> Fit:
         notes=_notes(answer, errors if sure else None, frame),
         channels=tuple(str(i) for i in range(len(pair.planes))) if len(pair.planes) > 1 else ("grey",),
         outliers=evidence.outliers,
-        left_out=_map(answer.outliers),
+        left_out=_map(answer.outliers) if pair.sample is pair else None,
         errors_note=doubt,
         gain=unit * gain if whole else 1.0,
         frame=frame,
@@ -653,7 +697,7 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
             f"{p - rank} of {p} directions of the kernel change nothing in this pair; an image with more detail, "
             "or a smaller size if you know it, would determine them"
         )
-    if outlying := number_of(answer.outliers):
+    if outlying := answer.outlying:
         many = "1 pixel" if outlying == 1 else f"{outlying:,} pixels"
         notes.append(f"{many} cannot come from the filter and are left out; fit.left_out is their map")
     if frame is not None:

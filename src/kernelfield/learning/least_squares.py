@@ -106,7 +106,8 @@ class Solution:
     rank : int
         Number of directions that the pair determines.
     undetermined : numpy.ndarray, shape (p - rank, p)
-        Orthonormal directions that can be added to the kernel without changing the residual.
+        Orthonormal directions that can be added to the kernel without changing the residual; none of a kernel
+        without Gram matrix.
     """
 
     kernel: np.ndarray

@@ -18,6 +18,8 @@ from kernelfield.kernels.matching import Match, nearest
 
 # Distances, as shares of the norm of the weights, up to which a known kernel is near: of exact weights and of others.
 _NEAR = (0.1, 0.25)
+# A fitted number has to bring a kernel nearer by this factor.
+_NUMBER = 1.25
 # A sum of weights that is this share of the sum of their magnitudes is a gain.
 _GAIN = 0.2
 # Standard errors within which weights agree, and the smallest tolerance, as a share of the largest weight.
@@ -200,7 +202,8 @@ def _nearest(
 ) -> str | None:
     """Return the two nearest kernels of the catalogue with their distances, as a phrase."""
     allowed = np.minimum(tolerance, 0.3 * float(np.abs(kernel).max()))
-    found = [one for one in nearest(kernel, anchor, allowed) if one.distance < most][:2]
+    found = [one for one in nearest(kernel, anchor, allowed) if one.distance < most]
+    found = sorted(found, key=lambda one: one.distance * _NUMBER ** _numbers(one.kernel))[:2]
     if not found:
         return None
     times = f", times {gain:.4g}" if abs(gain - 1.0) > 1e-3 else ""
@@ -208,3 +211,9 @@ def _nearest(
     if len(found) > 1:
         text += f"; then {found[1].description}, {100.0 * found[1].distance:.2g} %"
     return text + ")"
+
+
+def _numbers(kernel: Kernel) -> int:
+    """Return how many numbers, of those that are no counts, were fitted to weights."""
+    values = (one for value in kernel.parameters.values() for one in (value if isinstance(value, tuple) else (value,)))
+    return len({round(one, 6) for one in values if isinstance(one, float)})

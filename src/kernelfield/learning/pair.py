@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,8 +15,11 @@ from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, DataError, DtypeError, received
 from kernelfield.learning.least_squares import Moments
 from kernelfield.learning.statistics import Statistics, gather, gather_parts, shift_near_mean
+from kernelfield.learning.sums import Sums
 from kernelfield.learning.support import Support
 from kernelfield.tensors.registry import adapter_of
+
+Total = TypeVar("Total")
 
 # An image with fewer levels is not a sampled scale but a mask, a drawing or a label image.
 _FEWEST_LEVELS = 64
@@ -120,6 +123,10 @@ class Pair:
         Floats far from 0, or of a scale whose squares overflow, are shifted by a constant and scaled by a power of two.
     seek_ends : bool
         Whether ends that are not seen in the values may be looked for in the fit.
+    corner : (int, int)
+        Row and column of the before below the first pixel of the after; not (0, 0) only for a tile with its halo.
+    at : (int, int)
+        Row and column of the first pixel of the after in the whole picture; not (0, 0) only for a tile.
     """
 
     planes: tuple[Plane, ...]
@@ -131,6 +138,33 @@ class Pair:
     before_unit: Unit = Unit()
     after_unit: Unit = Unit()
     seek_ends: bool = True
+    corner: tuple[int, int] = (0, 0)
+    at: tuple[int, int] = (0, 0)
+
+    @property
+    def sample(self) -> Pair:
+        """The pair that decisions are made on; where tiles stand for a picture, some of them."""
+        return self
+
+    @property
+    def frame(self) -> Pair:
+        """A pair with the border of the picture."""
+        return self
+
+    def total(self, function: Callable[..., Total], *arguments: Any) -> Total:
+        """Return the sum of ``function(tile, *arguments)`` over the tiles; the picture is one tile here.
+
+        Supports among the arguments are those of the whole picture: `local` gives that of a tile.
+        """
+        return function(self, *arguments)
+
+    def mapped(self, function: Callable[[Pair], Pair]) -> Pair:
+        """Return the pair with every tile changed by a function."""
+        return function(self)
+
+    def local(self, support: Support) -> Support:
+        """Return a support as the offsets from pixels of the after to those of the before of this pair."""
+        return replace(support, top=support.top + self.corner[0], left=support.left + self.corner[1])
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -152,13 +186,22 @@ class Pair:
         """Whether any value of the after lies at an end of the range."""
         return any(plane.clipped is not None for plane in self.planes)
 
-    def without(self, left_out: Sequence[np.ndarray | None]) -> Pair:
-        """Return the pair with more pixels of each plane's after excluded."""
+    def without(
+        self, left_out: Sequence[np.ndarray | None], rule: Callable[[Pair], Sequence[np.ndarray | None]] | None = None
+    ) -> Pair:
+        """Return the pair with more pixels of each plane's after excluded.
+
+        `rule` gives the masks of any tile; the masks of this pair are `left_out`.
+        """
         return replace(self, planes=tuple(plane.without(bad) for plane, bad in zip(self.planes, left_out)))
 
     def without_clipped(self) -> Pair:
         """Return the pair with the values at the ends of the range excluded."""
         return self.without([plane.clipped for plane in self.planes])
+
+    def clipped_at(self, ends: Ends | None) -> Pair:
+        """Return the pair with the range to which its after may be clipped."""
+        return replace(self, ends=ends, planes=tuple(_with_clipped(plane, ends) for plane in self.planes))
 
     def spread(self, energy: float = 1.0) -> float:
         """Return the variance that a kernel of squared norm `energy` gives to values that do not depend."""
@@ -241,12 +284,12 @@ def prepare(
     good = _check_mask(mask, shape_x, shape_y)
     step = grid_step(y)
     levels = np.unique(y.ravel()[:: max(1, y.size >> 16)]).size
-    epsilon = max(_epsilon(x.dtype), _epsilon(y.dtype))
+    epsilon = max(last_place(x.dtype), last_place(y.dtype))
     before_step = grid_step(x)
-    unit_x, unit_y = _unit(x, before_step), _unit(y, step)
+    unit_x, unit_y = unit_of(x, before_step), unit_of(y, step)
     before_step /= unit_x.scale
-    planes_x = [_in_unit(plane, unit_x) for plane in planes_x]
-    planes_y = [_in_unit(plane, unit_y) for plane in planes_y]
+    planes_x = [in_unit(plane, unit_x) for plane in planes_x]
+    planes_y = [in_unit(plane, unit_y) for plane in planes_y]
     step /= unit_y.scale
     goods_x = [good] * len(planes_x) if good is not None and good.shape == shape_x else [None] * len(planes_x)
     goods_y = [good] * len(planes_y) if good is not None and good.shape == shape_y else [None] * len(planes_y)
@@ -254,10 +297,9 @@ def prepare(
         goods_x = [_both(a, b) for a, b in zip(goods_x, channels(good_x, "before", channel_axis))]
     if good_y is not None:
         goods_y = [_both(a, b) for a, b in zip(goods_y, channels(good_y, "after", channel_axis))]
-    bare = tuple(_plane(*plane) for plane in zip(planes_x, planes_y, goods_x, goods_y))
-    ends = _ends(bare, y.dtype, step, levels, clip, unit_y)
-    planes = tuple(_with_clipped(plane, ends) for plane in bare)
-    return Pair(planes, step, epsilon, ends, before_step, levels, unit_x, unit_y, isinstance(clip, str))
+    bare = tuple(plane_of(*plane) for plane in zip(planes_x, planes_y, goods_x, goods_y))
+    pair = Pair(bare, step, epsilon, None, before_step, levels, unit_x, unit_y, isinstance(clip, str))
+    return pair.clipped_at(find_ends(pair, y.dtype, clip))
 
 
 def grid_step(image: np.ndarray) -> float:
@@ -310,7 +352,7 @@ def _common_step(differences: np.ndarray, least: float) -> float:
     return 0.0
 
 
-def _unit(image: np.ndarray, step: float) -> Unit:
+def unit_of(image: np.ndarray, step: float) -> Unit:
     """Return the unit of the numbers: that of the image itself unless it is too far from 0, too large or too small."""
     if image.dtype.kind != "f":
         return Unit()
@@ -329,7 +371,7 @@ def _unit(image: np.ndarray, step: float) -> Unit:
     return Unit(centre, 1.0 if usual else 2.0 ** float(np.rint(np.log2(spread))))
 
 
-def _in_unit(plane: np.ndarray, unit: Unit) -> np.ndarray:
+def in_unit(plane: np.ndarray, unit: Unit) -> np.ndarray:
     """Return a plane in a unit, as float64 unless that changes nothing."""
     if unit == Unit():
         return plane
@@ -374,22 +416,24 @@ def _both(a: np.ndarray | None, b: np.ndarray) -> np.ndarray:
     return b if a is None else a & b
 
 
-def _ends(
-    planes: Sequence[Plane],
+def find_ends(
+    pair: Pair,
     dtype: np.dtype,
-    step: float,
-    levels: int,
     clip: str | tuple[float, float] | None,
-    unit: Unit,
+    reach: tuple[float, float] | None = None,
 ) -> Ends | None:
-    """Return the range to which the after may be clipped, or None: the limits of its dtype, or where values pile up."""
+    """Return the range to which the after may be clipped, or None: the limits of its dtype, or where values pile up.
+
+    `reach` is how far the after reaches below and above 0, where that is known.
+    """
     if clip is None:
         return None
     if isinstance(clip, str):
         if clip != "auto":
             raise ArgumentError(f'clip: expected "auto", None or (low, high); received {clip!r}')
         limits = (float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)) if dtype.kind in "iu" else (-np.inf, np.inf)
-        found = Ends(*_end(planes, -1, step, levels, limits[0]), *_end(planes, 1, step, levels, limits[1]))
+        below, above = reach or _reach(pair)
+        found = Ends(*_end(pair, -1, limits[0], below), *_end(pair, 1, limits[1], above))
         return found if np.isfinite((found.low, found.high)).any() else None
     try:
         low, high = (float(end) for end in clip)
@@ -397,27 +441,39 @@ def _ends(
         raise ArgumentError(f'clip: expected "auto", None or (low, high); received {received(clip)}') from None
     if not low < high:
         raise ArgumentError(f"clip: expected low < high; received ({low:g}, {high:g})")
+    unit = pair.after_unit
     return Ends((low - unit.centre) / unit.scale, True, (high - unit.centre) / unit.scale, True)
 
 
-def _end(planes: Sequence[Plane], side: int, step: float, levels: int, limit: float) -> tuple[float, bool]:
+def _end(pair: Pair, side: int, limit: float, extreme: float) -> tuple[float, bool]:
     """Return the lowest or highest value, and whether more pixels have it than its neighbours in value let expect."""
-    if levels < _FEWEST_LEVELS:
+    if pair.levels < _FEWEST_LEVELS:
         return limit, True
-    extreme = max(float((side * plane.after).max()) if side > 0 else -float(plane.after.min()) for plane in planes)
     if side * extreme == limit:
         return limit, True
+    at, near = (int(count) for count in pair.total(_at_end, side, extreme).added)
+    usual = (near - at) / 8.0 if pair.step > 0.0 else 0.0
+    piled = at >= 5 and at > 4.0 * (usual + 1.0)
+    return (side * extreme, piled) if piled or pair.step > 0.0 else (side * np.inf, False)
+
+
+def _reach(pair: Pair) -> tuple[float, float]:
+    """Return how far the after reaches below and above 0."""
+    afters = [plane.after for plane in pair.planes]
+    return max(-float(after.min()) for after in afters), max(float(after.max()) for after in afters)
+
+
+def _at_end(pair: Pair, side: int, extreme: float) -> Sums:
+    """Return how many values are at an end, and how many within eight steps of it, which are those at it too."""
     at, near = 0, 0
     # Without a grid no two values are the same by chance.
-    width = 8.0 * step
-    for plane in planes:
+    width = 8.0 * pair.step
+    for plane in pair.planes:
         at += int(np.count_nonzero(plane.after == side * extreme))
-        if step > 0.0:
+        if pair.step > 0.0:
             inside = plane.after >= extreme - width if side > 0 else plane.after <= width - extreme
             near += int(np.count_nonzero(inside))
-    usual = (near - at) / 8.0 if step > 0.0 else 0.0
-    piled = at >= 5 and at > 4.0 * (usual + 1.0)
-    return (side * extreme, piled) if piled or step > 0.0 else (side * np.inf, False)
+    return Sums.of(at, near)
 
 
 def _with_clipped(plane: Plane, ends: Ends | None) -> Plane:
@@ -428,31 +484,37 @@ def _with_clipped(plane: Plane, ends: Ends | None) -> Plane:
     return replace(plane, clipped=clipped if clipped.any() else None)
 
 
-def _epsilon(dtype: np.dtype) -> float:
+def last_place(dtype: np.dtype) -> float:
     """Return the relative rounding error of one value, 0 for integers."""
     return float(np.finfo(dtype).eps) / 2 if dtype.kind == "f" else 0.0
 
 
-def _plane(
+def plane_of(
     before: np.ndarray,
     after: np.ndarray,
     good_before: np.ndarray | None,
     good_after: np.ndarray | None,
+    like: Plane | None = None,
 ) -> Plane:
-    """Return one channel with its masks; raise if no pixel is left."""
+    """Return one channel with its masks; raise if no pixel is left. A tile has the shifts of the plane it is `like`."""
     bad_before, bad_after = _not_finite(before), _not_finite(after)
     if good_before is not None:
         bad_before = ~good_before if bad_before is None else bad_before | ~good_before
     if good_after is not None:
         bad_after = ~good_after if bad_after is None else bad_after | ~good_after
     for name, bad in (("before", bad_before), ("after", bad_after)):
-        if bad is not None and bad.all():
+        if bad is not None and bad.all() and like is None:
             raise DataError(f"{name}: expected usable pixels; received only NaN, infinite or masked ones")
-    before_shift, after_shift = shift_near_mean(before, bad_before), shift_near_mean(after, bad_after)
+    if like is None:
+        before_shift, after_shift = shift_near_mean(before, bad_before), shift_near_mean(after, bad_after)
+    else:
+        before_shift, after_shift = like.before_shift, like.after_shift
     if bad_before is not None:
         before = np.where(bad_before, np.array(before_shift).astype(before.dtype), before)
     if bad_after is not None:
         after = np.where(bad_after, np.array(after_shift).astype(after.dtype), after)
+    if like is not None:
+        return replace(like, before=before, after=after, bad_before=bad_before, bad_after=bad_after, clipped=None)
     sample = before[:: max(1, before.shape[0] // 64), :: max(1, before.shape[1] // 64)].astype(np.float64)
     square, mean = float(np.mean(sample**2)), float(np.mean(sample))
     return Plane(before, after, bad_before, bad_after, None, before_shift, after_shift, square, mean)
@@ -475,6 +537,15 @@ def _any_in_window(bad: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     kh, kw = size
     counts: np.ndarray = sums[kh:, kw:] - sums[:-kh, kw:] - sums[kh:, :-kw] + sums[:-kh, :-kw]
     return counts > 0
+
+
+def statistics_of_tile(pair: Pair, support: Support) -> Sums:
+    """Return the statistics of the planes of a tile, six sums each."""
+    found: list[Any] = []
+    for plane in pair.planes:
+        s = _statistics(plane, pair.local(support), None)
+        found += [s.count, s.gram, s.cross, s.total, s.after_total, s.after_square]
+    return Sums.of(*found)
 
 
 def _statistics(plane: Plane, support: Support, most: int | None) -> Statistics:

@@ -10,6 +10,7 @@ import numpy as np
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
 from kernelfield.learning.pair import Pair, Plane
+from kernelfield.learning.sums import Sums
 from kernelfield.learning.support import Support
 
 # Pixels of one block: the residual fits the second-level cache.
@@ -44,6 +45,8 @@ class Residual:
 
     Attributes
     ----------
+    count : int
+        Positions that count.
     sd : float
         Root mean square.
     largest : float
@@ -52,6 +55,7 @@ class Residual:
         ``sum of residual[p] * (x[p + u] - before_shift)``, zero at the least-squares solution; empty if not requested.
     """
 
+    count: int
     sd: float
     largest: float
     gradient: np.ndarray
@@ -65,6 +69,15 @@ def measure(
     gradient: bool = False,
 ) -> Residual:
     """Return the residual of all planes, computed block by block to save memory."""
+    found = pair.total(_measured, kernel, offsets, support, gradient)
+    count, square, slope = found.added
+    n = int(count)
+    return Residual(n, float(np.sqrt(float(square) / max(1, n))), float(found.largest[0]), slope)
+
+
+def _measured(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support, gradient: bool) -> Sums:
+    """Return count, sum of squares and gradient of the residual of a tile, and the largest."""
+    support = pair.local(support)
     count, square, largest = 0, 0.0, 0.0
     slope = np.zeros(kernel.size if gradient else 0)
     for plane, offset in zip(pair.planes, offsets):
@@ -79,7 +92,7 @@ def measure(
             if gradient:
                 products = lag_products(residual, block.windows, support.size, len(residual), 0.0, plane.before_shift)
                 slope += products[0].ravel()
-    return Residual(float(np.sqrt(square / max(1, count))), largest, slope)
+    return Sums.of(count, square, slope, largest=(largest,))
 
 
 def blocks(
@@ -95,6 +108,8 @@ def blocks(
     By default the residual is float32 if before and after are uint8, else float64.
     """
     rows, columns = support.positions(plane.before.shape, plane.after.shape)
+    if columns.start == columns.stop:
+        return
     excluded = plane.excluded(support)
     dtype = np.dtype(dtype or working_dtype(plane))
     if bands is None:

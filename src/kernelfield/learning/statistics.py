@@ -89,7 +89,10 @@ class Statistics:
 def shift_near_mean(image: np.ndarray, bad: np.ndarray | None = None) -> float:
     """Return a constant near the mean of `image` outside `bad`; an integer for integer images."""
     every = tuple(slice(None, None, max(1, n // 64)) for n in image.shape)
-    sample = image[every] if bad is None else image[~bad][:: max(1, image.size // 4096)]
+    sample = image[every]
+    if bad is not None:
+        good = ~bad[every]
+        sample = sample[good] if good.any() else image[~bad][:: max(1, image.size // 4096)]
     mean = float(sample.mean(dtype=np.float64))
     return float(round(mean)) if image.dtype.kind in "iu" else float(np.float32(mean))
 

@@ -16,8 +16,10 @@ from kernelfield.learning.frames import Frames, compare_frames
 from kernelfield.learning.free import fit_free
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.pair import Pair, Plane
+from kernelfield.learning.residual import Map
 from kernelfield.learning.shrinking import shrink
 from kernelfield.learning.support import Support, centred
+from kernelfield.learning.uncertainty import is_blocky
 from kernelfield.learning.wide import find_wide
 
 _LARGEST_SIZE = 255
@@ -32,10 +34,16 @@ _NOT_WHITE, _FOLLOWING, _COLOURED = 3.0, 6.0, 10.0
 # coefficient: for residuals of rounding, for white noise, and for coloured residuals, as of JPEG. Rounding that follows
 # the signal was measured to give coefficients of 5e-4 where the true ones are 0.
 _ROUNDED, _MORE, _BLOCKY = (1e-3, 1e-3), (1e-4, 5e-3), (3e-3, 3e-2)
+# The same for JPEG, whose quantisation blurs what it keeps: a box of 3×3 seemed to have weights of 0.15 of the largest
+# around it, which explain up to 0.06 of the residual a line; those of wider kernels, 0.12 and more.
+_JPEG = (6e-3, 0.16)
+# Variance of the residual, over that of rounding, from which on blocks are looked for.
+_OF_JPEG = 4.0
 # A larger support counts where it takes this share from a residual that is not white.
 _GAIN = 0.02
-# Correlation of neighbouring residuals from which on they are smooth, and the share of the variance that may be left.
-_SMOOTH, _UNEXPLAINED = 0.5, 0.3
+# Correlation of neighbouring residuals from which on they are not white, and smooth, and the share of the variance that
+# may be left.
+_ALIKE, _SMOOTH, _UNEXPLAINED = 0.05, 0.5, 0.3
 # Rows and columns beside the largest support with a Gram matrix on which the residual is tested.
 _BESIDE = 8
 # A shift up to this lies inside the smallest support that is searched.
@@ -234,7 +242,7 @@ class _Level:
     @property
     def white(self) -> bool:
         """Whether neighbouring residuals are as good as independent."""
-        return abs(self.alike) < 0.05
+        return abs(self.alike) < _ALIKE
 
     @property
     def smooth(self) -> bool:
@@ -357,10 +365,28 @@ def _shrunk(level: _Level, frames: Frames, limit: int) -> Found:
     white = level.white and level.noise > 3.0 * level.allowed
     limits = (level.noise, 0.0, 0.0) if white else (_NOT_WHITE * level.noise, *_MORE)
     if not level.white:
-        limits = (_COLOURED * level.noise, *_BLOCKY)
+        limits = (
+            _COLOURED * level.noise,
+            *(_JPEG if _has_blocks(level.used, level.support, level.kernel) else _BLOCKY),
+        )
     support = shrink(level.moments, level.support, *limits, hold=level.used.same_size)
     ended = limit if limit and max(support.size) >= limit - 1 and _matters(level, support) else 0
     return Found(support, level.used, level.noise, _sampled(level), ended, frames)
+
+
+def _has_blocks(pair: Pair, support: Support, kernel: np.ndarray) -> bool:
+    """Return whether the residual has the blocks of JPEG."""
+    if pair.step == 0.0:
+        return False
+    parts = _sample(pair, support, kernel.reshape(support.size))
+    square = sum(float((residual**2).sum()) for _, _, residual in parts)
+    # Near rounding the residual tells of weights that are missing.
+    if square < _OF_JPEG * pair.step**2 / 12.0 * sum(residual.size for _, _, residual in parts):
+        return False
+    columns = support.positions(*pair.shapes)[1]
+    empty = np.zeros((0, 0))
+    maps = [Map(empty, residual, empty, residual == 0.0) for _, _, residual in parts]
+    return is_blocky(maps, (parts[0][1].start, columns.start))
 
 
 def reduced(pair: Pair, support: Support, moments: Moments, kernel: np.ndarray, noise: float) -> Support:
@@ -392,13 +418,18 @@ def _sampled(level: _Level) -> int:
 def grown(pair: Pair, support: Support, kernel: np.ndarray, noise: float, max_size: int) -> Support:
     """Return the support with the rows and columns around it that the residual depends on, up to two on each side.
 
-    The test is that of `_beyond_chance`, for each row and column by itself.
+    The test is that of `_beyond_chance`, for each row and column by itself. After JPEG the residual depends on all
+    pixels of its blocks, and says nothing.
     """
     wider = _around(support, 2)
     scores = _scores(pair, support, wider, kernel)
     if scores is None:
         return support
-    squares = scores**2
+    if _has_blocks(pair, support, kernel):
+        return support
+    # Near rounding it is missing weights that make neighbouring residuals alike.
+    coloured = 0.0 < _OF_JPEG * pair.step**2 / 12.0 < noise and abs(_likeness(pair, support, kernel)) >= _ALIKE
+    squares = scores**2 / (_COLOURED if coloured else 1.0)
     lines = (squares[1, 2:-2], squares[-2, 2:-2], squares[2:-2, 1], squares[2:-2, -2])
     outer = (squares[0, 1:-1], squares[-1, 1:-1], squares[1:-1, 0], squares[1:-1, -1])
     more = [2 if _beyond_chance(second) else 1 if _beyond_chance(first) else 0 for first, second in zip(lines, outer)]

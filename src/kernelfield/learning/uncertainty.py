@@ -20,10 +20,12 @@ import scipy.linalg
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
 from kernelfield.errors import ArgumentError
-from kernelfield.learning.estimate import LARGEST_GRAM, Estimate
+from kernelfield.learning.estimate import LARGEST_GRAM, Estimate, estimate_kernel
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import Map, residual_maps
 from kernelfield.learning.separable import tile_scores
+from kernelfield.learning.sums import Sums
+from kernelfield.learning.support import Support
 
 # Tiles along each axis, and their smallest side.
 _TILES, _SIDE = 12, 10
@@ -72,45 +74,47 @@ class Uncertainty:
     correlation: float
 
 
-def applied(errors: Uncertainty, pair: Pair, estimate: Estimate) -> Uncertainty:
+def applied(errors: Uncertainty, estimate: Estimate) -> Uncertainty:
     """Return the errors of a part of a pair with the kernel of an estimate from all of it, corrected as in the part."""
     if not estimate.whole:
         return replace(errors, kernel=estimate.kernel, offsets=estimate.offsets)
-    solved = _Solved.of(pair, estimate, errors.noise**2)
+    solved = _Solved.of(estimate, errors.noise**2)
     return replace(errors, kernel=solved.kernel, offsets=solved.offsets)
 
 
 @dataclass(frozen=True)
 class _Tiles:
-    """Scores of tiles: per tile the sum of residual times centred windows, pixels that count, and contrast."""
+    """Scores of tiles: per tile the sum of residual times centred windows, pixels that count, and contrast.
+
+    `square` is the sum of the squared residuals of all tiles.
+    """
 
     scores: np.ndarray
     counts: np.ndarray
     contrast: np.ndarray
-    rows: list[slice]
-    columns: list[slice]
+    square: float
 
 
 def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | None) -> Uncertainty:
     """Return the kernel with its errors; `noise` is that of before and after, where known."""
     level = 0.0 if noise is None else noise[0] / pair.before_unit.scale
     if not estimate.whole:
-        return _of_wide(pair, estimate, level)
-    solved = _Solved.of(pair, estimate, level**2)
-    maps = residual_maps(pair, solved.kernel, solved.offsets, estimate.support)
-    tiles = _tiles(pair, estimate, maps)
-    correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
-    stderr, disagreement, miss = _errors(estimate, solved, tiles, maps)
+        return _of_wide(pair.sample, estimate, level)
+    solved = _Solved.of(estimate, level**2)
+    maps = residual_maps(pair.sample, solved.kernel, solved.offsets, estimate.support)
+    tiles = _tiles(pair, estimate, solved, maps)
+    correlation, blocky = _neighbours(maps), _blocks(pair, estimate, maps)
+    stderr, disagreement, miss = _errors(estimate, solved, tiles)
     measured, suspected = False, 0.0
     if noise is None and not blocky and estimate.kernel.size <= _MOST and len(tiles.counts) >= _FEWEST:
-        found = _measured_noise(pair, estimate)
+        sampled = estimate if pair.sample is pair else estimate_kernel(pair.sample, estimate.support)
+        found = _measured_noise(pair.sample, sampled)
         echo, certain = _echo(maps, solved.kernel)
         agreed = found is not None and certain and 0.5 < found[0] / max(echo, 1e-300) < 2.0
         if found is not None and found[2] > (_AGREED if agreed else _SIGNIFICANT):
             variance, error, _ = found
-            other = _Solved.of(pair, estimate, variance)
-            other_maps = residual_maps(pair, other.kernel, other.offsets, estimate.support)
-            better = _errors(estimate, other, _tiles(pair, estimate, other_maps), other_maps)
+            other = _Solved.of(estimate, variance)
+            better = _errors(estimate, other, _tiles(pair, estimate, other))
             slope = (other.inverse @ (estimate.moments.count * other.kernel.ravel())).reshape(other.kernel.shape)
             solved, level, measured = other, float(np.sqrt(variance)), True
             stderr, disagreement, miss = better
@@ -136,7 +140,7 @@ def _of_wide(pair: Pair, estimate: Estimate, level: float) -> Uncertainty:
             f"of {size}; leave noise= out, or give a smaller size="
         )
     maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
-    correlation, blocky = _neighbours(maps), _is_blocky(pair, estimate, maps)
+    correlation, blocky = _neighbours(maps), _blocks(pair, estimate, maps)
     stderr = estimate.stderr
     if estimate.lines is not None:
         shape = maps[0].residual.shape
@@ -163,7 +167,7 @@ class _Solved:
     before_variance: float
 
     @classmethod
-    def of(cls, pair: Pair, estimate: Estimate, before_variance: float) -> _Solved:
+    def of(cls, estimate: Estimate, before_variance: float) -> _Solved:
         """Return the solution with the noise of the before taken from the Gram matrix."""
         if before_variance == 0.0:
             return cls(estimate.kernel, estimate.offsets, estimate.solution.inverse, 0.0)
@@ -178,31 +182,70 @@ class _Solved:
         return cls(kernel, offsets, inverse, before_variance)
 
 
-def _tiles(pair: Pair, estimate: Estimate, maps: list[Map]) -> _Tiles:
-    """Return the scores of the tiles of all planes together; the channels of a tile may share their noise."""
+def _tiles(pair: Pair, estimate: Estimate, solved: _Solved, maps: list[Map] | None = None) -> _Tiles:
+    """Return the scores of the tiles of all planes together; the channels of a tile may share their noise.
+
+    `maps` are the residuals, where the picture is in memory and they are known.
+    """
     support = estimate.support
-    shape = maps[0].residual.shape
-    rows, columns = (_cut(n, k) for n, k in zip(shape, support.size))
-    scores = np.zeros((len(rows), len(columns), estimate.kernel.size))
-    counts, contrast = np.zeros(scores.shape[:2]), np.zeros(scores.shape[:2])
-    height = rows[0].stop - rows[0].start
-    for plane, part, sums in zip(pair.planes, maps, estimate.statistics):
+    whole = support.positions(*pair.shapes)
+    means = [sums.total / max(1, sums.count) for sums in estimate.statistics]
+    known = maps if pair.sample is pair else None
+    found = pair.total(_scores, support, solved.kernel, solved.offsets, means, whole, known)
+    scores, counts, contrast, sizes, square = found.added
+    flat = scores.reshape(-1, estimate.kernel.size)
+    return _Tiles(flat, counts.ravel(), (contrast / np.maximum(sizes, 1.0)).ravel(), float(square))
+
+
+def _scores(
+    pair: Pair,
+    support: Support,
+    kernel: np.ndarray,
+    offsets: tuple[float, ...],
+    means: list[np.ndarray],
+    whole: tuple[slice, slice],
+    maps: list[Map] | None,
+) -> Sums:
+    """Return what a part of the picture adds to the scores, counts, contrasts and sizes of the tiles."""
+    grid = [_cut(one.stop - one.start, n) for one, n in zip(whole, support.size)]
+    scores = np.zeros((len(grid[0]), len(grid[1]), kernel.size))
+    counts, contrast, sizes, square = *(np.zeros(scores.shape[:2]) for _ in range(3)), 0.0
+    support = pair.local(support)
+    for number, (plane, mean) in enumerate(zip(pair.planes, means)):
+        part = maps[number] if maps is not None else _map_of(pair, number, kernel, offsets[number], support)
         residual = _zeroed(part)
-        around = plane.before[support.windows(support.positions(plane.before.shape, plane.after.shape))]
-        mean = sums.total / max(1, sums.count)
-        for j, strip in enumerate(columns):
+        flat = residual.ravel()
+        square += float(np.square(flat, dtype=np.float64).sum())
+        positions = support.positions(plane.before.shape, plane.after.shape)
+        around = plane.before[support.windows(positions)]
+        # Rows and columns of the tiles as those of this part.
+        first = [own.start + at - one.start for own, at, one in zip(positions, pair.at, whole)]
+        bands, strips = (_inside(cuts, start, n) for cuts, start, n in zip(grid, first, residual.shape))
+        for j, strip in strips:
             inner = np.ascontiguousarray(residual[:, strip])
             windows = around[:, strip.start : strip.stop + support.columns - 1]
-            products = lag_products(inner, windows, support.size, height, 0.0, plane.before_shift)
-            totals = np.add.reduceat(inner.sum(axis=1, dtype=np.float64), [r.start for r in rows])
-            scores[:, j] += products.reshape(len(products), -1)[: len(rows)] - np.outer(totals, mean)
-            for i, band in enumerate(rows):
+            totals = inner.sum(axis=1, dtype=np.float64)
+            for i, band in bands:
+                rows = windows[band.start : band.stop + support.rows - 1]
+                height = band.stop - band.start
+                products = lag_products(inner[band], rows, support.size, height, 0.0, plane.before_shift)
+                scores[i, j] += products[0].ravel() - totals[band].sum() * mean
                 piece = part.contrast[band, strip]
-                contrast[i, j] += float(np.mean(np.square(piece, dtype=np.float64)))
-                bad = 0 if part.bad is None else int(part.bad[band, strip].sum())
-                counts[i, j] += piece.size - bad
-    flat = scores.reshape(-1, estimate.kernel.size)
-    return _Tiles(flat, counts.ravel(), contrast.ravel(), rows, columns)
+                contrast[i, j] += float(np.square(piece, dtype=np.float64).sum())
+                sizes[i, j] += piece.size / len(pair.planes)
+                counts[i, j] += piece.size - (0 if part.bad is None else int(part.bad[band, strip].sum()))
+    return Sums.of(scores, counts, contrast, sizes, square)
+
+
+def _map_of(pair: Pair, number: int, kernel: np.ndarray, offset: float, support: Support) -> Map:
+    """Return the map of one plane."""
+    return residual_maps(replace(pair, planes=pair.planes[number : number + 1]), kernel, (offset,), support)[0]
+
+
+def _inside(cuts: list[slice], first: int, n: int) -> list[tuple[int, slice]]:
+    """Return which of the cuts of an axis a part of `n` that begins at `first` has, and where they lie in it."""
+    spans = [(which, max(0, cut.start - first), min(n, cut.stop - first)) for which, cut in enumerate(cuts)]
+    return [(which, slice(start, stop)) for which, start, stop in spans if start < stop]
 
 
 def _cut(n: int, size: int) -> list[slice]:
@@ -212,9 +255,7 @@ def _cut(n: int, size: int) -> list[slice]:
     return [slice(start, min(n, start + width)) for start in range(0, n, width)]
 
 
-def _errors(
-    estimate: Estimate, solved: _Solved, tiles: _Tiles, maps: list[Map]
-) -> tuple[np.ndarray, float, np.ndarray]:
+def _errors(estimate: Estimate, solved: _Solved, tiles: _Tiles) -> tuple[np.ndarray, float, np.ndarray]:
     """Return standard errors, the disagreement, and its size."""
     moments = estimate.moments
     scores = tiles.scores
@@ -222,8 +263,7 @@ def _errors(
         scores = scores + np.outer(tiles.counts * solved.before_variance, solved.kernel.ravel())
     influence = scores @ solved.inverse
     count = len(influence)
-    square = sum(float(np.square(_counting(part), dtype=np.float64).sum()) for part in maps)
-    variance = square / moments.freedom
+    variance = tiles.square / moments.freedom
     plain = estimate.stderr.ravel()
     if solved.before_variance:
         plain = np.sqrt(np.maximum(np.diag(solved.inverse @ moments.gram @ solved.inverse), 0.0) * variance)
@@ -247,10 +287,6 @@ def _errors(
     return stderr.reshape(shape), disagreement, off.reshape(shape)
 
 
-def _counting(part: Map) -> np.ndarray:
-    return part.residual if part.bad is None else part.residual[~part.bad]
-
-
 def _neighbours(maps: list[Map]) -> float:
     """Return the correlation of neighbouring residuals, the larger of the two directions."""
     along, down, square = 0.0, 0.0, 0.0
@@ -264,11 +300,17 @@ def _neighbours(maps: list[Map]) -> float:
     return max(along, down, key=abs) / square if square > 0.0 else 0.0
 
 
-def _is_blocky(pair: Pair, estimate: Estimate, maps: list[Map]) -> bool:
-    """Return whether the residual jumps at the edges of the blocks of eight pixels that JPEG codes."""
-    if pair.step == 0.0:
-        return False
-    places = estimate.support.positions(*pair.shapes)
+def _blocks(pair: Pair, estimate: Estimate, maps: list[Map]) -> bool:
+    """Return whether the residual of values on a grid has JPEG's blocks."""
+    rows, columns = estimate.support.positions(*pair.shapes)
+    return pair.step > 0.0 and is_blocky(maps, (rows.start, columns.start))
+
+
+def is_blocky(maps: list[Map], corner: tuple[int, int]) -> bool:
+    """Return whether the residual jumps at the edges of the blocks of eight pixels that JPEG codes.
+
+    `corner` is the row and column of the after at which the maps begin.
+    """
     ratios, scores = [], []
     for axis in (0, 1):
         means: list[list[float]] = [[] for _ in range(8)]
@@ -281,7 +323,7 @@ def _is_blocky(pair: Pair, estimate: Estimate, maps: list[Map]) -> bool:
                 steps = np.where(part.bad[tuple(first)] | part.bad[tuple(second)], np.nan, steps)
             usable = np.isfinite(steps).sum(axis=1 - axis)
             profile = np.nansum(steps, axis=1 - axis, dtype=np.float64) / np.maximum(usable, 1)
-            phase = (places[axis].start + 1 + np.arange(profile.size)) % 8
+            phase = (corner[axis] + 1 + np.arange(profile.size)) % 8
             for one, value in zip(phase[usable > 0].tolist(), profile[usable > 0].tolist()):
                 means[one].append(value)
         if min(map(len, means)) < 3:
@@ -307,9 +349,9 @@ def _measured_noise(pair: Pair, estimate: Estimate) -> tuple[float, float, float
     least = float(scipy.linalg.eigh(estimate.moments.gram / count, eigvals_only=True)[0])
     variance, error = 0.0, 0.0
     for round_ in range(6):
-        solved = _Solved.of(pair, estimate, variance)
+        solved = _Solved.of(estimate, variance)
         maps = residual_maps(pair, solved.kernel, solved.offsets, estimate.support)
-        tiles = _tiles(pair, estimate, maps)
+        tiles = _tiles(pair, estimate, solved, maps)
         scores = tiles.scores + np.outer(tiles.counts * variance, solved.kernel.ravel())
         answer = (solved.inverse @ (count * solved.kernel.ravel())).reshape(solved.kernel.shape)
         fitted = [
@@ -319,7 +361,7 @@ def _measured_noise(pair: Pair, estimate: Estimate) -> tuple[float, float, float
         means = [s.before_shift + s.total / max(1, s.count) for s in estimate.statistics]
         for part, mean in zip(fitted, means):
             part.residual[...] -= float(mean @ answer.ravel())
-        change = _tiles(pair, estimate, fitted).scores - np.outer(
+        change = _tiles(pair, estimate, solved, fitted).scores - np.outer(
             tiles.counts, solved.kernel.ravel() + variance * answer.ravel()
         )
         along = change @ solved.inverse

@@ -19,6 +19,8 @@ _HALF = 0.5
 _CERTAIN = 0.75
 # An F statistic of the kernel over its expectation that chance does not give, in standard deviations.
 _CHANCE = 8.0
+# The share of pixels that may be left out of a fit that explains less than half.
+_LEFT_OUT = 0.05
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,9 @@ class Evidence:
         """Whether the after depends on the before at all: the test against the null hypothesis."""
         if self.signs is None or self.r2 > _CERTAIN:
             return True
+        # Pixels that a filter of no meaning cannot give are no outliers: without them any explains more.
+        if self.r2 < _HALF and self.outliers > _LEFT_OUT * self.count:
+            return False
         rho = min(abs(self.signs.correlation), 0.95)
         # Neighbours that are alike count less: (1 - rho) / (1 + rho) along each axis.
         effective = self.count * ((1.0 - rho) / (1.0 + rho)) ** 2

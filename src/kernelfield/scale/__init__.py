@@ -16,8 +16,9 @@ except ImportError as error:
     ) from error
 
 from kernelfield.scale.applying import Progress, Report, apply
+from kernelfield.scale.learner import learn
 from kernelfield.scale.sources import Source, open_source
 from kernelfield.scale.tiles import Grid
 from kernelfield.scale.verifying import Verified, verify
 
-__all__ = ["Grid", "Progress", "Report", "Source", "Verified", "apply", "open_source", "verify"]
+__all__ = ["Grid", "Progress", "Report", "Source", "Verified", "apply", "learn", "open_source", "verify"]

@@ -143,8 +143,9 @@ def apply(
         Whether to go on with a result that was interrupted; its parameters must be the same.
     overwrite : bool
         Whether a result that is there already, or was begun, is replaced.
-    scheduler : str or distributed.Client, optional
-        The address of a Dask scheduler, whose workers make the tiles. By default threads of this process do.
+    scheduler : str, int or distributed.Client, optional
+        The address of a Dask scheduler or a client of one, whose workers make the tiles, or a number of processes to
+        start here. By default threads of this process make them.
     memory : int
         Bytes that the tiles in work may take together, on this machine.
     progress : callable, optional
@@ -161,6 +162,8 @@ def apply(
     FileError
         For a source that cannot be read, a target that cannot be written or is there already, and a job to resume of
         other parameters.
+    ClusterError
+        If the workers or the scheduler are lost for too long; `resume` goes on.
 
     Examples
     --------
@@ -200,6 +203,8 @@ def apply(
     _check_apart(source, result)
     job = Job.of(opened, filters, result, layout)
     run = _runner(scheduler, memory)
+    if scheduler is not None:
+        _check_shared(opened, result)
     if overwrite:
         result.clear()
     elif resume and (finished := _finished(job)):
@@ -337,6 +342,19 @@ def _compression(source: Source) -> str:
     if not isinstance(source, ZarrSource):
         return "zstd"
     return "zstd" if source.compressed else "none"
+
+
+def _check_shared(source: Source, target: Target) -> None:
+    """Raise for stores in the memory of this process, which the workers of a cluster cannot reach."""
+    import zarr
+
+    for name, place in (("source", getattr(source, "place", None)), ("target", target.place)):
+        store = getattr(place, "store", None)
+        if isinstance(store, zarr.storage.MemoryStore) or str(getattr(place, "name", "")).startswith("memory:"):
+            raise ArgumentError(
+                f"{name}: expected a place that workers reach, with scheduler=; received a store in the memory of this "
+                "process; give a folder or an address that all machines share"
+            )
 
 
 def _check_apart(source: Any, target: Target) -> None:

@@ -30,8 +30,8 @@ export function short(value, digits = 4) {
   if (!Number.isFinite(value)) return "∞";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  const text = size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(digits)));
-  return text.replace("-", "−");
+  const text = size >= 1e5 || size < 1e-3 ? value.toExponential(Math.min(2, digits - 1)) : String(Number(value.toPrecision(digits)));
+  return text.replaceAll("-", "−");
 }
 
 /** Returns the image in one channel: luminance as in Rec. ITU-R BT.601. */
@@ -54,6 +54,8 @@ export function grey(image) {
 export function recognised(kernel, stderr, entries) {
   const peak = Math.max(...kernel.weights.flat().map(Math.abs));
   if (!(peak > 0)) return null;
+  // Weights beyond those that were found are smaller than their errors.
+  const beyond = Math.max(2e-3 * peak, 5 * Math.max(...stderr.flat().map((error) => error ?? 0)));
   const at = (table, anchor, r, c) => table[r + anchor[0]]?.[c + anchor[1]] ?? 0;
   const compare = (entry, scale) => {
     const up = Math.max(kernel.anchor[0], entry.anchor[0]), left = Math.max(kernel.anchor[1], entry.anchor[1]);
@@ -62,7 +64,7 @@ export function recognised(kernel, stderr, entries) {
     for (let r = -up; r < down; r++)
       for (let c = -left; c < right; c++) {
         const error = stderr[r + kernel.anchor[0]]?.[c + kernel.anchor[1]];
-        const allowed = error === undefined ? 2e-3 * peak : 5 * Math.max(error ?? 0, 1e-6 * peak);
+        const allowed = error === undefined ? beyond : 5 * Math.max(error ?? 0, 1e-6 * peak);
         const miss = at(kernel.weights, kernel.anchor, r, c) - (scale * at(entry.rows, entry.anchor, r, c)) / entry.divisor;
         if (Math.abs(miss) > allowed) return false;
       }
@@ -128,6 +130,13 @@ function recorded({ head, tables }, catalogue) {
   };
 }
 
+/** Returns the bytes of a packed file; a server may have unpacked it. */
+async function unpacked(address) {
+  const bytes = await (await fetch(address)).arrayBuffer();
+  if (new Uint8Array(bytes, 0, 1)[0] !== 0x1f) return bytes;
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+
 /** Returns the local engine; `asset` gives the address of a file of the page. */
 export function createLocal(asset) {
   const worker = new Worker(asset("worker.js"), { type: "module" });
@@ -143,7 +152,7 @@ export function createLocal(asset) {
     for (const { reject } of waiting.values()) reject(new Error(event.message || "the worker did not start"));
     waiting.clear();
   };
-  const call = (op, args, signal) =>
+  const post = (op, args, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) return void reject(new DOMException("cancelled", "AbortError"));
       const id = ++last;
@@ -154,7 +163,8 @@ export function createLocal(asset) {
   const text = (name) => fetch(asset(name)).then((answer) => answer.json());
   const catalogue = text("kernels.json");
   let templates;
-  const started = fetch(asset("kernelfield.wasm")).then((answer) => answer.arrayBuffer()).then((bytes) => call("start", { bytes }));
+  const started = unpacked(asset("kernelfield.wasm.gz")).then((bytes) => post("start", { bytes }));
+  const call = (op, args, signal) => started.then(() => post(op, args, signal));
   started.then(async () => {
     // A small pair first: the browser compiles the code that a click will run.
     const data = Float32Array.from({ length: 2304 }, (_, i) => (i * 7919) % 251), image = { width: 48, height: 48, channels: 1, data, depth: "float" };
@@ -166,13 +176,12 @@ export function createLocal(asset) {
     ready,
     catalogue: () => catalogue,
     /** @returns {Promise<Image>} */
-    async apply(image, kernel, { mode = "same", boundary = "reflect", cval = 0, flip = false, stride = 1, dilation = 1, padding = null, signal } = {}) {
-      await started;
+    async apply(image, kernel, { mode = "same", boundary = "reflect", cval = 0, flip = false, stride = 1, dilation = 1, padding = null } = {}, { signal } = {}) {
       const { weights, anchor } = flip ? flipped(kernel) : kernel;
       const result = await call("apply", { image, weights, anchor, mode, boundary, cval, stride, dilation, padding }, signal);
       return { ...result, depth: "float" };
     },
-    async learn(before, after, { size = null, signal } = {}) {
+    async learn(before, after, { size = null } = {}, { signal } = {}) {
       const [a, b] = [grey(before), grey(after)];
       if (a.height < b.height || a.width < b.width || ((a.height !== b.height || a.width !== b.width) && (a.height - b.height >= 2 * MOST || a.width - b.width >= 2 * MOST)))
         throw new Error(`after: expected the size of the before, or smaller by the kernel's reach; received ${b.height}×${b.width} beside ${a.height}×${a.width}`);
@@ -181,15 +190,15 @@ export function createLocal(asset) {
       const answer = await call("learn", { before: a, after: b, size, most: MOST, low, high, step: depth === "float" ? 0 : 1 }, signal);
       return recorded(answer, await catalogue);
     },
-    /** Begins a descent; `onStep` gets the kernel and the losses after every part, until it returns false. */
-    async descend(before, after, { size, rate = null, momentum = 0, centred = false, initial = null, signal } = {}) {
+    /** Begins a descent, which goes on by `steps`; rates below `most` descend. */
+    async descend(before, after, { size, momentum = 0, centred = false, initial = null }, { signal } = {}) {
       const [a, b] = [grey(before), grey(after)];
       const most = await call("descend", { before: a, after: b, size, centred }, signal);
       let kernel = initial ? initial.flat() : new Float64Array(size[0] * size[1]);
       return {
-        rate: rate ?? most, most,
-        async steps(count, at = rate ?? most) {
-          const answer = await call("steps", { kernel, count, rate: at, momentum }, signal);
+        most,
+        async steps(count, rate) {
+          const answer = await call("steps", { kernel, count, rate, momentum }, signal);
           kernel = answer.kernel;
           return { losses: answer.losses, kernel: tabled(kernel, size[0], size[1]) };
         },

@@ -4,7 +4,7 @@ import { extents, growth, paths, reach } from "./fields.js";
 import { csv, designed, download, fromNpy, npy, report } from "./files.js";
 import { BOUNDARIES, History, readState, written } from "./state.js";
 import { TOUR } from "./tour.js";
-import { View, inks, pictureOf, scaleOf } from "./view.js";
+import { READABLE, View, inks, pictureOf, scaleOf } from "./view.js";
 
 /** @typedef {import("./engine.js").Image} Image */
 
@@ -207,7 +207,7 @@ class Lab {
   async begin() {
     const { before, after } = this.options;
     if (before) this.setImages(before, after ?? null, false);
-    this.refresh();
+    this.refresh(true);
     try {
       this.catalogue = await this.local.catalogue();
       const groups = new Map();
@@ -345,7 +345,14 @@ class Lab {
         const predicted = await this.local.apply(grey(before), { weights: fit.kernel, anchor: same ? fit.anchor : [0, 0] }, { mode: same ? "same" : "valid", boundary: BOUNDARIES.includes(fit.boundary) ? fit.boundary : "reflect", cval: fit.cval });
         const target = grey(after), data = new Float32Array(predicted.data.length), offset = Array.isArray(fit.offset) ? fit.offset[0] : fit.offset;
         if (target.width === predicted.width && target.height === predicted.height) {
-          for (let i = 0; i < data.length; i++) data[i] = target.data[i] - predicted.data[i] - offset;
+          // As the producer did: saturated at the ends of the range, or border pixels left as they were.
+          const ends = { 8: 255, 16: 65535 }[target.depth] ?? null, source = grey(before), [rows, columns] = fit.size, [top, left] = fit.anchor;
+          for (let i = 0; i < data.length; i++) {
+            const r = Math.floor(i / target.width), c = i % target.width;
+            const outside = same && fit.boundary === "copy" && (r < top || c < left || r >= target.height - rows + 1 + top || c >= target.width - columns + 1 + left);
+            const value = outside ? source.data[i] : predicted.data[i] + offset;
+            data[i] = target.data[i] - (ends === null ? value : Math.max(0, Math.min(ends, value)));
+          }
           this.result.residual = { ...predicted, data };
         }
       } else this.result.residual = null;
@@ -490,7 +497,7 @@ class Lab {
   resize(axis, by) {
     const { rows, anchor } = this.state, n = axis ? rows[0].length : rows.length;
     if (n + by < 1 || n + by > LARGEST) return;
-    const front = by > 0 ? n % 2 === 1 && n > 1 : n % 2 === 0 && n > 2;
+    const front = by > 0 ? n % 2 === 0 : n % 2 === 1;
     const change = (list, blank) => (by > 0 ? (front ? [blank(), ...list] : [...list, blank()]) : front ? list.slice(1) : list.slice(0, -1));
     const next = axis ? rows.map((row) => change(row, () => 0)) : change(rows, () => Array(rows[0].length).fill(0));
     const moved = anchor.map((a, i) => (i === axis && front ? a + by : a));
@@ -610,7 +617,8 @@ class Lab {
     const { before, used, map, origin } = result;
     const scale = scaleOfCached(before), small = Math.max(before.width, before.height) <= 40;
     const [kh, kw] = used ? [used.weights.length, used.weights[0].length] : [1, 1];
-    const margin = small && result.mode !== "valid" ? Math.min(4, Math.max(kh, kw) - 1) : 0;
+    const beyond = { valid: () => 0, same: (n, a) => Math.max(a, n - 1 - a), full: (n) => n - 1 }[result.mode ?? "valid"];
+    const margin = small && used && state.view === "slide" ? Math.min(6, Math.max(beyond(kh, used.anchor[0]), beyond(kw, used.anchor[1]))) : 0;
     this.port = this.portOf(["before", "after", ...(parts.residualFigure.hidden ? [] : ["residual"])], before, margin);
     views.before.show(before, scale);
     const shown = state.view === "learn" ? result.after : map, place = state.view === "learn" ? (result.afterOrigin ?? [0, 0]) : origin;
@@ -635,9 +643,35 @@ class Lab {
       view.draw(this.port);
       if (name !== "residual" || !parts.residualFigure.hidden) this.legend(name, view.scale);
     }
+    if (at && used && state.view === "slide" && this.port.cell < READABLE && kh <= 9 && kw <= 9) this.lens(used, at, accent);
     parts.beforeNote.textContent = `${before.height} × ${before.width}`;
     parts.afterNote.textContent = shown ? `${shown.height} × ${shown.width}` : "";
     parts.kernelNote.textContent = state.view === "slide" ? `${kh} × ${kw}` : "";
+  }
+
+  /** Draws the window with its numbers in a corner of the before, where its pixels are too small for them. */
+  lens(used, at, accent) {
+    const view = this.views.before, { result } = this, g = view.context, [kh, kw] = [used.weights.length, used.weights[0].length];
+    const side = Math.max(20, Math.min(44, view.width / 2.4 / Math.max(kh, kw))), [row, column] = [at[0] + result.origin[0] - used.anchor[0], at[1] + result.origin[1] - used.anchor[1]];
+    const x0 = 4, y0 = view.height - kh * side - 4;
+    g.textAlign = "center";
+    g.textBaseline = "middle";
+    for (let r = 0; r < kh; r++)
+      for (let c = 0; c < kw; c++) {
+        const value = this.read(result.before, row + r, column + c), [paper, ink] = inks(value, view.scale);
+        g.fillStyle = paper;
+        g.fillRect(x0 + c * side, y0 + r * side, side, side);
+        g.fillStyle = ink;
+        g.font = `${side * 0.34}px system-ui, sans-serif`;
+        g.fillText(short(value, 3), x0 + (c + 0.5) * side, y0 + (r + (side >= 34 ? 0.36 : 0.5)) * side, side - 2);
+        if (side >= 34) {
+          g.font = `600 ${side * 0.27}px system-ui, sans-serif`;
+          g.fillText(`×${short(used.weights[r][c], 3)}`, x0 + (c + 0.5) * side, y0 + (r + 0.74) * side, side - 2);
+        }
+      }
+    g.strokeStyle = accent;
+    g.lineWidth = 2;
+    g.strokeRect(x0, y0, kw * side, kh * side);
   }
 
   /** The value that the window reads at a row and column, by the border beyond the image. */
@@ -698,19 +732,19 @@ class Lab {
         const a = el("i", { text: short(pixel) }), b = el("b", { text: weight < 0 ? `(${short(weight)})` : short(weight) });
         [a.style.backgroundColor, a.style.color] = inks(pixel, scale);
         [b.style.backgroundColor, b.style.color] = inks(weight, signed);
-        const term = el("span", { class: "term" }, ...(terms.length ? [this.document.createTextNode(" + ")] : []), a, this.document.createTextNode(" · "), b);
+        const term = el("span", { class: "term" }, ...(terms.length ? [this.document.createTextNode("+ ")] : []), a, this.document.createTextNode(" · "), b);
         term.addEventListener("pointerenter", () => { this.hovered = [r, c]; this.schedule(); });
         term.addEventListener("pointerleave", () => { this.hovered = null; this.schedule(); });
-        terms.push(term);
+        terms.push(term, this.document.createTextNode(" "));
       }
     const { map } = this.result, value = map.channels < 3 ? map.data[at[0] * map.width + at[1]] : sum, total = el("b", { class: "total", text: short(value, 5) });
     const [paper, ink] = inks(value, this.views.after.scale ?? signed);
     total.style.backgroundColor = paper;
     total.style.color = ink;
-    if (!this.hovered) strip.replaceChildren(...terms, this.document.createTextNode(" = "), total);
+    if (!this.hovered) strip.replaceChildren(...terms, this.document.createTextNode("= "), total);
     place.textContent = `row ${at[0] + 1}, column ${at[1] + 1}`;
     if (!this.playing) {
-      const words = kh * kw <= 25 ? `${[...terms].map((term) => term.textContent).join("")} = ${short(value, 5)}` : `${kh * kw} products, sum ${short(value, 5)}`;
+      const words = kh * kw <= 25 ? `${terms.map((term) => term.textContent).join("")}= ${short(value, 5)}` : `${kh * kw} products, sum ${short(value, 5)}`;
       live.textContent = `Row ${at[0] + 1}, column ${at[1] + 1}: ${words}`;
     }
   }
@@ -762,8 +796,8 @@ class Lab {
     progress.removeAttribute("value");
     try {
       const size = after.height === before.height && after.width === before.width ? this.state.size : null;
-      const options = { size, signal: cancel.signal, onProgress: (share) => { if (share === null) progress.removeAttribute("value"); else progress.value = share; } };
-      const fit = await (this.remote ?? this.local).learn(before, after, options);
+      const onProgress = (share) => { if (share === null) progress.removeAttribute("value"); else progress.value = share; };
+      const fit = await (this.remote ?? this.local).learn(before, after, { size }, { signal: cancel.signal, onProgress });
       if (cancel.signal.aborted) return;
       this.result.fit = fit;
       this.options.onFit?.(fit);
@@ -904,7 +938,7 @@ class Lab {
         ...heads.map((name, j) => el("td", {}, el("input", { type: "number", min: name === "padding" ? 0 : 1, max: 31, "aria-label": `Layer ${i + 1}, ${name}`, oninput: (e) => this.editLayer(i, j, e.target) }))),
         el("td", { class: "note" }), el("td", { class: "note" }),
         el("td", {}, el("button", { type: "button", "aria-label": `Remove layer ${i + 1}`, onclick: () => this.state.layers.length > 1 && this.setLayers(this.state.layers.filter((_, k) => k !== i)), text: "×" })));
-      parts.layers.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col", text: "layer" }), ...heads.map((name) => el("th", { scope: "col", text: name })), el("th", { scope: "col", text: "size" }), el("th", { scope: "col", text: "field" }), el("td"))), el("tbody", {}, ...state.layers.map((_, i) => row(i)))));
+      parts.layers.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, el("td"), ...heads.map((name) => el("th", { scope: "col", text: name })), el("th", { scope: "col", text: "size" }), el("th", { scope: "col", text: "field" }), el("td"))), el("tbody", {}, ...state.layers.map((_, i) => row(i)))));
     }
     const before = this.result.before, rows = before ? extents(this.layers, before.height) : [], columns = before ? extents(this.layers, before.width) : [], grown = growth(this.layers);
     [...parts.layers.querySelectorAll("tbody tr")].forEach((row, i) => {
@@ -992,7 +1026,8 @@ class Lab {
       return await this.local.open(bytes, file.name || "the picture");
     } catch (error) {
       if (!this.remote) throw error;
-      return this.remote.open(bytes, file.name);
+      const image = await this.remote.open(bytes, file.name || "picture");
+      return { ...image, note: image.notes?.[0] };
     }
   }
 

@@ -28,10 +28,11 @@ export function colourOf(value, scale) {
   return [level, level, level];
 }
 
-/** Returns a colour for CSS and one to write on it. */
+/** Returns a colour for CSS and the one of black and white that has more contrast on it (WCAG 2, relative luminance). */
 export function inks(value, scale) {
-  const [r, g, b] = colourOf(value, scale);
-  return [`rgb(${r} ${g} ${b})`, 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#111" : "#fff"];
+  const [r, g, b] = colourOf(value, scale), linear = (v) => (v <= 10 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+  const light = 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  return [`rgb(${r} ${g} ${b})`, light > 0.179 ? "#000" : "#fff"];
 }
 
 /** Returns the scale of values: signed where some are negative, else from 0 (or their least) to their largest. */

@@ -4,7 +4,6 @@
 const BORDERS = ["constant", "nearest", "reflect", "mirror", "wrap"];
 
 let engine;
-const starting = new Map();
 
 /** Copies numbers into the engine's memory and returns where they lie. */
 function put(numbers, Kind = Float32Array) {
@@ -70,23 +69,17 @@ const operations = {
   },
 };
 
-/** Starts the engine from a compiled module or its bytes. */
-async function start(source) {
-  const { instance } = await WebAssembly.instantiate(await source, {});
+/** Starts the engine from the bytes of its module. */
+async function start(bytes) {
+  const { instance } = await WebAssembly.instantiate(bytes, {});
   engine = instance.exports;
   engine._initialize();
+  return true;
 }
 
 self.onmessage = async ({ data: { id, op, args } }) => {
   try {
-    if (op === "start") {
-      starting.set("engine", start(args.bytes));
-      await starting.get("engine");
-      self.postMessage({ id, result: true });
-      return;
-    }
-    await starting.get("engine");
-    const result = operations[op](args);
+    const result = op === "start" ? await start(args.bytes) : operations[op](args);
     self.postMessage({ id, result });
   } catch (error) {
     self.postMessage({ id, error: error instanceof WebAssembly.RuntimeError ? "the engine ran out of memory: take a smaller image" : String(error.message ?? error) });

@@ -1,0 +1,119 @@
+"""`kf.Lab` without a notebook: what it gives to the page, and what it answers."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kernelfield as kf
+from kernelfield.errors import ArgumentError, DataError, FileError, MissingDependencyError
+from kernelfield.lab.widget import LabWidget, module
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PAIR = [EXAMPLES / "before.png", EXAMPLES / "after.png"]
+
+
+@pytest.fixture
+def told(monkeypatch) -> list:
+    """What widgets send to their pages."""
+    sent: list = []
+    monkeypatch.setattr(LabWidget, "send", lambda self, content, buffers=None: sent.append((content, buffers)))
+    return sent
+
+
+def ask(widget: LabWidget, op: str, args: dict, *images: np.ndarray) -> None:
+    headers = [{"width": i.shape[1], "height": i.shape[0], "channels": 1, "dtype": "u1"} for i in images]
+    widget._receive(widget, {"id": 7, "op": op, "args": args, "images": headers}, [])
+    for image in images:
+        data = image.tobytes()
+        for start in range(0, len(data), 1000):
+            widget._receive(widget, {"id": 7, "op": "piece"}, [memoryview(data)[start : start + 1000]])
+
+
+def test_a_pair_is_learned_in_this_process(told):
+    lab = kf.Lab(*PAIR)
+    before, after = (np.asarray(Image.open(path)) for path in PAIR)
+    ask(lab, "learn", {}, before, after)
+    [(message, _)] = told
+    assert message["id"] == 7
+    assert lab.fit is None
+    lab._record = message["result"]
+    fit = kf.learn(before, after)
+    assert np.array_equal(lab.fit.kernel.weights, fit.kernel.weights)
+    assert lab.fit.verdict == fit.verdict
+
+
+def test_images_come_back(told):
+    image = np.arange(70, dtype=np.uint8).reshape(7, 10)
+    ask(kf.Lab(), "apply", {"kernel": {"weights": [[2]]}}, image)
+    [(message, [data])] = told
+    assert message["images"] == [{"width": 10, "height": 7, "channels": 1, "depth": "float", "dtype": "f4"}]
+    assert np.array_equal(np.frombuffer(data, np.float32).reshape(7, 10), image * 2.0)
+
+
+def test_the_kernel_goes_both_ways():
+    lab = kf.Lab(kernel=kf.kernels.sobel())
+    assert lab.kernel == kf.kernels.sobel()
+    lab.kernel = [[1, -1]]
+    assert lab._kernel == {"weights": [[1.0, -1.0]], "anchor": [0, 1]}
+    lab._kernel = {"weights": [[3]], "anchor": [0, 0]}
+    assert lab.kernel == kf.Kernel([[3]])
+    assert kf.Lab().kernel is None
+
+
+@pytest.mark.parametrize(
+    "message", [None, {}, {"id": "7", "op": "learn"}, {"id": 7, "op": 3}, {"id": 7, "op": "piece"}]
+)
+def test_messages_without_meaning_are_left_alone(told, message):
+    kf.Lab()._receive(None, message, [b"bytes"])
+    assert told == []
+
+
+def test_what_cannot_be_done_is_one_line(told):
+    lab = kf.Lab()
+    lab._receive(lab, {"id": 1, "op": "learn", "images": [{"width": 10**9}]}, [])
+    lab._receive(lab, {"id": 2, "op": "apply", "images": [{"bytes": 3}]}, [b"four"])
+    lab._receive(lab, {"id": 3, "op": "fly"}, [])
+    lab._receive(lab, {"id": 4, "op": "name", "args": []}, [])
+    assert [message["id"] for message, _ in told] == [1, 2, 3, 4]
+    assert all("\n" not in message["error"] for message, _ in told)
+    assert "defect" not in str(told)
+
+
+def test_wrong_arguments_are_one_line(tmp_path):
+    with pytest.raises(ArgumentError, match="before: expected an image beside the after"):
+        kf.Lab(after=np.ones((3, 3)))
+    with pytest.raises(ArgumentError, match=r"before: expected numbers of shape \(H, W\)"):
+        kf.Lab(np.ones(3))
+    with pytest.raises(FileError, match="no such file"):
+        kf.Lab(tmp_path / "missing.png")
+    with pytest.raises(ArgumentError, match="weights"):
+        kf.Lab(kernel=[1, 2, 3])
+    lab = kf.Lab()
+    lab._record = {"verdict": "exact"}
+    with pytest.raises(DataError, match="fit: expected a filter"):
+        _ = lab.fit
+
+
+def test_the_module_holds_all_files_and_imports_nothing_else():
+    text = module()
+    for name in ("lab.js", "remote.js", "widget.js", "worker.js", "kernels.json"):
+        assert f'"{name}"' in text
+    assert "start.js" not in re.findall(r'"([\w-]+\.js)":', text)
+    assert not re.findall(r"https?://(?!www\.w3\.org)[\w.]+", text), "an address on the network"
+    assert len(text) < 1 << 20
+
+
+@pytest.mark.parametrize("package", ["anywidget", "traitlets"])
+def test_a_missing_package_is_named(monkeypatch, package):
+    for name in [name for name in sys.modules if name.startswith("kernelfield.lab.widget")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("kernelfield.lab.widget", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyError, match=r"not installed; [^\n]*pip install 'kernelfield\[lab\]'$"):
+        kf.Lab()

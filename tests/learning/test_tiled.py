@@ -1,0 +1,199 @@
+"""A pair as tiles is learned as the pair in memory is: to the bit where sums are exact, and by any worker."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import data
+
+import kernelfield as kf
+from kernelfield.errors import ArgumentError, DataError
+from kernelfield.learning import Fit
+from kernelfield.learning.learner import learned
+from kernelfield.learning.sums import in_tree, joined, levels
+from kernelfield.learning.tiled import prepare_tiles
+
+CAMERA = data.camera()[:300, :340]
+RANDOM = np.random.default_rng(7)
+BINOMIAL = np.outer([1, 2, 1], [1, 2, 1]) / 16
+SKEWED = np.array([[0.1, 0.0, -0.3], [0.2, 0.5, 0.1], [0.0, 0.3, 0.1]])
+#: What does not hang on the order of float64 sums where both images are integers.
+FIXED = [
+    "kernel",
+    "offset",
+    "boundary",
+    "cval",
+    "name",
+    "integers",
+    "divisor",
+    "rank",
+    "samples",
+    "excluded",
+    "rounding",
+]
+FIXED += ["verdict", "outliers", "anchor", "channels"]
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array as a picture of tiles."""
+
+    pixels: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.pixels.shape[:2]
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.pixels.ndim == 2 else self.pixels.shape[2]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.pixels.dtype
+
+    def planes(self, rows: slice, columns: slice) -> list[np.ndarray]:
+        part = self.pixels[rows, columns]
+        return [part] if part.ndim == 2 else [np.ascontiguousarray(plane) for plane in np.moveaxis(part, 2, 0)]
+
+
+def tiled(before: np.ndarray, after: np.ndarray, mask: np.ndarray | None = None, **options: Any) -> Fit:
+    clip = options.pop("clip", "auto")
+    given = {name: options.pop(name) for name in ("size", "max_size", "noise") if name in options}
+    pair = prepare_tiles(Array(before), Array(after), None if mask is None else Array(mask), clip, **options)
+    return learned(pair, **given)
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, kf.Kernel):
+        return np.array_equal(a.weights, b.weights) and a.anchor == b.anchor
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
+
+
+def different(a: Fit, b: Fit, names: tuple[str, ...] | list[str] | None = None) -> list[str]:
+    names = names or [one.name for one in fields(Fit) if one.name not in ("left_out", "notes")]
+    return [name for name in names if not same(getattr(a, name), getattr(b, name))]
+
+
+def rounded(image: np.ndarray, kernel: np.ndarray, noise: float = 0.0, mode: str = "reflect") -> np.ndarray:
+    values = ndimage.correlate(image.astype(np.float64), kernel, mode=mode)
+    values += noise * np.random.default_rng(3).normal(size=image.shape)
+    return np.clip(np.floor(values + 0.5), np.iinfo(image.dtype).min, np.iinfo(image.dtype).max).astype(image.dtype)
+
+
+WIDE = CAMERA.astype(np.uint16) * 100 + 7
+COLOUR = data.astronaut()[:200, :220]
+INTEGERS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
+    "exact": lambda: (CAMERA, rounded(CAMERA, BINOMIAL)),
+    "wrap": lambda: (CAMERA, rounded(CAMERA, np.full((3, 5), 1 / 15), mode="wrap")),
+    "noisy": lambda: (CAMERA, rounded(CAMERA, SKEWED, 3.0)),
+    "16 bits": lambda: (WIDE, rounded(WIDE, SKEWED, 5.0)),
+    "colour": lambda: (COLOUR, np.stack([rounded(COLOUR[..., i], BINOMIAL) for i in range(3)], 2)),
+    "valid": lambda: (CAMERA, np.ascontiguousarray(rounded(CAMERA, BINOMIAL)[1:-1, 1:-1])),
+    "clipped": lambda: (CAMERA, rounded(CAMERA, 2.0 * SKEWED, 2.0)),
+}
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+def test_integers_are_learned_to_the_bit_as_in_memory(name: str) -> None:
+    before, after = INTEGERS[name]()
+    whole, parts = kf.learn(before, after), tiled(before, after, tile=77)
+    assert different(whole, parts, FIXED) == []
+    assert parts.residual_sd == pytest.approx(whole.residual_sd, rel=1e-5)
+    np.testing.assert_allclose(parts.stderr, whole.stderr, rtol=1e-4, atol=1e-15)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_floats_are_those_of_memory_within_rounding(noise: float) -> None:
+    before = CAMERA / 255.0
+    after = ndimage.correlate(before, SKEWED, mode="mirror") + noise * RANDOM.normal(size=before.shape)
+    whole, parts = kf.learn(before, after), tiled(before, after, tile=77)
+    assert (parts.verdict, parts.boundary, parts.size) == (whole.verdict, whole.boundary, whole.size)
+    np.testing.assert_allclose(parts.kernel.weights, whole.kernel.weights, atol=1e-12)
+    # One tile is the picture: the same sums.
+    assert different(whole, tiled(before, after)) == []
+
+
+def test_the_order_in_which_tiles_arrive_changes_no_bit() -> None:
+    before = (CAMERA / 255.0).astype(np.float32)
+    after = ndimage.correlate(before, SKEWED) + RANDOM.normal(size=before.shape).astype(np.float32) / 100
+
+    def shuffled(leaf: Callable[[int], Any], count: int) -> Any:
+        order = list(range(count))
+        random.Random(count).shuffle(order)
+        made = {number: leaf(number) for number in order}
+        values = [made[number] for number in range(count)]
+        for level in levels(count):
+            values = [joined([values[i] for i in group]) for group in level]
+        return values[0]
+
+    assert different(tiled(before, after, tile=40), tiled(before, after, tile=40, engine=shuffled)) == []
+    assert different(tiled(before, after, tile=40), tiled(before, after, tile=40, engine=in_tree)) == []
+
+
+def test_least_squares_over_explicit_windows_of_the_whole_picture() -> None:
+    before = RANDOM.normal(size=(90, 110))
+    after = ndimage.correlate(before, SKEWED) + 0.3 * RANDOM.normal(size=before.shape)
+    fit = tiled(before, after, tile=32, size=3)
+    windows = np.lib.stride_tricks.sliding_window_view(before, (3, 3)).reshape(-1, 9)
+    design = np.hstack([windows, np.ones((len(windows), 1))])
+    expected = np.linalg.lstsq(design, after[1:-1, 1:-1].ravel(), rcond=None)[0]
+    np.testing.assert_allclose(fit.kernel.weights.ravel(), expected[:9], atol=1e-9)
+    assert fit.offset == pytest.approx(expected[9], abs=1e-9)
+    assert fit.samples == windows.shape[0]
+
+
+@pytest.fixture(scope="module")
+def large() -> tuple[np.ndarray, np.ndarray]:
+    """A picture of which the sample is less than a third."""
+    before = np.tile(data.camera(), (2, 2))[:900, :700]
+    return before, rounded(before, BINOMIAL)
+
+
+def test_a_sample_finds_the_support_and_every_pixel_is_reproduced(large: tuple[np.ndarray, np.ndarray]) -> None:
+    fit = tiled(*large, tile=300, window=160, max_size=9, margin=16)
+    assert (fit.verdict, fit.description, fit.boundary) == ("exact", "binomial 3×3", "reflect")
+    assert (fit.samples, fit.excluded) == (898 * 698, 0)
+    assert any(note.startswith("the size was searched for on") for note in fit.notes)
+
+
+def test_one_wrong_pixel_that_no_window_of_the_sample_holds_is_found(large: tuple[np.ndarray, np.ndarray]) -> None:
+    before, after = large[0], large[1].copy()
+    # Between the first window, of rows and columns 0 to 160, and the next one.
+    after[250, 250] += 100
+    fit = tiled(before, after, tile=300, window=160, max_size=9, margin=16)
+    assert (fit.verdict, fit.outliers, fit.left_out) == ("exact", 1, None)
+    assert fit.samples + fit.excluded == 898 * 698
+    near = after.copy()
+    near[250, 250] = large[1][250, 250] + 3
+    assert tiled(before, near, tile=300, window=160, max_size=9, margin=16).outliers == 1
+
+
+def test_masked_pixels_and_those_that_are_not_finite_do_not_count() -> None:
+    before, after = CAMERA, rounded(CAMERA, BINOMIAL)
+    spoilt, mask = after.copy(), np.ones(after.shape, bool)
+    spoilt[100:130, 60:90], mask[100:130, 60:90] = 0, False
+    fit = tiled(before, spoilt, mask.astype(np.uint8), tile=77)
+    # Windows that hold a masked pixel of the before do not count either.
+    assert (fit.verdict, fit.excluded, fit.name) == ("exact", 32 * 32, "binomial")
+    assert different(kf.learn(before, spoilt, mask=mask), fit, FIXED) == []
+    floats = after.astype(np.float64)
+    floats[~mask] = np.nan
+    assert tiled(before, floats, tile=77).excluded == 30 * 30
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="after: expected 1 channel"):
+        tiled(CAMERA, np.stack([CAMERA] * 3, 2))
+    with pytest.raises(ArgumentError, match="expected the size of before, 300×340, or up to 62 less"):
+        tiled(CAMERA, CAMERA[:100, :100])
+    with pytest.raises(ArgumentError, match="mask: expected the shape of before"):
+        tiled(CAMERA, CAMERA, np.ones((3, 3), np.uint8))
+    with pytest.raises(DataError, match="after: expected usable pixels"):
+        tiled(CAMERA / 255.0, np.full(CAMERA.shape, np.nan))
