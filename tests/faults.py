@@ -323,7 +323,7 @@ def run(kinds: Iterator[tuple[str, bool]]) -> tuple[int, int]:
 
 def main() -> int:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    every = [kills(seed, 50), refusals(seed), damage(seed, 300), mosaics(20_000), fuzzing(seed, 100_000)]
+    every = [kills(seed, 10), refusals(seed), damage(seed, 300), mosaics(20_000), fuzzing(seed, 100_000)]
     if "--fast" in sys.argv:
         every = [kills(seed, 2), refusals(seed), damage(seed, 20), mosaics(3000)]
     survived, injected = map(sum, zip(*(run(kinds) for kinds in every)))
