@@ -11,6 +11,7 @@
 # make wasm      the engine for the page of the lab, and the catalogue beside it
 # make bench     the figures of the README, side by side with peers
 # make calibrate 5,000 simulated pairs: how often learn is right, how often its intervals cover (a table)
+# make faults    processes killed, full disks, limits, damaged and hostile files: survived / injected (as root); SEED=7
 # make producers filters of thirteen other programs, learned back (docs/compared/producers.md)
 # make mutants   changes to the source that no test notices; PARTS="learning" SAMPLE=300 for some of them
 
@@ -27,7 +28,7 @@ ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
 EDITABLE := --no-build-isolation --config-settings=engine=built --editable
 
 .PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross wasm docs share \
-	dist bench calibrate producers mutants clean
+	dist bench calibrate faults producers mutants clean
 
 demo: $(VENV)/installed build/engine
 	@echo "examples/README.md says where the pair comes from."
@@ -157,6 +158,12 @@ bench: $(TOOLS)/installed
 IN_TESTS := PYTHONPATH=tests OMP_NUM_THREADS=1 KERNELFIELD_CACHE=
 calibrate: $(TOOLS)/installed build/engine
 	$(IN_TESTS) $(TOOLS)/bin/python -m learning.simulator 5000
+
+# A small disk is mounted, which takes root. A mosaic of 20,000² needs 4 GB of room for temporary files.
+SEED ?= 0
+faults: $(TOOLS)/installed build/engine
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(TOOLS)/bin/python tests/faults.py $(SEED)
+	test ! -e tests/faults_cluster.py || PYTHONPATH=tests $(TOOLS)/bin/python tests/faults_cluster.py $(SEED)
 
 # Programs of the command line come by
 #   apt-get install imagemagick graphicsmagick ffmpeg gmic netpbm octave

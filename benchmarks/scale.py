@@ -1,6 +1,6 @@
-"""Images that no machine holds: what a scheduler costs, and learning from tiles beside learning in memory.
+"""Images that no machine holds: the cost a pixel, what a scheduler costs, and learning from tiles and in memory.
 
-python -m benchmarks.scale [cluster | learning], for all or for a part
+python -m benchmarks.scale [throughput | size | cluster | learning], for all or for a part
 """
 
 from __future__ import annotations
@@ -128,9 +128,103 @@ def learning() -> dict[str, Any]:
     return found
 
 
+#: Rows and columns of a mosaic.
+SIDE = int(os.environ.get("KERNELFIELD_SIDE", 20_000))
+
+
+def throughput(side: int = SIDE, rounds: int = 3) -> dict[str, Any]:
+    """Return CPU nanoseconds a pixel of a 5×5 kernel, Zarr to Zarr in memory, beside Dask with OpenCV; float32.
+
+    Both read and write stores of one layout, on one thread. Rounds are interleaved, and medians told. Only ours writes
+    checksums of chunks, hashes and records.
+    """
+    import cv2
+    import dask
+    import dask.array as da
+    import zarr
+    from zarr.storage import MemoryStore
+
+    cv2.setNumThreads(1)
+    kf.set_threads(1)
+    layout: dict[str, Any] = {"chunks": (1024, 1024), "shards": (2048, 2048), "compressors": None}
+    image, kernel = np.random.default_rng(0).random((side, side), np.float32), np.random.default_rng(1).random((5, 5))
+    store = MemoryStore()
+    source = zarr.create_array(store, shape=image.shape, dtype=image.dtype, **layout)
+    source[...] = image
+
+    def new() -> Any:
+        return zarr.create_array(MemoryStore(), shape=image.shape, dtype=image.dtype, **layout)
+
+    def of_dask() -> None:
+        chunks = da.from_array(source, chunks=(2048, 2048))
+        done = da.map_overlap(
+            lambda part: cv2.filter2D(part, -1, kernel, borderType=cv2.BORDER_REFLECT),
+            chunks, depth=2, boundary="reflect", dtype=image.dtype,
+        )  # fmt: skip
+        with dask.config.set(scheduler="threads", num_workers=1):
+            da.store(done, new(), lock=False)
+
+    def copied() -> None:
+        target = new()
+        for region in kf.scale.Grid(image.shape, (2048, 2048)):
+            target[region] = source[region]
+
+    calls = {
+        "kernelfield.scale.apply": lambda: kf.scale.apply(store, kernel, MemoryStore()),
+        "dask.array.map_overlap and OpenCV": of_dask,
+        "kernelfield.correlate, the image in memory": lambda: kf.correlate(image, kernel),
+        "zarr, read and written, nothing computed": copied,
+    }
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds + 1):
+        for name, call in calls.items():
+            started = time.process_time()
+            call()
+            times[name].append((time.process_time() - started) / image.size * 1e9)
+    # The first round touches memory for the first time.
+    found: dict[str, Any] = {name: round(float(np.median(all_[1:])), 2) for name, all_ in times.items()}
+    ours, peer, memory, _ = (float(np.median(all_[1:])) for all_ in times.values())
+    found |= {
+        "times as fast as Dask and OpenCV": round(peer / ours, 2),
+        "share of our speed in memory": round(memory / ours, 2),
+    }
+    return found
+
+
+_ONE_SIZE = """
+import resource, sys, time
+import numpy as np
+import kernelfield as kf
+side, path = int(sys.argv[1]), sys.argv[2]
+row = np.random.default_rng(0).integers(0, 256, side, np.uint8)
+image = np.broadcast_to(row, (side, side))
+kf.scale.apply(image[:3000, :3000], np.full((5, 5), 0.04), path + "/warm.zarr", dtype="uint8", compression="none")
+started = time.process_time()
+kf.scale.apply(image, np.full((5, 5), 0.04), path + "/out.zarr", dtype="uint8", compression="none")
+print(time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def size(sides: tuple[int, ...] = (3_163, 10_000, 31_623, 100_000)) -> dict[str, Any]:
+    """Return CPU nanoseconds a pixel and the peak memory of 10**7 to 10**10 pixels: uint8, 5×5, onto this disk."""
+    import shutil
+
+    found: dict[str, Any] = {}
+    for side in sides:
+        with tempfile.TemporaryDirectory() as folder:
+            if shutil.disk_usage(folder).free < 2 * side**2:
+                found[f"{side}²"] = "no room on this disk"
+                continue
+            words = [sys.executable, "-c", _ONE_SIZE, str(side), folder]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+        seconds, peak = map(float, done.stdout.split())
+        found[f"{side}²"] = {"CPU ns a pixel": round(seconds / side**2 * 1e9, 2), "peak MB": round(peak / 1024)}
+    return found
+
+
 def main() -> None:
     """Print the sections named on the command line, or all."""
-    sections = {"cluster": cluster, "learning": learning}
+    sections = {"throughput": throughput, "size": size, "cluster": cluster, "learning": learning}
     for name in sys.argv[1:] or sections:
         print(name)
         for key, value in sections[name]().items():

@@ -55,6 +55,7 @@ def apply(
     format: str | None = None,
     overwrite: bool = False,
     max_pixels: int | None = None,
+    untrusted: bool = False,
     then: list[Path] | None = None,
     resume: bool = False,
     level: int | None = None,
@@ -91,6 +92,8 @@ def apply(
         Replace files in the folder. By default nothing is replaced there.
     max_pixels
         Refuse pictures of more pixels before decoding them (500 million by default). Not for stores.
+    untrusted
+        Read in a process of its own, with 4 GiB of address space and ten minutes: for files of unknown origin.
     then
         A filter that follows, with nothing stored in between; again for more. For stores and large files, as the rest:
     resume

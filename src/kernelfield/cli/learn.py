@@ -57,6 +57,7 @@ def learn(
     channel_axis: str = "auto",
     page: int | None = None,
     max_pixels: int | None = None,
+    untrusted: bool = False,
     method: Literal["exact", "descent"] = "exact",
     framework: Literal["numpy", "torch", "tensorflow", "jax", "mxnet"] = "numpy",
     steps: int = 10,
@@ -107,6 +108,8 @@ def learn(
         Page to learn from, counted from 0. By default the first.
     max_pixels
         Refuse pictures of more pixels before decoding them (500 million by default).
+    untrusted
+        Read in a process of its own, with 4 GiB of address space and ten minutes: for files of unknown origin.
     method
         "exact" is least squares; "descent" is gradient descent, as a layer is trained. The options below are for it.
     framework

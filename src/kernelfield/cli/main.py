@@ -20,6 +20,7 @@ import kernelfield
 from kernelfield.cli.apply import apply
 from kernelfield.cli.bench import bench
 from kernelfield.cli.code import code
+from kernelfield.cli.confined import OPTION, run_confined
 from kernelfield.cli.design import design
 from kernelfield.cli.doctor import doctor
 from kernelfield.cli.field import field
@@ -68,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interrupts: list[int] = []
     try:
         with _warnings_as_notes(), _recorded(interrupts):
+            if OPTION in tokens and tokens[0] in ("apply", "learn") and "--help" not in tokens:
+                plain = ["-" if token == STREAM else token for token in tokens if token != OPTION]
+                return run_confined(plain)
             app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except KeyboardInterrupt:
