@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _SUBTREE = BRANCHES**3
 # Tiles above which several make a task, and the tasks that there are then about.
 _MANY, _TASKS = 20_000, 8_000
+# Tasks with the scheduler at a time, at least: messages take longer than small tiles.
+_AHEAD = 512
 # Seconds to wait for results whose worker may be dead.
 _WAIT = 5.0
 _GO_ON = "then run the same again (apply: with --resume)"
@@ -215,7 +217,7 @@ def _results(
     again: list[int] = []
     following, done = 0, 0
     watch = _Watch(client, limits)
-    ahead = ahead or max(64, 8 * watch.threads())
+    ahead = ahead or max(_AHEAD, 8 * watch.threads())
 
     def start(tasks: list[int]) -> None:
         for task, future in zip(tasks, submit(tasks)):
