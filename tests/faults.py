@@ -180,7 +180,8 @@ def refusals(seed: int) -> Iterator[tuple[str, bool]]:
             with small_disk(6) as folder, tempfile.TemporaryDirectory() as other:
                 source, words = Path(other) / "in.npy", ("--compression", "none")
                 np.save(source, pixels)
-                undisturbed = kf.scale.apply(source, kf.kernels.parse(KERNEL), Path(other) / name, dtype="uint8").hash
+                assert command("apply", KERNEL, str(source), name, *words, cwd=Path(other)).returncode == 0
+                undisturbed = digest(Path(other) / name)
                 (folder / "filler").write_bytes(bytes(shutil.disk_usage(folder).free - 200_000))
                 failed = command("apply", KERNEL, str(source), name, *words, cwd=folder)
                 (folder / "filler").unlink()

@@ -209,12 +209,16 @@ class Chain:
     def _read(self, read: Read, region: Region, numbers: list[np.ndarray]) -> np.ndarray:
         """Return the pixels of the source at some rows and columns, as an array of its axes."""
         lines = []
-        for rows in _runs(numbers[0]):
+        runs = [list(_runs(one)) for one in numbers]
+        whole = len(runs[0]) == len(runs[1]) == 1
+        for rows in runs[0]:
             parts = []
-            for columns in _runs(numbers[1]):
+            for columns in runs[1]:
                 box = list(region)
                 box[self.axes[0]], box[self.axes[1]] = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
-                parts.append(read(tuple(box)))
+                part = read(tuple(box))
+                # The next box may be read into the same memory.
+                parts.append(part if whole else part.copy())
             lines.append(parts[0] if len(parts) == 1 else np.concatenate(parts, self.axes[1]))
         return lines[0] if len(lines) == 1 else np.concatenate(lines, self.axes[0])
 

@@ -113,7 +113,7 @@ class Job:
         """Read, compute, write and record one tile."""
         started = time.perf_counter()
         region = self.grid.region(index)
-        pixels = self.chain.compute(self.source.read, region)
+        pixels = self.chain.compute(self.source.read_again, region)
         digest = hash_of(pixels)
         self.target.write(region, pixels, self.target.key(index, self.grid))
         self.manifest.put(index, digest)

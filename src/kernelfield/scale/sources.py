@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from zarr.codecs import Crc32cCodec
+from zarr.core.buffer.cpu import NDBuffer
 
 from kernelfield.arrays import as_array, channel_axis_of, is_dask, is_xarray
 from kernelfield.correlation.labelled import planes_of
@@ -53,6 +55,10 @@ class Source:
     def read(self, region: Region) -> np.ndarray:
         """Return the pixels of a box, in native byte order; it may be a view."""
         raise NotImplementedError
+
+    def read_again(self, region: Region) -> np.ndarray:
+        """Return the pixels of a box, perhaps in memory that the next call in this thread writes over."""
+        return self.read(region)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +121,24 @@ class ZarrSource(_Opened):
 
     def read(self, region: Region) -> np.ndarray:
         """Return the pixels of a box."""
+        shape = tuple(one.stop - one.start for one in region)
+        return self._into(region, np.empty(shape, self.dtype))
+
+    def read_again(self, region: Region) -> np.ndarray:
+        """Return the pixels of a box, in memory that the next call in this thread writes over."""
+        # Fresh memory for each tile costs as much as reading it.
+        shape = tuple(one.stop - one.start for one in region)
+        size = math.prod(shape)
+        kept = getattr(self._kept, "buffer", None)
+        if kept is None or kept.size < size:
+            kept = self._kept.buffer = np.empty(size, self.dtype)
+        return self._into(region, kept[:size].reshape(shape))
+
+    def _into(self, region: Region, pixels: np.ndarray) -> np.ndarray:
+        """Return the pixels of a box, read into an array."""
         try:
-            return _native(np.asarray(self.opened()[region]))
+            self.opened().get_basic_selection(region, out=NDBuffer.from_numpy_array(pixels))
+            return _native(pixels)
         except FileError as error:
             raise FileError(f"{received(self.name)}: {error}") from error
         except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
