@@ -89,7 +89,6 @@ def cluster() -> dict[str, Any]:
                 "scheduler memory MB": round(scheduler.memory_info().rss / 1e6),
                 "client CPU seconds": round(time.process_time() - own, 1),
             }
-            print(f"  {name}: {found[name]}", flush=True)
     return found
 
 
