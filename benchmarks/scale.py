@@ -68,7 +68,7 @@ def cluster() -> dict[str, Any]:
     found = {}
     with machines(2) as (client, scheduler):
         engine.run(Null(), range(100), None, client)
-        for name, count, size in (("one tile a task", 20_000, 1), ("all of 10**15 pixels", TILES, None)):
+        for name, count, size in (("all of 10**15 pixels", TILES, None), ("one tile a task", 5_000, 1)):
             seen = [0]
 
             def progress(_: int, seen: list[int] = seen) -> None:

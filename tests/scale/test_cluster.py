@@ -28,6 +28,8 @@ pytestmark = [pytest.mark.threads, pytest.mark.filterwarnings("ignore")]
 IMAGE = np.random.default_rng(0).integers(0, 4000, (240, 200)).astype(np.uint16)
 KERNEL = np.outer([1, 2, 1], [1, 2, 1]) / 16
 TILE = (40, 40)
+# Of a machine with much else to do, whose workers start slowly.
+PATIENT = cluster.Limits(no_workers=300.0, patience=600.0, answer=60.0)
 SOON = cluster.Limits(no_workers=1.5, patience=60.0, answer=10.0)
 
 
@@ -88,7 +90,10 @@ def test_the_bytes_and_the_fit_are_those_of_one_process(workers: Any, undisturbe
 
 
 @pytest.mark.parametrize("which", [slice(1), slice(None)], ids=["one", "all"])
-def test_workers_that_are_killed_change_no_byte(workers: Any, undisturbed: str, tmp_path: Path, which: slice) -> None:
+def test_workers_that_are_killed_change_no_byte(
+    workers: Any, undisturbed: str, tmp_path: Path, which: slice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "Limits", lambda: PATIENT)
     found, client = workers
     killed = []
 

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 _SUBTREE = BRANCHES**3
 # Tiles above which several make a task, and the tasks that there are then about.
 _MANY, _TASKS = 20_000, 8_000
-# Seconds to wait for results whose worker may be dead.
-_WAIT = 5.0
+# Tasks with the scheduler at a time, at least: messages take longer than small tiles.
+_AHEAD = 512
+# Seconds to wait for a result whose worker may be dead, and results that are asked for at once.
+_WAIT, _TOGETHER = 5.0, 64
 _GO_ON = "then run the same again (apply: with --resume)"
 
 
@@ -215,7 +217,7 @@ def _results(
     again: list[int] = []
     following, done = 0, 0
     watch = _Watch(client, limits)
-    ahead = ahead or max(64, 8 * watch.threads())
+    ahead = ahead or max(_AHEAD, 8 * watch.threads())
 
     def start(tasks: list[int]) -> None:
         for task, future in zip(tasks, submit(tasks)):
@@ -271,25 +273,28 @@ def _results(
 
 def _gathered(client: Client, futures: list[Future], watch: _Watch) -> Iterator[tuple[Future, Any]]:
     """Yield those futures that are finished, with their results; not those whose worker died since."""
-    if not futures:
-        return
-    try:
-        values = client.sync(partial(client.gather, futures, asynchronous=True), callback_timeout=_WAIT)
-    except Exception as error:
-        if not _is_of_cluster(error):
-            raise
-    else:
-        yield from zip(futures, values)
-        return
-    for future in futures:
-        watch.check()
+    for start in range(0, len(futures), _TOGETHER):
+        some = futures[start : start + _TOGETHER]
         try:
-            value = future.result(timeout=_WAIT)
+            values = client.sync(partial(client.gather, some, asynchronous=True), callback_timeout=4 * _WAIT)
         except Exception as error:
             if not _is_of_cluster(error):
                 raise
+        else:
+            yield from zip(some, values)
             continue
-        yield future, value
+        for future in some:
+            watch.check()
+            # The scheduler tells of results that died with their worker.
+            if future.status != "finished":
+                continue
+            try:
+                value = future.result(timeout=_WAIT)
+            except Exception as error:
+                if not _is_of_cluster(error):
+                    raise
+                continue
+            yield future, value
 
 
 def _is_of_cluster(error: BaseException) -> bool:
