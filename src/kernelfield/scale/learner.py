@@ -39,9 +39,10 @@ def learn(
     The model, the decisions and the verdict are those of `kernelfield.learn`. The size is searched for on windows
     spread over the picture; sums, residuals, errors and the test that every pixel is reproduced are over all of it.
     The result is the same to the bit for any number of threads or workers, in any order, and for any storage of the
-    same pixels. Kernel, offset, integers, name, boundary and verdict are those of `kernelfield.learn`, to the bit where
-    both images are of integers of 8 bits, or of 16 bits and up to 2**21 pixels, whose sums float64 holds exactly. The
-    weights of a kernel of more than 1,100 are those of the windows, and tested on all of the picture.
+    same pixels. For integers of 8 or 16 bits, whose sums are exact, and up to 2**21 pixels it is that of
+    `kernelfield.learn` to the bit; larger pictures are judged there on another part, so that weights which are not
+    exact may differ by a fraction of their standard errors. The weights of a kernel of more than 1,100 are those of the
+    windows, and tested on all of the picture.
 
     Parameters
     ----------
