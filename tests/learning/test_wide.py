@@ -1,0 +1,100 @@
+"""Kernels too wide for a Gram matrix against least squares on explicit windows, and against kernels that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.ndimage as ndi
+from cases import photograph
+
+import kernelfield as kf
+from kernelfield.errors import ArgumentError
+from kernelfield.learning.free import fit_free
+from kernelfield.learning.pair import prepare
+from kernelfield.learning.separable import fit_lines
+from kernelfield.learning.support import Support, centred
+
+pytestmark = pytest.mark.core
+
+
+def lstsq(before: np.ndarray, after: np.ndarray, size: tuple[int, int], good: np.ndarray) -> np.ndarray:
+    """Return weights, then the offset, of least squares over the windows that count."""
+    windows = np.lib.stride_tricks.sliding_window_view(before, size).reshape(-1, size[0] * size[1])[good.ravel()]
+    inner = after[size[0] // 2 :, size[1] // 2 :][: good.shape[0], : good.shape[1]][good]
+    return np.linalg.lstsq(np.c_[windows, np.ones(len(windows))], inner, rcond=None)[0]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_conjugate_gradients_end_at_least_squares(masked):
+    rng = np.random.default_rng(0)
+    before = ndi.uniform_filter(rng.normal(size=(60, 70)), 2) + 7.0
+    after = (
+        ndi.correlate(before, rng.normal(size=(5, 6)), mode="mirror") + 3.0 + rng.normal(scale=0.1, size=before.shape)
+    )
+    mask = np.ones(before.shape, bool)
+    if masked:
+        mask[20:24, 30:50] = False
+        after[~mask] = 1e3
+    # A mask of both images' shape leaves out the windows that touch it.
+    found = fit_free(prepare(before, after, mask if masked else None), centred((5, 6)))
+    good = ~np.lib.stride_tricks.sliding_window_view(~mask, (5, 6)).any(axis=(2, 3))
+    after = np.where(mask, after, 0.0)
+    expected = lstsq(before, after, (5, 6), good & mask[2:, 3:][: good.shape[0], : good.shape[1]])
+    np.testing.assert_allclose(found.kernel.ravel(), expected[:-1], atol=0.3 * found.error)
+    assert found.offsets[0] == pytest.approx(expected[-1], abs=0.05)
+
+
+@pytest.mark.parametrize("size", [(21, 21), (15, 33)])
+def test_errors_of_conjugate_gradients_are_those_of_trials(size):
+    before = photograph("camera")[100:300, 100:300].astype(float)
+    weights = np.random.default_rng(0).normal(size=size) / 100
+    clean = ndi.correlate(before, weights, mode="mirror")
+    misses, said = [], []
+    for seed in range(6):
+        found = fit_free(prepare(before, clean + np.random.default_rng(seed).normal(size=clean.shape)), centred(size))
+        misses.append(found.kernel - weights)
+        said.append(found.error)
+    assert 0.8 < np.sqrt(np.mean(np.square(misses))) / np.mean(said) < 1.2
+
+
+def test_errors_of_lines_are_those_of_trials():
+    before = photograph("camera")[100:300, 100:300].astype(float)
+    rng = np.random.default_rng(1)
+    column, row = rng.random(21), rng.random(35)
+    weights = np.outer(column, row) / (column.sum() * row.sum())
+    clean = ndi.correlate(before, weights, mode="mirror")
+    ratios = []
+    for seed in range(8):
+        pair = prepare(before, clean + np.random.default_rng(seed).normal(scale=0.5, size=clean.shape))
+        lines = fit_lines(pair, Support(-10, -17, 21, 35, separable=True))
+        ratios.append((lines.kernel - weights) / lines.stderr())
+    assert 0.8 < np.sqrt(np.mean(np.square(ratios))) < 1.25
+
+
+def test_a_wide_separable_kernel_of_any_weights():
+    before = photograph("camera").astype(float)[:300, :300]
+    rng = np.random.default_rng(2)
+    weights = np.outer(rng.random(37) + 0.2, rng.random(41) + 0.2) / 500
+    fit = kf.learn(before, ndi.correlate(before, weights, mode="mirror"))
+    assert fit.verdict in ("exact", "approximate")
+    assert (fit.size, fit.boundary) == ((37, 41), "mirror")
+    np.testing.assert_allclose(fit.kernel.weights, weights, atol=1e-6)
+
+
+def test_a_wide_kernel_of_any_weights_is_exact():
+    before = photograph("camera").astype(float)
+    y, x = np.mgrid[-20:21, -20:21]
+    weights = (y**2 + x**2 <= 20.5**2) / 1.0
+    weights /= weights.sum()
+    fit = kf.learn(before, ndi.correlate(before, weights, mode="mirror"))
+    assert fit.verdict == "exact"
+    wider = [(n - 41) // 2 for n in fit.size]
+    expected = np.pad(weights, [(n, n) for n in wider])
+    np.testing.assert_allclose(fit.kernel.weights, expected, atol=1e-9)
+
+
+def test_noise_in_the_before_of_a_wide_kernel_is_refused():
+    before = photograph("camera").astype(float)
+    after = ndi.uniform_filter(before, 61) + np.random.default_rng(0).normal(size=before.shape)
+    with pytest.raises(ArgumentError, match="noise: expected"):
+        kf.learn(before, after, noise=(2.0, 1.0))
