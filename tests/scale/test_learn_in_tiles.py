@@ -93,6 +93,58 @@ def test_a_mask_leaves_out_pixels() -> None:
     assert (fit.verdict, fit.excluded) == ("exact", 42 * 42)
 
 
+MARKED = [(-9999.0, "float64"), (1e20, "float32"), (-32768, "int16"), (65535, "uint16")]
+
+
+@pytest.mark.parametrize(("marker", "dtype"), MARKED, ids=[dtype for _, dtype in MARKED])
+@pytest.mark.parametrize("which", ["before", "after", "both"])
+def test_markers_of_missing_pixels_are_left_out_as_in_memory(which: str, marker: float, dtype: str) -> None:
+    # The patches lie in some tiles only.
+    before = BEFORE[:140, :190].astype(dtype)
+    after = kf.correlate(before, [[0.0, 0.5, 0.0], [0.25, 0.0, 0.25], [0.0, 0.0, 0.0]], dtype=dtype)
+    if which != "after":
+        before[5:15, 5:20] = marker
+    if which != "before":
+        after[70:80, 100:150] = marker
+    fit, whole = kf.scale.learn(before, after), kf.learn(before, after)
+    assert fit.kernel.weights.tobytes() == whole.kernel.weights.tobytes()
+    for name in ("offset", "boundary", "integers", "divisor", "verdict", "samples", "excluded", "notes"):
+        assert np.array_equal(getattr(fit, name), getattr(whole, name)), name
+    assert fit.verdict == "exact"
+    assert any(f"pixels of {marker:.6g} in the" in note for note in fit.notes)
+
+
+def test_a_mask_over_marked_pixels_leaves_no_marker() -> None:
+    before, mask = BEFORE.astype(np.float64), np.ones(BEFORE.shape, bool)
+    after = kf.correlate(before, KERNEL / 16)
+    before[5:15, 5:20], mask[5:15, 5:20] = -9999.0, False
+    for fit in (kf.scale.learn(before, after, mask=mask), kf.learn(before, after, mask=mask)):
+        assert fit.verdict == "exact"
+        assert not any("taken for missing" in note for note in fit.notes)
+
+
+def test_values_that_are_no_markers_count_as_in_memory() -> None:
+    # Four pixels are too few for a marker, 300 of the after are enough.
+    before, after = BEFORE.astype(np.float64), kf.correlate(BEFORE.astype(np.float64), KERNEL / 16)
+    before.ravel()[:4] = -9999.0
+    after[100:110, 100:130] = 1e6
+    fit, whole = kf.scale.learn(before, after, size=3), kf.learn(before, after, size=3)
+    assert (fit.samples, fit.excluded, fit.notes) == (whole.samples, whole.excluded, whole.notes)
+    assert [note for note in fit.notes if "taken for" in note] == [
+        "pixels of 1e+06 in the after are taken for missing ones: give mask= otherwise"
+    ]
+
+
+def test_pixels_at_odd_addresses() -> None:
+    # As a worker receives them, behind what else is in a message.
+    odd = []
+    for pixels in (FLOATS, NOISY):
+        odd.append(np.frombuffer(b"-" + pixels.tobytes(), pixels.dtype, offset=1).reshape(pixels.shape))
+        assert not odd[-1].flags.aligned
+    assert bits(kf.scale.learn(*odd)) == bits(kf.scale.learn(FLOATS, NOISY))
+    assert kf.learn(*odd).kernel.weights.tobytes() == kf.learn(FLOATS, NOISY).kernel.weights.tobytes()
+
+
 def test_what_cannot_be_learned_is_refused() -> None:
     with pytest.raises(ArgumentError, match="threads: expected a positive integer; received 0"):
         kf.scale.learn(BEFORE, AFTER, threads=0)

@@ -288,53 +288,84 @@ def prepare(
             "crop the after, or swap the two"
         )
     good = _check_mask(mask, shape_x, shape_y)
-    markers = tuple(_marker(image) for image in (x, y))
-    if markers[0] is not None:
-        good_x = _both(good_x, x != markers[0])
-    if markers[1] is not None:
-        good_y = _both(good_y, y != markers[1])
-    step = grid_step(y if markers[1] is None else y[y != markers[1]])
+    goods_x, goods_y = (
+        [good if good is not None and good.shape == shape else None] * len(planes_x) for shape in (shape_x, shape_y)
+    )
+    if good_x is not None:
+        goods_x = [both(a, b) for a, b in zip(goods_x, channels(good_x, "before", channel_axis))]
+    if good_y is not None:
+        goods_y = [both(a, b) for a, b in zip(goods_y, channels(good_y, "after", channel_axis))]
+    markers = _marker(planes_x, goods_x), _marker(planes_y, goods_y)
+    goods_x = [unmarked(plane, markers[0], own) for plane, own in zip(planes_x, goods_x)]
+    goods_y = [unmarked(plane, markers[1], own) for plane, own in zip(planes_y, goods_y)]
+    x, y = (image if marker is None else image[image != marker] for image, marker in zip((x, y), markers))
+    step, before_step = grid_step(y), grid_step(x)
     levels = np.unique(y.ravel()[:: max(1, y.size >> 16)]).size
     epsilon = max(last_place(x.dtype), last_place(y.dtype))
-    before_step = grid_step(x if markers[0] is None else x[x != markers[0]])
     unit_x, unit_y = unit_of(x, before_step), unit_of(y, step)
     before_step /= unit_x.scale
     planes_x = [in_unit(plane, unit_x) for plane in planes_x]
     planes_y = [in_unit(plane, unit_y) for plane in planes_y]
     step /= unit_y.scale
-    goods_x = [good] * len(planes_x) if good is not None and good.shape == shape_x else [None] * len(planes_x)
-    goods_y = [good] * len(planes_y) if good is not None and good.shape == shape_y else [None] * len(planes_y)
-    if good_x is not None:
-        goods_x = [_both(a, b) for a, b in zip(goods_x, channels(good_x, "before", channel_axis))]
-    if good_y is not None:
-        goods_y = [_both(a, b) for a, b in zip(goods_y, channels(good_y, "after", channel_axis))]
     bare = tuple(plane_of(*plane) for plane in zip(planes_x, planes_y, goods_x, goods_y))
     seek = isinstance(clip, str)
     pair = Pair(bare, step, epsilon, None, before_step, levels, unit_x, unit_y, seek, markers=markers)
     return pair.clipped_at(find_ends(pair, y.dtype, clip))
 
 
-def _marker(image: np.ndarray) -> float | None:
-    """Return the value that marks missing pixels, as -9999: several have it, and it lies far off all others."""
-    if image.dtype.itemsize == 1:
+def _marker(planes: Sequence[np.ndarray], goods: Sequence[np.ndarray | None]) -> float | None:
+    """Return the value that marks missing pixels of an image, or None."""
+    if not may_be_marked(planes[0].dtype):
         return None
-    finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
-    if not finite.size:
+    pixels, seen = [], []
+    for plane, good in zip(planes, goods):
+        bad = _not_finite(plane)
+        used = good if bad is None else both(good, ~bad)
+        every = tuple(slice(None, None, max(1, n // 64)) for n in plane.shape)
+        pixels.append(plane.ravel() if used is None else plane[used])
+        seen.append(plane[every].ravel() if used is None else plane[every][used[every]])
+    pixels = [one for one in pixels if one.size]
+    if not pixels:
         return None
-    low, high = finite.min(), finite.max()
-    sample = finite.ravel()[:: max(1, finite.size >> 12)]
+    low, high = min(float(one.min()) for one in pixels), max(float(one.max()) for one in pixels)
+    end = possible_marker(low, high, np.concatenate(seen))
+    if end is None:
+        return None
+    others = [other for one in pixels if (other := one[one != end]).size]
+    marked = sum(one.size for one in pixels) - sum(one.size for one in others)
+    low, high = min(float(one.min()) for one in others), max(float(one.max()) for one in others)
+    return end if is_marker(end, marked, low, high) else None
+
+
+def may_be_marked(dtype: np.dtype) -> bool:
+    """Return whether pixels of a dtype may be marked as missing: a byte has no values far off the others."""
+    return dtype.itemsize > 1
+
+
+def possible_marker(low: float, high: float, sample: np.ndarray) -> float | None:
+    """Return the end of the values that may mark missing pixels, as -9999: far off the median of a sample of them.
+
+    A fourth of the pixels may be marked, but no median is. Of `sample`, one pixel in so many, other values are several.
+    """
+    if not sample.size:
+        return None
     middle = float(np.median(sample))
-    near, far = sorted((middle - float(low), float(high) - middle))
-    # A fourth of the pixels may be marked, but no median is.
+    near, far = sorted((middle - low, high - middle))
     if not far > _OFF * near:
         return None
-    end = low if middle - float(low) == far else high
-    others = finite[finite != end]
-    if finite.size - others.size < _MARKED or np.unique(others[:4096]).size < _FEW:
-        return None
-    spread = float(others.max()) - float(others.min())
-    gap = float(others.min()) - float(end) if end == low else float(end) - float(others.max())
-    return float(end) if gap > _OFF * spread > 0.0 else None
+    end = low if middle - low == far else high
+    return end if np.unique(sample[sample != end]).size >= _FEW else None
+
+
+def is_marker(end: float, marked: int, low: float, high: float) -> bool:
+    """Return whether an end that `marked` pixels have lies far off the others, which are from `low` to `high`."""
+    gap = low - end if end < low else end - high
+    return marked >= _MARKED and gap > _OFF * (high - low) > 0.0
+
+
+def unmarked(plane: np.ndarray, marker: float | None, good: np.ndarray | None) -> np.ndarray | None:
+    """Return the mask of the pixels that count, without those that are marked as missing."""
+    return good if marker is None else both(good, plane != marker)
 
 
 def grid_step(image: np.ndarray) -> float:
@@ -456,7 +487,7 @@ def _check_mask(mask: ArrayLike | None, before: tuple[int, ...], after: tuple[in
     return good
 
 
-def _both(a: np.ndarray | None, b: np.ndarray) -> np.ndarray:
+def both(a: np.ndarray | None, b: np.ndarray) -> np.ndarray:
     """Return where both masks are True; None is True everywhere."""
     return b if a is None else a & b
 
@@ -542,6 +573,8 @@ def plane_of(
     like: Plane | None = None,
 ) -> Plane:
     """Return one channel with its masks; raise if no pixel is left. A tile has the shifts of the plane it is `like`."""
+    # What a worker receives may lie at odd addresses, which the engine does not read.
+    before, after = (np.require(pixels, requirements=["C", "A"]) for pixels in (before, after))
     bad_before, bad_after = _not_finite(before), _not_finite(after)
     if good_before is not None:
         bad_before = ~good_before if bad_before is None else bad_before | ~good_before

@@ -22,10 +22,14 @@ from kernelfield.learning.pair import (
     find_ends,
     grid_step,
     in_unit,
+    is_marker,
     last_place,
+    may_be_marked,
     plane_of,
+    possible_marker,
     statistics_of_tile,
     unit_of,
+    unmarked,
 )
 from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.sums import Sums, in_tree, joined
@@ -110,8 +114,15 @@ class Tiles:
         x = self.before.planes(slice(b0, b1), slice(d0, d1))
         y = self.after.planes(slice(r0, r1), slice(c0, c1))
         good_x, good_y = self._good(slice(b0, b1), slice(d0, d1), slice(r0, r1), slice(c0, c1))
+        marker_x, marker_y = self.base.markers
         planes = tuple(
-            plane_of(in_unit(a, self.base.before_unit), in_unit(b, self.base.after_unit), good_x, good_y, like)
+            plane_of(
+                in_unit(a, self.base.before_unit),
+                in_unit(b, self.base.after_unit),
+                unmarked(a, marker_x, good_x),
+                unmarked(b, marker_y, good_y),
+                like,
+            )
             for a, b, like in zip(x, y, self.base.planes)
         )
         pair = replace(self.base, planes=planes, corner=(r0 - b0, c0 - d0), at=(r0, c0)).clipped_at(self.base.ends)
@@ -295,32 +306,31 @@ def prepare_tiles(
             f"mask: expected the shape of before {before.shape} or after {after.shape}; received {mask.shape}"
         )
     windows = [_windows(n, window) for n in after.shape]
+    bare = Plane(np.zeros((0, 0)), np.zeros((0, 0)), None, None, None, 0.0, 0.0, 0.0, 0.0)
+    base = Pair((bare,) * after.channels, 0.0, max(last_place(before.dtype), last_place(after.dtype)), None)
+    tiles = Tiles(before, after, mask, base, (), *(_grid(n, tile or TILE) for n in after.shape))
+    survey, markers = _surveyed(tiles, engine)
     raw_x, raw_y = (
         np.concatenate([plane.ravel() for plane in _raw(picture, windows, more)])
         for picture, more in ((before, beyond), (after, (0, 0)))
     )
+    raw_x, raw_y = (raw if one is None else raw[raw != one] for raw, one in zip((raw_x, raw_y), markers))
     step, before_step = grid_step(raw_y), grid_step(raw_x)
     unit_x, unit_y = unit_of(raw_x, before_step), unit_of(raw_y, step)
-    levels = np.unique(raw_y[:: max(1, raw_y.size >> 16)]).size
-    epsilon = max(last_place(before.dtype), last_place(after.dtype))
-    bare = Plane(np.zeros((0, 0)), np.zeros((0, 0)), None, None, None, 0.0, 0.0, 0.0, 0.0)
-    base = Pair(
-        (bare,) * after.channels,
-        step / unit_y.scale,
-        epsilon,
-        None,
-        before_step / unit_x.scale,
-        levels,
-        unit_x,
-        unit_y,
-        isinstance(clip, str),
+    base = replace(
+        base,
+        step=step / unit_y.scale,
+        before_step=before_step / unit_x.scale,
+        levels=np.unique(raw_y[:: max(1, raw_y.size >> 16)]).size,
+        before_unit=unit_x,
+        after_unit=unit_y,
+        seek_ends=isinstance(clip, str),
+        markers=markers,
     )
-    tiles = Tiles(before, after, mask, base, (), *(_grid(n, tile or TILE) for n in after.shape))
-    empty = TiledPair.of(tiles, base, engine, False)
-    survey = empty.total(_survey, before.shape, after.shape)
     base = _with_shifts(base, survey, before.dtype, after.dtype)
     empty = TiledPair.of(replace(tiles, base=base), base, engine, False)
-    below, above = (float(value) for value in survey.largest)
+    low, high = (float(end) for end in in_unit(np.array(survey.ends[1]), unit_y))
+    below, above = -low, high
     ends = find_ends(empty, after.dtype, clip, (below, above))
     seen = ends is not None and (-below <= ends.low or above >= ends.high)
     tiles = replace(tiles, base=replace(base, ends=ends))
@@ -413,21 +423,76 @@ def _or_none(mask: np.ndarray | None, like: np.ndarray) -> np.ndarray:
     return np.zeros(like.shape, bool) if mask is None else mask
 
 
-def _survey(pair: Pair, before: tuple[int, int], after: tuple[int, int]) -> Sums:
-    """Return the pixels of a tile that are in the sample of `shift_near_mean`, and how many pixels count at all.
+@dataclass(frozen=True)
+class _Survey:
+    """What all tiles tell of a pair, in the numbers of its pictures.
 
-    The largest of the result are how far the after reaches below and above 0. Rows: the plane, 0 for the before and 1
-    for the after, row, column, value, whether it counts.
+    Attributes
+    ----------
+    counts : numpy.ndarray, shape (planes, 2)
+        Pixels that count, of the before and the after.
+    ends : numpy.ndarray, shape (2, 2)
+        Lowest and highest value of the before and the after.
+    rows : numpy.ndarray
+        Rows of the sample: the plane, 0 for the before and 1 for the after, row, column, value, whether it counts.
     """
-    found, counts, below, above = [], [], -np.inf, -np.inf
+
+    counts: np.ndarray
+    ends: np.ndarray
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, tiles: Tiles, engine: Engine) -> _Survey:
+        """Return the survey of tiles."""
+        pair = TiledPair.of(tiles, tiles.base, engine, False)
+        found = pair.total(_survey, tiles.before.shape, tiles.after.shape)
+        counts = np.array(found.added).reshape(-1, 2)
+        return cls(counts, found.largest.reshape(2, 2) * (-1.0, 1.0), found.rows)
+
+    def sample(self, which: int) -> np.ndarray:
+        """Return the values in the sample of the before, 0, or the after, 1, that count."""
+        values: np.ndarray = self.rows[(self.rows[:, 1] == which) & (self.rows[:, 5] > 0.0), 4]
+        return values
+
+
+def _surveyed(tiles: Tiles, engine: Engine) -> tuple[_Survey, tuple[float | None, ...]]:
+    """Return the survey of what counts, and the values of the before and the after that mark missing pixels."""
+    first = _Survey.of(tiles, engine)
+    markers = tuple(
+        possible_marker(float(low), float(high), first.sample(which)) if may_be_marked(picture.dtype) else None
+        for which, (picture, (low, high)) in enumerate(zip((tiles.before, tiles.after), first.ends))
+    )
+    if markers == (None, None):
+        return first, markers
+    # The others are known when those at the end are left out.
+    rest = _Survey.of(replace(tiles, base=replace(tiles.base, markers=markers)), engine)
+    marked = (first.counts - rest.counts).sum(axis=0)
+    settled = tuple(
+        end if end is not None and is_marker(end, int(count), float(low), float(high)) else None
+        for end, count, (low, high) in zip(markers, marked, rest.ends)
+    )
+    if settled == markers:
+        return rest, markers
+    if settled == (None, None):
+        return first, settled
+    return _Survey.of(replace(tiles, base=replace(tiles.base, markers=settled)), engine), settled
+
+
+def _survey(pair: Pair, before: tuple[int, int], after: tuple[int, int]) -> Sums:
+    """Return what a tile adds to a `_Survey`: its counts, how far its values reach below and above 0, and its rows.
+
+    The sample is that of `shift_near_mean`.
+    """
+    found, counts, reach = [], [], np.full((2, 2), -np.inf)
     for number, plane in enumerate(pair.planes):
-        counting = plane.after if plane.bad_after is None else plane.after[~plane.bad_after]
-        if counting.size:
-            below, above = max(below, -float(counting.min())), max(above, float(counting.max()))
         for which, (pixels, bad, shape) in enumerate(
             ((plane.before, plane.bad_before, before), (plane.after, plane.bad_after, after))
         ):
-            counts.append(pixels.size if bad is None else pixels.size - int(np.count_nonzero(bad)))
+            counting = pixels if bad is None else pixels[~bad]
+            counts.append(counting.size)
+            if counting.size:
+                ends = -float(counting.min()), float(counting.max())
+                reach[which] = np.maximum(reach[which], ends)
             every = [max(1, n // 64) for n in shape]
             starts = [-at % step for at, step in zip(pair.at, every)]
             where = slice(starts[0], None, every[0]), slice(starts[1], None, every[1])
@@ -438,10 +503,10 @@ def _survey(pair: Pair, before: tuple[int, int], after: tuple[int, int]) -> Sums
             listed = [np.full(values.size, number), np.full(values.size, which), (rows + places[0]).ravel()]
             listed += [(columns + places[1]).ravel(), values.ravel(), good.ravel()]
             found.append(np.stack([one.astype(np.float64) for one in listed], axis=1))
-    return Sums.of(*counts, largest=(below, above), rows=np.concatenate(found))
+    return Sums.of(*counts, largest=reach.ravel().tolist(), rows=np.concatenate(found))
 
 
-def _with_shifts(base: Pair, survey: Sums, before: np.dtype, after: np.dtype) -> Pair:
+def _with_shifts(base: Pair, survey: _Survey, before: np.dtype, after: np.dtype) -> Pair:
     """Return the pair with the shifts and mean squares that the pictures as a whole have."""
     planes = []
     for number, plane in enumerate(base.planes):
@@ -449,12 +514,12 @@ def _with_shifts(base: Pair, survey: Sums, before: np.dtype, after: np.dtype) ->
         for which, (name, dtype, unit) in enumerate(
             (("before", before, base.before_unit), ("after", after, base.after_unit))
         ):
-            if not int(survey.added[2 * number + which]):
+            if not int(survey.counts[number, which]):
                 raise DataError(f"{name}: expected usable pixels; received only NaN, infinite or masked ones")
             rows = survey.rows[(survey.rows[:, 0] == number) & (survey.rows[:, 1] == which)]
             rows = rows[np.lexsort((rows[:, 3], rows[:, 2]))]
             good = rows[:, 5] > 0.0
-            values = np.where(good, rows[:, 4], 0.0)
+            values = np.where(good, in_unit(rows[:, 4], unit), 0.0)
             mean = float(values[good].mean(dtype=np.float64)) if good.any() else 0.0
             whole = dtype.kind in "iu" and unit == Unit()
             shift = float(round(mean)) if whole else float(np.float32(mean))
