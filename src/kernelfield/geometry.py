@@ -289,8 +289,7 @@ def positive_pair(value: Any, name: str) -> tuple[int, int]:
 
 def check_padding(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return ((top, bottom), (left, right)) from an integer, (rows, columns) or all four."""
-    sides = [_two_integers(one) for one in _elements(padding)]
-    rows, columns = sides if len(sides) == 2 else 2 * sides if len(sides) == 1 else (None, None)
+    rows, columns = (_two_integers(one) for one in _two(padding) or (None, None))
     if rows is None or columns is None or min(*rows, *columns) < 0:
         raise ArgumentError(
             "padding: expected an integer, (rows, columns) or ((top, bottom), (left, right)), from 0 to 2**31 - 1; "
@@ -301,17 +300,21 @@ def check_padding(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def _two_integers(value: Any) -> tuple[int, int] | None:
     """Return one integer twice, or two, below 2**31 in magnitude; None for anything else."""
-    numbers = _elements(value)
+    numbers = _two(value)
+    if numbers is None:
+        return None
     for number in numbers:
         if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, np.integer)):
             return None
         if not -LARGEST <= number <= LARGEST:
             return None
-    return (int(numbers[0]), int(numbers[-1])) if 1 <= len(numbers) <= 2 else None
+    return int(numbers[0]), int(numbers[1])
 
 
-def _elements(value: Any) -> list[Any]:
-    """Return the elements of a list, a tuple or a small array; anything else is one element."""
+def _two(value: Any) -> tuple[Any, Any] | None:
+    """Return the elements of a list, a tuple or a small array of two, anything else twice; None for other lengths."""
     if isinstance(value, np.ndarray) and value.size <= 4:
         value = value.tolist()
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    if not isinstance(value, (list, tuple)):
+        return value, value
+    return (value[0], value[1]) if len(value) == 2 else None
