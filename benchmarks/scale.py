@@ -88,6 +88,7 @@ def cluster() -> dict[str, Any]:
                 "scheduler CPU milliseconds a tile": round(1e3 * spent / count, 4),
                 "scheduler memory MB": round(scheduler.memory_info().rss / 1e6),
                 "client CPU seconds": round(time.process_time() - own, 1),
+                "client memory MB": round(psutil.Process().memory_info().rss / 1e6),
             }
     return found
 

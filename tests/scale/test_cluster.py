@@ -170,6 +170,35 @@ def test_a_cluster_without_workers_is_given_up() -> None:
         cluster.run(None, range(3), None, client, limits=SOON)
 
 
+class Counted:
+    """A job whose results are small."""
+
+    def run(self, index: int) -> tuple[int, int]:
+        return index, index**2
+
+
+@pytest.mark.parametrize("indices", [range(1000), list(range(0, 3000, 3))], ids=["range", "list"])
+def test_many_tiles_of_a_task_are_one_part_of_a_message(
+    workers: Any, indices: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed.protocol import dumps, to_serialize
+
+    frames = []
+
+    def gathered(client: Any, futures: list[Any], watch: Any) -> Iterator[Any]:
+        for future, value in gather(client, futures, watch):
+            frames.append(len(dumps(to_serialize(value))))
+            yield future, value
+
+    gather = cluster._gathered
+    monkeypatch.setattr(cluster, "_gathered", gathered)
+    found: list[Any] = []
+    cluster.run(Counted(), indices, found.append, workers[1], limits=PATIENT, tiles_a_task=300)
+    assert sorted(found) == [(n, n**2) for n in indices]
+    assert len(frames) == 4
+    assert max(frames) < 10
+
+
 class Stuck:
     """A job that never ends."""
 

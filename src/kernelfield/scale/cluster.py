@@ -8,6 +8,7 @@ finished for ten minutes ends with a `ClusterError`: in bounded time there is a 
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,7 +135,8 @@ def run(
         What ``job.run`` raises.
     """
     limits = limits or Limits()
-    numbers = indices if isinstance(indices, Sequence) else list(indices)
+    # Millions of numbers as 8 bytes each.
+    numbers = indices if isinstance(indices, range) else array("q", indices)
     if not numbers:
         return
     size = tiles_a_task or max(1, -(-len(numbers) // _TASKS) if len(numbers) > _MANY else 1)
@@ -144,11 +146,11 @@ def run(
         held = client.submit(_itself, job, pure=False)
 
         def submit(tasks: list[int]) -> list[Future]:
-            parts = [numbers[task * size : (task + 1) * size] for task in tasks]
+            parts: list[Sequence[int]] = [numbers[task * size : (task + 1) * size] for task in tasks]
             return list(client.map(_run_tiles, parts, job=held, pure=False))
 
-        for _, tiles in _results(client, submit, count, limits):
-            for tile in tiles:
+        for _, made in _results(client, submit, count, limits):
+            for tile in made.tiles:
                 if progress is not None:
                     progress(tile)
 
@@ -197,8 +199,15 @@ def _joined(parts: list[Any]) -> Any:
     return joined(parts)
 
 
-def _run_tiles(numbers: Sequence[int], job: Any) -> list[Any]:
-    return [job.run(number) for number in numbers]
+@dataclass(frozen=True)
+class _Made:
+    """The results of some tiles, as one part of a message: Dask sends each element of a list as a part of its own."""
+
+    tiles: list[Any]
+
+
+def _run_tiles(numbers: Sequence[int], job: Any) -> _Made:
+    return _Made([job.run(number) for number in numbers])
 
 
 def _results(
