@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases import photograph
 
 import kernelfield as kf
 
@@ -19,3 +20,24 @@ def test_a_few_outliers_among_many_pixels_are_not_in_the_fit(noise):
     assert fit.outliers == 5
     assert fit.stderr.max() < 1.1 * clean.stderr.max()
     np.testing.assert_allclose(fit.kernel.weights, clean.kernel.weights, atol=clean.stderr.max())
+
+
+@pytest.mark.parametrize("count", [1, 4, 30])
+@pytest.mark.parametrize("side", [256, 1024])
+@pytest.mark.parametrize("value", [1e3, 1e5])
+def test_a_few_enormous_pixels_are_left_out_and_change_nothing(side, count, value):
+    rng = np.random.default_rng(side + count)
+    picture = photograph("camera")
+    before = picture[128:384, 128:384] if side == 256 else np.tile(picture, (2, 2))
+    before = before.astype(np.float32) + rng.normal(scale=2.0, size=before.shape).astype(np.float32)
+    after = kf.correlate(before, kf.kernels.gaussian(1.2)) + rng.normal(size=before.shape).astype(np.float32)
+    where = np.unravel_index(rng.choice((side - 40) ** 2, count, replace=False), (side - 40, side - 40))
+    rows, columns = (index + 20 for index in where)
+    after[rows, columns] += np.float32(value)
+    fit = kf.learn(before, after)
+    assert fit.verdict == "approximate"
+    assert fit.r2 > 0.99
+    assert fit.outliers == count
+    assert fit.left_out[rows, columns].all()
+    assert fit.name == "gaussian"
+    assert fit.parameters["sigma"] == pytest.approx(1.2, abs=0.03)

@@ -64,6 +64,26 @@ def test_a_constant_image_tells_nothing(dtype):
     assert fit.offset == 7
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("value", [0, 7, 255])
+@pytest.mark.parametrize("size", [None, 3])
+def test_a_constant_after_tells_nothing(dtype, value, size):
+    before = np.random.default_rng(0).integers(0, 256, (40, 50)).astype(dtype)
+    fit = kf.learn(before, np.full((40, 50), value, dtype), size=size)
+    assert fit.verdict == "undetermined"
+    assert "a single value" in fit.explanation
+    assert (fit.rank, fit.name, fit.integers) == (0, None, None)
+    assert np.isinf(fit.stderr).all()
+    assert fit.offset == value
+
+
+def test_channels_of_one_value_each_tell_nothing():
+    before = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    after = np.broadcast_to(np.array([1, 2, 3], np.uint8), before.shape)
+    fit = kf.learn(before, after)
+    assert (fit.verdict, fit.offset) == ("undetermined", (1.0, 2.0, 3.0))
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float64"])
 @pytest.mark.parametrize("kernel", [np.ones((3, 1)) / 3, np.array([[1.0, -1.0]]), np.ones((3, 3)) / 9])
 def test_a_filter_across_what_does_not_change_is_not_answered_with_confidence(dtype, kernel):

@@ -4,6 +4,9 @@ Values left out because *they* lie at an end of the range bias a fit with noise:
 A pixel is left out where its *prediction* lies near an end, which does not depend on its noise; the fit and the set of
 pixels are found in turn. Outliers are residuals of more than six robust standard deviations, which may vary with the
 brightness, if they do not gather where the picture is busy: a filter that is not linear leaves its residuals there.
+A few enormous ones bend the first fit until parts of the picture lie as far off as lesser outliers do: where all that
+are too large are no outliers together, the gross ones and the largest are tested alone, and the fit without them
+tells the others.
 """
 
 from __future__ import annotations
@@ -16,18 +19,21 @@ import numpy as np
 
 from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.pair import Pair, Plane
-from kernelfield.learning.residual import blocks
+from kernelfield.learning.residual import blocks, measure
 from kernelfield.learning.sums import Sums
 from kernelfield.learning.support import Support
 
 # Robust standard deviations beyond which a pixel is an outlier, and within which of an end a prediction is censored.
 _OUTLIER, _MARGIN = 6.0, 3.0
-# Standard deviations beyond which a residual says nothing of the shape of the curve.
+# Standard deviations beyond which a residual says nothing of the shape of the curve, and is tested alone.
 _GROSS = 40.0
+# Share of the largest residual beyond which one is tested alone.
+_DECADE = 0.1
 # Levels of the after below which nothing is an outlier.
 _LEVELS = 16
-# The largest share of outliers, and their largest mean rank of contrast: 0.5 where they lie anywhere.
-_SHARE, _RANK = 0.25, 0.75
+# The largest share of outliers, and their largest mean rank of contrast: 0.5 where they lie anywhere; standard
+# deviations of it that chance does not give.
+_SHARE, _RANK, _FAR = 0.25, 0.75, 3.5
 _ROUNDS, _SAMPLE, _BINS = 8, 1 << 16, 8
 # Pixels up to which the sample is of all rows; bands of rows that it is of where there are more.
 _ALL, _BANDS = 1 << 20, 48
@@ -91,7 +97,8 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
     nothing: tuple[np.ndarray | None, ...] = (None,) * len(pair.planes)
     part, rule = pair.sample, None
     total = sum(_positions(estimate.support, plane) for plane in part.planes)
-    ends, found, used, previous = known, _Found(nothing, nothing, False), pair, -1
+    ends, used, previous = known, pair, -1
+    found: _Found | None = None
     for _ in range(1 if settled else _ROUNDS):
         sample = _sampled(part, estimate)
         if sample.predicted.size < 100:
@@ -109,7 +116,7 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
         both = found.left_out(pair)
         # A sample without outliers says nothing of the rest.
         counts = found.counts(pair) or (pair.levels >= _LEVELS and not number_of(found.outliers))
-        rule = Rule(estimate.kernel, estimate.offsets, estimate.support, limits, counts)
+        rule = Rule(estimate.kernel, estimate.offsets, estimate.support, found.limits, counts)
         left = number_of(both)
         if left > 0.8 * total:
             return Counted(estimate, used, nothing, False)
@@ -121,6 +128,8 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
         if not left or (previous >= 0 and abs(left - previous) <= 1e-5 * total):
             break
         previous = left
+    if found is None:
+        return Counted(estimate, used, nothing, False)
     censoring = any(mask is not None for mask in found.censored)
     if rule is not None:
         rule = replace(rule, censors=False)
@@ -135,11 +144,12 @@ def _positions(support: Support, plane: Plane) -> int:
 
 @dataclass(frozen=True)
 class _Found:
-    """The masks of residuals that are too large, and of predictions near an end, of the shape of each after."""
+    """The masks of residuals beyond the limits, and of predictions near an end, of the shape of each after."""
 
     outliers: tuple[np.ndarray | None, ...]
     censored: tuple[np.ndarray | None, ...]
     credible: bool
+    limits: _Limits
 
     def counts(self, pair: Pair) -> bool:
         """Return whether the outliers are taken for that: in a drawing of few levels what is rare is the picture."""
@@ -166,12 +176,16 @@ class _Spread:
 
 @dataclass(frozen=True)
 class _Limits:
-    """The spread of the residual by predicted value and its least, the ends of the range, and the margins of these."""
+    """The spread of the residual by predicted value and its least, the ends of the range, and the margins of these.
+
+    `beyond` is the number of spreads beyond which a residual is too large.
+    """
 
     spread: _Spread
     least: float
     ends: tuple[float, ...]
     margins: tuple[float, ...]
+    beyond: float = _OUTLIER
 
 
 @dataclass(frozen=True)
@@ -333,7 +347,15 @@ def _outliers_of_tile(pair: Pair, rule: Rule) -> Sums:
 def _find(pair: Pair, estimate: Estimate, limits: _Limits) -> _Found:
     """Return the residuals that are too large, of which a clipped value is none, and predictions near an end."""
     outliers, censored = _masks(pair, estimate, limits)
-    return _Found(tuple(outliers), tuple(censored), _credible(pair, estimate.support, outliers))
+    credible = _credible(pair, estimate.support, outliers)
+    if number_of(outliers) and not credible:
+        largest = measure(pair, estimate.kernel, estimate.offsets, estimate.support).largest
+        level = _Spread(np.zeros(1), np.full(1, _DECADE * largest))
+        for gross in (replace(limits, beyond=_GROSS), replace(limits, spread=level, least=level.widths[0], beyond=1.0)):
+            alone = _masks(pair, estimate, gross)[0]
+            if _credible(pair, estimate.support, alone):
+                return _Found(tuple(alone), tuple(censored), True, gross)
+    return _Found(tuple(outliers), tuple(censored), credible, limits)
 
 
 def _masks(pair: Pair, estimate: _Fitted, limits: _Limits) -> tuple[list[np.ndarray | None], list[np.ndarray | None]]:
@@ -354,13 +376,15 @@ def _masks(pair: Pair, estimate: _Fitted, limits: _Limits) -> tuple[list[np.ndar
                 np.less(predicted, low + limits.margins[0], out=where)
                 where |= predicted > high - limits.margins[1]
                 residual = block.after - np.clip(predicted, low, high)
-            candidates = np.flatnonzero(np.abs(residual) > _OUTLIER * limits.least)
+            candidates = np.flatnonzero(np.abs(residual) > limits.beyond * limits.least)
             if block.bad is not None:
                 candidates = candidates[~block.bad.ravel()[candidates]]
             if candidates.size:
                 left = residual.ravel()[candidates]
                 at = block.after.ravel()[candidates] - left
-                rows, places = np.divmod(candidates[np.abs(left) > _OUTLIER * limits.spread(at)], residual.shape[1])
+                rows, places = np.divmod(
+                    candidates[np.abs(left) > limits.beyond * limits.spread(at)], residual.shape[1]
+                )
                 large[rows + block.rows.start, places + columns.start] = True
         outliers.append(large if large.any() else None)
         censored.append(beyond if beyond is not None and beyond.any() else None)
@@ -383,7 +407,9 @@ def _credible(pair: Pair, support: Support, outliers: list[np.ndarray | None]) -
             rows, columns = support.positions(plane.before.shape, plane.after.shape)
             here = _contrast(plane, support, np.flatnonzero(mask[rows, columns]))
             ranks.append(np.searchsorted(usual, here) / max(1, usual.size))
-    return bool(np.concatenate(ranks).mean() < _RANK + 0.6 / np.sqrt(12.0 * count))
+    # The mean rank of so many that lie anywhere has this standard deviation.
+    chance = 1.0 / np.sqrt(12.0 * count)
+    return bool(np.concatenate(ranks).mean() < max(_RANK + 0.6 * chance, 0.5 + _FAR * chance))
 
 
 def _contrast(plane: Plane, support: Support, flat: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ from kernelfield.learning.exactness import (
 )
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.forms import known_forms
+from kernelfield.learning.held_out import holds_elsewhere
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
 from kernelfield.learning.pair import Pair, Plane, prepare
@@ -209,11 +210,19 @@ def _answered(pair: Pair, size: Any, max_size: int) -> _Answer:
         wider = widened(found.support, pair, max_size)
         if wider == found.support or not pair.same_size or found.sampled or not estimate.whole:
             break
-        other = estimate_kernel(found.pair, wider)
-        if other.variance > 0.99 * estimate.variance:
+        other = _estimated(found.pair, wider)
+        if other is None or other.variance > 0.99 * estimate.variance:
             break
         found, estimate = replace(found, support=wider), other
     return _solved(pair, found, estimate, size, max_size)
+
+
+def _estimated(pair: Pair, support: Support, near: Estimate | None = None) -> Estimate | None:
+    """Return the estimate over a support that is tried; None where too few pixels determine it."""
+    try:
+        return estimate_kernel(pair, support, near)
+    except DataError:
+        return None
 
 
 def _searched(pair: Pair, size: Any, max_size: int) -> Found:
@@ -334,7 +343,9 @@ def _grown(used: Pair, estimate: Estimate, max_size: int) -> Estimate:
         support = grown(used.sample, estimate.support, estimate.kernel, estimate.variance, max_size)
         if support == estimate.support:
             break
-        other = estimate_kernel(used, support)
+        other = _estimated(used, support)
+        if other is None:
+            break
         extra = other.kernel.size - estimate.kernel.size
         gain = (estimate.variance / max(other.variance, 1e-300) - 1.0) * other.moments.freedom
         if gain < extra + 3.0 * np.sqrt(2.0 * extra) + 4.0:
@@ -361,7 +372,7 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
     ):
         middle = first + round(float(marginal @ np.arange(n)))
         ends.append((middle, max(middle - first, first + n - 1 - middle)))
-    tried: dict[int, Estimate] = {}
+    tried: dict[int, Estimate | None] = {}
     # The largest first: where even that leaves more than rounding, none is exact.
     for more in (3, 0, 1, 2, 3):
         (row, tall), (column, wide) = ends
@@ -377,11 +388,13 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
         if more in tried:
             wider = tried[more]
         else:
-            wider = tried[more] = estimate_kernel(used, other, estimate)
+            wider = tried[more] = _estimated(used, other, estimate)
             if more == 3:
-                if wider.variance > _ROUNDED * pair.step**2 / 12.0:
+                if wider is not None and wider.variance > _ROUNDED * pair.step**2 / 12.0:
                     return None
                 continue
+        if wider is None:
+            continue
         answer = _exactly(pair, used, wider)
         if answer is not None:
             return answer
@@ -432,9 +445,11 @@ def _rounded(pair: Pair, used: Pair, estimate: Estimate) -> Exact | None:
         inverse = estimate.solution.inverse
         better = corrected(used, estimate.kernel, estimate.statistics, inverse, support)
         error = np.hypot(estimate.stderr, np.abs(better - estimate.kernel) / 2.0)
-        exact = find_whole(pair, better, error, support) or reproduce(
-            pair, better, estimate.statistics, estimate.moments.gram, support
-        )
+        exact = find_whole(pair, better, error, support)
+        if exact is None:
+            exact = reproduce(pair, better, estimate.statistics, estimate.moments.gram, support)
+            if exact is not None and not holds_elsewhere(used.sample, support):
+                return None
     if exact is None:
         about, counted = (centred_on_offset(each, estimate.offsets) for each in (pair, used))
         if about is not None and counted is not None:
@@ -465,6 +480,7 @@ def _evidence(answer: _Answer) -> Evidence:
         None if fitted else answer.signs,
         not answer.is_exact and _channels_differ(answer.estimate),
         answer.found.limit,
+        moments.square == 0.0,
     )
 
 
@@ -481,6 +497,8 @@ def _describe(answer: _Answer) -> Fit:
     elif errors is not None:
         stderr = errors.stderr
     evidence = _evidence(answer)
+    if evidence.blank:
+        stderr = np.full_like(stderr, np.inf)
     sd = evidence.sd / pair.after_unit.scale
     above = sd / pair.step * np.sqrt(12.0) if pair.step > 0.0 else 0.0
     found_limit = answer.found.limit
@@ -532,7 +550,7 @@ def _describe(answer: _Answer) -> Fit:
         description=_description(verdict, named, signs),
         integers=whole[0] if whole else None,
         divisor=whole[1] if whole else None,
-        rank=kernel.size if answer.complete else solution.rank + extra,
+        rank=0 if evidence.blank else kernel.size if answer.complete else solution.rank + extra,
         undetermined=_padded_directions(solution.undetermined, estimate.support, support),
         r2=evidence.r2,
         residual_sd=evidence.sd,

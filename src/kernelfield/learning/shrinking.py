@@ -95,7 +95,7 @@ def shrink(
                 continue
             m = line.size
             lost = float(kernel[line] @ np.linalg.solve(inverse[np.ix_(line, line)], kernel[line]))
-            chance = noise * (m + 3.0 * np.sqrt(2.0 * m) + 4.0)
+            chance = max(noise * (m + 3.0 * np.sqrt(2.0 * m) + 4.0), 1e-300)
             slight = lost <= tolerance * residual and np.abs(kernel[line]).max() <= share * peak
             if lost <= chance or slight:
                 key = (lost / chance > 0.05, -distance, lost / chance)

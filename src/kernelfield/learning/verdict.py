@@ -51,6 +51,8 @@ class Evidence:
         Whether each channel has a kernel of its own.
     limit : int
         The size at which the search ended although the outermost weights matter; 0 if it ended inside.
+    blank : bool
+        Whether the after has one value a channel, which weights of 0 reproduce whatever made it.
     """
 
     exact: bool
@@ -64,6 +66,7 @@ class Evidence:
     signs: Signs | None
     channels_differ: bool = False
     limit: int = 0
+    blank: bool = False
 
     @property
     def related(self) -> bool:
@@ -83,6 +86,8 @@ class Evidence:
 
 def judge(evidence: Evidence) -> Verdict:
     """Return the verdict for the evidence."""
+    if evidence.blank:
+        return "undetermined"
     if evidence.exact and evidence.complete:
         return "exact"
     seen = evidence.signs
@@ -116,6 +121,11 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
     if verdict == "exact":
         without = f" without {_pixels(evidence.outliers)} that it cannot have given" if evidence.outliers else ""
         return f"the filter explains the picture{without}; only rounding is left"
+    if evidence.blank:
+        return (
+            "the after has a single value, of which nothing tells a filter: weights of 0 give it, and so does what was "
+            "clipped, covered or lost in rounding; take an after with a picture in it"
+        )
     if verdict == "undetermined":
         return (
             "the pair does not determine the kernel: other kernels give the same picture; this is the one of least norm"
