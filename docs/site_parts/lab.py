@@ -40,4 +40,5 @@ class Lab(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("lab", Lab)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    # Another number reads all pages again: what the directive gives is kept with them.
+    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

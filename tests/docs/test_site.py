@@ -10,7 +10,6 @@ import pytest
 from lab.conftest import browser, watched  # noqa: F401
 from playwright.sync_api import expect
 
-
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -81,8 +80,9 @@ def test_the_site_in_a_browser(watched, address):  # noqa: F811
 
 
 def test_the_lab_runs_in_every_page_that_asks_for_it(pages, site, watched, address):  # noqa: F811
-    texts = {path.relative_to(site).with_suffix(""): path for path in pages if "lab" != path.parent.name}
-    asked = {path.relative_to(DOCS).with_suffix("") for path in DOCS.rglob("*.md") if "```{lab}" in path.read_text("utf-8")}
+    texts = {path.relative_to(site).with_suffix(""): path for path in pages if path.parent.name != "lab"}
+    sources = {path: path.read_text("utf-8") for path in DOCS.rglob("*.md")}
+    asked = {path.relative_to(DOCS).with_suffix("") for path, text in sources.items() if "```{lab}" in text}
     assert asked
     assert {name for name, path in texts.items() if 'class="lab"' in path.read_text("utf-8")} == asked
     page = watched(viewport={"width": 1280, "height": 900})

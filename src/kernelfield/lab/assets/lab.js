@@ -783,7 +783,7 @@ class Lab {
     else
       parts.verdict.replaceChildren(
         el("p", {}, el("strong", { text: fit.verdict }), this.document.createTextNode(`: ${fit.explanation}`)),
-        el("dl", {}, ...[["name", fit.description], ["size", fit.size.join("×") + (fit.divisor > 1 ? `, over ${fit.divisor}` : "")], ["border", `${fit.boundary ?? "unknown"}: ${fit.boundary_reason}`], ["offset", short(Array.isArray(fit.offset) ? fit.offset[0] : fit.offset)], ["residual", `${short(fit.residual_sd)} (standard deviation), R² ${Number(fit.r2.toPrecision(6))}`], ["pixels", `${fit.samples} used${fit.excluded ? `, ${fit.excluded} left out` : ""}`]]
+        el("dl", {}, ...[["name", fit.description], ["size", fit.size.join("×") + (fit.divisor > 1 ? `, over ${fit.divisor}` : "")], ["border", `${fit.boundary ?? "unknown"}: ${fit.boundary_reason}`], ["offset", short(Array.isArray(fit.offset) ? fit.offset[0] : fit.offset)], ["residual", `${short(fit.residual_sd)} (standard deviation); R² ${Number(fit.r2.toPrecision(6))}`], ["pixels", `${fit.samples} used${fit.excluded ? `, ${fit.excluded} left out` : ""}`]]
           .flatMap(([term, text]) => [el("dt", { text: term }), el("dd", { text })])));
     parts.loss.textContent = losses?.length ? `step ${losses.length}, loss ${short(losses.at(-1))}` : "";
     if (state.how === "steps") this.drawCurve();
