@@ -54,7 +54,7 @@ html_extra_path = ["_drawn/extra"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars: dict[str, list[str]] = {"index": []}
+html_sidebars: dict[str, list[str]] = {"index": [], "start": []}
 html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": False,

@@ -17,15 +17,9 @@ from sphinx.util.docutils import SphinxDirective
 ASSETS = Path(__file__).parents[2] / "src" / "kernelfield" / "lab" / "assets"
 
 
-def is_there() -> bool:
-    """Return whether the page has been built: `make wasm`."""
-    return (ASSETS / "kernelfield.wasm").exists()
-
-
 def copy(folder: Path) -> None:
     """Lay the files of the page into a folder of the site."""
-    if is_there():
-        shutil.copytree(ASSETS, folder, dirs_exist_ok=True)
+    shutil.copytree(ASSETS, folder, dirs_exist_ok=True)
 
 
 class Lab(SphinxDirective):
@@ -35,8 +29,6 @@ class Lab(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the frame, and a link to the same state in a page of its own."""
-        if not is_there():
-            return []
         state = f"#{self.arguments[0]}" if self.arguments else ""
         address = html.escape("../" * self.env.docname.count("/") + "lab/index.html" + state)
         frame = (
@@ -48,4 +40,5 @@ class Lab(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("lab", Lab)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    # Another number reads all pages again: what the directive gives is kept with them.
+    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

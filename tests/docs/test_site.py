@@ -10,6 +10,8 @@ import pytest
 from lab.conftest import browser, watched  # noqa: F401
 from playwright.sync_api import expect
 
+DOCS = Path(__file__).parents[2] / "docs"
+
 
 class Links(HTMLParser):
     """The links, the parts that are loaded, and the anchors of a page."""
@@ -75,6 +77,18 @@ def test_the_site_in_a_browser(watched, address):  # noqa: F811
         expect(page.locator("h1").first).to_be_visible()
         broken = page.eval_on_selector_all("img", "all => all.filter(i => !i.naturalWidth).map(i => i.src)")
         assert broken == []
+
+
+def test_the_lab_runs_in_every_page_that_asks_for_it(pages, site, watched, address):  # noqa: F811
+    texts = {path.relative_to(site).with_suffix(""): path for path in pages if path.parent.name != "lab"}
+    sources = {path: path.read_text("utf-8") for path in DOCS.rglob("*.md")}
+    asked = {path.relative_to(DOCS).with_suffix("") for path, text in sources.items() if "```{lab}" in text}
+    assert asked
+    assert {name for name, path in texts.items() if 'class="lab"' in path.read_text("utf-8")} == asked
+    page = watched(viewport={"width": 1280, "height": 900})
+    page.goto(f"{address}/tutorial/edges.html")
+    page.locator("iframe.lab").scroll_into_view_if_needed()
+    expect(page.frame_locator("iframe.lab").locator(".strip")).to_have_text("1 · 1 + 0 · (−1) = 1")
 
 
 def test_tabs_remember_the_framework(watched, address):  # noqa: F811

@@ -78,7 +78,7 @@ def test_cancel(opened, tmp_path):
 
 
 def test_code_is_shown(opened):
-    opened.get_by_text("take away").click()
+    opened.locator("summary", has_text="export").click()
     opened.locator("[data-code=opencv]").click()
     expect(opened.locator("dialog pre")).to_contain_text(re.compile(r"# difference.*cv2\.filter2D", re.DOTALL))
 

@@ -92,7 +92,7 @@ class Lab {
       el("div", { class: "tools" },
         button("↶", () => this.travel(-1), { "aria-label": "Undo", title: "Undo (Ctrl+Z)", "data-undo": true }),
         button("↷", () => this.travel(1), { "aria-label": "Redo", title: "Redo (Ctrl+Shift+Z)", "data-redo": true }),
-        menu("photos", "photo", pictures, button("Open…", () => this.parts.open.click(), { title: "One picture, or a before and an after" }),
+        menu("photos", "picture", pictures, button("Open…", () => this.parts.open.click(), { title: "One picture, or a before and an after" }),
           part("camera", button("Camera", () => this.toggleCamera(), { hidden: !this.window.navigator.mediaDevices?.getUserMedia })),
           el("p", { class: "hint", text: "or drop or paste one picture, or a before and an after" })),
         part("share", button("share", () => this.share(), { title: "Copy the address of this state" })),
@@ -110,7 +110,7 @@ class Lab {
       el("div", { class: "row" }, el("label", { class: "choose" }, el("span", { text: "divide by" }), part("divisor", el("input", { inputmode: "decimal", size: 5, onchange: (e) => this.divide(e.target) }))), part("sum", el("output", { class: "note" }))),
       el("div", { class: "row" }, part("flip", el("button", { type: "button", "aria-pressed": "false", onclick: () => this.set({ flip: !this.state.flip }), text: "flip ⇄" })), part("flipText", el("span", { class: "note" }))),
       part("slides", el("div", { class: "slides", hidden: true }, el("span", { class: "note", text: "slides as" }), el("div", { class: "mini", role: "img" }))),
-      el("div", { class: "row" }, part("mode", choose("size of the after", { valid: "valid", same: "same", full: "full" }, (mode) => this.set({ mode, at: null }))), part("border", choose("border", Object.fromEntries(BOUNDARIES.map((b) => [b, b])), (border) => this.set({ border }))))));
+      el("div", { class: "row" }, part("mode", choose("mode", { valid: "valid: inside only", same: "same size", full: "full: every overlap" }, (mode) => this.set({ mode, at: null }))), part("border", choose("border", Object.fromEntries(BOUNDARIES.map((b) => [b, b])), (border) => this.set({ border }))))));
     const learn = part("learnTools", el("div", { class: "tools-learn" },
       el("div", { class: "row" }, button("Learn", () => this.learn(), { class: "main", "data-learn": true }), part("how", el("div", { class: "tabs small", role: "group", "aria-label": "How" }, button("at once", () => this.set({ how: "once" }), { "data-how": "once" }), button("step by step", () => this.set({ how: "steps" }), { "data-how": "steps" })))),
       el("div", { class: "row" }, part("learnSize", choose("size", { "": "searched", "1,2": "1×2", "2,1": "2×1", "3,3": "3×3", "5,5": "5×5", "7,7": "7×7", "9,9": "9×9", "11,11": "11×11", "15,15": "15×15" }, (text) => this.set({ size: text ? text.split(",").map(Number) : null })))),
@@ -120,7 +120,7 @@ class Lab {
       part("verdict", el("div", { class: "verdict", role: "status" })),
       part("cancel", button("Cancel", () => this.cancel?.abort(), { hidden: true })), part("progress", el("progress", { hidden: true, "aria-label": "Learning" }))));
     const fields = part("fieldTools", el("div", { class: "tools-fields" }, part("layers", el("div", { class: "layers" })), el("div", { class: "row" }, button("Add a layer", () => this.setLayers([...this.state.layers, [3, 1, 1, 1]]), { "data-add": true })), part("fieldText", el("p", { class: "note" }))));
-    const take = menu("take", "take away",
+    const take = menu("take", "export",
       button("Kernel as JSON", () => this.take("json")), button("Kernel as CSV", () => this.take("csv")), button("Kernel as NPY", () => this.take("npy")),
       button("Report", () => this.take("txt")), button("Picture as PNG", () => this.take("png")),
       el("h3", { text: "Code" }), el("div", { class: "list codes" }, ...Object.entries(TARGETS).map(([key, text]) => button(text, () => this.showCode(key), { "data-code": key }))));
@@ -378,7 +378,7 @@ class Lab {
     parts.kernelTitle.textContent = fields ? "Layers" : "Kernel (K)";
     parts.afterTitle.textContent = fields ? "Units of the last layer" : learn && this.pictures.get(state.image)?.after ? "After (Y)" : "After (Y), feature map";
     parts.slidePlay.hidden = !slide;
-    parts.slidePlay.textContent = this.playing ? "Pause" : "Slide";
+    parts.slidePlay.textContent = this.playing ? "Pause" : "Play";
     const listed = this.catalogue.kernels.findIndex((entry) => entry.divisor === state.divisor && JSON.stringify(entry.rows) === JSON.stringify(state.rows) && JSON.stringify(entry.anchor) === JSON.stringify(state.anchor));
     parts.names.value = listed < 0 ? "" : String(listed);
     parts.size0.textContent = state.rows.length;
@@ -754,7 +754,7 @@ class Lab {
   fillValues(frame) {
     const { strip, live, place } = this.parts, values = Object.entries(this.views).filter(([name]) => name !== "residual" || !this.parts.residualFigure.hidden)
       .map(([name, view]) => [name, view.value(frame.row, frame.column)]).filter(([, value]) => value !== null);
-    const text = values.map(([name, value]) => `${name} ${short(value, 5)}`).join("   ");
+    const text = values.map(([name, value]) => `${name} ${short(value, 5)}`).join(", ");
     strip.replaceChildren(this.document.createTextNode(text));
     place.textContent = `row ${frame.row + 1}, column ${frame.column + 1}`;
     live.textContent = `Row ${frame.row + 1}, column ${frame.column + 1}: ${text}`;
@@ -778,12 +778,12 @@ class Lab {
     const rate = state.rate ?? descent?.rate ?? (state.image === "edge" ? TEXTBOOK_RATE : null);
     if (parts.rate !== this.root.getRootNode().activeElement) parts.rate.value = rate === null ? "" : short(rate, 3);
     const el = (...given) => element(this.document, ...given);
-    if (!fit) parts.verdict.replaceChildren(el("p", { class: "note", text: state.how === "once" ? "Learn finds the kernel between the before and the after." : "Play descends: the loss falls, and the cells move." }));
+    if (!fit) parts.verdict.replaceChildren(el("p", { class: "note", text: state.how === "once" ? "Learn finds the kernel between the before and the after." : "Play or Step: the loss falls, and the weights change." }));
     else if (state.how === "steps") parts.verdict.replaceChildren(el("p", {}, el("b", { text: fit.description })));
     else
       parts.verdict.replaceChildren(
         el("p", {}, el("strong", { text: fit.verdict }), this.document.createTextNode(`: ${fit.explanation}`)),
-        el("dl", {}, ...[["name", fit.description], ["size", fit.size.join("×") + (fit.divisor > 1 ? `, over ${fit.divisor}` : "")], ["border", `${fit.boundary ?? "none"}: ${fit.boundary_reason}`], ["offset", short(Array.isArray(fit.offset) ? fit.offset[0] : fit.offset)], ["residual", `${short(fit.residual_sd)}, R² ${Number(fit.r2.toPrecision(9))}`], ["samples", `${fit.samples}${fit.excluded ? `, ${fit.excluded} left out` : ""}`]]
+        el("dl", {}, ...[["name", fit.description], ["size", fit.size.join("×") + (fit.divisor > 1 ? `, over ${fit.divisor}` : "")], ["border", `${fit.boundary ?? "unknown"}: ${fit.boundary_reason}`], ["offset", short(Array.isArray(fit.offset) ? fit.offset[0] : fit.offset)], ["residual", `${short(fit.residual_sd)} (standard deviation); R² ${Number(fit.r2.toPrecision(6))}`], ["pixels", `${fit.samples} used${fit.excluded ? `, ${fit.excluded} left out` : ""}`]]
           .flatMap(([term, text]) => [el("dt", { text: term }), el("dd", { text })])));
     parts.loss.textContent = losses?.length ? `step ${losses.length}, loss ${short(losses.at(-1))}` : "";
     if (state.how === "steps") this.drawCurve();
@@ -942,7 +942,7 @@ class Lab {
         ...heads.map((name, j) => el("td", {}, el("input", { type: "number", min: name === "padding" ? 0 : 1, max: 31, "aria-label": `Layer ${i + 1}, ${name}`, oninput: (e) => this.editLayer(i, j, e.target) }))),
         el("td", { class: "note" }), el("td", { class: "note" }),
         el("td", {}, el("button", { type: "button", "aria-label": `Remove layer ${i + 1}`, onclick: () => this.state.layers.length > 1 && this.setLayers(this.state.layers.filter((_, k) => k !== i)), text: "×" })));
-      parts.layers.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, el("td"), ...heads.map((name) => el("th", { scope: "col", text: name })), el("th", { scope: "col", text: "size" }), el("th", { scope: "col", text: "field" }), el("td"))), el("tbody", {}, ...state.layers.map((_, i) => row(i)))));
+      parts.layers.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, el("td"), ...heads.map((name) => el("th", { scope: "col", text: name })), el("th", { scope: "col", text: "map" }), el("th", { scope: "col", text: "field" }), el("td"))), el("tbody", {}, ...state.layers.map((_, i) => row(i)))));
     }
     const before = this.result.before, rows = before ? extents(this.layers, before.height) : [], columns = before ? extents(this.layers, before.width) : [], grown = growth(this.layers);
     [...parts.layers.querySelectorAll("tbody tr")].forEach((row, i) => {

@@ -4,7 +4,7 @@ import { FIRST } from "./state.js";
 export const TOUR = [
   {
     title: "Slide",
-    text: "The kernel slides over the image. At each place the pixels under it are multiplied by its weights and added up: that is one pixel of the after. Move over the after, or use the arrow keys.",
+    text: "The kernel slides over the image. At each place the pixels under it are multiplied by its weights and added up: that is one pixel of the after. Move the pointer over the after, or use the arrow keys.",
     state: { at: [2, 1] },
   },
   {
