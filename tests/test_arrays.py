@@ -76,9 +76,10 @@ CALLS = {
 }  # fmt: skip
 #: Arguments whose masks count.
 COUNTED = {("correlate", 0), ("convolve", 0), ("corr2d", 0), ("learn", 0), ("learn", 1)}
-#: Public names without arrays among their arguments: what networks and threads are asked, and what others return.
+#: Public names without arrays among their arguments: what networks and threads are asked, what others return, and
+#: what shows in a notebook (tests/lab/test_widget.py).
 WITHOUT = {
-    "Fit", "receptive_field", "set_threads", "threads", "matrix.Condition", "matrix.NullSpace", "kernels.Match",
+    "Fit", "Lab", "receptive_field", "set_threads", "threads", "matrix.Condition", "matrix.NullSpace", "kernels.Match",
     "kernels.design", "kernels.minimum_size", "kernels.parse", "kernels.steering", "coding.AmplitudeSpectrum",
     "coding.Bandwidths", "coding.Bank", "coding.Code", "coding.Dictionary", "coding.Matches", "coding.Sensor",
 }  # fmt: skip

@@ -237,7 +237,7 @@ def test_unknown_channel(refused, pictures, name, channel):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--size", "99"), "size: expected"),
+        (("--size", "999"), "size: expected"),
         (("--max-size", "0"), "max_size: expected"),
         (("--max-pixels", "100"), "--max-pixels"),
         (("--max-pixels", "0"), "max_pixels: expected"),

@@ -14,6 +14,8 @@ from kernelfield.cli.main import main
 from kernelfield.images import write
 
 zarr = pytest.importorskip("zarr")
+# JAX, which other tests of the process load, warns of every process that is started under limits.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork")
 
 PIXELS = image("uint8", (300, 400))
 

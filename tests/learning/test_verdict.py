@@ -29,10 +29,10 @@ def signs(**changes) -> Evidence:
         (replace(STRONG, signs=None), "approximate"),
         (STRONG, "approximate"),
         (signs(looks_like="the median"), "not linear"),
-        (replace(signs(looks_like="the median"), channels_differ=True), "not linear"),
-        (replace(signs(curve=0.5), channels_differ=True), "approximate"),
-        (replace(signs(curve=0.5), channels_differ=True, r2=0.5), "not linear"),
-        (replace(signs(curve=0.5), channels_differ=True, complete=False), "undetermined"),
+        (replace(signs(looks_like="the median"), channels=0.99), "not linear"),
+        (replace(signs(curve=0.5), channels=0.99), "approximate"),
+        (replace(signs(curve=0.5), channels=0.5), "not linear"),
+        (replace(signs(curve=0.5), channels=0.99, complete=False), "undetermined"),
         # The brightness.
         (signs(curve=0.15), "approximate"),
         (signs(curve=0.151), "not linear"),
@@ -61,7 +61,7 @@ def signs(**changes) -> Evidence:
         (replace(signs(texture=1.5), r2=0.6), "not linear"),
         (replace(signs(curve=0.02), r2=0.6), "not linear"),
         (replace(signs(correlation=0.5), r2=0.6), "not linear"),
-        (replace(signs(curve=0.5), channels_differ=True, r2=0.51), "approximate"),
+        (replace(signs(curve=0.5), channels=0.51), "approximate"),
         # The null: an F statistic of at least 1 + 8 √(2 / 9) = 4.77 of 9 weights.
         (replace(STRONG, r2=0.0045), "approximate"),
         (replace(STRONG, r2=0.0040), "not linear"),
@@ -103,7 +103,7 @@ def test_the_verdict_beside_each_threshold(evidence, verdict):
         (replace(STRONG, r2=0.001), "does not follow the before"),
         (replace(signs(correlation=0.6), r2=0.4), "hardly follows the before"),
         (replace(STRONG, limit=31), "ended at its limit of 31×31"),
-        (replace(signs(curve=0.05), channels_differ=True), "one by one"),
+        (replace(signs(curve=0.05), channels=0.99), "one by one"),
         (replace(STRONG, complete=False), "does not determine the kernel"),
     ],
 )

@@ -6,6 +6,8 @@ import faults
 import pytest
 
 pytest.importorskip("zarr")
+# JAX, which other tests of the process load, warns of every process that is started under limits.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork")
 
 
 @pytest.mark.parametrize("name", ["out.zarr", "out.png"])

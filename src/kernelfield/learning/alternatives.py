@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernelfield.correlation import correlate
+from kernelfield.learning import jpeg
 from kernelfield.learning.estimate import Estimate
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.pair import Pair, Plane
@@ -64,6 +65,8 @@ class Signs:
         Whether it gives every pixel.
     grows : bool
         Whether the residual is noise whose size depends on the brightness alone, as shot noise and speckle.
+    compressed : bool
+        Whether the after is a decoded JPEG that the filter predicts within its quantisation.
     """
 
     curve: float
@@ -72,6 +75,7 @@ class Signs:
     looks_like: str | None
     every: bool = False
     grows: bool = False
+    compressed: bool = False
 
 
 def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float) -> Signs:
@@ -91,7 +95,8 @@ def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float)
     noise = curve < _NO_CURVE and 1.0 / _NO_TEXTURE < texture < _NO_TEXTURE and abs(correlation) < _NO_LIKENESS
     looks_like, every = _looks_like(pair, estimate, maps, noise, curve)
     grows = looks_like is None and abs(correlation) < _APART and _grows(predicted, residual, order)
-    return Signs(curve, texture, correlation, looks_like, every, grows)
+    compressed = looks_like is None and not noise and jpeg.explains(pair, estimate.support, maps)
+    return Signs(curve, texture, correlation, looks_like, every, grows, compressed)
 
 
 def _grows(predicted: np.ndarray, residual: np.ndarray, order: np.ndarray) -> bool:

@@ -33,10 +33,10 @@ from kernelfield.learning.forms import known_forms
 from kernelfield.learning.held_out import holds_elsewhere
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
-from kernelfield.learning.pair import Pair, Plane, prepare
+from kernelfield.learning.pair import Pair, prepare
 from kernelfield.learning.part import part_of
 from kernelfield.learning.rational import as_integers
-from kernelfield.learning.residual import Map, Residual, measure, residual_maps
+from kernelfield.learning.residual import Residual, measure, residual_maps
 from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
 from kernelfield.learning.support_search import Found, choose_support, grown, reduced, widened
@@ -283,13 +283,20 @@ def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
     errors = measure_errors(answer.used, answer.estimate, level) if answer.complete else None
     judged = replace(answer, errors=errors)
     seen = answer.used.sample
-    maps = residual_maps(seen, judged.kernel, judged.offsets, answer.estimate.support)
-    if _channels_differ(answer.estimate):
+    estimate = answer.estimate
+    maps = residual_maps(seen, judged.kernel, judged.offsets, estimate.support)
+    if _channels_differ(estimate):
+        # Which pixels are predicted beyond the range was decided by the kernel of all: here by their values.
+        seen = answer.pair.sample.without_clipped()
+        estimate = estimate_kernel(seen, estimate.support)
+        kernels = [_own_kernel(statistics, estimate.support) for statistics in estimate.statistics]
         maps = [
-            _own_map(plane, statistics, answer.estimate.support, seen)
-            for plane, statistics in zip(seen.planes, answer.estimate.statistics)
+            residual_maps(replace(seen, planes=(plane,)), kernel, (statistics.offset(kernel),), estimate.support)[0]
+            for plane, statistics, kernel in zip(seen.planes, estimate.statistics, kernels)
         ]
-    signs = examine(seen, answer.estimate, maps, errors.correlation if errors else 0.0)
+        # A curve is sought in the channel in the middle.
+        estimate = replace(estimate, kernel=kernels[len(kernels) // 2])
+    signs = examine(seen, estimate, maps, errors.correlation if errors else 0.0)
     return replace(judged, signs=signs)
 
 
@@ -478,7 +485,7 @@ def _evidence(answer: _Answer) -> Evidence:
         moments.count,
         answer.outlying,
         None if fitted else answer.signs,
-        not answer.is_exact and _channels_differ(answer.estimate),
+        0.0 if answer.is_exact else max(0.0, _apart(answer.estimate)),
         answer.found.limit,
         moments.square == 0.0,
     )
@@ -504,7 +511,7 @@ def _describe(answer: _Answer) -> Fit:
     found_limit = answer.found.limit
     doubt = _errors_note(errors, found_limit, signs, above, pair.before_unit.scale)
     verdict = judge(evidence)
-    sure = verdict in ("exact", "approximate") and not evidence.channels_differ and not found_limit
+    sure = verdict in ("exact", "approximate") and not evidence.channels and not found_limit
     least = 1e-9 * max(float(np.abs(kernel).max()), 1e-300)
     if sure and verdict == "exact" and whole is None and pair.step == 0.0:
         whole = as_integers(kernel / pair.gain, stderr / pair.gain, least / pair.gain)
@@ -734,16 +741,20 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
     return tuple(notes)
 
 
-def _own_map(plane: Plane, statistics: Statistics, support: Support, pair: Pair) -> Map:
-    """Return the residual of a channel that its own kernel leaves."""
-    kernel = solve(Moments.of(statistics)).kernel.reshape(support.size)
-    return residual_maps(replace(pair, planes=(plane,)), kernel, (statistics.offset(kernel),), support)[0]
+def _own_kernel(statistics: Statistics, support: Support) -> np.ndarray:
+    """Return the kernel of one channel by itself."""
+    return solve(Moments.of(statistics)).kernel.reshape(support.size)
 
 
 def _channels_differ(estimate: Estimate) -> bool:
     """Return whether one kernel per channel explains the pair significantly better than the shared one."""
+    return _apart(estimate) > 0.0
+
+
+def _apart(estimate: Estimate) -> float:
+    """Return the R² of one kernel per channel where they explain significantly more than the shared one, else 0."""
     if len(estimate.statistics) < 2:
-        return False
+        return 0.0
     apart, freedom = 0.0, 0
     for statistics in estimate.statistics:
         moments = Moments.of(statistics)
@@ -755,4 +766,5 @@ def _channels_differ(estimate: Estimate) -> bool:
     shared = estimate.moments.unexplained(estimate.kernel)
     gain = (shared - apart) / extra / max(apart / max(1, freedom), 1e-300)
     # The F statistic is near 1 if one kernel fits all channels; below 3 % of the residual a difference is irrelevant.
-    return bool(gain > 1.0 + 6.0 * np.sqrt(2.0 / extra) and shared > 1.03 * apart)
+    differ = gain > 1.0 + 6.0 * np.sqrt(2.0 / extra) and shared > 1.03 * apart
+    return 1.0 - apart / max(estimate.moments.square, 1e-300) if differ else 0.0

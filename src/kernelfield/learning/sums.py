@@ -43,8 +43,8 @@ class Sums:
         Examples
         --------
         >>> both = Sums.of(2.0**60, [1.0, 2.0], largest=[3.0]) + Sums.of(1.0, [1.0, 1.0], largest=[4.0])
-        >>> both.high[0] - 2.0**60, both.low[0], both.added[1], both.largest
-        (np.float64(0.0), np.float64(1.0), array([2., 3.]), array([4.]))
+        >>> float(both.high[0]) - 2.0**60, float(both.low[0]), both.added[1], both.largest
+        (0.0, 1.0, array([2., 3.]), array([4.]))
         """
         high = tuple(np.array(value, np.float64) for value in added)
         return cls(

@@ -47,8 +47,8 @@ class Evidence:
         Pixels left out since the filter cannot have given them.
     signs : Signs or None
         None if the residual is rounding error.
-    channels_differ : bool
-        Whether each channel has a kernel of its own.
+    channels : float
+        R² of a kernel for each channel, where these explain more than one for all; else 0.
     limit : int
         The size at which the search ended although the outermost weights matter; 0 if it ended inside.
     blank : bool
@@ -64,7 +64,7 @@ class Evidence:
     count: int
     outliers: int
     signs: Signs | None
-    channels_differ: bool = False
+    channels: float = 0.0
     limit: int = 0
     blank: bool = False
 
@@ -91,13 +91,13 @@ def judge(evidence: Evidence) -> Verdict:
     if evidence.exact and evidence.complete:
         return "exact"
     seen = evidence.signs
-    if evidence.channels_differ and evidence.complete and evidence.r2 > _HALF and not (seen and seen.looks_like):
+    if evidence.channels > _HALF and evidence.complete and not (seen and seen.looks_like):
         return "approximate"
     if seen is not None and (not evidence.related or seen.looks_like is not None):
         return "not linear"
     if not evidence.complete:
         return "undetermined"
-    if seen is None or is_noise(seen):
+    if seen is None or is_noise(seen) or seen.compressed:
         return "approximate"
     if evidence.limit and evidence.r2 > _R2 and seen.curve < _CURVE:
         return "approximate"
@@ -138,7 +138,7 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
             f"the search ended at its limit of {evidence.limit}×{evidence.limit}, and the kernel is larger: raise "
             f"max_size, or take a larger picture; this part of it accounts for {share}; {left}"
         )
-    if evidence.channels_differ:
+    if evidence.channels:
         return (
             f"the channels disagree: each has a kernel of its own, and one for all accounts for {share}; learn them "
             f"one by one (--per-channel); {left}"
@@ -155,6 +155,8 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
 
 def _trace(seen: Signs) -> str:
     """Return in which way a residual is unlike noise."""
+    if seen.compressed:
+        return "that is no more than JPEG's quantisation of the after"
     if not 1 / _EVEN < seen.texture < _EVEN:
         return f"it is {seen.texture:.3g} times as large in busy parts as in calm ones"
     if abs(seen.correlation) >= _ALIKE:

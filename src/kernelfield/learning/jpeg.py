@@ -1,0 +1,102 @@
+"""JPEG in the after: its quantisation, read from the pixels, and whether a filter and this quantisation explain it.
+
+A decoded JPEG has, in blocks of 8 × 8 pixels, cosine coefficients that are whole multiples of the steps of its table
+(ITU-T T.81, A.3.3 and A.3.4), up to the rounding of pixels. Compression moves each coefficient by half a step at
+most: a filter that was applied before predicts all coefficients within that, and another does not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.fft import dctn
+
+from kernelfield.learning.pair import Pair
+from kernelfield.learning.residual import Map
+from kernelfield.learning.support import Support
+
+_SIDE = 8
+# Standard deviation of a coefficient by the rounding of pixels to whole numbers.
+_ROUNDING = 1.0 / np.sqrt(12.0)
+# Blocks that are looked at, the fewest that tell, and the fewest coefficients other than 0 at one frequency.
+_MOST, _FEWEST, _SEEN = 2048, 64, 24
+# Frequencies whose step has to be found, and the share of those with enough coefficients. Steps of 1 are not seen.
+_STEPS, _SHARE = 6, 0.6
+# Cosine of the phase of the coefficients on the lattice, as a share of the expected one, and in standard deviations of
+# what chance gives: some thousand steps and frequencies are tried.
+_ON_LATTICE, _CHANCE = 0.75, 5.0
+# Standard deviations of rounding beyond half a step, and the share of the coefficients that may lie there.
+_BEYOND, _OFF = 3.0, 0.03
+# Weights of red, green and blue in the luminance that is coded (ITU-T T.871).
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
+    """Return whether the after is a decoded JPEG that the filter predicts within its quantisation.
+
+    Parameters
+    ----------
+    pair : Pair
+        Its after begins at the corner of a block.
+    support : Support
+    maps : list of Map
+        Residuals and predictions over the positions of `support`.
+    """
+    unit = pair.after_unit
+    if len(maps) not in (1, 3) or abs(pair.step * unit.scale - 1.0) > 1e-6:
+        return False
+    share = _LUMA if len(maps) == 3 else np.ones(1)
+    predicted = sum(s * np.clip(m.predicted * unit.scale + unit.centre, 0.0, 255.0) for s, m in zip(share, maps))
+    after = sum(s * ((m.predicted + m.residual) * unit.scale + unit.centre) for s, m in zip(share, maps))
+    if after.min() < -0.5 or after.max() > 255.5:
+        return False
+    bad = np.zeros(after.shape, bool)
+    for part in maps:
+        if part.bad is not None:
+            bad |= part.bad
+    rows, columns = support.positions(*pair.shapes)
+    inside = tuple(slice(-first % _SIDE, None) for first in (rows.start, columns.start))
+    good = ~_blocks(bad[inside]).any(axis=(1, 2))
+    chosen = np.flatnonzero(good)
+    if chosen.size < _FEWEST:
+        return False
+    chosen = chosen[:: -(-chosen.size // _MOST)]
+    coded = dctn(_blocks(after[inside])[chosen] - 128.0, axes=(1, 2), norm="ortho")
+    table = _table(coded)
+    if table is None:
+        return False
+    miss = np.abs(dctn(_blocks(predicted[inside])[chosen] - 128.0, axes=(1, 2), norm="ortho") - coded)
+    # Coefficients that were coded as 0 by a step that is not known say nothing.
+    tested = np.isfinite(table) & (np.abs(coded) > np.where(np.isfinite(table), table, 0.0) / 2.0)
+    allowed = table / 2.0 + _BEYOND * _ROUNDING * np.sqrt(2.0)
+    return bool(tested.sum() >= _FEWEST and (miss > allowed)[tested].mean() < _OFF)
+
+
+def _blocks(image: np.ndarray) -> np.ndarray:
+    """Return the whole blocks of an image, shape (n, 8, 8)."""
+    rows, columns = (n // _SIDE for n in image.shape)
+    whole = image[: rows * _SIDE, : columns * _SIDE].reshape(rows, _SIDE, columns, _SIDE)
+    return whole.transpose(0, 2, 1, 3).reshape(-1, _SIDE, _SIDE)
+
+
+def _table(coded: np.ndarray) -> np.ndarray | None:
+    """Return the steps by frequency, NaN where they are not seen; None where the coefficients lie on no lattice."""
+    table = np.full((_SIDE, _SIDE), np.nan)
+    steps = np.arange(2, 128)
+    # The phase of a coefficient on the lattice is that of its rounding error.
+    expected = np.exp(-2.0 * (np.pi * _ROUNDING / steps) ** 2)
+    looked = 0
+    for u, v in np.ndindex(table.shape):
+        values = coded[:, u, v]
+        # Those nearer to 0 than half a step say nothing of it.
+        far = np.abs(values)[:, None] > np.maximum(1.5, steps / 2.0)
+        count = far.sum(axis=0)
+        if count[0] < _SEEN:
+            continue
+        looked += 1
+        phase = (np.cos(2.0 * np.pi * values[:, None] / steps) * far).sum(axis=0) / np.maximum(count, 1)
+        least = np.maximum(_ON_LATTICE * expected, _CHANCE / np.sqrt(2.0 * np.maximum(count, 1)))
+        found = np.flatnonzero((phase > least) & (count >= _SEEN))
+        if found.size:
+            table[u, v] = steps[found[-1]]
+    known = int(np.isfinite(table).sum())
+    return table if known >= max(_STEPS, _SHARE * looked) else None
