@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from lab.conftest import browser, watched  # noqa: F401
 from playwright.sync_api import expect
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -62,7 +61,7 @@ def test_a_page_loads_nothing_from_elsewhere(pages):
     assert [link for page in pages.values() for link in page.loaded if urlsplit(link).netloc] == []
 
 
-def test_the_site_in_a_browser(watched, address):  # noqa: F811
+def test_the_site_in_a_browser(watched, address):
     page = watched(viewport={"width": 1280, "height": 900})
     for path in (
         "index",
@@ -79,7 +78,7 @@ def test_the_site_in_a_browser(watched, address):  # noqa: F811
         assert broken == []
 
 
-def test_the_lab_runs_in_every_page_that_asks_for_it(pages, site, watched, address):  # noqa: F811
+def test_the_lab_runs_in_every_page_that_asks_for_it(pages, site, watched, address):
     texts = {path.relative_to(site).with_suffix(""): path for path in pages if path.parent.name != "lab"}
     sources = {path: path.read_text("utf-8") for path in DOCS.rglob("*.md")}
     asked = {path.relative_to(DOCS).with_suffix("") for path, text in sources.items() if "```{lab}" in text}
@@ -91,7 +90,7 @@ def test_the_lab_runs_in_every_page_that_asks_for_it(pages, site, watched, addre
     expect(page.frame_locator("iframe.lab").locator(".strip")).to_have_text("1 · 1 + 0 · (−1) = 1")
 
 
-def test_tabs_remember_the_framework(watched, address):  # noqa: F811
+def test_tabs_remember_the_framework(watched, address):
     page = watched(viewport={"width": 1280, "height": 900})
     page.goto(f"{address}/tutorial/edges.html")
     expect(page.get_by_text("tf.Tensor").first).not_to_be_visible()

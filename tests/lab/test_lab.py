@@ -34,7 +34,7 @@ def test_the_token_leaves_the_address_and_a_page_that_is_loaded_again_has_it(lab
     opened.locator("[data-learn]").click()
     expect(opened.locator(".verdict strong")).to_have_text("exact")
     fit = kf.learn(EXAMPLES / "before.png", EXAMPLES / "after.png")
-    expect(opened.locator(".verdict")).to_contain_text(f"{fit.samples}, {fit.excluded} left out")
+    expect(opened.locator(".verdict")).to_contain_text(f"{fit.samples} used, {fit.excluded} left out")
 
 
 def test_sixteen_bits_stay_sixteen_bits(opened, tmp_path):
