@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from helpers.notebooks import free_port, program
 from playwright.sync_api import expect
 
+# Its programs need the machine.
+pytestmark = pytest.mark.threads
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOK = f"""\
 import marimo

@@ -16,6 +16,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from threadpoolctl import threadpool_limits
+
 from kernelfield.errors import ArgumentError, ClusterError, MissingDependencyError, received
 from kernelfield.learning.sums import BRANCHES, in_tree, joined, levels
 from kernelfield.learning.tiled import Engine
@@ -192,7 +194,8 @@ def _itself(value: Any) -> Any:
 
 
 def _leaf(number: int, held: Callable[[int], Any]) -> Any:
-    return held(number)
+    with threadpool_limits(1, "blas"):
+        return held(number)
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from kernelfield.arrays import MOST_CHANNELS
 from kernelfield.engine.threads import threads as engine_threads
@@ -93,8 +94,10 @@ def learn(
     margin = max(31, (max_size if isinstance(max_size, int) else 0) // 2)
 
     def solve(engine: Engine) -> Fit:
-        pair = prepare_tiles(pictures[0], pictures[1], used, clip, margin, engine)
-        return learned(pair, size, max_size, noise)
+        # The bits of products of matrices depend on the threads that share them.
+        with threadpool_limits(1, "blas"):
+            pair = prepare_tiles(pictures[0], pictures[1], used, clip, margin, engine)
+            return learned(pair, size, max_size, noise)
 
     if scheduler is None:
         return solve(in_threads(threads or engine_threads()))
