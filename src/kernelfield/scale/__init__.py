@@ -8,11 +8,12 @@ from __future__ import annotations
 from kernelfield.errors import MissingDependencyError
 
 try:
+    import threadpoolctl as _threadpoolctl  # noqa: F401
     import xxhash as _xxhash  # noqa: F401
     import zarr as _zarr  # noqa: F401
 except ImportError as error:
     raise MissingDependencyError(
-        f"kernelfield.scale: expected zarr and xxhash; {error.name} is not installed; pip install kernelfield[scale]"
+        f"kernelfield.scale: expected zarr, xxhash and threadpoolctl; {error.name} is not installed; pip install kernelfield[scale]"
     ) from error
 
 from kernelfield.scale.applying import Progress, Report, apply
