@@ -13,7 +13,8 @@ try:
     import zarr as _zarr  # noqa: F401
 except ImportError as error:
     raise MissingDependencyError(
-        f"kernelfield.scale: expected zarr, xxhash and threadpoolctl; {error.name} is not installed; pip install kernelfield[scale]"
+        f"kernelfield.scale: expected zarr, xxhash and threadpoolctl; {error.name} is not installed; "
+        "pip install kernelfield[scale]"
     ) from error
 
 from kernelfield.scale.applying import Progress, Report, apply
