@@ -327,7 +327,8 @@ def test_a_worker_that_dies_is_one_line_and_replaced(lab):
     after = np.median([np.roll(before, by, 1) for by in range(3)], axis=0).astype(np.uint8)
     with Client(lab) as client:
         client.send("learn", {}, [before, after])
-        assert "computing" in client.message()["text"]
+        while "computing" not in client.message()["text"]:
+            pass
         for child in children(lab.process.pid):
             os.kill(child, signal.SIGKILL)
         assert "its process ended" in client.result()["error"]
