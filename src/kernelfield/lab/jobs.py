@@ -31,6 +31,10 @@ class Refused(KernelfieldError):
     """A request that is not performed, because of the load or its own cost."""
 
 
+class _Ended(Refused):
+    """A request whose process ended."""
+
+
 @dataclass(eq=False)
 class Job:
     """A request on its way: what it asks, and how far it is.
@@ -88,8 +92,13 @@ class Workers:
         KernelfieldError
             The line that says why there is no result.
         """
-        lane = self._quick if job.op in QUICK else self._images
-        return await lane.perform(job)
+        if job.op not in QUICK:
+            return await self._images.perform(job)
+        try:
+            return await self._quick.perform(job)
+        except _Ended:
+            # So little needs no memory: the process was ended while it was idle.
+            return await self._quick.perform(job)
 
 
 @dataclass(eq=False)
@@ -157,7 +166,7 @@ class _Lane:
         except TimeoutError:
             raise Refused(f"{job.op}: took longer than {limit:.0f} s; expected less; cut the image smaller") from None
         except (EOFError, ConnectionError):
-            raise Refused(f"{job.op}: its process ended, for lack of memory as a rule; cut the image smaller") from None
+            raise _Ended(f"{job.op}: its process ended, for lack of memory as a rule; cut the image smaller") from None
         finally:
             self.busy.discard(worker)
             size = sum(len(data) for _, data in job.buffers)
