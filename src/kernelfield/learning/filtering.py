@@ -57,6 +57,8 @@ def apply(fit: Fit, image: ArrayLike, boundary: str | None = None, dtype: DTypeL
     if pixels.ndim not in (2, 3):
         raise ArgumentError(f"image: expected (H, W) or (H, W, C); received shape {pixels.shape}")
     kind = pixels.dtype if dtype is None else result_type(dtype)
+    if not fit.plain:
+        return _apply_model(fit, pixels, boundary or fit.boundary or "reflect", kind)
     offsets = np.atleast_1d(np.asarray(fit.offset, dtype=np.float64))
     planes = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0))
     if offsets.size not in (1, len(planes)):
@@ -72,6 +74,66 @@ def apply(fit: Fit, image: ArrayLike, boundary: str | None = None, dtype: DTypeL
         return results[0]
     saturated = np.logical_or.reduce([result.saturated for result in results])
     return Filtered(np.stack([result.pixels for result in results], axis=2), saturated)
+
+
+def check_plain(fit: Fit, name: str) -> None:
+    """Raise unless a fit is one kernel and offsets, which is all that the caller can apply."""
+    if not fit.plain:
+        raise ArgumentError(
+            f"{name}: expected one kernel for all channels and places; received a filter with more (channels that "
+            "differ or mix, a stride, linear light or a curve); filter with fit.apply"
+        )
+
+
+def _apply_model(fit: Fit, pixels: np.ndarray, rule: str, dtype: np.dtype) -> Filtered:
+    """Return an image filtered by a fit that is more than one kernel."""
+    sources = _decoded(fit, [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0)))
+    results = [_finished(fit, sums, dtype) for sums in summed(fit, sources, rule)]
+    if pixels.ndim == 2 and len(results) == 1:
+        return results[0]
+    saturated = np.logical_or.reduce([result.saturated for result in results])
+    return Filtered(np.stack([result.pixels for result in results], axis=2), saturated)
+
+
+def _decoded(fit: Fit, planes: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the planes that the kernels read."""
+    if fit.light is not None:
+        planes = [fit.light.decode(plane, fit.light.before_white) for plane in planes]
+    if fit.curve is not None and fit.curve.place == "before":
+        planes = [fit.curve(plane) for plane in planes]
+    return planes
+
+
+def summed(fit: Fit, planes: list[np.ndarray], rule: str) -> list[np.ndarray]:
+    """Return the sums of the kernels with the planes they read, with offsets, one for each channel of the after."""
+    count = len(planes) if fit.bank is None else len(fit.bank)
+    offsets = np.atleast_1d(np.asarray(fit.offset, dtype=np.float64))
+    expected = None if fit.bank is None else fit.bank.shape[1] * (count if fit.model == "separate" else 1)
+    if expected not in (None, len(planes)) or offsets.size not in (1, count):
+        raise ArgumentError(
+            f"image: expected {expected or offsets.size} channels, as were learned; received {len(planes)}"
+        )
+    if rule in ("copy", "renormalised"):
+        raise ArgumentError(f"boundary: expected a rule of scipy.ndimage for this filter; received {rule}")
+    results = []
+    for channel, offset in enumerate(np.broadcast_to(offsets, count)):
+        kernels = fit.kernel.weights[None] if fit.bank is None else fit.bank[channel]
+        sources = planes if fit.model == "mixed" else planes[channel : channel + 1]
+        total = float(offset)
+        for source, weights in zip(sources, kernels):
+            kernel = Kernel(weights, anchor=fit.anchor)
+            total = total + correlate(source, kernel, boundary=rule, cval=fit.cval, dtype=np.float64)
+        results.append(np.asarray(total)[:: fit.stride[0], :: fit.stride[1]])
+    return results
+
+
+def _finished(fit: Fit, sums: np.ndarray, dtype: np.dtype) -> Filtered:
+    """Return sums after the curve, encoded and in a dtype."""
+    if fit.curve is not None and fit.curve.place == "after":
+        sums = fit.curve(sums)
+    if fit.light is not None:
+        sums = fit.light.encode(sums, fit.light.after_white)
+    return in_dtype(sums, dtype, fit.rounding)
 
 
 def result_type(dtype: DTypeLike) -> np.dtype:

@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from kernelfield.errors import ArgumentError, shortened
 from kernelfield.files import write_bytes
 from kernelfield.kernels import Kernel
+from kernelfield.learning.curve import Curve
+from kernelfield.learning.light import Light
 from kernelfield.learning.verdict import Verdict
 
 
@@ -89,6 +91,19 @@ class Fit:
         For an after that is a crop: row and column of the before that lie below its first pixel.
     left_out : numpy.ndarray of bool, shape (H, W), or None
         The map of the outliers; it is not saved.
+    model : str
+        ``"shared"``: one kernel for all channels. ``"separate"``: one a channel. ``"mixed"``: every channel of the
+        after takes from every channel of the before.
+    bank, bank_stderr : numpy.ndarray, shape (C_out, C_in / groups, kh, kw), or None
+        Weights of a layer and their standard errors, for separate channels with one group a channel; None for one
+        shared kernel. `kernel` is then the mean over the channels of the after of the kernel that acts on a grey
+        picture.
+    stride : (int, int)
+        Rows and columns of the before from one pixel of the after to the next.
+    light : Light or None
+        The transfer function that is undone before the kernel and done after it; `offset` is then a share of white.
+    curve : Curve or None
+        The pointwise curve before or after the kernel.
     """
 
     kernel: Kernel
@@ -122,6 +137,17 @@ class Fit:
     errors_note: str = ""
     frame: tuple[int, int] | None = None
     left_out: np.ndarray | None = field(default=None, repr=False)
+    model: str = "shared"
+    bank: np.ndarray | None = None
+    bank_stderr: np.ndarray | None = None
+    stride: tuple[int, int] = (1, 1)
+    light: Light | None = None
+    curve: Curve | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the fit is one kernel, the same for all channels and places, and offsets."""
+        return self.bank is None and self.stride == (1, 1) and self.light is None and self.curve is None
 
     @property
     def anchor(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""`learn`: the filter between two images, estimated, named and judged."""
+"""The filter of a prepared pair: one kernel for all channels, estimated, named and judged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels import Kernel
@@ -33,7 +32,7 @@ from kernelfield.learning.forms import known_forms
 from kernelfield.learning.held_out import holds_elsewhere
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
-from kernelfield.learning.pair import Pair, prepare
+from kernelfield.learning.pair import Pair
 from kernelfield.learning.part import part_of
 from kernelfield.learning.rational import as_integers
 from kernelfield.learning.residual import Residual, measure, residual_maps
@@ -52,77 +51,13 @@ _ABOVE = 1.2
 _UNLIKE, _MORE, _LESS = 0.75, 3.0, 9.0
 
 
-def learn(
-    before: ArrayLike,
-    after: ArrayLike,
-    *,
-    size: int | tuple[int, int] | None = None,
-    max_size: int = 255,
-    mask: ArrayLike | None = None,
-    clip: str | tuple[float, float] | None = "auto",
-    channel_axis: int | str | None = "auto",
-    noise: tuple[float, float] | None = None,
-) -> Fit:
-    """Return the filter that made `after` from `before`: its kernel with errors, name, boundary and verdict.
-
-    Exact least squares of ``after[p] = sum over u of kernel[u] * before[p + u] + offset`` over the positions with their
-    window inside the image.
-
-    Parameters
-    ----------
-    before, after : array_like, PIL image, str or path-like
-        Shape (H, W) or (H, W, C); a path is read by `kernelfield.images.read`. Of the same size, or the after smaller
-        by ``(kh - 1, kw - 1)``, the valid part. NaN, infinite and masked pixels (`numpy.ma`) are excluded. The channels
-        of a colour image share one kernel and have an offset each.
-    size : int or (int, int), optional
-        Of the kernel, centred on the output pixel (element ``size // 2``). If not given, size and centre are searched
-        for, up to `max_size`; for a smaller after the image shapes imply the size.
-    max_size : int
-        Largest size to search, at most 255.
-    mask : array_like of bool, optional
-        True for pixels to use. Of the shape of `before` (windows that contain a False are excluded) or of `after`.
-    clip : "auto", None or (low, high)
-        Range of the after; values at or beyond its ends are excluded if they would bias the fit. ``"auto"`` takes the
-        range of an integer dtype, or 0 and 1 for floats that are multiples of 1/255 or 1/65535; None excludes none.
-    channel_axis : int or "auto"
-        The channel axis of a three-dimensional image; ``"auto"`` takes a last axis of up to 4.
-    noise : (float, float), optional
-        Standard deviation of the noise in the before and in the after, if known: least squares is corrected for that
-        in the before, which otherwise draws every kernel towards a blur. That in the after is taken from the residual,
-        whatever is given.
-
-    Returns
-    -------
-    Fit
-
-    Raises
-    ------
-    ArgumentError
-        If shapes, size, mask or clip are invalid.
-    DataError
-        If too few pixels remain to determine the kernel.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import kernelfield as kf
-    >>> before = np.random.default_rng(0).random((40, 50))
-    >>> fit = kf.learn(before, kf.correlate(before, [[1.0, -1.0]], boundary="mirror"))
-    >>> fit.verdict, fit.size, fit.anchor, fit.boundary
-    ('exact', (1, 2), (0, 1), 'mirror')
-    >>> fit.kernel.weights.round(6)
-    array([[ 1., -1.]])
-    """
-    return learned(prepare(before, after, mask, clip, channel_axis), size, max_size, noise)
-
-
 def learned(
     pair: Pair,
     size: int | tuple[int, int] | None = None,
     max_size: int = 255,
     noise: tuple[float, float] | None = None,
 ) -> Fit:
-    """Return the fit of a prepared pair; other arguments as in `learn`."""
+    """Return the fit of a prepared pair; other arguments as in `kernelfield.learn`."""
     level = _checked_noise(noise)
     sample = pair.sample
     part = part_of(pair) if sample is pair else None if sample.shapes == pair.shapes else sample

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from kernelfield.errors import DataError, FileError, KernelfieldError
 from kernelfield.geometry import BOUNDARIES
 from kernelfield.kernels import Kernel
 from kernelfield.kernels.descriptions import describe
+from kernelfield.learning.curve import Curve
 from kernelfield.learning.fields import (
+    Check,
     list_of,
     mapping_of,
     number,
@@ -26,6 +29,7 @@ from kernelfield.learning.fields import (
     whole,
 )
 from kernelfield.learning.filtering import ROUNDED
+from kernelfield.learning.light import Light
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
@@ -49,7 +53,7 @@ def to_record(fit: Fit) -> dict[str, Any]:
         "size": list(fit.size),
         "anchor": list(fit.anchor),
         "kernel": fit.kernel.weights.tolist(),
-        "stderr": [[value if math.isfinite(value) else None for value in row] for row in fit.stderr.tolist()],
+        "stderr": _unknown_as_none(fit.stderr.tolist()),
         "integers": None if fit.integers is None else fit.integers.tolist(),
         "divisor": fit.divisor,
         "offset": _plain(fit.offset),
@@ -73,6 +77,12 @@ def to_record(fit: Fit) -> dict[str, Any]:
         "outliers": fit.outliers,
         "errors_note": fit.errors_note,
         "frame": None if fit.frame is None else list(fit.frame),
+        "model": fit.model,
+        "bank": None if fit.bank is None else fit.bank.tolist(),
+        "bank_stderr": None if fit.bank_stderr is None else _unknown_as_none(fit.bank_stderr.tolist()),
+        "stride": list(fit.stride),
+        "light": None if fit.light is None else asdict(fit.light),
+        "curve": None if fit.curve is None else {key: _plain(value) for key, value in asdict(fit.curve).items()},
     }
 
 
@@ -144,6 +154,13 @@ def _build(cls: type[Fit], record: Any) -> Fit:
             ) from None
     undetermined = np.array(values["undetermined"], dtype=np.float64).reshape(-1, *shape)
     layers = tuple(Kernel(layer) for layer in values["layers"])
+    bank, errors = values["bank"], values["bank_stderr"]
+    _agree((bank is None) == (errors is None), "bank, bank_stderr: expected both or null for both")
+    _agree((bank is None) == (values["model"] == "shared"), "model, bank: expected null for one shared kernel alone")
+    if bank is not None:
+        _agree(bank.shape == errors.shape, "bank_stderr: it differs from bank in size")
+        _agree(bank.shape[2:] == shape, "bank: its kernels differ from kernel in size")
+        _agree(len(bank) == count, f"bank: expected kernels for {count} channels; received {len(bank)}")
     fields = {key: value for key, value in values.items() if key not in _NOT_OF_A_FIT}
     return cls(**fields | {"kernel": kernel, "undetermined": undetermined, "layers": layers})
 
@@ -176,6 +193,40 @@ def _error(value: Any) -> float:
     return math.inf if value is None else float(number(0)(value))
 
 
+def _bank(check: Check) -> Check:
+    """Return the check of weights of a layer, which gives a four-dimensional array."""
+    rows = list_of(list_of(table(check), 1), 1)
+
+    def check_bank(value: Any) -> np.ndarray:
+        tables = rows(value)
+        if len({each.shape for row in tables for each in row}) > 1 or len({len(row) for row in tables}) > 1:
+            raise ValueError("expected kernels of one size, as many for each channel; received others")
+        return np.array(tables)
+
+    return check_bank
+
+
+def _transfer(value: Any) -> Any:
+    """Return a transfer function: sRGB or an exponent."""
+    return one_of("sRGB")(value) if isinstance(value, str) else number(1e-3, 1e3)(value)
+
+
+def _light(value: Any) -> Light:
+    """Return the light of a fit."""
+    return Light(**object_of({"transfer": _transfer, "before_white": _WHITE, "after_white": _WHITE}, {})(value))
+
+
+def _curve(value: Any) -> Curve:
+    """Return the curve of a fit."""
+    points = list_of(number(), 2)
+    fields = {"place": one_of("before", "after"), "inputs": points, "outputs": points, "description": text}
+    curve = Curve(**object_of(fields, {})(value))
+    if len(curve.inputs) != len(curve.outputs) or not (np.diff(curve.inputs) > 0).all():
+        raise ValueError("expected as many outputs as inputs, and inputs that increase; received others")
+    return curve
+
+
+_WHITE = number(1e-300)
 _TABLE = table(number())
 _RULE = one_of(*BOUNDARIES, "copy", "renormalised")
 _RECORD = object_of(
@@ -217,9 +268,22 @@ _RECORD = object_of(
         "outliers": (whole(0), 0),
         "errors_note": (text, ""),
         "frame": (optional(list_of(whole(), 2, 2)), None),
+        "model": (one_of("shared", "separate", "mixed"), "shared"),
+        "bank": (optional(_bank(number())), None),
+        "bank_stderr": (optional(_bank(_error)), None),
+        "stride": (list_of(whole(1), 2, 2), (1, 1)),
+        "light": (optional(_light), None),
+        "curve": (optional(_curve), None),
     },
 )
 _NOT_OF_A_FIT = ("format", "version", "size", "anchor")
+
+
+def _unknown_as_none(values: Any) -> Any:
+    """Return nested lists of numbers with None for infinite ones."""
+    if isinstance(values, list):
+        return [_unknown_as_none(value) for value in values]
+    return values if math.isfinite(values) else None
 
 
 def _plain(value: Any) -> Any:

@@ -25,7 +25,7 @@ from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Operation, Window, positions_read
 from kernelfield.kernels import Kernel
 from kernelfield.learning import Fit
-from kernelfield.learning.filtering import exact_kernel, finished, in_dtype, renormalised, result_type
+from kernelfield.learning.filtering import check_plain, exact_kernel, finished, in_dtype, renormalised, result_type
 from kernelfield.scale.tiles import Region
 
 #: Reads a box of the source.
@@ -281,6 +281,7 @@ def _step(kernel: Any, extent: tuple[int, int], pixel: np.dtype, options: dict[s
             raise ArgumentError(
                 f"{changed[0]}: expected none with a learned filter; received one; give its kernel, fit.kernel"
             )
+        check_plain(fit, "kernel")
         if np.size(fit.offset) > 1:
             raise ArgumentError(
                 f"kernel: expected one offset for all channels; received {np.size(fit.offset)}; filter channel by "

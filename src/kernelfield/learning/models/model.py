@@ -1,0 +1,48 @@
+"""The model that `learn` fits, and the arguments that every model takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from kernelfield.errors import ArgumentError, received
+
+#: How the channels of before and after belong together.
+CHANNELS = ("shared", "separate", "mixed", "auto")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The pair and the arguments of `kernelfield.learn` that every model takes, as they were given."""
+
+    before: Any
+    after: Any
+    size: int | tuple[int, int] | None = None
+    max_size: int = 255
+    mask: ArrayLike | None = None
+    clip: str | tuple[float, float] | None = "auto"
+    channel_axis: int | str | None = "auto"
+    noise: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """What relates after to before, besides one kernel and an offset a channel; checked when it is made.
+
+    Attributes
+    ----------
+    channels : {"shared", "separate", "mixed", "auto"}
+    """
+
+    channels: str = "shared"
+
+    def __post_init__(self) -> None:
+        if self.channels not in CHANNELS:
+            raise ArgumentError(f"channels: expected one of {', '.join(CHANNELS)}; received {received(self.channels)}")
+
+    @property
+    def plain(self) -> bool:
+        """Whether one kernel for all channels and places is to be learned, from the numbers as they are."""
+        return self == Model()
