@@ -12,6 +12,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks import RESULTS
@@ -86,7 +87,7 @@ def nasnet() -> Callable[[], Graph]:
 NETWORKS: dict[str, Callable[[], Callable[[], Graph]]] = {
     "ResNet-152, ONNX": resnet,
     "NASNetLarge, Keras": nasnet,
-    **{name: (lambda name=name: timm(name)) for name in ARCHITECTURES},  # type: ignore[misc]
+    **{name: partial(timm, name) for name in ARCHITECTURES},
 }
 
 

@@ -64,7 +64,7 @@ def machines(workers: int) -> Iterator[tuple[Any, psutil.Process]]:
 
 
 def cluster() -> dict[str, Any]:
-    """Return what the scheduler spends on tiles: one a task, and 3.7 million in blocks of some hundred."""
+    """Return the scheduler's processor time and memory for tiles: one a task, and 3.7 million in blocks."""
     found = {}
     with machines(2) as (client, scheduler):
         engine.run(Null(), range(100), None, client)

@@ -88,14 +88,18 @@ def _run_kernel_gradient(
 def _own_image_gradient(
     cotangent: Any, kernel: Any, operation: Operation, channels_last: bool, shape: tuple[int, ...]
 ) -> Any:
-    forward = lambda image: convolution(image, kernel, _linear(operation), channels_last)  # noqa: E731
+    def forward(image: Any) -> Any:
+        return convolution(image, kernel, _linear(operation), channels_last)
+
     return jax.linear_transpose(forward, jax.ShapeDtypeStruct(shape, cotangent.dtype))(cotangent)[0]
 
 
 def _own_kernel_gradient(
     image: Any, cotangent: Any, operation: Operation, channels_last: bool, shape: tuple[int, ...]
 ) -> Any:
-    forward = lambda kernel: convolution(image, kernel, operation, channels_last)  # noqa: E731
+    def forward(kernel: Any) -> Any:
+        return convolution(image, kernel, operation, channels_last)
+
     return jax.linear_transpose(forward, jax.ShapeDtypeStruct(shape, cotangent.dtype))(cotangent)[0]
 
 

@@ -36,7 +36,7 @@ _MOST_LEVELS = 32
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is: tiles of `total` written, some of them before this run, and its pixels and seconds."""
+    """The progress of a job: tiles of `total` written, some of them before this run, and its pixels and seconds."""
 
     tiles: int
     total: int
@@ -58,7 +58,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Report:
-    """What `apply` wrote.
+    """The result of `apply`.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ Run = Callable[[Job, Sequence[int], Callable[[Tile], None]], None]
 
 
 def _runner(scheduler: Any, memory: int) -> Run:
-    """Return what makes tiles: threads here, or the workers of a cluster."""
+    """Return the maker of tiles: threads here, or the workers of a cluster."""
     if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
         raise ArgumentError(f"memory: expected a number of bytes; received {received(memory)}")
     if scheduler is None:

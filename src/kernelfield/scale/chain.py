@@ -223,7 +223,7 @@ class Chain:
         return lines[0] if len(lines) == 1 else np.concatenate(lines, self.axes[0])
 
     def record(self) -> list[dict[str, Any]]:
-        """Return what the steps are as values that JSON holds: weights by their digest, and all arguments."""
+        """Return the steps as values that JSON holds: weights by their digest, and all arguments."""
         return [
             {
                 "weights": hashlib.sha256(repr(step.weights.shape).encode() + step.weights.tobytes()).hexdigest(),

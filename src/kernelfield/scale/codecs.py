@@ -191,7 +191,7 @@ class Bounded(BytesBytesCodec):
         return self.inner.to_dict()
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
-        """Return what the codec itself says."""
+        """Return the answer of the codec itself."""
         return self.inner.compute_encoded_size(input_byte_length, chunk_spec)
 
     async def _decode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:

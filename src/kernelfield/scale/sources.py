@@ -1,4 +1,4 @@
-"""What is read box by box: stores of Zarr and OME-Zarr, tiled TIFF, NPY, arrays of NumPy, Dask and xarray."""
+"""Sources that are read box by box: stores of Zarr and OME-Zarr, tiled TIFF, NPY, arrays of NumPy, Dask and xarray."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class _Opened(Source):
         raise NotImplementedError
 
     def opened(self) -> Any:
-        """Return what is open in this thread."""
+        """Return the files open in this thread."""
         found = getattr(self._kept, "value", None)
         if found is None:
             found = self._kept.value = self._open()

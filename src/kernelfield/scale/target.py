@@ -34,7 +34,7 @@ TIFF_TILE = 512
 
 @dataclass(frozen=True)
 class Layout:
-    """How an array is stored.
+    """The form in which an array is stored.
 
     Attributes
     ----------

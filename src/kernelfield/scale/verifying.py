@@ -16,7 +16,7 @@ from kernelfield.scale.tiles import Grid
 
 @dataclass(frozen=True)
 class Verified:
-    """What `verify` found: arrays and tiles that are right, and the hash of the first array's pixels."""
+    """The result of `verify`: arrays and tiles that are right, and the hash of the first array's pixels."""
 
     name: str
     arrays: int

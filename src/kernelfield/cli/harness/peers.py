@@ -14,6 +14,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -102,7 +103,7 @@ class _NdImage(Peer):
             "bank": lambda: [ndimage.correlate(image, k, mode="mirror", output=part) for k, part in zip(kernel, out)],
             "small": lambda: ndimage.correlate(image, kernel, mode="mirror"),
         }
-        rest = lambda: ndimage.correlate(image, kernel, mode="mirror", output=out)  # noqa: E731
+        rest = partial(ndimage.correlate, image, kernel, mode="mirror", output=out)
         return Candidate(calls.get(task.case.work, rest), np.asarray if task.case.work == "small" else lambda _: out)
 
 
@@ -224,10 +225,10 @@ class _TensorFlow(_Framework):
         with tf.device("/CPU:0"):
             x, w = tf.constant(image.transpose(0, 2, 3, 1)), tf.constant(weights.transpose(2, 3, 1, 0))
         if image.shape[1] == 1:
-            call: Callable[[], Any] = lambda: tf.nn.conv2d(x, w, 1, padding)  # noqa: E731
+            call = partial(tf.nn.conv2d, x, w, 1, padding)
         else:
             w = tf.transpose(w, (0, 1, 3, 2))
-            call = lambda: tf.nn.depthwise_conv2d(x, w, (1, 1, 1, 1), padding)  # noqa: E731
+            call = partial(tf.nn.depthwise_conv2d, x, w, (1, 1, 1, 1), padding)
         return Candidate(call, lambda value: np.asarray(value.numpy().transpose(0, 3, 1, 2)))
 
 

@@ -150,7 +150,10 @@ class Walker:
             return None
         dtype = getattr(operation, "compute_dtype", None) or "float32"
         tensors = {id(v): keras.KerasTensor(v.shape, dtype=dtype) for v in values}
-        swap = lambda x: tensors[id(x)] if isinstance(x, Value) else x  # noqa: E731
+
+        def swap(x: Any) -> Any:
+            return tensors[id(x)] if isinstance(x, Value) else x
+
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -187,7 +190,9 @@ class Walker:
         """Return the shapes of a call's outputs, as Keras infers them."""
         import keras
 
-        swap = lambda x: keras.KerasTensor(x.shape) if isinstance(x, Value) else x  # noqa: E731
+        def swap(x: Any) -> Any:
+            return keras.KerasTensor(x.shape) if isinstance(x, Value) else x
+
         args, kwargs = keras.tree.map_structure(swap, (tuple(call.args), dict(call.kwargs)))
         outputs = keras.tree.flatten(call.operation.compute_output_spec(*args, **kwargs))
         return [tuple(n or 1 for n in output.shape) for output in outputs]
