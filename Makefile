@@ -113,7 +113,7 @@ cross: $(VENV)/zig test-engine
 
 wasm: $(VENV)/zig build/engine
 	$(VENV)/bin/python cmake/wasm.py
-	$(VENV)/bin/python -m kernelfield.lab.code >src/kernelfield/lab/assets/code.json
+	$(VENV)/bin/python -m kernelfield.kernels.programs >src/kernelfield/lab/assets/code.json
 
 docs: $(TOOLS)/installed build/engine
 	$(TOOLS)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build

@@ -1,4 +1,4 @@
-"""The programs that `kernelfield.lab.code` writes, run and compared."""
+"""The programs that `kernelfield.kernels.programs` writes, run and compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import scipy.ndimage
 
 from kernelfield.kernels import Kernel
-from kernelfield.lab.code import code
+from kernelfield.kernels.programs import program
 
 KERNELS = (
     Kernel([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]),
@@ -20,7 +20,7 @@ KERNELS = (
 def run(kernel: Kernel, target: str) -> dict[str, Any]:
     """Run the program of a kernel and return its names."""
     names: dict[str, Any] = {}
-    exec(compile(code(kernel, target), f"{target}.py", "exec"), names)
+    exec(compile(program(kernel, target), f"{target}.py", "exec"), names)
     return names
 
 

@@ -18,7 +18,7 @@ from playwright.sync_api import Page, expect
 
 import kernelfield as kf
 from kernelfield.kernels import Kernel
-from kernelfield.lab.code import code
+from kernelfield.kernels.programs import program
 
 EDGE = np.ones((6, 8))
 EDGE[:, 2:6] = 0
@@ -304,7 +304,7 @@ def test_code_is_that_of_kernelfield(visit):
         page.locator("summary", has_text="export").click()
         page.locator(f"[data-code={target}]").click()
         expect(page.locator("dialog")).to_be_visible()
-        assert page.locator("dialog pre").text_content() == code(Kernel([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]), target)
+        assert page.locator("dialog pre").text_content() == program(Kernel([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]), target)
         page.get_by_role("button", name="Close").last.click()
         expect(page.locator("dialog")).to_be_hidden()
 

@@ -23,6 +23,7 @@ from kernelfield.cli.code import code
 from kernelfield.cli.confined import OPTION, run_confined
 from kernelfield.cli.design import design
 from kernelfield.cli.doctor import doctor
+from kernelfield.cli.export import export
 from kernelfield.cli.field import field
 from kernelfield.cli.lab import lab
 from kernelfield.cli.learn import learn
@@ -39,7 +40,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 # These modules import NumPy, and modules that need it, inside functions: --help does not wait for them.
-for command in (learn, apply, verify, design, field, code, lab, bench, doctor):
+for command in (learn, apply, verify, export, design, field, code, lab, bench, doctor):
     app.command(command)
 app["apply"].usage = "Usage: kernelfield apply [OPTIONS] FILTER PICTURES... RESULT"
 app.register_install_completion_command(

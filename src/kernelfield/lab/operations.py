@@ -20,7 +20,7 @@ from kernelfield.images import Picture
 from kernelfield.images.limits import Limit
 from kernelfield.images.read import read_within
 from kernelfield.kernels import Kernel, match
-from kernelfield.lab.code import code
+from kernelfield.kernels.programs import program
 from kernelfield.lab.images import MAX_PIXELS, unpack
 from kernelfield.learning.record import to_record
 from kernelfield.receptive import Builder
@@ -103,7 +103,7 @@ def _learn(args: dict[str, Any], before: Buffer, after: Buffer) -> Answer:
 
 
 def _code(args: dict[str, Any]) -> Answer:
-    return {"text": code(_kernel(args), _text(args, "target"))}, []
+    return {"text": program(_kernel(args), _text(args, "target"))}, []
 
 
 def _name(args: dict[str, Any]) -> Answer:

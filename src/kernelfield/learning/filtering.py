@@ -188,9 +188,13 @@ def finished(fit: Fit, sums: np.ndarray, offset: float, dtype: np.dtype) -> Filt
     """Return the results of sums with `exact_kernel`, which may be changed: offset added, rounded and stored."""
     sums /= exact_kernel(fit)[1]
     sums += offset
-    # These rules are not the same about every integer: the producer rounded before it added a whole offset.
-    about = float(np.rint(offset)) if fit.rounding in ("to zero", "nearest away", "nearest even") else 0.0
-    return in_dtype(sums, dtype, fit.rounding, about)
+    return in_dtype(sums, dtype, fit.rounding, middle_of_rounding(fit, offset))
+
+
+def middle_of_rounding(fit: Fit, offset: float) -> float:
+    """Return the number about which results are rounded: 0, or the whole offset that was added to what was rounded."""
+    # These rules are not the same about every integer.
+    return float(np.rint(offset)) if fit.rounding in ("to zero", "nearest away", "nearest even") else 0.0
 
 
 def in_dtype(values: np.ndarray, dtype: np.dtype, rounding: str | None, about: float = 0.0) -> Filtered:

@@ -228,6 +228,45 @@ class Fit:
 
         return from_record(cls, Path(path))
 
+    def export(self, target: str, *, dtype: str | None = None) -> str | bytes:
+        """Return the filter for another program: code, a command or a model that gives the pixels of `apply`.
+
+        Kernel, offset, border, rounding and saturation are in it. The pixels are those of `apply` for images of
+        integers in ``"numpy"``, ``"scipy"``, ``"opencv"``, ``"pytorch"`` and ``"c"``, within rounding for floats. The
+        sums of ``"onnx"`` are in float32 for 8 bits: the same where the weights are integers over a divisor, else within
+        one level where a result is halfway. ``"imagemagick"`` is within one level of 8 bits; ``"ffmpeg"`` gives the
+        same pixels of 8 bits but for those near the border, which has its own rule.
+
+        Parameters
+        ----------
+        target : {"numpy", "scipy", "opencv", "pytorch", "onnx", "imagemagick", "ffmpeg", "c"}
+        dtype : {"uint8", "uint16", "float32", "float64"}, optional
+            Of the pixels for ``"onnx"`` and ``"c"``, which have one type only; by default uint8 where the fit knows how
+            the producer rounds, else float32.
+
+        Returns
+        -------
+        str or bytes
+            Bytes for ``"onnx"``.
+
+        Raises
+        ------
+        ArgumentError
+            For another target or dtype, a pair that no kernel explains, or a filter that the target cannot express.
+        MissingDependencyError
+            For ``"onnx"`` without the package.
+
+        Examples
+        --------
+        >>> import kernelfield as kf
+        >>> from kernelfield.learning.fit import designed
+        >>> print(designed(kf.kernels.box(3), "box 3×3").export("imagemagick", dtype="uint8").splitlines()[0])
+        # box 3×3 (exact), by kernelfield; within one level of 8 bits
+        """
+        from kernelfield.learning.export import export
+
+        return export(self, target, dtype)
+
     def plot(
         self,
         before: ArrayLike | str | os.PathLike[str] | None = None,

@@ -11,12 +11,12 @@ import pytest
 from helpers.snippets import KERNELS, check, expected, run
 from onnx.reference import ReferenceEvaluator
 
+from kernelfield import lab
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels import Kernel
-from kernelfield.lab import code as module
-from kernelfield.lab.code import TEMPLATES, code
+from kernelfield.kernels.programs import TEMPLATES, program
 
-ASSETS = Path(module.__file__).parent / "assets"
+ASSETS = Path(lab.__file__).parent / "assets"
 
 
 @pytest.mark.parametrize("target", sorted(set(TEMPLATES) - {"mxnet", "onnx"}))
@@ -41,4 +41,4 @@ def test_the_page_has_the_same_programs():
 
 def test_an_anchor_outside_is_refused():
     with pytest.raises(ArgumentError, match="expected an anchor inside 1×1"):
-        code(Kernel([[1]], anchor=(2, 3)), "numpy")
+        program(Kernel([[1]], anchor=(2, 3)), "numpy")

@@ -1,0 +1,220 @@
+"""What a fit exports gives its pixels where it is run: in SciPy, OpenCV, PyTorch, ONNX, C, ImageMagick and ffmpeg."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kernelfield.errors import ArgumentError
+from kernelfield.kernels import Kernel
+from kernelfield.learning.export import TARGETS
+from kernelfield.learning.fit import Fit, designed
+from kernelfield.learning.record import build, to_record
+
+BOUNDARIES = ("constant", "nearest", "reflect", "mirror", "wrap", "copy", "renormalised")
+ROUNDINGS = ("nearest", "nearest even", "nearest away", "nearest down", "to zero", "truncated", "up")
+
+
+def fit_of(weights, integers=True, anchor=None, **changes) -> Fit:
+    kernel = Kernel(weights, anchor=anchor)
+    fit = designed(kernel, "a test")
+    if not integers:
+        fit = dataclasses.replace(fit, integers=None, divisor=None)
+    return dataclasses.replace(fit, **changes)
+
+
+FITS = {
+    "halves": fit_of(np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16, offset=-0.5, rounding="truncated"),
+    "even sizes": fit_of(np.array([[1, -3, 2, 4], [0, 5, -2, 1]]) / 8, anchor=(0, 1), offset=3.25),
+    "floats": fit_of(np.random.default_rng(0).normal(size=(5, 3)) / 3, integers=False, offset=1.5),
+    "a row": fit_of([[1, 2, 3, 2, 1]], offset=0.0, boundary="nearest"),
+}
+for name in BOUNDARIES:
+    FITS[name] = fit_of(np.array([[1, 2, 0], [3, 6, 2], [1, 2, 7]]) / 8, boundary=name, offset=0.5, cval=7.0)
+for name in ROUNDINGS:
+    FITS[f"round {name}"] = fit_of(np.array([[1, -1, 2], [-3, 1, 2], [1, 1, -2]]) / 4, rounding=name, offset=2.0)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(1).integers(0, 256, (23, 31), np.uint8)
+
+
+def compiled(source: str | bytes, name: str, image: np.ndarray) -> np.ndarray:
+    names: dict = {}
+    exec(compile(source, name, "exec"), names)
+    return names["apply"](image)
+
+
+@pytest.mark.parametrize("target", ["numpy", "scipy", "opencv"])
+@pytest.mark.parametrize("name", FITS)
+def test_a_program_gives_the_same_pixels(name, target, image):
+    if target == "opencv":
+        pytest.importorskip("cv2")
+    fit = FITS[name]
+    program = fit.export(target)
+    np.testing.assert_array_equal(compiled(program, target, image), fit.apply(image))
+    floats = image.astype(np.float64) / 7
+    np.testing.assert_allclose(compiled(program, target, floats), fit.apply(floats), rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize("target", ["numpy", "scipy", "opencv"])
+def test_each_channel_has_its_offset(target, image):
+    if target == "opencv":
+        pytest.importorskip("cv2")
+    fit = fit_of([[1, 2], [3, 4]], offset=(1.0, -30.0, 7.5), channels=("R", "G", "B"))
+    colour = np.stack([image, image // 2, 255 - image], axis=2)
+    np.testing.assert_array_equal(compiled(fit.export(target), target, colour), fit.apply(colour))
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_module_of_pytorch_gives_the_same_pixels(name, image):
+    torch = pytest.importorskip("torch")
+    names: dict = {}
+    exec(compile(FITS[name].export("pytorch"), "module", "exec"), names)
+    module = names["Filter"]()
+    found = module(torch.from_numpy(image)[None, None])[0, 0].numpy()
+    np.testing.assert_array_equal(found, FITS[name].apply(image))
+    floats = image / 7.0
+    found = module(torch.from_numpy(floats)[None, None])[0, 0].numpy()
+    np.testing.assert_allclose(found, FITS[name].apply(floats), rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_model_of_onnx_gives_the_same_pixels(name, image):
+    reference = pytest.importorskip("onnx.reference")
+    import onnx
+
+    fit = FITS[name]
+    model = onnx.load_from_string(fit.export("onnx", dtype="uint8"))
+    [found] = reference.ReferenceEvaluator(model).run(None, {"image": image[None, None]})
+    off = np.abs(found[0, 0].astype(int) - fit.apply(image))
+    assert off.max() <= (0 if fit.integers is not None and name != "renormalised" else 1)
+    model = onnx.load_from_string(fit.export("onnx", dtype="float64"))
+    [found] = reference.ReferenceEvaluator(model).run(None, {"image": image[None, None] / 7})
+    np.testing.assert_allclose(found[0, 0], fit.apply(image / 7), rtol=1e-12, atol=1e-10)
+
+
+def test_a_model_of_onnx_has_the_channels_that_were_learned(image):
+    reference = pytest.importorskip("onnx.reference")
+    import onnx
+
+    fit = fit_of([[1, 2], [3, 4]], offset=(1.0, -30.0, 7.5), channels=("R", "G", "B"))
+    colour = np.stack([image, image // 2, 255 - image], axis=2)
+    model = onnx.load_from_string(fit.export("onnx", dtype="uint16"))
+    [found] = reference.ReferenceEvaluator(model).run(None, {"image": np.moveaxis(colour, 2, 0)[None].astype("uint16")})
+    np.testing.assert_array_equal(np.moveaxis(found[0], 0, 2), fit.apply(colour.astype(np.uint16)))
+
+
+@pytest.fixture(scope="module")
+def compiler():
+    found = shutil.which("cc") or shutil.which("clang") or shutil.which("gcc")
+    if found is None:
+        pytest.skip("no C compiler")
+    return found
+
+
+def test_a_function_of_c_gives_the_same_pixels(compiler, image, tmp_path):
+    files = []
+    for i, fit in enumerate(FITS.values()):
+        for kind in ("uint8", "float64"):
+            path = tmp_path / f"f{i}{kind}.c"
+            path.write_text(fit.export("c", dtype=kind).replace("kernelfield_filter", f"f{i}{kind}"))
+            files.append(str(path))
+    library = tmp_path / "filters.so"
+    flags = ["-O1", "-std=c99", "-Wall", "-Werror", "-ffp-contract=off", "-shared", "-fPIC"]
+    subprocess.run([compiler, *flags, "-o", str(library), *files, "-lm"], check=True, capture_output=True)
+    functions = ctypes.CDLL(str(library))
+    for i, (name, fit) in enumerate(FITS.items()):
+        for kind, pixels in (("uint8", image), ("float64", image / 7)):
+            result = np.empty_like(pixels)
+            addresses = [ctypes.c_void_p(array.ctypes.data) for array in (np.ascontiguousarray(pixels), result)]
+            functions[f"f{i}{kind}"](*addresses, *map(ctypes.c_ssize_t, pixels.shape), ctypes.c_ssize_t(1))
+            np.testing.assert_allclose(result, fit.apply(pixels), rtol=1e-12, atol=1e-10, err_msg=f"{name} {kind}")
+
+
+def imagemagick() -> str | None:
+    for name in ("magick", "convert", "/usr/bin/convert"):
+        found = shutil.which(name)
+        if found and b"imagemagick.org" in subprocess.run([found, "-version"], capture_output=True).stdout:
+            return found
+    return None
+
+
+def ran(command: str, program: str, image: np.ndarray, folder) -> np.ndarray:
+    """Return what the command makes of an image."""
+    Image.fromarray(image).save(folder / "before.png")
+    [line] = [line for line in command.splitlines() if not line.startswith("#")]
+    words = [program, *shlex.split(line)[1:]]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    return np.asarray(Image.open(folder / "after.png"))
+
+
+@pytest.mark.parametrize("name", ["halves", "floats", "even sizes", "constant", "nearest", "reflect", "wrap", "a row"])
+def test_a_command_of_imagemagick_gives_the_pixels_within_a_level(name, image, tmp_path):
+    program = imagemagick()
+    if program is None:
+        pytest.skip("ImageMagick is not installed")
+    fit = FITS[name]
+    found = ran(fit.export("imagemagick", dtype="uint8"), program, image, tmp_path)
+    assert np.abs(found.astype(int) - fit.apply(image)).max() <= 1
+
+
+@pytest.mark.parametrize("name", [name for name in FITS if name not in ("constant", "wrap", "copy", "renormalised")])
+def test_a_command_of_ffmpeg_gives_the_same_pixels_inside(name, image, tmp_path):
+    program = shutil.which("ffmpeg")
+    if program is None:
+        pytest.skip("ffmpeg is not installed")
+    fit = FITS[name]
+    found = ran(fit.export("ffmpeg", dtype="uint8"), program, image, tmp_path)
+    np.testing.assert_array_equal(found[4:-4, 4:-4], fit.apply(image)[4:-4, 4:-4])
+
+
+@pytest.mark.parametrize("weights", [[[1, 2], [3, 4]], [[1, 2, 1]], np.ones((15, 15)) / 225])
+def test_a_command_of_ffmpeg_filters_colour(weights, image, tmp_path):
+    program = shutil.which("ffmpeg")
+    if program is None:
+        pytest.skip("ffmpeg is not installed")
+    fit = fit_of(weights, offset=(1.0, -30.0, 7.5), channels=("R", "G", "B"))
+    colour = np.stack([image, image // 2, 255 - image], axis=2)
+    found = ran(fit.export("ffmpeg", dtype="uint8"), program, colour, tmp_path)
+    np.testing.assert_array_equal(found[7:-8, 7:-8], fit.apply(colour)[7:-8, 7:-8])
+
+
+def test_what_a_target_cannot_express_is_refused():
+    with pytest.raises(ArgumentError, match="target: expected one of numpy, .*; received 'fortran'"):
+        FITS["halves"].export("fortran")
+    with pytest.raises(ArgumentError, match="dtype: expected one of"):
+        FITS["halves"].export("c", dtype="int8")
+    with pytest.raises(ArgumentError, match="boundary: expected one that ImageMagick has"):
+        FITS["copy"].export("imagemagick", dtype="uint8")
+    with pytest.raises(ArgumentError, match="at most 441 weights"):
+        fit_of(np.ones((22, 22))).export("ffmpeg", dtype="uint8")
+    with pytest.raises(ArgumentError, match="one offset for all channels"):
+        fit_of([[1.0]], offset=(0.0, 9.0)).export("imagemagick", dtype="uint8")
+    with pytest.raises(ArgumentError, match="one channel or three"):
+        fit_of([[2.0]], offset=(0.0, 9.0)).export("ffmpeg", dtype="uint8")
+    nothing = dataclasses.replace(FITS["halves"], verdict="not linear")
+    for target in TARGETS:
+        with pytest.raises(ArgumentError, match="no kernel explains"):
+            nothing.export(target)
+
+
+def test_a_hostile_description_stays_a_comment(image):
+    record = to_record(FITS["halves"]) | {"description": "x\nimport os; os.abort()\r*/ #\u2028"}
+    fit = build(Fit, record, "a file")
+    for target in ("numpy", "scipy", "pytorch"):
+        head = fit.export(target).splitlines()
+        assert head[0].startswith("# x import os"), head[0]
+        assert head[1].startswith("import "), head[1]
+    assert fit.export("c").splitlines()[0].count("*/") == 1
+    assert sys.modules["os"]
