@@ -38,7 +38,10 @@ def test_a_kernel_of_the_catalogue_with_another_border(run):
 
 def test_a_filter_for_each_channel_is_exported_one_by_one(run, refused, pictures, tmp_path):
     path = tmp_path / "filters.json"
-    assert run("learn", pictures / "flower.png", pictures / "flower-sharpen.png", "--per-channel", "--save", path).status == 0
+    assert (
+        run("learn", pictures / "flower.png", pictures / "flower-sharpen.png", "--per-channel", "--save", path).status
+        == 0
+    )
     assert "--channel: expected one of R, G, B" in refused(2, "export", path, "--to", "c")
     assert "received 'X'" in refused(1, "export", path, "--to", "c", "--channel", "X")
     assert "kernelfield_filter" in run("export", path, "--to", "c", "--channel", "G").out

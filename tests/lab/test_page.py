@@ -304,7 +304,9 @@ def test_code_is_that_of_kernelfield(visit):
         page.locator("summary", has_text="export").click()
         page.locator(f"[data-code={target}]").click()
         expect(page.locator("dialog")).to_be_visible()
-        assert page.locator("dialog pre").text_content() == program(Kernel([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]), target)
+        assert page.locator("dialog pre").text_content() == program(
+            Kernel([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]), target
+        )
         page.get_by_role("button", name="Close").last.click()
         expect(page.locator("dialog")).to_be_hidden()
 

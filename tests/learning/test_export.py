@@ -191,7 +191,7 @@ def test_a_command_of_ffmpeg_filters_colour(weights, image, tmp_path):
 
 
 def test_what_a_target_cannot_express_is_refused():
-    with pytest.raises(ArgumentError, match="target: expected one of numpy, .*; received 'fortran'"):
+    with pytest.raises(ArgumentError, match=r"target: expected one of numpy, .*; received 'fortran'"):
         FITS["halves"].export("fortran")
     with pytest.raises(ArgumentError, match="dtype: expected one of"):
         FITS["halves"].export("c", dtype="int8")

@@ -5,8 +5,8 @@
 function __fish_kernelfield_using_command
     set -l cmd (commandline -opc)
     set -l subcommands
-    set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --page --password --plot --port --reconstruction --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --then --unit --unknown --wavelength --work'
-    set -l all_commands 'apply bench code design doctor field lab learn verify'
+    set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --then --to --unit --unknown --wavelength --work -o'
+    set -l all_commands 'apply bench code design doctor export field lab learn verify'
     set -l skip_next 0
     # Extract command words (only real subcommand names) from command line
     set -e cmd[1]
@@ -45,6 +45,7 @@ end
 complete -c kernelfield -n __fish_use_subcommand -a 'learn' -d 'Learn the filter that made one picture from another, with its uncertainty.'
 complete -c kernelfield -n __fish_use_subcommand -a 'apply' -d 'Apply a learned or designed filter to a picture, or to many.'
 complete -c kernelfield -n __fish_use_subcommand -a 'verify' -d 'Check that a Zarr store which apply wrote is complete and unchanged.'
+complete -c kernelfield -n __fish_use_subcommand -a 'export' -d 'Write a filter for another program: code, a command or a model that gives the s…'
 complete -c kernelfield -n __fish_use_subcommand -a 'design' -d 'Design a kernel: edges, derivatives, blurs, sharpening, Gabor filters.'
 complete -c kernelfield -n __fish_use_subcommand -a 'field' -d 'Show the receptive fields of a network'\''s layers, exactly.'
 complete -c kernelfield -n __fish_use_subcommand -a 'code' -d 'Code a natural image by sensors, as Field did in 1987, and measure how sparse t…'
@@ -124,6 +125,17 @@ complete -c kernelfield -n '__fish_kernelfield_using_command doctor' -l help -d 
 complete -c kernelfield -n '__fish_kernelfield_using_command doctor' -s h -d 'Display this message and exit.'
 complete -c kernelfield -n '__fish_kernelfield_using_command doctor' -l version -d 'Display application version.'
 complete -c kernelfield -n '__fish_kernelfield_using_command doctor' -l json -d 'Print the result as JSON, and nothing else.'
+
+# Options for: export
+complete -c kernelfield -n '__fish_kernelfield_using_command export' -l help -d 'Display this message and exit.'
+complete -c kernelfield -n '__fish_kernelfield_using_command export' -s h -d 'Display this message and exit.'
+complete -c kernelfield -n '__fish_kernelfield_using_command export' -l version -d 'Display application version.'
+complete -c kernelfield -n '__fish_kernelfield_using_command export' -l to -x -a 'numpy scipy opencv pytorch onnx imagemagick ffmpeg c' -d 'The program: a function of Python with numpy, scipy or opencv, a module of pyto…'
+complete -c kernelfield -n '__fish_kernelfield_using_command export' -l output -r -F -d 'Write to this file. By default it is printed.'
+complete -c kernelfield -n '__fish_kernelfield_using_command export' -s o -r -F -d 'Write to this file. By default it is printed.'
+complete -c kernelfield -n '__fish_kernelfield_using_command export' -l dtype -x -a 'uint8 uint16 float32 float64' -d 'Type of the pixels for onnx and c; by default uint8 where the fit knows how the…'
+complete -c kernelfield -n '__fish_kernelfield_using_command export' -l boundary -x -a 'reflect nearest mirror wrap constant copy renormalised' -d 'The border, if not that of the filter.'
+complete -c kernelfield -n '__fish_kernelfield_using_command export' -l channel -r -d 'Of a filter for each channel, the one to export: R, G or B.'
 
 # Options for: field
 complete -c kernelfield -n '__fish_kernelfield_using_command field' -l help -d 'Display this message and exit.'

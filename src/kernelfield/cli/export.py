@@ -31,8 +31,8 @@ def export(
     filter
         The file that learn --save or design --save wrote, or a kernel as gaussian:sigma=2. - is stdin.
     to
-        The program: a function of Python with numpy, scipy or opencv, a module of pytorch, a model of onnx, a command of
-        imagemagick or ffmpeg, a function of c.
+        The program: a function of Python with numpy, scipy or opencv, a module of pytorch, a model of onnx, a command
+        of imagemagick or ffmpeg, a function of c.
     output
         Write to this file. By default it is printed.
     dtype

@@ -11,7 +11,8 @@ _PLACES = {
     "wrap": "i %= n;\n    return i < 0 ? i + n : i;",
     "reflect": "i %= 2 * n;\n    if (i < 0) i += 2 * n;\n    return i < n ? i : 2 * n - 1 - i;",
     "mirror": (
-        "if (n == 1) return 0;\n    i %= 2 * n - 2;\n    if (i < 0) i += 2 * n - 2;\n    return i < n ? i : 2 * n - 2 - i;"
+        "if (n == 1) return 0;\n    i %= 2 * n - 2;\n    if (i < 0) i += 2 * n - 2;\n"
+        "    return i < n ? i : 2 * n - 2 - i;"
     ),
 }
 # The rules of kernelfield.learning.filtering.ROUNDED.

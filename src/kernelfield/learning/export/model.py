@@ -22,7 +22,8 @@ def onnx(steps: Recipe) -> bytes:
         import onnx
     except ImportError as error:
         raise MissingDependencyError(
-            f"target: expected the package onnx for 'onnx'; {error.name} is not installed; pip install kernelfield[onnx]"
+            f"target: expected the package onnx for 'onnx'; {error.name} is not installed; pip install "
+            "kernelfield[onnx]"
         ) from None
     graph = _Graph(steps, onnx)
     model = onnx.helper.make_model(graph.made(), opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)

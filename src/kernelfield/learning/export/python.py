@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from kernelfield.kernels.programs import correlation, listed
 from kernelfield.learning.export.recipe import Recipe
 
@@ -23,7 +22,8 @@ def apply(image, dtype=None):
     image = np.asarray(image)
     planes = [image] if image.ndim == 2 else list(np.moveaxis(image, 2, 0))
     offsets = {offsets}{spread}
-    results = [filtered(plane, offset, np.dtype(dtype or image.dtype)) for plane, offset in zip(planes, offsets, strict=True)]
+    dtype = np.dtype(dtype or image.dtype)
+    results = [filtered(plane, offset, dtype) for plane, offset in zip(planes, offsets, strict=True)]
     return results[0] if image.ndim == 2 else np.stack(results, axis=2)
 
 
