@@ -107,6 +107,16 @@ struct Lags {
   bool single = false;  // float32 products may be summed in float32 over strips, which are added in float64
 };
 
+// Products of windows: with z the rows × columns pixels of `before` from a position on, less their shift, 1, and the pixel
+// of `after` there, less its shift, sums[i][j] += sum over the chosen positions in rows [first, last) of z[i] * z[j], for
+// i <= j. `chosen` is rows × columns of `after`, 1 or 0, without gaps.
+struct Windows {
+  Planes before, after;
+  const std::byte* chosen;
+  std::ptrdiff_t rows, columns;
+  double before_shift = 0, after_shift = 0;
+};
+
 // The functions of one instruction set. `direct` and `separable` write the results in rows [y0, y1) and columns
 // [x0, x1) of every output channel; arrays are aligned to their elements and do not overlap.
 struct Table {
@@ -117,6 +127,7 @@ struct Table {
   void (*separable)(const Correlation&, const Planes& image, const Planes& result, std::ptrdiff_t y0,
                     std::ptrdiff_t y1, std::ptrdiff_t x0, std::ptrdiff_t x1);
   void (*lags)(const Lags&, std::ptrdiff_t first, std::ptrdiff_t last, double* sums);
+  void (*windows)(const Windows&, std::ptrdiff_t first, std::ptrdiff_t last, double* sums);
   // Does float32 multiply-adds in registers alone, as fast as they go, and returns how many: the measure of speed.
   std::ptrdiff_t (*multiply_adds)(std::ptrdiff_t rounds);
 };

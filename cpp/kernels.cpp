@@ -2,6 +2,9 @@
 #include "direct.h"
 #include "lags.h"
 #include "separable.h"
+#if KF_PART == 4
+#include "windows.h"
+#endif
 
 #define KF_TEXT_(x) #x
 #define KF_TEXT(x) KF_TEXT_(x)
@@ -16,6 +19,7 @@ void direct_f64(KF_SUMS);
 void separable_f32(KF_SUMS);
 void separable_f64(KF_SUMS);
 void lags_of(const kf::Lags& job, ptrdiff_t first, ptrdiff_t last, double* sums);
+void windows_of(const kf::Windows& job, ptrdiff_t first, ptrdiff_t last, double* sums);
 
 #if KF_PART == 0
 void direct_f32(KF_SUMS) { direct_sums<float>(job, image, result, y0, y1, x0, x1); }
@@ -45,7 +49,9 @@ static std::ptrdiff_t multiply_adds(std::ptrdiff_t rounds) {
   return rounds * sums * lanes<float>;
 }
 extern const kf::Table table;
-const kf::Table table{KF_TEXT(KF_SET), fused, direct, separable, lags_of, multiply_adds};
+const kf::Table table{KF_TEXT(KF_SET), fused, direct, separable, lags_of, windows_of, multiply_adds};
+#elif KF_PART == 4
+void windows_of(const kf::Windows& job, ptrdiff_t first, ptrdiff_t last, double* sums) { windows(job, first, last, sums); }
 #endif
 
 }  // namespace KF_SET

@@ -568,6 +568,47 @@ nb::object lag_products(nb::object a, nb::object b, Pair lags, std::ptrdiff_t bl
   return out;
 }
 
+nb::object window_products(nb::object before, nb::object after, nb::object chosen, Pair size, double before_shift, double after_shift) {
+  const kf::Array first = array_of(before.ptr(), "before", false), second = array_of(after.ptr(), "after", false);
+  const kf::Array mask = array_of(chosen.ptr(), "chosen", false);
+  if (first.axes != 2 || second.axes != 2 || mask.axes != 2) throw nb::value_error("before, after, chosen: expected two axes");
+  if (size.first < 1 || size.second < 1) throw nb::value_error("size: expected at least 1");
+  const std::ptrdiff_t rows = second.shape[0], columns = second.shape[1], q = size.first * size.second + 2;
+  if (first.shape[0] < rows + size.first - 1 || first.shape[1] < columns + size.second - 1)
+    throw nb::value_error("before: expected as many rows and columns as after, and those of the size less one");
+  if (mask.type != kf::Type::u8 || mask.shape[0] != rows || mask.shape[1] != columns ||
+      (rows && columns && (mask.strides[1] != 1 || (rows > 1 && mask.strides[0] != columns))))
+    throw nb::value_error("chosen: expected bytes without gaps, of the shape of after");
+  const npy_intp shape[2] = {q, q};
+  nb::object out = nb::steal(PyArray_ZEROS(2, (npy_intp*)shape, NPY_DOUBLE, 0));
+  if (!out) throw nb::python_error();
+  auto planes = [](const kf::Array& one) {
+    return kf::Planes{one.data, one.type, 1, one.shape[0], one.shape[1], 0, one.strides[0], one.strides[1]};
+  };
+  const kf::Windows job{planes(first), planes(second), mask.data, size.first, size.second, before_shift, after_shift};
+  auto* sums = (double*)PyArray_DATA((PyArrayObject*)out.ptr());
+  const kf::Table& table = kf::table();
+  bool whole = true;
+  {
+    nb::gil_scoped_release released;
+    // Parts are added in order, and do not depend on threads; sums of large windows take much memory.
+    const std::ptrdiff_t parts = std::clamp<std::ptrdiff_t>((1 << 22) / (q * q), 1, std::clamp<std::ptrdiff_t>(rows / 32, 1, 16));
+    const std::ptrdiff_t high = (rows + parts - 1) / parts;
+    std::vector<double> partial((std::size_t)(parts * q * q));
+    auto item = [&](std::ptrdiff_t i) {
+      const std::ptrdiff_t begin = i * high, end = std::min(begin + high, rows);
+      if (begin < end) table.windows(job, begin, end, partial.data() + i * q * q);
+    };
+    whole = kf::parallel(parts, item, interrupted);
+    for (std::ptrdiff_t i = 0; whole && i < parts; i++)
+      for (std::ptrdiff_t j = 0; j < q * q; j++) sums[j] += partial[(std::size_t)(i * q * q + j)];
+    for (std::ptrdiff_t i = 0; i < q; i++)
+      for (std::ptrdiff_t j = 0; j < i; j++) sums[i * q + j] = sums[j * q + i];
+  }
+  if (!whole) throw nb::python_error();
+  return out;
+}
+
 void use(const std::string& name) {
   if (kf::use(name.c_str())) return;
   std::string there;
@@ -606,6 +647,7 @@ NB_MODULE(_core, m) {
       .def("__len__", &Cache::size);
 
   m.def("lag_products", &lag_products, "a"_a, "b"_a, "lags"_a, "block_rows"_a, "a_shift"_a = 0.0, "b_shift"_a = 0.0, "single"_a = false);
+  m.def("window_products", &window_products, "before"_a, "after"_a, "chosen"_a, "size"_a, "before_shift"_a = 0.0, "after_shift"_a = 0.0);
   m.def("empty", &empty, "shape"_a, "dtype"_a);
   m.def("instruction_set", [] { return std::string(kf::table().name); });
   m.def("instruction_sets", [] {

@@ -1,4 +1,4 @@
-// Lag products against nested loops. Most images hold small whole numbers, whose sums are exact in every type: equal
+// Lag products, and products of windows, against nested loops. Most images hold small whole numbers, whose sums are exact in every type: equal
 // results then mean that every element was read once, at its place.
 #include <cmath>
 #include <cstring>
@@ -265,4 +265,48 @@ TABLE_TEST("lags: NaN and infinities reach their own sums") {
           check(*table, pair, {0, s.height / 2, s.height});
         }
       }
+}
+
+TABLE_TEST("windows: types, sizes, positions and cuts") {
+  for (Type before_type : types)
+    for (Type after_type : {Type::u8, Type::f32, before_type})
+      for (Size size : {Size{1, 1, 1, 1}, Size{5, 70, 3, 3}, Size{9, 33, 1, 4}, Size{30, 41, 5, 2}, Size{64, 90, 2, 3}})
+        for (int share : {0, 1, 50, 100}) {
+          Pair pair(after_type, before_type, size.height, size.width, size.rows, size.columns, 1 + share % 2, share % 3);
+          pair.a.fill_small(), pair.b.fill_small();
+          std::vector<std::byte> chosen((std::size_t)(size.height * size.width));
+          for (std::byte& one : chosen) one = (std::byte)(random_below(100) < share);
+          const double shift = share == 1 ? 2.5 : 3;
+          const kf::Windows job{pair.b.planes, pair.a.planes, chosen.data(), size.rows, size.columns, shift, 5};
+          const ptrdiff_t p = size.rows * size.columns, q = p + 2, middle = random_below((int)size.height + 1);
+          std::vector<double> sums((std::size_t)(q * q)), wanted(sums), z((std::size_t)q, 1);
+          table->windows(job, 0, middle, sums.data());
+          table->windows(job, middle, size.height, sums.data());
+          for (ptrdiff_t y = 0; y < size.height; ++y)
+            for (ptrdiff_t x = 0; x < size.width; ++x) {
+              if (chosen[(std::size_t)(y * size.width + x)] == std::byte{0}) continue;
+              for (ptrdiff_t i = 0; i < p; ++i)
+                z[(std::size_t)i] = pair.b.at(y + i / size.columns, x + i % size.columns) - shift;
+              z[(std::size_t)(p + 1)] = pair.a.at(y, x) - 5;
+              for (ptrdiff_t i = 0; i < q; ++i)
+                for (ptrdiff_t j = i; j < q; ++j)
+                  wanted[(std::size_t)(i * q + j)] += z[(std::size_t)i] * z[(std::size_t)j];
+            }
+          CHECK(sums == wanted);
+        }
+}
+
+TABLE_TEST("windows: bytes are exact to the ends of their range") {
+  for (double value : {0.0, 255.0}) {
+    Pair pair(Type::u8, Type::u8, 40, 300, 2, 2);
+    const auto same = [=](ptrdiff_t, ptrdiff_t) { return value; };
+    pair.a.fill(same), pair.b.fill(same);
+    const std::vector<std::byte> chosen(40 * 300, std::byte{1});
+    const double shift = 255 - value;
+    const kf::Windows job{pair.b.planes, pair.a.planes, chosen.data(), 2, 2, shift, shift};
+    std::vector<double> sums(36);
+    table->windows(job, 0, 40, sums.data());
+    CHECK(sums[0] == 255.0 * 255 * 40 * 300);
+    CHECK(sums[3 * 6 + 5] == 255.0 * 255 * 40 * 300);
+  }
 }

@@ -114,6 +114,22 @@ def lag_products(
     float32 images may be summed in float32 over strips of 32 rows, which are added in float64.
     """
 
+def window_products(
+    before: NDArray[Any],
+    after: NDArray[Any],
+    chosen: NDArray[np.uint8],
+    size: tuple[int, int],
+    before_shift: float = 0.0,
+    after_shift: float = 0.0,
+) -> NDArray[np.float64]:
+    """Return the sums of all products of two pixels of a window, over the chosen positions, and of `after` with them.
+
+    With `z` the ``p = size[0] * size[1]`` values ``before[y + a, x + b] - before_shift``, then 1, then
+    ``after[y, x] - after_shift``, it is the sum of ``outer(z, z)`` over the positions where `chosen` is 1, of shape
+    (p + 2, p + 2). `after` is (M, N), `chosen` too, in C order, and `before` at least (M + size[0] - 1,
+    N + size[1] - 1). Exact for two uint8 images and whole shifts from 0 to 255; else float64 sums.
+    """
+
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return an uninitialised array, aligned to 64 bytes."""
 

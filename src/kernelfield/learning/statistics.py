@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kernelfield._core import lag_products
+from kernelfield._core import lag_products, window_products
 from kernelfield.learning.gram import block_rows, gram_matrix, window_totals
 
 # Up to this many values explicit windows are cheaper than lag products with border strips.
 _SMALL = 1 << 18
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -184,22 +183,16 @@ def _of_windows(
 ) -> Statistics:
     """Return the statistics of the `chosen` positions, or of all, from their explicit windows."""
     p = size[0] * size[1]
-    gram, cross, total = np.zeros((p, p)), np.zeros(p), np.zeros(p)
-    after_total = after_square = 0.0
-    pixels = np.ascontiguousarray(before)
-    flat = np.arange(after.size) if chosen is None else np.flatnonzero(chosen)
-    places = flat + flat // after.shape[1] * (pixels.shape[1] - after.shape[1])
-    values = after.ravel() if chosen is None else after[chosen]
-    within = (np.arange(size[0])[:, None] * pixels.shape[1] + np.arange(size[1])).ravel()
-    step = max(1, _CHUNK // p)
-    for start in range(0, places.size, step):
-        some = slice(start, start + step)
-        x = pixels.ravel().take(places[some, None] + within).astype(np.float64)
-        x -= before_shift
-        y = values[some].astype(np.float64) - after_shift
-        gram += x.T @ x
-        cross += y @ x
-        total += x.sum(axis=0)
-        after_total += float(y.sum())
-        after_square += float(y @ y)
-    return Statistics(size, places.size, gram, cross, total, after_total, after_square, before_shift, after_shift)
+    mask = np.ones(after.shape, bool) if chosen is None else np.ascontiguousarray(chosen)
+    sums = window_products(before, after, mask.view(np.uint8), size, before_shift, after_shift)
+    return Statistics(
+        size=size,
+        count=int(sums[p, p]),
+        gram=sums[:p, :p].copy(),
+        cross=sums[:p, p + 1].copy(),
+        total=sums[:p, p].copy(),
+        after_total=float(sums[p, p + 1]),
+        after_square=float(sums[p + 1, p + 1]),
+        before_shift=before_shift,
+        after_shift=after_shift,
+    )
