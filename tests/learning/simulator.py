@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import sys
 import time
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.ndimage as ndi
 from cases import colour_photograph, photograph
-from PIL import Image
+from helpers.compression import jpeg
 
 PAD = {"constant": "constant", "nearest": "edge", "reflect": "symmetric", "mirror": "reflect", "wrap": "wrap"}
 ROUNDINGS = ("half up", "half even", "half away", "down", "to zero")
@@ -201,13 +200,6 @@ def rounded(total: np.ndarray, divisor: int, rule: str) -> np.ndarray:
         return np.sign(total) * ((2 * np.abs(total) + divisor) // (2 * divisor))
     up, left = total // divisor, total % divisor
     return up + ((2 * left > divisor) | ((2 * left == divisor) & (up % 2 == 1)))
-
-
-def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """Return an image of 8 bits after compression in memory."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
 
 
 def kernel(rng: np.random.Generator, *kinds: str) -> tuple[np.ndarray, tuple[int, int], tuple[str, ...]]:

@@ -1,11 +1,9 @@
 """JPEG's quantisation in the after: seen, and told from filters that are not linear."""
 
-import io
-
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from helpers.compression import jpeg as compressed
 from skimage import data
 
 import kernelfield as kf
@@ -23,12 +21,6 @@ FILTERS = {
     "gamma": lambda image: np.uint8(255 * (image / 255) ** 0.8),
 }
 LINEAR = ("box", "gaussian")
-
-
-def compressed(image, quality):
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(io.BytesIO(file.getvalue())))
 
 
 def explained(before, after):

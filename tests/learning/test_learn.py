@@ -74,6 +74,7 @@ def test_a_constant_after_tells_nothing(dtype, value, size):
     assert "a single value" in fit.explanation
     assert (fit.rank, fit.name, fit.integers) == (0, None, None)
     assert np.isinf(fit.stderr).all()
+    assert np.linalg.matrix_rank(fit.undetermined.reshape(-1, fit.kernel.weights.size)) == fit.kernel.weights.size
     assert fit.offset == value
 
 

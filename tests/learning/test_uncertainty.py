@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import scipy.ndimage as ndi
 from cases import photograph
-from PIL import Image
+from helpers.compression import jpeg
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError
@@ -53,9 +51,7 @@ def _design(before, after):
 
 
 def test_compression_is_named():
-    file = io.BytesIO()
-    Image.fromarray(np.rint(CLEAN).astype(np.uint8)).save(file, "JPEG", quality=75)
-    fit = kf.learn(CAMERA.astype(np.uint8), np.asarray(Image.open(file)), size=5)
+    fit = kf.learn(CAMERA.astype(np.uint8), jpeg(np.rint(CLEAN).astype(np.uint8), 75), size=5)
     assert "may be off" in fit.errors_note
     assert fit.name is None
 

@@ -12,7 +12,8 @@ import scipy.ndimage as ndi
 import skimage.data
 import skimage.filters
 from cases import colour_photograph, photograph
-from learning.simulator import ROUNDINGS, Truth, bars_declared_approximate, compared, filtered, jpeg, levels, rounded
+from helpers.compression import jpeg
+from learning.simulator import ROUNDINGS, Truth, bars_declared_approximate, compared, filtered, levels, rounded
 from PIL import Image, ImageFilter
 
 import kernelfield as kf

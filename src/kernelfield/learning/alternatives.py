@@ -17,7 +17,7 @@ from kernelfield.learning import jpeg
 from kernelfield.learning.estimate import Estimate
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.pair import Pair, Plane
-from kernelfield.learning.residual import Map
+from kernelfield.learning.residual import Map, sampled
 from kernelfield.learning.statistics import gather, shift_near_mean
 from kernelfield.learning.support import Support
 from kernelfield.learning.warps import SIDE, find_warp, reduced, smoothed
@@ -91,7 +91,7 @@ def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float)
     floor = np.sqrt(pair.exact_variance(0.0, 1))
     curve = max(0.0, between / total) if total > 0.0 else 0.0
     texture = busy / max(calm, floor, 1e-300)
-    # What is left by movement, backgrounds and gamma is nowhere alike.
+    # The residual of movement, backgrounds and gamma is nowhere alike.
     noise = curve < _NO_CURVE and 1.0 / _NO_TEXTURE < texture < _NO_TEXTURE and abs(correlation) < _NO_LIKENESS
     looks_like, every = _looks_like(pair, estimate, maps, noise, curve)
     grows = looks_like is None and abs(correlation) < _APART and _grows(predicted, residual, order)
@@ -117,12 +117,8 @@ def _grows(predicted: np.ndarray, residual: np.ndarray, order: np.ndarray) -> bo
 def _columns(maps: list[Map]) -> list[np.ndarray]:
     """Return predicted values, residuals and contrasts of a sample of the pixels that count."""
     every = max(1, sum(part.residual.size for part in maps) // _SORTED) | 1
-    columns: list[list[np.ndarray]] = [[], [], []]
-    for part in maps:
-        keep = slice(None) if part.bad is None else ~part.bad.ravel()[::every]
-        for column, values in zip(columns, (part.predicted, part.residual, part.contrast)):
-            column.append(values.ravel()[::every][keep].astype(np.float64))
-    return [np.concatenate(column) for column in columns]
+    parts = [sampled(every, part.bad, part.predicted, part.residual, part.contrast) for part in maps]
+    return [np.concatenate(column).astype(np.float64) for column in zip(*parts)]
 
 
 def _between(predicted: np.ndarray, residual: np.ndarray) -> float:
@@ -151,7 +147,7 @@ def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map], noise: bool, cu
     left = float(np.mean((residual[good] - residual[good].mean()) ** 2))
     top, first = rows.start + cut[0].start, columns.start + cut[1].start
     after = plane.after[top : top + residual.shape[0], first : first + residual.shape[1]].astype(np.float64)
-    mixed = _mixed(pair, maps)
+    mixed = _mixed(pair, support, maps)
     if mixed is not None:
         return mixed, False
     uneven = None if noise else _uneven(maps)
@@ -341,7 +337,7 @@ def _uneven(maps: list[Map]) -> str | None:
     return "a filter and a brightness that varies over the picture, as vignetting (level both pictures first)"
 
 
-def _mixed(pair: Pair, maps: list[Map]) -> str | None:
+def _mixed(pair: Pair, support: Support, maps: list[Map]) -> str | None:
     """Return that the channels are mixed, where the other channels explain much of what the kernel leaves of one.
 
     The residual of each channel is compared with the pixels, and their means over neighbours, of the other channels
@@ -352,17 +348,20 @@ def _mixed(pair: Pair, maps: list[Map]) -> str | None:
         return None
     from scipy.ndimage import uniform_filter
 
-    rows, columns = ((a - b) // 2 for a, b in zip(pair.shapes[0], maps[0].residual.shape))
+    # The pixels in the middle of the windows.
+    ends = ((support.top, support.rows), (support.left, support.columns))
+    middles = [first + n // 2 for first, n in ends]
+    places = support.positions(*pair.shapes)
+    rows, columns = (slice(place.start + at, place.stop + at) for place, at in zip(places, middles))
     every = max(1, maps[0].residual.size // _SORTED) | 1
     features = []
     for plane in planes:
         image = plane.before.astype(np.float32)
         for picture in (image, uniform_filter(image, 3), uniform_filter(image, 9)):
-            inner = picture[rows : rows + maps[0].residual.shape[0], columns : columns + maps[0].residual.shape[1]]
-            features.append(inner.ravel()[::every].astype(np.float64))
+            features.append(picture[rows, columns].ravel()[::every].astype(np.float64))
     for which, part in enumerate(maps):
         keep = slice(None) if part.bad is None else ~part.bad.ravel()[::every]
-        left = part.residual.ravel()[::every][keep].astype(np.float64)
+        left = sampled(every, part.bad, part.residual)[0].astype(np.float64)
         if left.size < _FEWEST:
             return None
         own = [features[3 * which + i][keep] for i in range(3)]

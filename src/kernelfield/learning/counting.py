@@ -19,7 +19,7 @@ import numpy as np
 
 from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.pair import Pair, Plane
-from kernelfield.learning.residual import blocks, measure
+from kernelfield.learning.residual import blocks, measure, sampled
 from kernelfield.learning.sums import Sums
 from kernelfield.learning.support import Support
 
@@ -55,7 +55,7 @@ class Counted:
     censoring : bool
         Whether predictions lie near an end of the range.
     rule : Rule or None
-        What the outliers are, for any tile of the picture.
+        Gives the outliers of any tile of the picture.
     """
 
     estimate: Estimate
@@ -213,9 +213,8 @@ def _sampled(pair: Pair, estimate: Estimate) -> _Sample:
             taken = _BANDS * height * (columns.stop - columns.start) * len(pair.planes)
         every = max(1, taken // _SAMPLE) | 1
         for block in blocks(plane, estimate.kernel, offset, support, bands=bands):
-            keep = slice(None) if block.bad is None else ~block.bad.ravel()[::every]
-            left = block.residual.ravel()[::every][keep]
-            predicted.append(block.after.ravel()[::every][keep] - left)
+            values, left = sampled(every, block.bad, block.after, block.residual)
+            predicted.append(values - left)
             residual.append(left)
     return _Sample(np.concatenate(predicted), np.concatenate(residual))
 
@@ -298,7 +297,7 @@ def _costs_of_ends(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarr
 
 
 class _Fitted(Protocol):
-    """What predicts: an estimate or a rule."""
+    """A kernel with its offsets over a support: an estimate or a rule."""
 
     @property
     def kernel(self) -> np.ndarray: ...

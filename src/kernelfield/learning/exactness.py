@@ -10,7 +10,7 @@ squares is subtracted (indirect inference: Gourieroux, Monfort and Renault, *Jou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,6 +19,7 @@ import numpy as np
 from kernelfield._core import lag_products
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import Block, blocks
+from kernelfield.learning.rounding import HALVES, RULES
 from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.sums import Sums
 from kernelfield.learning.support import Support
@@ -32,14 +33,6 @@ _SLACK = 0.01
 _INSIDE, _MOST_PIXELS = 1e-4, 1 << 20
 _DIVISORS = (*range(1, 257), 273, 289, 320, 331, 361, 441, 512, 529, 625, 729, 841, 961, 1000, 1003, 1024)
 _SEPARABLE = (*range(1, 257), 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
-#: Rounding rules by name, of values in steps about the offset; "truncated" and "up" are "nearest" of values half a
-#: step off.
-RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "nearest": lambda v: np.floor(v + 0.5),
-    "nearest even": np.rint,
-    "nearest away": lambda v: np.sign(v) * np.floor(np.abs(v) + 0.5),
-    "nearest down": lambda v: np.ceil(v - 0.5),
-}
 # Constraints that are found at once, steps to satisfy them, rounds of that, and the share of pixels that may be
 # violated when it begins.
 _MOST_ROWS, _STEPS, _ROUNDS, _SHARE = 3000, 40, 8, 0.05
@@ -60,7 +53,7 @@ class Exact:
     offsets : tuple of float
         One per plane: a multiple of the step if the producer rounds, half a step lower if it rounds down.
     rounding : str
-        A key of `RULES`, ``"truncated"`` (down), ``"up"`` or ``"to zero"``.
+        A key of `rounding.RULES`.
     """
 
     kernel: np.ndarray
@@ -123,12 +116,12 @@ def rounded_by(
 
 
 def confirm(pair: Pair, exact: Exact, support: Support) -> Exact | None:
-    """Return what reproduces a part of a pair with the offsets and the rule of all of it, or None."""
+    """Return the kernel that reproduces a part of a pair, with the offsets and the rule of the whole, or None."""
     if exact.integers is None:
         return exact if _largest_excess(pair, exact, support) <= _SLACK * pair.step else None
     zeros = exact.rounding == "to zero"
     about = centred_on_offset(pair, exact.offsets) if zeros else pair
-    halves = exact.rounding if exact.rounding in RULES else None
+    halves = exact.rounding if exact.rounding in HALVES else None
     found = None if about is None else rounded_by(about, exact.kernel, support, zeros, halves)
     if found is None:
         return None
@@ -261,13 +254,13 @@ def _offset(span: _Range, step: float) -> tuple[float, str] | None:
 def _rule_of_halves(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support) -> str:
     """Return the rule that reproduces most halves; the first of those that reproduce as many."""
     right = pair.total(_halves, kernel, offsets, support).added
-    return list(RULES)[int(np.argmax([int(count) for count in right]))]
+    return HALVES[int(np.argmax([int(count) for count in right]))]
 
 
 def _halves(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support: Support) -> Sums:
     """Return how many halves each rule reproduces."""
     support = pair.local(support)
-    right = dict.fromkeys(RULES, 0)
+    right = dict.fromkeys(HALVES, 0)
     for plane, offset in zip(pair.planes, offsets):
         for block in blocks(plane, kernel, offset, support, dtype=np.float64):
             left = block.residual / pair.step
@@ -279,8 +272,8 @@ def _halves(pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], support:
                 good &= (after > pair.ends.low) & (after < pair.ends.high)
             after = np.rint(after[good] / pair.step) - np.rint(offset / pair.step)
             predicted = after - np.rint(2.0 * block.residual.ravel()[halves[good]] / pair.step) / 2.0
-            for rule, function in RULES.items():
-                right[rule] += int(np.count_nonzero(function(predicted) == after))
+            for rule in HALVES:
+                right[rule] += int(np.count_nonzero(RULES[rule](predicted) == after))
     return Sums.of(*right.values())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,27 +12,10 @@ from kernelfield.correlation import correlate
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels import Kernel
+from kernelfield.learning.rounding import RULES
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
-
-
-def _up(values: np.ndarray) -> np.ndarray:
-    """Return the nearest integers, halves up; sums of ninths and hundredths fall a little below the exact half."""
-    nearest: np.ndarray = np.floor(values + (0.5 + 1e-6))
-    return nearest
-
-
-#: Rounding by the rule of the producer. Rounding down and up are in the offset, half a step off.
-ROUNDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "nearest": _up,
-    "nearest even": np.rint,
-    "nearest away": lambda values: np.sign(values) * np.floor(np.abs(values) + (0.5 + 1e-6)),
-    "nearest down": lambda values: np.ceil(values - (0.5 + 1e-6)),
-    "to zero": lambda values: np.sign(values) * np.floor(np.abs(values) + 1e-6),
-    "truncated": _up,
-    "up": lambda values: np.ceil(values - (0.5 + 1e-6)),
-}
 
 
 @dataclass(frozen=True)
@@ -206,7 +188,7 @@ def in_dtype(values: np.ndarray, dtype: np.dtype, rounding: str | None, about: f
     if missing := int(np.count_nonzero(np.isnan(values))):
         raise ArgumentError(f"dtype: expected a float type, since {missing:,} results are NaN; received {dtype}")
     limits = np.iinfo(dtype)
-    rounded = ROUNDED[rounding or "nearest"](values - about) + about
+    rounded = RULES[rounding or "nearest"](values - about) + about
     below, above = rounded < limits.min, rounded >= limits.max + 1
     stored = np.where(below | above, 0, rounded).astype(dtype)
     stored[below], stored[above] = limits.min, limits.max

@@ -55,7 +55,8 @@ class Fit:
     rank : int
         Number of directions of the kernel that the pair determines, out of ``kh * kw``.
     undetermined : numpy.ndarray, shape (kh * kw - rank, kh, kw)
-        Kernels that can be added without any change to the fit of this pair.
+        Kernels that can be added without any change to the fit of this pair. Of kernels of more than 1,100 weights
+        the rank alone is known, and there are none here.
     r2 : float
         Share of the variance of the after that the kernel explains.
     residual_sd : float

@@ -36,7 +36,6 @@ from kernelfield.learning.pair import Pair
 from kernelfield.learning.part import part_of
 from kernelfield.learning.rational import as_integers
 from kernelfield.learning.residual import Residual, measure, residual_maps
-from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
 from kernelfield.learning.support_search import Found, choose_support, grown, reduced, widened
 from kernelfield.learning.uncertainty import DISAGREE, Uncertainty, applied, measure_errors
@@ -69,7 +68,8 @@ def learned(
 class _Answer:
     """The fit of a pair: its support, the estimate from the pixels that count, and the exact kernel if there is one.
 
-    Errors and signs are those of a part of the pair where that was judged.
+    Errors and signs are those of a part of the pair where that was judged; `apart` is the R² of a kernel for each
+    channel, where these explain significantly more than one for all, else 0.
     """
 
     pair: Pair
@@ -82,6 +82,7 @@ class _Answer:
     errors: Uncertainty | None = None
     signs: Signs | None = None
     rule: Rule | None = None
+    apart: float = 0.0
 
     @cached_property
     def outlying(self) -> int:
@@ -92,7 +93,7 @@ class _Answer:
 
     @cached_property
     def residual(self) -> Residual:
-        """What is left of the pixels that count."""
+        """The residual over the pixels that count."""
         return measure(self.used, self.kernel, self.offsets, self.estimate.support)
 
     @property
@@ -202,6 +203,7 @@ def _by_part(pair: Pair, part: Pair, size: Any, max_size: int, level: tuple[floa
     if not 1.0 / _LESS < counted.estimate.variance / max(estimate.variance, 1e-300) < _MORE:
         return None
     answer = _Answer(pair, counted.pair, found, counted.estimate, None, False, counted.outliers, signs=known.signs)
+    answer = replace(answer, apart=_apart(pair.sample, counted.estimate) if counted.estimate.whole else known.apart)
     errors = known.errors
     if errors is not None and pair.sample is pair:
         errors = applied(errors, counted.estimate)
@@ -216,21 +218,18 @@ def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
     if answer.is_exact:
         return answer
     errors = measure_errors(answer.used, answer.estimate, level) if answer.complete else None
-    judged = replace(answer, errors=errors)
-    seen = answer.used.sample
-    estimate = answer.estimate
-    maps = residual_maps(seen, judged.kernel, judged.offsets, estimate.support)
-    if _channels_differ(estimate):
+    seen, estimate = answer.used.sample, answer.estimate
+    judged = replace(answer, errors=errors, apart=_apart(seen, estimate))
+    if judged.apart > 0.0:
         # Which pixels are predicted beyond the range was decided by the kernel of all: here by their values.
         seen = answer.pair.sample.without_clipped()
-        estimate = estimate_kernel(seen, estimate.support)
-        kernels = [_own_kernel(statistics, estimate.support) for statistics in estimate.statistics]
-        maps = [
-            residual_maps(replace(seen, planes=(plane,)), kernel, (statistics.offset(kernel),), estimate.support)[0]
-            for plane, statistics, kernel in zip(seen.planes, estimate.statistics, kernels)
-        ]
+        channels = [replace(seen, planes=(plane,)) for plane in seen.planes]
+        own = [estimate_kernel(channel, estimate.support) for channel in channels]
+        maps = [residual_maps(channel, one.kernel, one.offsets, one.support)[0] for channel, one in zip(channels, own)]
         # A curve is sought in the channel in the middle.
-        estimate = replace(estimate, kernel=kernels[len(kernels) // 2])
+        estimate = own[len(own) // 2]
+    else:
+        maps = residual_maps(seen, judged.kernel, judged.offsets, estimate.support)
     signs = examine(seen, estimate, maps, errors.correlation if errors else 0.0)
     return replace(judged, signs=signs)
 
@@ -420,7 +419,7 @@ def _evidence(answer: _Answer) -> Evidence:
         moments.count,
         answer.outlying,
         None if fitted else answer.signs,
-        0.0 if answer.is_exact else max(0.0, _apart(answer.estimate)),
+        0.0 if answer.is_exact else answer.apart,
         answer.found.limit,
         moments.square == 0.0,
     )
@@ -493,7 +492,7 @@ def _describe(answer: _Answer) -> Fit:
         integers=whole[0] if whole else None,
         divisor=whole[1] if whole else None,
         rank=0 if evidence.blank else kernel.size if answer.complete else solution.rank + extra,
-        undetermined=_padded_directions(solution.undetermined, estimate.support, support),
+        undetermined=_directions(answer, support, evidence.blank),
         r2=evidence.r2,
         residual_sd=evidence.sd,
         samples=moments.count,
@@ -575,8 +574,13 @@ def _trimmed(kernel: np.ndarray, support: Support) -> tuple[np.ndarray, Support]
     return part, Support(support.top + spans[0].start, support.left + spans[1].start, *part.shape)
 
 
-def _padded_directions(directions: np.ndarray, support: Support, wider: Support) -> np.ndarray:
-    """Return the undetermined directions on the support with its zeros."""
+def _directions(answer: _Answer, wider: Support, blank: bool) -> np.ndarray:
+    """Return the undetermined directions on the support with its zeros: all of them where nothing tells a filter."""
+    estimate, support = answer.estimate, answer.estimate.support
+    directions = estimate.solution.undetermined
+    if blank and estimate.whole:
+        p = wider.rows * wider.columns
+        return np.eye(p).reshape(p, *wider.size)
     if not directions.size:
         return np.zeros((0, *wider.size))
     tables = directions.reshape(-1, *support.size)
@@ -676,30 +680,26 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
     return tuple(notes)
 
 
-def _own_kernel(statistics: Statistics, support: Support) -> np.ndarray:
-    """Return the kernel of one channel by itself."""
-    return solve(Moments.of(statistics)).kernel.reshape(support.size)
-
-
-def _channels_differ(estimate: Estimate) -> bool:
-    """Return whether one kernel per channel explains the pair significantly better than the shared one."""
-    return _apart(estimate) > 0.0
-
-
-def _apart(estimate: Estimate) -> float:
+def _apart(pair: Pair, estimate: Estimate) -> float:
     """Return the R² of one kernel per channel where they explain significantly more than the shared one, else 0."""
-    if len(estimate.statistics) < 2:
+    if len(pair.planes) < 2:
         return 0.0
-    apart, freedom = 0.0, 0
-    for statistics in estimate.statistics:
-        moments = Moments.of(statistics)
-        own = moments.unexplained(solve(moments).kernel)
-        apart += own
-        freedom += moments.freedom
-    p = estimate.kernel.size
-    extra = p * (len(estimate.statistics) - 1)
-    shared = estimate.moments.unexplained(estimate.kernel)
+    p, square = estimate.support.parameters, estimate.moments.square
+    if estimate.whole:
+        each = [Moments.of(statistics) for statistics in estimate.statistics]
+        apart = sum(moments.unexplained(solve(moments).kernel) for moments in each)
+        freedom = sum(moments.freedom for moments in each)
+        shared = estimate.moments.unexplained(estimate.kernel)
+    else:
+        channels = (_estimated(replace(pair, planes=(plane,)), estimate.support, estimate) for plane in pair.planes)
+        own = [one for one in channels if one is not None]
+        if len(own) < len(pair.planes):
+            return 0.0
+        freedom = sum(one.moments.count - p - 1 for one in own)
+        apart = sum(one.variance * (one.moments.count - p - 1) for one in own)
+        shared = estimate.variance * (estimate.moments.count - p - len(own))
+    extra = p * (len(pair.planes) - 1)
     gain = (shared - apart) / extra / max(apart / max(1, freedom), 1e-300)
     # The F statistic is near 1 if one kernel fits all channels; below 3 % of the residual a difference is irrelevant.
     differ = gain > 1.0 + 6.0 * np.sqrt(2.0 / extra) and shared > 1.03 * apart
-    return 1.0 - apart / max(estimate.moments.square, 1e-300) if differ else 0.0
+    return 1.0 - apart / max(square, 1e-300) if differ else 0.0

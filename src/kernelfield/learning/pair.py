@@ -573,7 +573,7 @@ def plane_of(
     like: Plane | None = None,
 ) -> Plane:
     """Return one channel with its masks; raise if no pixel is left. A tile has the shifts of the plane it is `like`."""
-    # What a worker receives may lie at odd addresses, which the engine does not read.
+    # Pixels sent to a worker may lie at odd addresses, which the engine does not read.
     before, after = (np.require(pixels, requirements=["C", "A"]) for pixels in (before, after))
     bad_before, bad_after = _not_finite(before), _not_finite(after)
     if good_before is not None:

@@ -28,8 +28,8 @@ from kernelfield.learning.fields import (
     text,
     whole,
 )
-from kernelfield.learning.filtering import ROUNDED
 from kernelfield.learning.light import Light
+from kernelfield.learning.rounding import RULES
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
@@ -245,7 +245,7 @@ _RECORD = object_of(
         "integers": optional(table(whole(), np.int64)),
         "divisor": optional(whole(1)),
         "offset": _offset,
-        "rounding": optional(one_of(*ROUNDED)),
+        "rounding": optional(one_of(*RULES)),
         "boundary": optional(_RULE),
         "cval": number(),
         "boundary_candidates": list_of(_RULE),

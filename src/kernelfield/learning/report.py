@@ -11,7 +11,7 @@ from kernelfield.kernels.text import aligned
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
 
-# What the offset holds besides a constant of the producer's, by the rule of rounding.
+# The part of the offset that is no constant of the producer's, by the rule of rounding.
 _ROUNDINGS = {
     "truncated": ", half a level of it because the producer rounds down",
     "up": ", half a level of it because the producer rounds up",

@@ -125,6 +125,12 @@ def blocks(
         yield Block(part, windows, after, residual, bad)
 
 
+def sampled(every: int, bad: np.ndarray | None, *images: np.ndarray) -> list[np.ndarray]:
+    """Return one in `every` of the pixels of images of one shape, row by row, without those that are `bad`."""
+    keep = slice(None) if bad is None else ~bad.ravel()[::every]
+    return [image.ravel()[::every][keep] for image in images]
+
+
 def working_dtype(plane: Plane) -> np.dtype:
     """Return a dtype of sufficient precision for the residual of a plane: float32 for uint8, else float64."""
     both = plane.before.dtype == np.uint8 and plane.after.dtype == np.uint8

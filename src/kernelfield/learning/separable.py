@@ -223,12 +223,16 @@ def _evaluated(views: Sequence[View], column: np.ndarray, row: np.ndarray) -> _P
     n, total = column.size, float(column.sum() * row.sum())
     for view in views:
         sums, own, own_square, own_total, own_left = np.zeros(gradient.size), 0, 0.0, 0.0, 0.0
-        slope, missed = np.zeros(gradient.size), 0.0
+        slope, missed, about = np.zeros(gradient.size), 0.0, None
         for x, y, good in view.blocks(n):
             across = correlate(x, row[None], mode="valid", dtype=np.float64)
             down = correlate(x, column[:, None], mode="valid", dtype=np.float64)
             residual = y - correlate(across, column[:, None], mode="valid", dtype=np.float64)
             counts = np.ones(y.shape) if good is None else good.astype(np.float64)
+            if about is None:
+                # A constant near the mean: squares of large offsets would hide a small residual.
+                about = float(residual.mean())
+            residual -= about
             residual *= counts
             own += int(counts.sum())
             own_square += float((y * y * counts).sum())
@@ -239,7 +243,7 @@ def _evaluated(views: Sequence[View], column: np.ndarray, row: np.ndarray) -> _P
                 which[:n] += lag_products(weights, across, (n, 1), len(weights))[0].ravel()
                 which[n:] += lag_products(weights, down, (1, row.size), len(weights))[0].ravel()
         mean = missed / max(1, own)
-        offsets.append(mean + view.after_shift - view.before_shift * total)
+        offsets.append((about or 0.0) + mean + view.after_shift - view.before_shift * total)
         left += max(own_left - mean * missed, 0.0)
         square += max(own_square - own_total**2 / max(1, own), 0.0)
         gradient += slope - mean * sums

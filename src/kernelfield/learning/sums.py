@@ -21,7 +21,7 @@ BRANCHES = 8
 
 @dataclass(frozen=True)
 class Sums:
-    """What a tile contributes: numbers that add, numbers of which the largest counts, and rows that are listed.
+    """The contribution of a tile: numbers that add, numbers of which the largest counts, and rows that are listed.
 
     Attributes
     ----------

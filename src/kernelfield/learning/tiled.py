@@ -44,7 +44,7 @@ _NARROW = 256
 # Pixels along a side that tell its boundary rule, and rows and columns at the far side that they read: a kernel more.
 _NEAR, _FAR = 1024, 3
 
-#: What puts leaves together: given the function of a leaf's number and the number of leaves, the sum in the tree.
+#: A sum over leaves: given the function of a leaf's number and the number of leaves, the sum in the tree.
 Engine = Callable[[Callable[[int], Any], int], Any]
 Spans = tuple[tuple[int, int], ...]
 
@@ -70,7 +70,7 @@ class Picture(Protocol):
 
 @dataclass(frozen=True)
 class Tiles:
-    """What a worker needs to make any tile of a pair: where its pixels come from, and what is done to them.
+    """The recipe of the tiles of a pair, for any worker: the pictures to read, and the steps after reading.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Tiles:
     base : Pair
         With planes that have no pixels, but the shifts.
     steps : tuple of callable
-        What is done to a tile, from pair to pair.
+        Functions from pair to pair, applied to a tile in turn.
     rows, columns : Spans
         The grid of the after.
     """
@@ -425,7 +425,7 @@ def _or_none(mask: np.ndarray | None, like: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Survey:
-    """What all tiles tell of a pair, in the numbers of its pictures.
+    """A survey of all tiles of a pair, in the numbers of its pictures.
 
     Attributes
     ----------
@@ -479,7 +479,7 @@ def _surveyed(tiles: Tiles, engine: Engine) -> tuple[_Survey, tuple[float | None
 
 
 def _survey(pair: Pair, before: tuple[int, int], after: tuple[int, int]) -> Sums:
-    """Return what a tile adds to a `_Survey`: its counts, how far its values reach below and above 0, and its rows.
+    """Return the contribution of a tile to a `_Survey`: counts, the reach of its values below and above 0, and rows.
 
     The sample is that of `shift_near_mean`.
     """

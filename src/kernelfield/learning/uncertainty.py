@@ -206,7 +206,7 @@ def _scores(
     whole: tuple[slice, slice],
     maps: list[Map] | None,
 ) -> Sums:
-    """Return what a part of the picture adds to the scores, counts, contrasts and sizes of the tiles."""
+    """Return the scores, counts, contrasts and sizes of the tiles, as far as a part of the picture has them."""
     grid = [_cut(one.stop - one.start, n) for one, n in zip(whole, support.size)]
     scores = np.zeros((len(grid[0]), len(grid[1]), kernel.size))
     counts, contrast, sizes, square = *(np.zeros(scores.shape[:2]) for _ in range(3)), 0.0

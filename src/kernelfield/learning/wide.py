@@ -22,6 +22,8 @@ _POSITIONS, _FOR_A_WEIGHT, _GAIN = 1 << 17, 12, 0.02
 # Limits below which the end of a column or row is negligible, as in `support_search`: for a residual of rounding, for
 # others as a factor on the noise, the share of the squared residual, and of the largest weight.
 _ROUNDED, _WHITE, _COLOURED = (6.0, 1e-3, 1e-3), (1.0, 0.0, 0.0), (10.0, 3e-3, 3e-2)
+# Share of the largest weight below which a weight is an error of the fit.
+_LAST_PLACES = 1e-9
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,9 @@ def _positions(support: Support) -> int:
 
 def _outline(found: Free) -> Support:
     """Return the bounding box of the rows and columns with weights that chance does not give."""
-    support, squares = found.support, (found.kernel / max(found.error, 1e-300)) ** 2
+    # The steps of the fit end before the last places of the weights.
+    least = max(found.error, _LAST_PLACES * float(np.abs(found.kernel).max()), 1e-300)
+    support, squares = found.support, (found.kernel / least) ** 2
     spans = []
     for axis in (1, 0):
         m = squares.shape[axis]

@@ -15,7 +15,7 @@ _PLACES = {
         "    return i < n ? i : 2 * n - 2 - i;"
     ),
 }
-# The rules of kernelfield.learning.filtering.ROUNDED.
+# The rules of kernelfield.learning.rounding.RULES.
 _ROUNDED = {
     "nearest": "floor(value + (0.5 + 1e-6))",
     "nearest even": "rint(value)",

@@ -108,7 +108,7 @@ def _expressions(steps: Recipe) -> str:
     return f"format={'gray' if len(colours) == 1 else 'gbrp'},geq={':'.join(parts)}"
 
 
-# The rules of kernelfield.learning.filtering.ROUNDED, of the value in variable 0.
+# The rules of kernelfield.learning.rounding.RULES, of the value in variable 0.
 _ROUNDED = {
     "nearest": "floor(ld(0)+0.500001)",
     "nearest even": "if(eq(ld(0)-floor(ld(0)),0.5),2*floor(ld(0)/2+0.5),floor(ld(0)+0.5))",

@@ -101,7 +101,7 @@ class _Graph:
         return pixels
 
     def _rounded(self, values: str) -> str:
-        """Return values rounded by the rule of `kernelfield.learning.filtering.ROUNDED`."""
+        """Return values rounded by the rule of `kernelfield.learning.rounding.RULES`."""
         steps = self.steps
         about = self._each(steps.about) if any(steps.about) else None
         if about is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kernelfield.kernels.programs import correlation, listed
 from kernelfield.learning.export.recipe import Recipe
 
-# The rules of kernelfield.learning.filtering.ROUNDED as text, of `values`.
+# The rules of kernelfield.learning.rounding.RULES as text, of `values`.
 _ROUNDED = {
     "nearest": "{np}.floor(values + (0.5 + 1e-6))",
     "nearest even": "{np}.{rint}(values)",

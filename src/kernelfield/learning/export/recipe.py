@@ -37,7 +37,7 @@ class Recipe:
     cval : float
         The value outside, for ``"constant"``.
     rounding : str
-        A rule of `kernelfield.learning.filtering.ROUNDED`.
+        A rule of `kernelfield.learning.rounding.RULES`.
     about : tuple of float
         The numbers about which each channel's results are rounded.
     dtype : str
