@@ -235,8 +235,8 @@ class Fit:
         Kernel, offset, border, rounding and saturation are in it. The pixels are those of `apply` for images of
         integers in ``"numpy"``, ``"scipy"``, ``"opencv"``, ``"pytorch"`` and ``"c"``, within rounding for floats. The
         sums of ``"onnx"`` are in float32 for 8 bits: the same where the weights are integers over a divisor, else
-        within one level where a result is halfway. ``"imagemagick"`` is within one level of 8 bits; ``"ffmpeg"`` gives the
-        same pixels of 8 bits but for those near the border, which has its own rule.
+        within one level where a result is halfway. ``"imagemagick"`` is within one level of 8 bits; ``"ffmpeg"`` gives
+        the same pixels of 8 bits but for those near the border, which has its own rule.
 
         Parameters
         ----------
