@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike
 from kernelfield.learning import models
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.models import Asked, Model
+from kernelfield.learning.models.regularise import Regularise
+from kernelfield.learning.models.restriction import Restriction
+from kernelfield.learning.models.varying import check_degree, check_order
 
 
 def learn(
@@ -19,6 +22,14 @@ def learn(
     clip: str | tuple[float, float] | None = "auto",
     channel_axis: int | str | None = "auto",
     noise: tuple[float, float] | None = None,
+    varying: int | tuple[int, int] | str | None = None,
+    background: int = 0,
+    weights: ArrayLike | None = None,
+    regularise: str | float | tuple[str, float] | None = None,
+    nonnegative: bool = False,
+    sum_to: float | None = None,
+    symmetric: bool | str | None = None,
+    support: ArrayLike | None = None,
 ) -> Fit:
     """Return the filter that made `after` from `before`: its kernel with errors, name, boundary and verdict.
 
@@ -47,6 +58,28 @@ def learn(
         Standard deviation of the noise in the before and in the after, if known: least squares is corrected for that
         in the before, which otherwise draws every kernel towards a blur. That in the after is taken from the residual,
         whatever is given.
+    varying : int, (int, int) or "auto", optional
+        Let the kernel vary over the field: as polynomials of the place up to this total degree, at most 5, or
+        bilinearly between the nodes of a grid, (3, 4) for three rows of four. ``"auto"`` takes the degree from 0 to 2
+        that the Bayesian information criterion prefers. See `Fit.varying`.
+    background : int
+        Total degree of the polynomials that are added to each channel; 0 is the offset alone.
+    weights : array_like, shape (H, W) of the after, optional
+        Weights of the squared residuals, 1 / variance; 0 for pixels that do not count. Only their ratios matter.
+    regularise : "auto", "ridge", "smooth", float or (str, float), optional
+        Penalise squared weights (``"ridge"``) or their squared second differences (``"smooth"``), for small or
+        degenerate pairs; by a strength in units of the Gram matrix, or the likeliest one. ``"auto"`` takes the likelier
+        penalty; a number alone is the strength of ``"smooth"``. The errors count the bias.
+    nonnegative : bool
+        Whether no weight may be negative.
+    sum_to : float, optional
+        The sum of the weights.
+    symmetric : bool or str, optional
+        ``"h"`` mirrored left to right, ``"v"`` top to bottom, ``"hv"`` or True both, ``"square"`` at the diagonals too,
+        ``"point"`` turned by 180°, ``"radial"`` equal at equal distances from the middle, or ``"auto"`` for the one
+        that the Bayesian information criterion prefers.
+    support : array_like of bool, shape (kh, kw), optional
+        True for weights that may differ from 0; it gives the size.
 
     Returns
     -------
@@ -71,4 +104,11 @@ def learn(
     array([[ 1., -1.]])
     """
     asked = Asked(before, after, size, max_size, mask, clip, channel_axis, noise)
-    return models.fit(Model(), asked)
+    model = Model(
+        varying=None if varying is None else check_order("varying", varying),
+        background=check_degree("background", background),
+        weights=weights,
+        regularise=Regularise.checked(regularise),
+        restriction=Restriction.checked(symmetric, sum_to, nonnegative, support),
+    )
+    return models.fit(model, asked)

@@ -16,6 +16,7 @@ from kernelfield.learning.rounding import RULES
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
+    from kernelfield.learning.varying import Varying
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def check_plain(fit: Fit, name: str) -> None:
     if not fit.plain:
         raise ArgumentError(
             f"{name}: expected one kernel for all channels and places; received a filter with more (channels that "
-            "differ or mix, a stride, linear light or a curve); filter with fit.apply"
+            "differ or mix, a stride, linear light, a curve, or a kernel that varies); filter with fit.apply"
         )
 
 
@@ -97,6 +98,8 @@ def summed(fit: Fit, planes: list[np.ndarray], rule: str) -> list[np.ndarray]:
         )
     if rule in ("copy", "renormalised"):
         raise ArgumentError(f"boundary: expected a rule of scipy.ndimage for this filter; received {rule}")
+    if fit.varying is not None:
+        return [_varied(fit, fit.varying, plane, channel, rule) for channel, plane in enumerate(planes)]
     results = []
     for channel, offset in enumerate(np.broadcast_to(offsets, count)):
         kernels = fit.kernel.weights[None] if fit.bank is None else fit.bank[channel]
@@ -107,6 +110,25 @@ def summed(fit: Fit, planes: list[np.ndarray], rule: str) -> list[np.ndarray]:
             total = total + correlate(source, kernel, boundary=rule, cval=fit.cval, dtype=np.float64)
         results.append(np.asarray(total)[:: fit.stride[0], :: fit.stride[1]])
     return results
+
+
+def _varied(fit: Fit, varying: Varying, plane: np.ndarray, channel: int, rule: str) -> np.ndarray:
+    """Return a channel filtered by a kernel that varies: a sum of fixed kernels, weighted over the field."""
+    if plane.shape != varying.shape:
+        raise ArgumentError(
+            f"image: expected the field of the kernel, {varying.shape[0]}×{varying.shape[1]} pixels; received "
+            f"{plane.shape[0]}×{plane.shape[1]}; crop or pad it to the picture that was learned from"
+        )
+    total = varying.background_map(min(channel, len(varying.background) - 1))
+    functions = varying.functions
+    rows, columns = (functions.along(axis, np.arange(n)) for axis, n in enumerate(varying.shape))
+    for (a, b), weights in zip(functions.terms, varying.bank):
+        kernel = Kernel(weights, anchor=fit.anchor)
+        part = correlate(plane, kernel, boundary=rule, cval=fit.cval, dtype=np.float64)
+        part *= rows[a][:, None]
+        part *= columns[b]
+        total += part
+    return total
 
 
 def _finished(fit: Fit, sums: np.ndarray, dtype: np.dtype) -> Filtered:

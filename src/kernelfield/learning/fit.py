@@ -17,6 +17,7 @@ from kernelfield.files import write_bytes
 from kernelfield.kernels import Kernel
 from kernelfield.learning.curve import Curve
 from kernelfield.learning.light import Light
+from kernelfield.learning.varying import Varying
 from kernelfield.learning.verdict import Verdict
 
 
@@ -105,6 +106,11 @@ class Fit:
         The transfer function that is undone before the kernel and done after it; `offset` is then a share of white.
     curve : Curve or None
         The pointwise curve before or after the kernel.
+    varying : Varying or None
+        For a kernel that varies over the field: the kernels and functions of which it is made, and the background that
+        varies. `kernel` is then its mean over the field, and `offset` the mean of the background.
+    degrees_of_freedom : float or None
+        The effective number of parameters, for kernels under a penalty or restrictions and those that vary.
     """
 
     kernel: Kernel
@@ -144,11 +150,14 @@ class Fit:
     stride: tuple[int, int] = (1, 1)
     light: Light | None = None
     curve: Curve | None = None
+    varying: Varying | None = None
+    degrees_of_freedom: float | None = None
 
     @property
     def plain(self) -> bool:
         """Whether the fit is one kernel, the same for all channels and places, and offsets."""
-        return self.bank is None and self.stride == (1, 1) and self.light is None and self.curve is None
+        more = (self.bank, self.light, self.curve, self.varying)
+        return self.stride == (1, 1) and all(each is None for each in more)
 
     @property
     def anchor(self) -> tuple[int, int]:

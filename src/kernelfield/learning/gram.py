@@ -40,7 +40,7 @@ def gram_matrix(images: Sequence[np.ndarray], size: tuple[int, int], shift: floa
     gram = np.empty((kh, kw, kh, kw))
     u, v = np.arange(kw)[:, None], np.arange(kw)
     for dr in range(kh):
-        sums = _spread(_spread(pieces[:, :, dr], kh, 0), kw, 1)
+        sums = spread(spread(pieces[:, :, dr], kh, 0), kw, 1)
         values = sums[: kh - dr, u, v - u + kw - 1]
         if dr == 0:
             values = np.where(v >= u, values, values.transpose(0, 2, 1))
@@ -67,7 +67,7 @@ def window_totals(image: np.ndarray, size: tuple[int, int], shift: float) -> np.
         between = line[:, kw - 1 : image.shape[1] - kw + 1]
         centre = between.sum(axis=1, keepdims=True) if inside is None else np.full((1, 1), inside)
         rows.append(np.hstack([line[:, : kw - 1], centre, line[:, image.shape[1] - kw + 1 :]]))
-    return _spread(_spread(np.vstack(rows), kh, 0), kw, 1)
+    return spread(spread(np.vstack(rows), kh, 0), kw, 1)
 
 
 def _add_pieces(pieces: np.ndarray, image: np.ndarray, size: tuple[int, int], shift: float) -> None:
@@ -117,7 +117,7 @@ def _around(
     return image[rows[0] : rows[1], columns[0] : columns[1]], around
 
 
-def _spread(pieces: np.ndarray, k: int, axis: int) -> np.ndarray:
+def spread(pieces: np.ndarray, k: int, axis: int) -> np.ndarray:
     """Return for each of `k` shifts the core plus the side lines inside the shifted rectangle."""
     pieces = np.moveaxis(pieces, axis, 0)
     sums = np.repeat(pieces[k - 1 : k], k, axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -62,6 +63,21 @@ def learned(
     part = part_of(pair) if sample is pair else None if sample.shapes == pair.shapes else sample
     answer = None if part is None else _by_part(pair, part, size, max_size, level)
     return _describe(answer or _judged(_answered(pair, size, max_size), level))
+
+
+def described(pair: Pair, found: Found, estimate: Estimate, keeps: Callable[[np.ndarray], bool]) -> Fit:
+    """Return the fit of an estimate that was made otherwise, as with restrictions, judged as any other.
+
+    `keeps` says of a kernel near it, which reproduces every pixel, whether it may take its place.
+    """
+    used = found.pair
+    answer = _exactly_so(pair, used, estimate)
+    if answer is not None and keeps(answer.kernel):
+        return _describe(replace(answer, found=found))
+    maps = residual_maps(used.sample, estimate.kernel, estimate.offsets, estimate.support)
+    signs = examine(used.sample, estimate, maps, 0.0)
+    none = (None,) * len(pair.planes)
+    return _describe(_Answer(pair, used, found, estimate, None, False, none, signs=signs))
 
 
 @dataclass(frozen=True)
@@ -139,7 +155,7 @@ def _checked_noise(noise: tuple[float, float] | None) -> tuple[float, float] | N
 
 def _answered(pair: Pair, size: Any, max_size: int) -> _Answer:
     """Return the answer for a pair, over the support that is given or found."""
-    found = _searched(pair, size, max_size)
+    found = searched(pair, size, max_size)
     estimate = estimate_kernel(found.pair, found.support)
     while found.noise is not None and estimate.variance > 1.05 * found.noise + 0.1 * pair.exact_variance(0.0, 1):
         # Border pixels bias the fit: the producer's kernel is larger than the bounding box of its nonzero weights.
@@ -161,7 +177,7 @@ def _estimated(pair: Pair, support: Support, near: Estimate | None = None) -> Es
         return None
 
 
-def _searched(pair: Pair, size: Any, max_size: int) -> Found:
+def searched(pair: Pair, size: Any, max_size: int) -> Found:
     """Return the support, found in the sample of the pair."""
     sample = pair.sample
     found = choose_support(sample, size, max_size)
@@ -256,7 +272,7 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
         if not counted.outlying or size is not None or not pair.same_size:
             break
         cleared = pair.without(counted.outliers, counted.rule)
-        again = _searched(cleared, None, max_size)
+        again = searched(cleared, None, max_size)
         if again.support == found.support:
             break
         found, estimate = again, estimate_kernel(again.pair, again.support)

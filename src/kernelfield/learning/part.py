@@ -43,7 +43,7 @@ def part_of(pair: Pair) -> Pair | None:
     details = [_detail(plane, slice(top, top + rows), slice(left, left + columns)) for top, left in places]
     top, left = places[int(np.argsort(details, kind="stable")[len(places) * 3 // 4])]
     where = slice(top, top + rows), slice(left, left + columns)
-    return replace(pair, planes=tuple(_cut(one, where) for one in pair.planes))
+    return replace(pair, planes=tuple(cut(one, where) for one in pair.planes))
 
 
 def _detail(plane: Plane, rows: slice, columns: slice) -> float:
@@ -56,7 +56,7 @@ def _detail(plane: Plane, rows: slice, columns: slice) -> float:
     return float(gradient.sum(dtype=np.float64))
 
 
-def _cut(plane: Plane, where: tuple[slice, slice]) -> Plane:
+def cut(plane: Plane, where: tuple[slice, slice]) -> Plane:
     """Return a rectangle of a plane."""
     bad_before, bad_after, clipped = (
         None if mask is None or not mask[where].any() else mask[where]

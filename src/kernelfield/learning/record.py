@@ -15,6 +15,7 @@ from kernelfield.geometry import BOUNDARIES
 from kernelfield.kernels import Kernel
 from kernelfield.kernels.descriptions import describe
 from kernelfield.learning.curve import Curve
+from kernelfield.learning.field_basis import LARGEST_DEGREE, Basis
 from kernelfield.learning.fields import (
     Check,
     list_of,
@@ -30,6 +31,7 @@ from kernelfield.learning.fields import (
 )
 from kernelfield.learning.light import Light
 from kernelfield.learning.rounding import RULES
+from kernelfield.learning.varying import Varying
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
@@ -83,6 +85,8 @@ def to_record(fit: Fit) -> dict[str, Any]:
         "stride": list(fit.stride),
         "light": None if fit.light is None else asdict(fit.light),
         "curve": None if fit.curve is None else {key: _plain(value) for key, value in asdict(fit.curve).items()},
+        "varying": None if fit.varying is None else _of_varying(fit.varying),
+        "degrees_of_freedom": fit.degrees_of_freedom,
     }
 
 
@@ -161,6 +165,10 @@ def _build(cls: type[Fit], record: Any) -> Fit:
         _agree(bank.shape == errors.shape, "bank_stderr: it differs from bank in size")
         _agree(bank.shape[2:] == shape, "bank: its kernels differ from kernel in size")
         _agree(len(bank) == count, f"bank: expected kernels for {count} channels; received {len(bank)}")
+    varying = values["varying"]
+    if varying is not None:
+        _agree(varying.bank.shape[1:] == shape, "varying: its kernels differ from kernel in size")
+        _agree(len(varying.background) == count, f"varying: expected a background for each of {count} channels")
     fields = {key: value for key, value in values.items() if key not in _NOT_OF_A_FIT}
     return cls(**fields | {"kernel": kernel, "undetermined": undetermined, "layers": layers})
 
@@ -226,6 +234,62 @@ def _curve(value: Any) -> Curve:
     return curve
 
 
+def _of_varying(varying: Varying) -> dict[str, Any]:
+    """Return a kernel that varies as lists and numbers."""
+    fields = {key: _plain(value) for key, value in asdict(varying).items()}
+    return fields | {key: _unknown_as_none(fields[key]) for key in ("stderr", "background_stderr")}
+
+
+def _order(value: Any) -> Any:
+    """Return the order of variation: a degree, or the nodes of a grid."""
+    if isinstance(value, list):
+        return list_of(_counted(1, 1000), 2, 2)(value)
+    return _counted(0, LARGEST_DEGREE)(value)
+
+
+def _counted(least: int, most: int) -> Check:
+    """Return the check of an integer between two."""
+
+    def check(value: Any) -> int:
+        return int(number(least, most)(whole(least)(value)))
+
+    return check
+
+
+def _tables(check: Check) -> Check:
+    """Return the check of several tables of one size, which gives a three-dimensional array."""
+
+    def check_tables(value: Any) -> np.ndarray:
+        tables = list_of(table(check), 1)(value)
+        if len({each.shape for each in tables}) > 1:
+            raise ValueError("expected kernels of one size; received others")
+        return np.array(tables)
+
+    return check_tables
+
+
+def _varying(value: Any) -> Varying:
+    """Return a kernel that varies over the field."""
+    fields = {
+        "order": _order,
+        "shape": list_of(whole(1), 2, 2),
+        "bank": _tables(number()),
+        "stderr": _tables(_error),
+        "background_order": _counted(0, LARGEST_DEGREE),
+        "background": table(number()),
+        "background_stderr": table(_error),
+    }
+    varying = Varying(**object_of(fields, {})(value))
+    counts = varying.functions.count, Basis(varying.background_order, varying.shape).count
+    if len(varying.bank) != counts[0] or varying.background.shape[1] != counts[1]:
+        raise ValueError(
+            f"expected {counts[0]} kernels and {counts[1]} coefficients of the background; received others"
+        )
+    if varying.stderr.shape != varying.bank.shape or varying.background_stderr.shape != varying.background.shape:
+        raise ValueError("expected errors for all weights and coefficients; received others")
+    return varying
+
+
 _WHITE = number(1e-300)
 _TABLE = table(number())
 _RULE = one_of(*BOUNDARIES, "copy", "renormalised")
@@ -274,6 +338,8 @@ _RECORD = object_of(
         "stride": (list_of(whole(1), 2, 2), (1, 1)),
         "light": (optional(_light), None),
         "curve": (optional(_curve), None),
+        "varying": (optional(_varying), None),
+        "degrees_of_freedom": (optional(number(0)), None),
     },
 )
 _NOT_OF_A_FIT = ("format", "version", "size", "anchor")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from kernelfield.errors import ArgumentError
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
+from kernelfield.learning.models.known import check_weights, fit_known
 from kernelfield.learning.models.model import Asked, Model
+from kernelfield.learning.models.varying import fit_varying
 from kernelfield.learning.pair import prepare
 
 __all__ = ["Asked", "Model", "fit"]
@@ -15,5 +17,28 @@ def fit(model: Model, asked: Asked) -> Fit:
     """Return the fit of a model."""
     if model.plain:
         pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis)
+        return learned(pair, asked.size, asked.max_size, asked.noise)
+    if model.over_field or model.known:
+        if model.channels != "shared":
+            raise ArgumentError(
+                f"channels: expected shared with a kernel that varies, restrictions, a penalty or weights; received "
+                f"{model.channels}; learn each channel by itself"
+            )
+        if asked.noise is not None:
+            raise ArgumentError(
+                "noise: expected none with a kernel that varies, restrictions, a penalty or weights; give the weights "
+                "1 / variance of the after instead"
+            )
+        pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis)
+        weights = check_weights(model.weights, pair.shapes[1])
+        if model.over_field:
+            order = 0 if model.varying is None else model.varying
+            fit = fit_varying(
+                pair, asked.size, asked.max_size, order, model.background, model.restriction, model.regularise, weights
+            )
+            if fit is not None:
+                return fit
+        if model.known:
+            return fit_known(pair, asked.size, asked.max_size, model.restriction, model.regularise, weights)
         return learned(pair, asked.size, asked.max_size, asked.noise)
     raise ArgumentError(f"channels: expected shared; received {model.channels}")

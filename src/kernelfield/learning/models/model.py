@@ -8,6 +8,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from kernelfield.errors import ArgumentError, received
+from kernelfield.learning.models.regularise import Regularise
+from kernelfield.learning.models.restriction import UNRESTRICTED, Restriction
 
 #: How the channels of before and after belong together.
 CHANNELS = ("shared", "separate", "mixed", "auto")
@@ -34,15 +36,38 @@ class Model:
     Attributes
     ----------
     channels : {"shared", "separate", "mixed", "auto"}
+    varying : int, (int, int), "auto" or None
+        Degree or grid of a kernel that varies over the field.
+    background : int
+        Degree of the background.
+    weights : array_like or None
+        Of squared residuals.
+    regularise : Regularise or None
+    restriction : Restriction
     """
 
     channels: str = "shared"
+    varying: int | tuple[int, int] | str | None = None
+    background: int = 0
+    weights: ArrayLike | None = None
+    regularise: Regularise | None = None
+    restriction: Restriction = UNRESTRICTED
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
             raise ArgumentError(f"channels: expected one of {', '.join(CHANNELS)}; received {received(self.channels)}")
 
     @property
+    def over_field(self) -> bool:
+        """Whether the kernel or the background varies over the field."""
+        return self.varying is not None or self.background > 0
+
+    @property
+    def known(self) -> bool:
+        """Whether something is known of the kernel or of the residual."""
+        return self.weights is not None or self.regularise is not None or not self.restriction.none
+
+    @property
     def plain(self) -> bool:
         """Whether one kernel for all channels and places is to be learned, from the numbers as they are."""
-        return self == Model()
+        return self.channels == "shared" and not self.over_field and not self.known

@@ -1,0 +1,276 @@
+"""Least squares under restrictions and a penalty, from the moments of a pair: the constraints are met exactly.
+
+Equations are eliminated. Weights that may not be negative are found by an active set (Lawson and Hanson, *Solving Least
+Squares Problems*, 1974, chapter 23), begun from the weights that are positive without the bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from kernelfield.errors import DataError
+from kernelfield.learning.least_squares import Moments, Solution, solve
+from kernelfield.learning.models.regularise import Regularise, find_strength, penalty
+from kernelfield.learning.models.restriction import Restriction, symmetries_of
+
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Restricted:
+    """The kernel of restricted or penalised least squares.
+
+    Attributes
+    ----------
+    kernel : numpy.ndarray, shape (p,)
+    inverse : numpy.ndarray, shape (p, p)
+        Times the variance of the residual it is the covariance; of a penalised kernel that of the posterior. A bound
+        that holds does not count: what is known of a weight at 0 is no more than without the bound.
+    rank : int
+        Directions that pair, restriction and penalty determine, out of those that the restriction leaves free.
+    undetermined : numpy.ndarray, shape (free - rank, p)
+        Orthonormal directions in which nothing is known.
+    freedom : float
+        The effective number of parameters: the trace of the matrix that gives the fit from the after.
+    symmetric : str or None
+        The symmetry that was imposed.
+    kind, strength : str, float
+        Of the penalty; "" and 0 without.
+    """
+
+    kernel: np.ndarray
+    inverse: np.ndarray
+    rank: int
+    undetermined: np.ndarray
+    freedom: float
+    symmetric: str | None = None
+    kind: str = ""
+    strength: float = 0.0
+
+
+def solve_restricted(
+    moments: Moments,
+    size: tuple[int, int],
+    restriction: Restriction,
+    regularise: Regularise | None = None,
+    sums: np.ndarray | None = None,
+) -> Restricted:
+    """Return the kernel of least squares under a restriction, with a penalty if given.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of `planes` kernels one after the other, row-major.
+    size : (int, int)
+        Of each kernel.
+    restriction : Restriction
+    regularise : Regularise, optional
+    sums : numpy.ndarray, shape (planes,), optional
+        Sum of each kernel over `restriction.sum_to`; 1 for a single one.
+    """
+    planes = moments.cross.size // (size[0] * size[1])
+    symmetric = restriction.symmetric
+    if symmetric == "auto":
+        symmetric = _likeliest(moments, size, restriction, planes)
+    basis = np.kron(np.eye(planes), restriction.basis(size, symmetric))
+    gram, cross = basis @ moments.gram @ basis.T, basis @ moments.cross
+    equations = None
+    if restriction.sum_to is not None:
+        shares = np.ones(1) if sums is None else sums
+        equations = _Equations(
+            np.kron(np.eye(planes), np.ones(size[0] * size[1])) @ basis.T, shares * restriction.sum_to
+        )
+    matrix, kind, strength, doubt = None, "", 0.0, 0.0
+    if regularise is not None:
+        choices = []
+        for each in regularise.kinds:
+            own = basis @ np.kron(np.eye(planes), penalty(size, each)) @ basis.T
+            free = _freed(gram, cross, moments.square, own, equations)
+            freedom = max(1, moments.count - moments.offsets)
+            found = find_strength(free.gram, free.cross, free.square, freedom, free.matrix, regularise.strength)
+            choices.append((found.evidence, each, found, own))
+        _, kind, found, own = min(choices, key=lambda choice: choice[0])
+        matrix, strength = found.factor * own, found.value
+        doubt = found.variance
+    free = _freed(gram, cross, moments.square, matrix, equations)
+    whole = free.gram if matrix is None else free.gram + free.matrix
+    solution = _solved(whole, free.cross)
+    parameters = free.start + free.directions @ solution.kernel
+    freedom_of = float(solution.rank) if matrix is None else float((solution.inverse * free.gram).sum())
+    spread = solution.inverse
+    if doubt:
+        left = max(free.square - float(free.cross @ solution.kernel), free.square * _EPSILON, 1e-300)
+        variance = left / max(1.0, moments.count - moments.offsets)
+        change = solution.inverse @ (free.matrix @ solution.kernel)
+        spread = spread + np.outer(change, change) * (doubt / variance)
+    inverse = free.directions @ spread @ free.directions.T
+    if restriction.nonnegative and parameters.min() < 0.0:
+        total = gram if matrix is None else gram + matrix
+        parameters = _not_negative(total, cross, parameters, equations)
+        held = parameters > 0.0
+        part = _freed(*_part(gram, cross, matrix, equations, held, moments.square))
+        inside = _solved(part.gram if matrix is None else part.gram + part.matrix, part.cross)
+        freedom_of = float((inside.inverse * part.gram).sum())
+    return Restricted(
+        basis.T @ parameters,
+        basis.T @ inverse @ basis,
+        solution.rank,
+        _orthonormal(solution.undetermined @ free.directions.T @ basis),
+        freedom_of,
+        symmetric,
+        kind,
+        strength,
+    )
+
+
+@dataclass(frozen=True)
+class _Equations:
+    """Linear equations ``matrix @ parameters = values``, each with a solution of its own."""
+
+    matrix: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Free:
+    """A quadratic problem without its equations: ``parameters = start + directions @ free``."""
+
+    start: np.ndarray
+    directions: np.ndarray
+    gram: np.ndarray
+    cross: np.ndarray
+    square: float
+    matrix: np.ndarray
+
+
+def _freed(
+    gram: np.ndarray, cross: np.ndarray, square: float, matrix: np.ndarray | None, equations: _Equations | None
+) -> _Free:
+    """Return the problem with its equations eliminated.
+
+    Of the solutions of the equations it starts from that of least penalty: about it the penalty has no linear part.
+    """
+    n = cross.size
+    if matrix is None:
+        matrix = np.eye(n)
+    if equations is None:
+        return _Free(np.zeros(n), np.eye(n), gram, cross, square, matrix)
+    rows = equations.matrix
+    q = scipy.linalg.qr(rows.T)[0]
+    directions = q[:, len(rows) :]
+    least = scipy.linalg.solve(matrix, rows.T, assume_a="pos")
+    start = least @ np.linalg.solve(rows @ least, equations.values)
+    left = square - 2.0 * float(start @ cross) + float(start @ gram @ start)
+    return _Free(
+        start,
+        directions,
+        directions.T @ gram @ directions,
+        directions.T @ (cross - gram @ start),
+        max(left, 0.0),
+        directions.T @ matrix @ directions,
+    )
+
+
+def _part(
+    gram: np.ndarray,
+    cross: np.ndarray,
+    matrix: np.ndarray | None,
+    equations: _Equations | None,
+    held: np.ndarray,
+    square: float,
+) -> tuple[np.ndarray, np.ndarray, float, np.ndarray | None, _Equations | None]:
+    """Return the problem of some of the parameters, the others 0, as `_freed` takes it."""
+    both = np.ix_(held, held)
+    return (
+        gram[both],
+        cross[held],
+        square,
+        None if matrix is None else matrix[both],
+        None if equations is None else _Equations(equations.matrix[:, held], equations.values),
+    )
+
+
+def _not_negative(gram: np.ndarray, cross: np.ndarray, begin: np.ndarray, equations: _Equations | None) -> np.ndarray:
+    """Return the parameters of least ``p @ gram @ p - 2 p @ cross`` that are not negative and meet the equations.
+
+    `begin` meets the equations; its positive part, in their scale, is the first that is feasible.
+    """
+    n = cross.size
+    now = np.maximum(begin, 0.0)
+    if equations is not None:
+        now *= float(equations.values[0]) / float(equations.matrix[0] @ now)
+    held = now > 0.0
+    least = 1e-12 * (float(np.abs(cross).max()) + float(np.abs(gram).max() * np.abs(now).max()))
+    for _ in range(10 * n + 100):
+        target = _held_solution(gram, cross, held, equations)
+        low = held & (target <= 0.0)
+        if low.any():
+            # As far towards it as all stay positive; those that reach 0 are let go.
+            steps = now[low] / np.maximum(now[low] - target[low], 1e-300)
+            step = float(steps.min())
+            now = now + step * (target - now)
+            held &= ~(low & (now <= 1e-14 * max(float(now.max()), 1e-300)))
+            held[np.flatnonzero(low)[int(steps.argmin())]] = False
+            now[~held] = 0.0
+            continue
+        now = target
+        slope = cross - gram @ now
+        if equations is not None and held.any():
+            row = equations.matrix[0]
+            slope = slope - row * (float(row[held] @ slope[held]) / float(row[held] @ row[held]))
+        slope[held] = -np.inf
+        best = int(slope.argmax())
+        if not slope[best] > least:
+            return now
+        held[best] = True
+    raise DataError(
+        "nonnegative: expected a pair that determines the weights; received one for which the search for those at 0 "
+        "does not end; add regularise='auto'"
+    )
+
+
+def _held_solution(gram: np.ndarray, cross: np.ndarray, held: np.ndarray, equations: _Equations | None) -> np.ndarray:
+    """Return the least squares of the parameters that are held, the others 0."""
+    result = np.zeros(cross.size)
+    if held.any():
+        free = _freed(*_part(gram, cross, None, equations, held, 0.0))
+        result[held] = free.start + free.directions @ _solved(free.gram, free.cross).kernel
+    return result
+
+
+def _solved(gram: np.ndarray, cross: np.ndarray) -> Solution:
+    """Return the solution of least squares, also where the equations leave nothing free."""
+    if not cross.size:
+        return Solution(cross, gram, 0, gram)
+    return solve(Moments(gram, cross, 1.0, 1))
+
+
+def _orthonormal(directions: np.ndarray) -> np.ndarray:
+    """Return orthonormal directions of the same space."""
+    if not len(directions):
+        return directions
+    result: np.ndarray = scipy.linalg.orth(directions.T).T
+    return result
+
+
+def _likeliest(moments: Moments, size: tuple[int, int], restriction: Restriction, planes: int) -> str | None:
+    """Return the symmetry of the lowest Bayesian information criterion (Schwarz, *Ann. Statist.* 6, 1978)."""
+    found = []
+    for symmetric in symmetries_of(size):
+        basis = np.kron(np.eye(planes), restriction.basis(size, symmetric))
+        solution = solve(_reduced(moments, basis))
+        kernel = basis.T @ solution.kernel
+        left = moments.unexplained(kernel)
+        n = max(2, moments.count)
+        found.append((n * float(np.log(max(left, 1e-300) / n)) + solution.rank * float(np.log(n)), symmetric))
+    return min(found, key=lambda one: one[0])[1]
+
+
+def _reduced(moments: Moments, basis: np.ndarray) -> Moments:
+    """Return the moments of the parameters of a basis."""
+    return Moments(
+        basis @ moments.gram @ basis.T, basis @ moments.cross, moments.square, moments.count, moments.offsets
+    )
