@@ -1,6 +1,6 @@
 """`learn` beside one application of the kernel, PyTorch's forward pass, and least squares on an im2col matrix.
 
-python -m benchmarks.learn [photographs | files], for all or for a part
+python -m benchmarks.learn [photographs | files | streamed], for all or for a part
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import scipy.ndimage as ndi
+import tifffile
 from PIL import Image, ImageFilter
 from skimage import data
 
@@ -176,6 +177,37 @@ def command_line() -> dict[str, Any]:
     return figures
 
 
+def streamed() -> dict[str, Any]:
+    """Return processor times and peak memory of sums from files read in tiles, beside those of arrays in memory."""
+    # Clipped highlights would be left out one by one, which takes longer than all else.
+    before = photograph(4096, 4096) // 2 + 20
+    after = kf.correlate(before, np.full((7, 7), 1 / 49), dtype=np.uint8)
+    figures, rows = {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        names = {kind: [Path(folder, f"{which}.{kind}") for which in "ba"] for kind in ("npy", "tif")}
+        for npy, tif, array in zip(names["npy"], names["tif"], (before, after)):
+            np.save(npy, array)
+            tifffile.imwrite(tif, array, tile=(256, 256))
+        sources = {"in memory": (before, after), "NPY": names["npy"], "TIFF in tiles": names["tif"]}
+        for size in (3, 7, 11):
+            calls = {
+                name: lambda pair=pair, size=size: kf.KernelLearner(size).partial_fit(*pair)
+                for name, pair in sources.items()
+            }
+            taken = {name: [processor_seconds(call, 1) for _ in range(7)] for name, call in calls.items()}
+            seconds = {name: statistics.median(times) for name, times in taken.items()}
+            tracemalloc.start()
+            calls["NPY"]()
+            peak = tracemalloc.get_traced_memory()[1] / (before.nbytes + after.nbytes)
+            tracemalloc.stop()
+            figures[f"{size}×{size}"] = {"processor_seconds": seconds, "peak_memory_of_npy_over_input": peak}
+            shares = [f"{seconds['in memory'] / value:.0%}" for value in seconds.values()]
+            rows.append([f"{size}×{size}", f"{1e3 * seconds['in memory']:.0f}", *shares[1:], f"{peak:.2f}"])
+    head = ["", "in memory, processor ms", "throughput of NPY", "of TIFF in tiles", "peak memory of NPY over the pair"]
+    show("KernelLearner, 4096² uint8, files in tiles", head, rows)
+    return figures
+
+
 def main() -> None:
     figures = {
         "photographs, size unknown": real_photographs(),
@@ -183,11 +215,12 @@ def main() -> None:
         "given size, 4096² float32": given_size(),
         "1024² float32": beside_lstsq(),
         "size unknown, 2048² uint8": size_unknown(),
+        "KernelLearner, 4096² uint8": streamed(),
     }
     write(RESULTS / "learn.json", ("torch",), figures=figures)
 
 
-PARTS = {"photographs": real_photographs, "files": command_line}
+PARTS = {"photographs": real_photographs, "files": command_line, "streamed": streamed}
 
 
 if __name__ == "__main__":

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from kernelfield.engine.threads import set_threads, threads
     from kernelfield.kernels import Kernel
     from kernelfield.lab import Lab
-    from kernelfield.learning import Fit, descend, learn
+    from kernelfield.learning import Fit, KernelLearner, descend, learn
     from kernelfield.matrix import as_matrix, as_operator, col2im, condition_number, im2col, null_space
     from kernelfield.receptive import receptive_field
 
 _HOMES = {
     "Fit": "kernelfield.learning",
     "Kernel": "kernelfield.kernels",
+    "KernelLearner": "kernelfield.learning",
     "Lab": "kernelfield.lab",
     "as_matrix": "kernelfield.matrix",
     "as_operator": "kernelfield.matrix",
@@ -57,6 +58,7 @@ _HOMES = {
 __all__ = [
     "Fit",
     "Kernel",
+    "KernelLearner",
     "Lab",
     "__version__",
     "as_matrix",

@@ -91,8 +91,14 @@ def test_statistics_of_blocks_add(monkeypatch, small):
     np.testing.assert_allclose(apart.gram, whole.gram)
     np.testing.assert_allclose(apart.cross, whole.cross)
     assert (apart.count, apart.after_total) == (whole.count, pytest.approx(whole.after_total))
+    elsewhere = gather(before, after, (3, 4), 1.0, 0.5)
+    twice = (whole + elsewhere).shifted(0.0, 0.0)
+    np.testing.assert_allclose(twice.gram, 2 * whole.gram, atol=1e-9)
+    np.testing.assert_allclose(twice.cross, 2 * whole.cross, atol=1e-9)
     with pytest.raises(ValueError, match="same size and shifts"):
-        whole + gather(before, after, (3, 4), 1.0, 0.0)
+        whole - elsewhere
+    with pytest.raises(ValueError, match="same size and shifts"):
+        whole + gather(before, after[:, :-1], (3, 5), 0.0, 0.0)
 
 
 @given(st.integers(0, 10_000), st.tuples(st.integers(1, 4), st.integers(1, 4)))

@@ -53,6 +53,48 @@ def decode_zip(file: BinaryIO, size: int, limit: Limit) -> Opened:
     return Opened(len(members), load, Metadata("NPZ", own=[name.removesuffix(".npy") for name in names]))
 
 
+def arrays_in(data: bytes, most: int) -> dict[str, np.ndarray]:
+    """Return the arrays of real numbers in the data of an NPZ file, by name; nothing is unpickled.
+
+    Every header is checked before memory is taken for its array.
+
+    Parameters
+    ----------
+    data : bytes
+    most : int
+        Bytes of all arrays together, at most.
+
+    Raises
+    ------
+    FileError
+        For other data, arrays of other types, and more bytes.
+    """
+    found: dict[str, np.ndarray] = {}
+    left = most
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in archive.infolist()[:MOST_ARRAYS]:
+                with archive.open(member) as stream:
+                    shape, fortran, dtype = _header(stream)
+                    size = math.prod(shape) * dtype.itemsize
+                    left -= size
+                    if dtype.kind not in "biuf" or fortran or left < 0:
+                        raise FileError(
+                            f"{received(member.filename)} holds {dtype}, {received(shape)}; expected real numbers of "
+                            f"at most {most} bytes"
+                        )
+                    content = stream.read(size)
+                    if len(content) != size or stream.read(1):
+                        raise FileError(f"{received(member.filename)} is not as long as it says; expected a whole file")
+                found[member.filename.removesuffix(".npy")] = np.frombuffer(content, dtype).reshape(shape)
+    except FileError:
+        raise
+    except Exception as error:
+        # On damaged files zipfile, zlib and NumPy raise arbitrary exceptions.
+        raise FileError(f"cannot be read as NPZ ({reason(error)}); expected arrays of numpy.savez") from error
+    return found
+
+
 def memory_map(path: str) -> np.ndarray:
     """Return the array of an NPY file as a read-only memory map; its header is compared with the size of the file.
 

@@ -1,7 +1,8 @@
-"""Learning the kernel between two images: `learn`, `descend`, and their result, `Fit`."""
+"""Learning the kernel between two images: `learn`, `descend`, `KernelLearner`, and their result, `Fit`."""
 
 from kernelfield.learning.api import learn
 from kernelfield.learning.descent import descend
 from kernelfield.learning.fit import Fit
+from kernelfield.learning.streaming import KernelLearner
 
-__all__ = ["Fit", "descend", "learn"]
+__all__ = ["Fit", "KernelLearner", "descend", "learn"]

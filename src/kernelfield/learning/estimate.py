@@ -77,29 +77,47 @@ def estimate_kernel(pair: Pair, support: Support, near: Estimate | None = None) 
         if free is None:
             raise _too_few(support, support.parameters + len(pair.planes))
         return _reduced(pair, free, np.full(support.size, free.error), free.rank)
-    statistics = pair.statistics(support)
+    estimate = of_statistics(pair.statistics(support), support, pair.epsilon)
+    moments, kernel, variance = estimate.moments, estimate.kernel, estimate.variance
+    if pair.step == 0.0 and variance <= pair.exact_variance(moments.square, moments.count, float((kernel**2).sum())):
+        for _ in range(2):
+            offsets = tuple(s.offset(kernel) for s in estimate.statistics)
+            residual = measure(pair, kernel, offsets, support, gradient=True)
+            variance = residual.sd**2 * moments.count / moments.freedom
+            kernel = kernel + (estimate.solution.inverse @ residual.gradient).reshape(support.size)
+        estimate = _with_errors(estimate, kernel, variance, pair.epsilon)
+    return estimate
+
+
+def of_statistics(statistics: list[Statistics], support: Support, epsilon: float) -> Estimate:
+    """Return the least-squares kernel from the statistics of each plane; `epsilon` is the rounding error of a value.
+
+    Raises
+    ------
+    DataError
+        If there are fewer positions than coefficients and offsets.
+    """
     moments = sum((Moments.of(s) for s in statistics[1:]), start=Moments.of(statistics[0]))
     p = support.rows * support.columns
     if moments.count < p + moments.offsets:
         raise _too_few(support, p + moments.offsets, moments.count)
     solution = solve(moments)
     kernel = solution.kernel.reshape(support.size)
-    variance = moments.unexplained(kernel) / moments.freedom
-    energy = float((kernel**2).sum())
-    if pair.step == 0.0 and variance <= pair.exact_variance(moments.square, moments.count, energy):
-        for _ in range(2):
-            offsets = tuple(s.offset(kernel) for s in statistics)
-            residual = measure(pair, kernel, offsets, support, gradient=True)
-            variance = residual.sd**2 * moments.count / moments.freedom
-            kernel = kernel + (solution.inverse @ residual.gradient).reshape(support.size)
+    found = Estimate(support, statistics, moments, solution, kernel, kernel, (), 0.0)
+    return _with_errors(found, kernel, moments.unexplained(kernel) / moments.freedom, epsilon)
+
+
+def _with_errors(estimate: Estimate, kernel: np.ndarray, variance: float, epsilon: float) -> Estimate:
+    """Return an estimate with a kernel, the variance of its residual, and the errors and offsets that follow."""
+    solution = estimate.solution
     stderr = np.sqrt(np.maximum(np.diag(solution.inverse), 0.0) * variance)
     # The producer rounded its weights and sums: no weight is known to better than half a unit in the last place.
-    stderr = np.hypot(stderr, pair.epsilon * np.abs(kernel).max() / np.sqrt(3.0))
+    stderr = np.hypot(stderr, epsilon * np.abs(kernel).max() / np.sqrt(3.0))
     if solution.undetermined.size:
         stderr[(solution.undetermined**2).sum(axis=0) > 1e-9] = np.inf
-    offsets = tuple(s.offset(kernel) for s in statistics)
-    stderr = stderr.reshape(support.size)
-    return Estimate(support, statistics, moments, solution, kernel, stderr, offsets, variance)
+    offsets = tuple(s.offset(kernel) for s in estimate.statistics)
+    stderr = stderr.reshape(kernel.shape)
+    return replace(estimate, kernel=kernel, stderr=stderr, offsets=offsets, variance=variance)
 
 
 def _start(support: Support, near: Estimate | None) -> tuple[np.ndarray, np.ndarray] | None:

@@ -97,13 +97,17 @@ def from_record(cls: type[Fit], path: Path) -> Fit:
 
 def read(path: Path) -> Any:
     """Return the JSON value in a file of at most 64 MB."""
+    return parse(read_data(path, _LARGEST_FILE), str(path))
+
+
+def read_data(path: Path, most: int) -> bytes:
+    """Return the data of a file, no more than a byte over `most`."""
     try:
         # A FIFO has no size.
         with path.open("rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
+            return file.read(most + 1)
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return parse(data, str(path))
 
 
 def parse(data: bytes, name: str) -> Any:

@@ -50,8 +50,15 @@ class Statistics:
     after_shift: float
 
     def __add__(self, other: Statistics) -> Statistics:
-        """Return the statistics of both sets of positions; the supports and shifts must be the same."""
-        return self._combined(other, 1)
+        """Return the statistics of both sets of positions, of one support.
+
+        Where their shifts differ both are brought to shifts near the means of all.
+        """
+        mine, theirs = (self.before_shift, self.after_shift), (other.before_shift, other.after_shift)
+        if mine == theirs or self.size != other.size:
+            return self._combined(other, 1)
+        shifts = _near_both(self, other)
+        return self.shifted(*shifts)._combined(other.shifted(*shifts), 1)
 
     def __sub__(self, other: Statistics) -> Statistics:
         """Return the statistics with the positions of `other` removed."""
@@ -71,6 +78,25 @@ class Statistics:
             after_square=self.after_square + sign * other.after_square,
         )
 
+    def shifted(self, before_shift: float, after_shift: float) -> Statistics:
+        """Return the same sums about other shifts: exact for integers, else to the rounding of float64.
+
+        With ``x - b = (x - a) + d``, where ``d = a - b``, every sum of products is one about the old shifts and terms
+        in `d` (Chan, Golub and LeVeque, *The American Statistician* 37, 242, 1983, equation 2.1).
+        """
+        d, e = self.before_shift - before_shift, self.after_shift - after_shift
+        n, total = self.count, self.total
+        return replace(
+            self,
+            gram=self.gram + d * (total[:, None] + total[None, :]) + n * d * d,
+            cross=self.cross + d * self.after_total + e * total + n * d * e,
+            total=total + n * d,
+            after_total=self.after_total + n * e,
+            after_square=self.after_square + 2.0 * e * self.after_total + n * e * e,
+            before_shift=before_shift,
+            after_shift=after_shift,
+        )
+
     def centred(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Return the Gram matrix, right-hand side and sum of squares about the means: the offset is eliminated."""
         n = max(1, self.count)
@@ -78,11 +104,33 @@ class Statistics:
         cross = self.cross - self.total * (self.after_total / n)
         return gram, cross, max(0.0, self.after_square - self.after_total**2 / n)
 
+    def unexplained(self, kernel: np.ndarray, offset: float) -> float:
+        """Return the sum of squares of the residual of a kernel and an offset."""
+        k = kernel.ravel()
+        c = offset - self.after_shift + self.before_shift * float(k.sum())
+        left = self.after_square - 2.0 * float(k @ self.cross) + float(k @ self.gram @ k)
+        left += -2.0 * c * (self.after_total - float(k @ self.total)) + self.count * c * c
+        return max(0.0, left)
+
     def offset(self, kernel: np.ndarray) -> float:
         """Return the least-squares offset for the coefficients `kernel`."""
         n = max(1, self.count)
         after = self.after_shift + self.after_total / n
         return float(after - (self.before_shift + self.total / n) @ kernel.ravel())
+
+
+def _near_both(a: Statistics, b: Statistics) -> tuple[float, float]:
+    """Return shifts near the means of both sets of positions, whole where all shifts are."""
+    n = max(1, a.count + b.count)
+    found = []
+    for one, other, own, its in (
+        (a.before_shift, b.before_shift, float(a.total.mean()), float(b.total.mean())),
+        (a.after_shift, b.after_shift, a.after_total, b.after_total),
+    ):
+        mean = (a.count * one + own + b.count * other + its) / n
+        whole = one.is_integer() and other.is_integer()
+        found.append(float(round(mean)) if whole else float(np.float32(mean)))
+    return found[0], found[1]
 
 
 def shift_near_mean(image: np.ndarray, bad: np.ndarray | None = None) -> float:

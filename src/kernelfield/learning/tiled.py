@@ -308,7 +308,7 @@ def prepare_tiles(
     windows = [_windows(n, window) for n in after.shape]
     bare = Plane(np.zeros((0, 0)), np.zeros((0, 0)), None, None, None, 0.0, 0.0, 0.0, 0.0)
     base = Pair((bare,) * after.channels, 0.0, max(last_place(before.dtype), last_place(after.dtype)), None)
-    tiles = Tiles(before, after, mask, base, (), *(_grid(n, tile or TILE) for n in after.shape))
+    tiles = Tiles(before, after, mask, base, (), *(grid(n, tile or TILE) for n in after.shape))
     survey, markers = _surveyed(tiles, engine)
     raw_x, raw_y = (
         np.concatenate([plane.ravel() for plane in _raw(picture, windows, more)])
@@ -337,8 +337,8 @@ def prepare_tiles(
     return TiledPair.of(tiles, _glued(tiles, windows, margin), engine, seen)
 
 
-def _grid(n: int, tile: int) -> Spans:
-    """Return an axis cut into tiles."""
+def grid(n: int, tile: int) -> Spans:
+    """Return an axis cut into tiles; a narrow last one belongs to the one before."""
     starts = list(range(0, n, tile))
     if len(starts) > 1 and n - starts[-1] < min(_NARROW, tile // 2):
         starts.pop()

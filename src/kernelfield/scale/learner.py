@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-from kernelfield.arrays import MOST_CHANNELS
 from kernelfield.engine.threads import threads as engine_threads
-from kernelfield.errors import ArgumentError, DtypeError, received
+from kernelfield.errors import ArgumentError, received
 from kernelfield.learning import Fit
 from kernelfield.learning.learner import learned
+from kernelfield.learning.pictures import Stored
 from kernelfield.learning.sums import in_tree
 from kernelfield.learning.tiled import Engine, prepare_tiles
-from kernelfield.scale.sources import Source, open_source
+from kernelfield.scale.sources import open_source
 
 
 def learn(
@@ -79,8 +77,7 @@ def learn(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import kernelfield as kf
+    >>>     >>> import kernelfield as kf
     >>> before = np.random.default_rng(0).integers(0, 256, (60, 50), dtype=np.uint8)
     >>> after = kf.correlate(before, np.full((3, 3), 1 / 9), dtype=np.uint8)
     >>> kf.scale.learn(before, after).description
@@ -88,8 +85,11 @@ def learn(
     """
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise ArgumentError(f"threads: expected a positive integer; received {received(threads)}")
-    pictures = [_Picture.of(value, name, channel_axis, level) for value, name in ((before, "before"), (after, "after"))]
-    used = None if mask is None else _Picture.of(mask, "mask", channel_axis, level)
+    pictures = [
+        Stored.of(open_source(value, channel_axis=channel_axis, level=level), name)
+        for value, name in ((before, "before"), (after, "after"))
+    ]
+    used = None if mask is None else Stored.of(open_source(mask, channel_axis=channel_axis, level=level), "mask")
     # Kernels that a search may find lie about the output pixel; a valid part is smaller by the kernel.
     margin = max(31, (max_size if isinstance(max_size, int) else 0) // 2)
 
@@ -133,52 +133,3 @@ def _in_order(pool: ThreadPoolExecutor, leaf: Callable[[int], Any], count: int, 
     finally:
         for one in waiting:
             one.cancel()
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A source as planes of rows and columns."""
-
-    source: Source
-    channel: int | None
-
-    @classmethod
-    def of(cls, value: Any, name: str, channel_axis: int | str | None, level: int) -> _Picture:
-        """Return the picture of an argument."""
-        source = open_source(value, channel_axis=channel_axis, level=level)
-        if source.dtype.kind not in "biuf":
-            raise DtypeError(f"{name}: expected integers or floats; received {source.dtype}")
-        # Axes of one element are those of a stack of one.
-        others = [axis for axis, n in enumerate(source.shape) if axis not in source.axes and n > 1]
-        if len(others) > 1 or any(source.shape[axis] > MOST_CHANNELS for axis in others):
-            raise ArgumentError(
-                f"{name}: expected rows, columns and up to {MOST_CHANNELS} channels; received shape {source.shape}; "
-                "learn each image by itself"
-            )
-        if 0 in source.shape:
-            raise ArgumentError(f"{name}: expected pixels; received shape {source.shape}")
-        return cls(source, others[0] if others else None)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        rows, columns = self.source.axes
-        return self.source.shape[rows], self.source.shape[columns]
-
-    @property
-    def channels(self) -> int:
-        return 1 if self.channel is None else self.source.shape[self.channel]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.uint8) if self.source.dtype.kind == "b" else self.source.dtype
-
-    def planes(self, rows: slice, columns: slice) -> list[np.ndarray]:
-        """Return a part of each channel."""
-        region = [slice(0, n) for n in self.source.shape]
-        region[self.source.axes[0]], region[self.source.axes[1]] = rows, columns
-        pixels = self.source.read(tuple(region))
-        if pixels.dtype.kind == "b":
-            pixels = pixels.view(np.uint8)
-        front = () if self.channel is None else (self.channel,)
-        pixels = np.moveaxis(pixels, (*front, *self.source.axes), range(-2 - len(front), 0))
-        return [np.ascontiguousarray(plane) for plane in pixels.reshape(-1, *pixels.shape[-2:])]
