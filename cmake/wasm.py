@@ -1,7 +1,7 @@
-"""Builds what the page of the lab takes from the rest: the engine as WebAssembly, and the catalogue of kernels.
+"""Builds the files that the page of the lab takes from the rest: the engine as WebAssembly, kernels, and programs.
 
-    python cmake/wasm.py               builds kernelfield.wasm.gz by ziglang, and writes kernels.json
-    python cmake/wasm.py --catalogue   kernels.json only
+    python cmake/wasm.py               builds kernelfield.wasm.gz by ziglang, and writes kernels.json.gz, code.json.gz
+    python cmake/wasm.py --catalogue   kernels.json.gz and code.json.gz only
 
 `kernelfield.wasm.json` beside the module says by which sources and compiler it was built; the tests hold it to them.
 """
@@ -84,8 +84,12 @@ def build(to: Path) -> None:
             subprocess.run([*zig, *FLAGS, *flags, "-c", source, "-o", path], cwd=ROOT / "cpp", check=True)
         linked = Path(folder, "kernelfield.wasm")
         subprocess.run([*zig, *LINK, *objects, "-o", str(linked)], check=True)
-        # A third of its size; the page unpacks it. Without a time of its own, the same module is the same file.
-        to.write_bytes(gzip.compress(linked.read_bytes(), 9, mtime=0))
+        to.write_bytes(packed(linked.read_bytes()))
+
+
+def packed(data: bytes) -> bytes:
+    """Return bytes as the page takes them: without a time of its own, the same content is the same file."""
+    return gzip.compress(data, 9, mtime=0)
 
 
 def catalogue() -> str:
@@ -123,6 +127,8 @@ def catalogue() -> str:
 
 def main() -> None:
     """Build what was asked for."""
+    from kernelfield.kernels.programs import TEMPLATES
+
     ASSETS.mkdir(parents=True, exist_ok=True)
     if "--catalogue" not in sys.argv:
         from importlib.metadata import version
@@ -131,7 +137,8 @@ def main() -> None:
         build(module)
         about = {"sources": digest(), "ziglang": version("ziglang"), "bytes": module.stat().st_size}
         (ASSETS / "kernelfield.wasm.json").write_text(json.dumps(about) + "\n")
-    (ASSETS / "kernels.json").write_text(catalogue(), encoding="utf-8")
+    (ASSETS / "kernels.json.gz").write_bytes(packed(catalogue().encode()))
+    (ASSETS / "code.json.gz").write_bytes(packed(json.dumps(TEMPLATES).encode()))
 
 
 if __name__ == "__main__":

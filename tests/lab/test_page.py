@@ -141,7 +141,7 @@ def test_sizes_grow_and_shrink_around_the_middle_and_turn(visit):
     page.get_by_label("Fewer rows").click()
     assert cells(page) == ["1", "2", "3"]
     page.get_by_label("Turn").click()
-    expect(page.locator("[data-less-rows] + output")).to_have_text("3")
+    expect(page.locator(".size output").first).to_have_text("3")
 
 
 def test_flip_is_strict_convolution_and_shows_the_flipped_kernel(visit):
@@ -300,7 +300,7 @@ def test_the_kernel_is_taken_away_in_every_form(visit):
 
 def test_code_is_that_of_kernelfield(visit):
     page = visit("kernel=-1,0,1;-2,0,2;-1,0,1&mode=same")
-    for target in ("numpy", "pytorch", "tensorflow", "jax", "mxnet", "opencv", "onnx"):
+    for target in ("numpy", "scipy", "pytorch", "tensorflow", "jax", "mxnet", "opencv", "onnx"):
         page.locator("summary", has_text="export").click()
         page.locator(f"[data-code={target}]").click()
         expect(page.locator("dialog")).to_be_visible()

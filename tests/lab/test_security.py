@@ -404,7 +404,7 @@ def test_another_website_in_the_same_browser(lab, watched):
                 const element = new Image();
                 element.onload = () => resolve("loaded");
                 element.onerror = () => resolve("refused");
-                element.src = `${origin}/code.json`;
+                element.src = `${origin}/code.json.gz`;
               });
               const frame = document.createElement("iframe");
               frame.src = `${origin}/?token=${token}`;

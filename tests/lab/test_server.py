@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 from helpers.lab import Client, served
+from helpers.static import ASSETS
 from PIL import Image
 
 import kernelfield as kf
@@ -110,12 +113,27 @@ def test_progress_is_told_and_cancel_frees_the_worker(lab):
     large = [rng.integers(0, 256, (3000, 3000), np.uint8) for _ in range(2)]
     with Client(lab) as one, Client(lab) as other:
         number = one.send("learn", {}, large)
-        texts = [one.message()["text"] for _ in range(2)]
-        assert all(re.fullmatch(r"computing for \d+ s|waiting.*", text) for text in texts)
+        messages = [one.message() for _ in range(8)]
+        texts = [message["text"] for message in messages]
+        shares = [message["progress"] for message in messages if message["progress"] is not None]
+        assert shares == sorted(shares)
+        assert 0 < shares[-1] < 1
+        assert all(re.fullmatch(r"[a-z ]+, \d+ s|waiting.*", text) for text in texts)
         one.cancel(number)
         # Both workers are free again, and what was cancelled is not answered.
         began = [each.send("learn", {"size": 3}, [image[:50, :50] for image in large]) for each in (one, other)]
         assert [each.result()["id"] for each in (one, other)] == began
+
+
+def test_files_travel_packed_where_the_browser_unpacks_them(lab):
+    plain = (ASSETS / "lab.js").read_bytes()
+    for accepted, encoding in (("gzip, br", "gzip"), ("identity", None)):
+        request = urllib.request.Request(f"{lab.origin}/lab.js", headers={"accept-encoding": accepted})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            body = answer.read()
+        assert answer.headers["content-encoding"] == encoding
+        assert (gzip.decompress(body) if encoding else body) == plain
+        assert len(body) < 30_000 or not encoding
 
 
 def test_ctrl_c_ends_server_and_workers(lab):
@@ -166,26 +184,26 @@ def test_the_client_of_the_page(lab, page, pair):
           });
           const record = await remote.learn(image(before), image(after));
           const kernel = { weights: record.kernel, anchor: record.anchor };
-          const applied = await remote.apply(image(before), kernel, { boundary: "mirror" });
-          const named = await remote.name(kernel);
+          const file = await (await fetch("/photographs/brick.png")).arrayBuffer();
+          const opened = await remote.open(file, "brick.png");
           const text = await remote.code(kernel, "numpy");
-          const error = await remote.apply(image([[1]]), { weights: [[]] }, {}).catch((reason) => reason.message);
+          const error = await remote.code({ weights: [[]], anchor: [0, 0] }, "numpy").catch((reason) => reason.message);
           const controller = new AbortController();
           const cancelled = remote.learn(image(before), image(after), {}, { signal: controller.signal });
           controller.abort();
           const name = await cancelled.catch((reason) => reason.name);
           remote.close();
           await new Promise((resolve) => setTimeout(resolve, 50));
-          return { record, applied: Array.from(applied.data), named, text, error, name, states };
+          return { record, opened: { ...opened, data: Array.from(opened.data) }, text, error, name, states };
         }""",
         [lab.token, *(image[:120, :160].tolist() for image in pair)],
     )
     pair = [image[:120, :160] for image in pair]
     fit = kf.learn(*pair)
     assert np.array_equal(result["record"]["kernel"], fit.kernel.weights)
-    expected = kf.correlate(pair[0], fit.kernel, boundary="mirror", dtype=np.float32)
-    assert np.array_equal(np.array(result["applied"], np.float32).reshape(expected.shape), expected)
-    assert result["named"]["name"] == fit.name
+    expected = np.asarray(Image.open(ASSETS / "photographs" / "brick.png"))
+    assert np.array_equal(np.reshape(result["opened"]["data"], expected.shape), expected)
+    assert (result["opened"]["depth"], result["opened"]["notes"]) == (8, [])
     assert "sliding_window_view" in result["text"]
     assert result["error"].startswith("kernel: expected rows")
     assert result["name"] == "AbortError"
@@ -199,7 +217,7 @@ def test_the_client_says_when_it_is_refused(lab, page):
         """async () => {
           const { createRemote } = await import("/remote.js");
           const remote = createRemote(new URL("/session", location.href.replace("http", "ws")), "wrong");
-          return remote.name({ weights: [[1]] }).catch((reason) => reason.message);
+          return remote.code({ weights: [[1]], anchor: [0, 0] }, "numpy").catch((reason) => reason.message);
         }"""
     )
     assert line == "kernelfield lab does not answer; start it again and open the address that it prints"

@@ -44,8 +44,11 @@ def test_a_pair_is_learned_in_this_process(told):
     lab = kf.Lab(*PAIR)
     before, after = (np.asarray(Image.open(path)) for path in PAIR)
     ask(lab, "learn", {}, before, after)
-    [(message, _)] = told
-    assert message["id"] == 7
+    *stages, (message, _) = told
+    shares = [stage["progress"] for stage, _ in stages]
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < shares[-1] < 1
+    assert {stage["id"] for stage, _ in stages} == {message["id"]} == {7}
     assert lab.fit is None
     lab._record = message["result"]
     fit = kf.learn(before, after)
@@ -116,7 +119,7 @@ def test_wrong_arguments_are_one_line(tmp_path):
 
 def test_the_module_holds_all_files_and_imports_nothing_else():
     text = module()
-    for name in ("lab.js", "remote.js", "widget.js", "worker.js", "kernels.json"):
+    for name in ("lab.js", "remote.js", "widget.js", "worker.js", "kernels.json.gz"):
         assert f'"{name}"' in text
     assert "start.js" not in re.findall(r'"([\w-]+\.js)":', text)
     assert not re.findall(r"https?://(?!www\.w3\.org)[\w.]+", text), "an address on the network"

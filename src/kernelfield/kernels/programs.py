@@ -1,12 +1,11 @@
 """A kernel as code: a short program that applies it, in NumPy, SciPy, OpenCV, a framework or ONNX.
 
-The lab's page writes the same programs from `TEMPLATES`, which ``python -m kernelfield.kernels.programs`` prints as
-JSON; `kernelfield.learning.export` writes those of a fit, with its border, offset and rounding, from `correlation`.
+The lab's page writes the same programs from `TEMPLATES`, which ``make wasm`` packs for it;
+`kernelfield.learning.export` writes those of a fit, with its border, offset and rounding, from `correlation`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -225,7 +224,3 @@ def listed(weights: np.ndarray) -> str:
         ", ".join(str(int(x)) if x == int(x) and abs(x) < 2**53 else repr(x) for x in row) for row in weights.tolist()
     )
     return "[\n" + "".join(f"    [{row}],\n" for row in rows) + "]"
-
-
-if __name__ == "__main__":
-    print(json.dumps(TEMPLATES, indent=1))

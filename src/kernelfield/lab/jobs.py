@@ -47,6 +47,10 @@ class Job:
         Where it waits.
     since : float or None
         When a worker began with it, on the clock `time.monotonic`.
+    share : float or None
+        Of the work that is done, from 0 to 1, where the worker tells.
+    stage : str
+        The part of the work that has begun.
     """
 
     op: str
@@ -54,12 +58,14 @@ class Job:
     buffers: Sequence[Buffer]
     lane: _Lane | None = None
     since: float | None = None
+    share: float | None = None
+    stage: str = "computing"
 
     @property
     def state(self) -> str:
-        """What a person sees while the job is not done."""
+        """The line for the person who waits."""
         if self.since is not None:
-            return f"computing for {monotonic() - self.since:.0f} s"
+            return f"{self.stage}, {monotonic() - self.since:.0f} s"
         before = self.lane.position(self) if self.lane is not None else 0
         return f"waiting, {before} before this" if before else "waiting"
 
@@ -251,6 +257,9 @@ class _Worker:
             self.process.stdin.write(data)
             await self.process.stdin.drain()
         answer = await self._header()
+        while "progress" in answer:
+            job.share, job.stage = answer["progress"], answer["stage"]
+            answer = await self._header()
         images: list[Buffer] = []
         for each in answer.get("images", ()):
             images.append((each, await self.process.stdout.readexactly(size_of(each))))

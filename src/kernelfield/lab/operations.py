@@ -1,4 +1,4 @@
-"""What a page may ask Python to do: each operation by its name, through the public functions of the package.
+"""The operations that a page may ask of Python, each by its name, through the public functions of the package.
 
 An operation takes arguments from JSON, which nobody has checked, and the buffers that came with them, and returns a
 value for JSON and arrays.

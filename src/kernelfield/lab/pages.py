@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 from dataclasses import dataclass
@@ -24,11 +25,25 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Asset:
-    """A file of the page: its bytes, media type and entity tag."""
+    """A file of the page: its bytes, media type and entity tag, and the bytes packed by gzip where that helps."""
 
     data: bytes
     type: str
     tag: str
+    packed: bytes | None = None
+
+    @classmethod
+    def of(cls, data: bytes, kind: str) -> Asset:
+        """Return the asset of a file.
+
+        Examples
+        --------
+        >>> Asset.of(b"white " * 100, "text/css").packed is None
+        False
+        """
+        packed = gzip.compress(data, 9, mtime=0)
+        tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+        return cls(data, kind, tag, packed if len(packed) < len(data) * 0.9 else None)
 
 
 def assets() -> dict[str, Asset]:
@@ -46,6 +61,5 @@ def assets() -> dict[str, Asset]:
         if place.is_dir():
             pending += [(f"{path}/{inner.name}", inner) for inner in place.iterdir()]
         elif (kind := _TYPES.get(os.path.splitext(path)[1])) is not None:
-            data = place.read_bytes()
-            found[path] = Asset(data, kind, f'"{hashlib.sha256(data).hexdigest()[:32]}"')
+            found[path] = Asset.of(place.read_bytes(), kind)
     return found

@@ -38,9 +38,13 @@ def application(access: Access, workers: Workers) -> ASGIApp:
         asset = pages.get(request.scope["path"])
         if asset is None:
             return PlainTextResponse("there is no such page\n", 404)
+        headers = {"etag": asset.tag, "vary": "accept-encoding"}
         if request.headers.get("if-none-match") == asset.tag:
-            return Response(None, 304, {"etag": asset.tag})
-        return Response(asset.data, headers={"content-type": asset.type, "etag": asset.tag})
+            return Response(None, 304, headers)
+        headers["content-type"] = asset.type
+        if asset.packed is None or "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(asset.data, headers=headers)
+        return Response(asset.packed, headers={**headers, "content-encoding": "gzip"})
 
     async def session(socket: WebSocket) -> None:
         await Session(socket, workers, load).run()

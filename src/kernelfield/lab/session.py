@@ -28,13 +28,13 @@ MOST_SESSIONS, MOST_PENDING, MOST_BYTES = 64, 8, 1 << 30
 #: Seconds within which a message has to be taken, and an image has to come, beside those of a slow network.
 STALLED = 30.0
 _SLOWEST = 100_000  # bytes a second
-_PROGRESS = 0.5
+_PROGRESS = 0.2  # seconds
 _POLICY, _TOO_BIG = 1008, 1009
 
 
 @dataclass
 class Load:
-    """What all sessions hold together."""
+    """The number of sessions, and the bytes of all their images."""
 
     sessions: int = 0
     bytes: int = 0
@@ -171,7 +171,7 @@ class Session:
             task = asyncio.create_task(self._in_turn(job))
             try:
                 while not (await asyncio.wait({task}, timeout=_PROGRESS))[0]:
-                    await self._send({"id": number, "progress": None, "text": job.state})
+                    await self._send({"id": number, "progress": job.share, "text": job.state})
                 result, images = task.result()
             except KernelfieldError as error:
                 await self._send({"id": number, "error": str(error)})

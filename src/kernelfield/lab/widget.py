@@ -103,7 +103,12 @@ class LabWidget(anywidget.AnyWidget):
                 request.fill(content.get("piece"), bytes(buffers[0]))
             if request.left:
                 return
-            header, results = answer(op, request.args, list(zip(request.headers, request.parts)))
+            header, results = answer(
+                op,
+                request.args,
+                list(zip(request.headers, request.parts)),
+                lambda share, stage: self.send({"id": number, "progress": share, "text": stage}),
+            )
         except KernelfieldError as error:
             header, results = {"error": str(error)}, []
         self._forget(number)

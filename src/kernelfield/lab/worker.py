@@ -16,10 +16,15 @@ from kernelfield.errors import KernelfieldError, bounded
 from kernelfield.lab.frames import LENGTH, head, length
 from kernelfield.lab.images import pack, size_of
 from kernelfield.lab.operations import Buffer, perform
+from kernelfield.learning.progress import Listener, listening
 
 
-def answer(op: str, args: dict[str, Any], buffers: list[Buffer]) -> tuple[dict[str, Any], list[memoryview]]:
+def answer(
+    op: str, args: dict[str, Any], buffers: list[Buffer], listener: Listener | None = None
+) -> tuple[dict[str, Any], list[memoryview]]:
     """Return the header and the buffers that answer a request: a result, or the line that says why there is none.
+
+    Progress of learning goes to the listener.
 
     Examples
     --------
@@ -29,7 +34,8 @@ def answer(op: str, args: dict[str, Any], buffers: list[Buffer]) -> tuple[dict[s
     'op: expected one of open, appl'
     """
     try:
-        result, arrays = perform(op, args, buffers)
+        with listening(listener):
+            result, arrays = perform(op, args, buffers)
         packed = [pack(array) for array in arrays]
         return {"result": result, "images": [header for header, _ in packed]}, [data for _, data in packed]
     except KernelfieldError as error:
@@ -47,13 +53,19 @@ def main() -> None:
     source, result = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # What a library prints is no part of an answer.
     os.dup2(2, 1)
-    result.write(head({"ready": True}))
-    result.flush()
+
+    def tell(header: dict[str, Any]) -> None:
+        result.write(head(header))
+        result.flush()
+
+    tell({"ready": True})
     requests: queue.SimpleQueue[tuple[dict[str, Any], list[Buffer]]] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(source, requests), daemon=True).start()
     while True:
         request, buffers = requests.get()
-        header, parts = answer(request["op"], request["args"], buffers)
+        header, parts = answer(
+            request["op"], request["args"], buffers, lambda share, stage: tell({"progress": share, "stage": stage})
+        )
         del buffers
         result.write(head(header))
         for part in parts:

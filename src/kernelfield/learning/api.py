@@ -10,6 +10,7 @@ from kernelfield.learning.models import Asked, Model
 from kernelfield.learning.models.regularise import Regularise
 from kernelfield.learning.models.restriction import Restriction
 from kernelfield.learning.models.varying import check_degree, check_order
+from kernelfield.learning.progress import begin
 
 
 def learn(
@@ -103,6 +104,7 @@ def learn(
     >>> fit.kernel.weights.round(6)
     array([[ 1., -1.]])
     """
+    begin("reading the pair")
     asked = Asked(before, after, size, max_size, mask, clip, channel_axis, noise)
     model = Model(
         varying=None if varying is None else check_order("varying", varying),

@@ -35,6 +35,7 @@ from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.part import part_of
+from kernelfield.learning.progress import begin
 from kernelfield.learning.rational import as_integers
 from kernelfield.learning.residual import Residual, measure, residual_maps
 from kernelfield.learning.support import Support
@@ -62,7 +63,9 @@ def learned(
     sample = pair.sample
     part = part_of(pair) if sample is pair else None if sample.shapes == pair.shapes else sample
     answer = None if part is None else _by_part(pair, part, size, max_size, level)
-    return _describe(answer or _judged(_answered(pair, size, max_size), level))
+    answer = answer or _judged(_answered(pair, size, max_size), level)
+    begin("finding name and border")
+    return _describe(answer)
 
 
 def described(pair: Pair, found: Found, estimate: Estimate, keeps: Callable[[np.ndarray], bool]) -> Fit:
@@ -179,6 +182,7 @@ def _estimated(pair: Pair, support: Support, near: Estimate | None = None) -> Es
 
 def searched(pair: Pair, size: Any, max_size: int) -> Found:
     """Return the support, found in the sample of the pair."""
+    begin("searching the size")
     sample = pair.sample
     found = choose_support(sample, size, max_size)
     if sample is pair:
@@ -201,6 +205,7 @@ def _by_part(pair: Pair, part: Pair, size: Any, max_size: int, level: tuple[floa
     # Of an undetermined kernel and of a picture that was turned or moved far the whole may tell more.
     if not known.complete or (not known.is_exact and evidence.r2 < _UNLIKE and not known.looks_like):
         return None
+    begin("comparing all pixels")
     found = replace(known.found, pair=pair, sampled=estimate.moments.count)
     if known.exact is not None:
         exact = confirm(pair, known.exact, estimate.support)
@@ -233,6 +238,7 @@ def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
     """Return the answer with its errors and the signs of other filters, where more than rounding is left."""
     if answer.is_exact:
         return answer
+    begin("estimating errors")
     errors = measure_errors(answer.used, answer.estimate, level) if answer.complete else None
     seen, estimate = answer.used.sample, answer.estimate
     judged = replace(answer, errors=errors, apart=_apart(seen, estimate))
@@ -246,12 +252,14 @@ def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
         estimate = own[len(own) // 2]
     else:
         maps = residual_maps(seen, judged.kernel, judged.offsets, estimate.support)
+    begin("trying other explanations")
     signs = examine(seen, estimate, maps, errors.correlation if errors else 0.0)
     return replace(judged, signs=signs)
 
 
 def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size: int) -> _Answer:
     """Return the answer: exact with all pixels, exact without a few, or the best approximation."""
+    begin("solving")
     none = (None,) * len(pair.planes)
     first = _exactly(pair, found.pair, estimate)
     if first is None and size is None:

@@ -1,11 +1,13 @@
-// What is taken away: tables and arrays as files.
+// Tables and arrays as files.
 
-/** Returns rows of numbers as CSV. */
+/** @import { Entry, Fit, Image, Kernel } from "../types" */
+
+/** Returns rows of numbers as CSV. @param {number[][]} rows */
 export function csv(rows) {
   return rows.map((row) => row.join(",")).join("\n") + "\n";
 }
 
-/** Returns a table as a file of NumPy, version 1.0, float64. */
+/** Returns a table as a file of NumPy, version 1.0, float64. @param {number[][]} rows */
 export function npy(rows) {
   const shape = `(${rows.length}, ${rows[0].length})`;
   let header = `{'descr': '<f8', 'fortran_order': False, 'shape': ${shape}, }`;
@@ -18,7 +20,13 @@ export function npy(rows) {
   return bytes;
 }
 
-/** Returns an array of a file of NumPy as an image, or null where it is none. */
+const KINDS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array };
+
+/**
+ * Returns an array of a file of NumPy as an image, or null where it is none.
+ * @param {ArrayBuffer} bytes
+ * @returns {Image | null}
+ */
 export function fromNpy(bytes) {
   const view = new DataView(bytes), magic = new Uint8Array(bytes, 0, 6);
   if (String.fromCharCode(...magic) !== "\x93NUMPY") return null;
@@ -26,12 +34,20 @@ export function fromNpy(bytes) {
   const header = new TextDecoder("latin1").decode(new Uint8Array(bytes, begin, length));
   const type = /'descr': '([<|])(f4|f8|u1|u2)'/.exec(header), shape = /'shape': \((\d+), (\d+)\)/.exec(header);
   if (!type || !shape || /True/.test(header)) throw new Error("array: expected two axes of u1, u2, f4 or f8 in C order");
-  const Kind = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array }[type[2]];
-  const data = Float32Array.from(new Kind(bytes.slice(begin + length)));
-  return { height: +shape[1], width: +shape[2], channels: 1, data, depth: { u1: 8, u2: 16 }[type[2]] ?? "float" };
+  const kind = /** @type {keyof typeof KINDS} */ (type[2]), [height, width] = [+shape[1], +shape[2]];
+  const data = Float32Array.from(new KINDS[kind](bytes.slice(begin + length, begin + length + height * width * KINDS[kind].BYTES_PER_ELEMENT)));
+  if (data.length < height * width) throw new Error(`array: expected ${height}×${width} numbers; received ${data.length}`);
+  return { height, width, channels: 1, data, depth: kind === "u1" ? 8 : kind === "u2" ? 16 : "float" };
 }
 
-/** Returns a record that holds a kernel that was not learned, as `kernelfield design --save` writes it. */
+/**
+ * Returns a record that holds a kernel that was not learned, as `kernelfield design --save` writes it.
+ * @param {Kernel} kernel
+ * @param {Entry | null} known
+ * @param {{rows: number[][], divisor: number} | null} whole the weights as integers over a divisor
+ * @param {string} version
+ * @returns {Fit}
+ */
 export function designed(kernel, known, whole, version) {
   const { weights, anchor } = kernel;
   return {
@@ -44,16 +60,16 @@ export function designed(kernel, known, whole, version) {
   };
 }
 
-/** Returns a record as the lines of a report. */
+/** Returns a record as the lines of a report. @param {Fit} record */
 export function report(record) {
   const rows = record.integers ?? record.kernel.map((row) => row.map((w) => Number(w.toPrecision(6))));
   const width = Math.max(...rows.flat().map((w) => String(w).length));
-  const errors = record.stderr.flat().filter((e) => e !== null);
+  const errors = record.stderr.flat().filter((e) => e !== null), { divisor } = record;
   return [
     `verdict   ${record.verdict}: ${record.explanation}`,
     `filter    ${record.description}`,
     `size      ${record.size.join("×")}, anchor (row ${record.anchor[0]}, column ${record.anchor[1]}) over the output pixel`,
-    ...(record.integers && record.divisor > 1 ? [`integers  over ${record.divisor}`] : []),
+    ...(record.integers && divisor && divisor > 1 ? [`integers  over ${divisor}`] : []),
     `offset    ${record.offset}`,
     `boundary  ${record.boundary ?? "none"}: ${record.boundary_reason}`,
     `rank      ${record.rank} of ${record.size[0] * record.size[1]} directions determined`,
@@ -65,9 +81,12 @@ export function report(record) {
   ].join("\n") + "\n";
 }
 
-/** Gives a file to the browser to be saved. */
-export function download(root, name, content, type = "application/octet-stream") {
-  const address = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
+/**
+ * Gives a file to the browser to be saved.
+ * @param {HTMLElement} root @param {string} name @param {BlobPart} content
+ */
+export function download(root, name, content) {
+  const address = URL.createObjectURL(new Blob([content], { type: "application/octet-stream" }));
   const link = root.ownerDocument.createElement("a");
   Object.assign(link, { href: address, download: name, hidden: true });
   root.append(link);

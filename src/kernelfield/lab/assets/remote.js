@@ -1,17 +1,6 @@
 // The engine in Python, with the methods of the local one: over a WebSocket to the server, or a notebook's channel.
 
-/**
- * @typedef {{width: number, height: number, channels: number, depth: 8 | 16 | "float", data: Float32Array}} Image
- * @typedef {{weights: number[][], anchor: [number, number]}} Kernel
- * @typedef {{signal?: AbortSignal, onProgress?: (fraction: number | null, text: string) => void}} Options
- * @typedef {{header: object, bytes: Uint8Array}} Packed
- * @typedef {{
- *   send: (message: object, images: Packed[], options: Options) => Promise<void>,
- *   cancel: (id: number) => void,
- *   close: () => void,
- *   ready: Promise<unknown>,
- * }} Channel
- */
+/** @import { Asked, Channel, Fit, Header, Image, Kernel, Message, Model, Packed } from "../types" */
 
 const PIECE = 1 << 20;
 // Bytes that may wait in the browser: enough that the network never waits, few enough that Cancel is soon obeyed.
@@ -108,17 +97,10 @@ export function createRemote(url, token, { onState = () => {} } = {}) {
   return engine(channel, requests);
 }
 
-/**
- * Return the engine behind the channel of a notebook's widget.
- * @param {{
- *   send: (content: object, callbacks?: object, buffers?: ArrayBuffer[]) => void,
- *   on: (event: string, handler: (content: any, buffers: DataView[]) => void) => void,
- *   off: (event: string, handler: (content: any, buffers: DataView[]) => void) => void,
- * }} model
- */
+/** Return the engine behind the channel of a notebook's widget. @param {Model} model */
 export function createComm(model) {
   const requests = new Requests();
-  /** @param {any} content @param {DataView[]} buffers */
+  /** @param {Message} content @param {DataView<ArrayBuffer>[]} buffers */
   const receive = (content, buffers) => {
     requests.message(content);
     for (const view of buffers ?? []) requests.piece(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
@@ -152,22 +134,23 @@ export function createComm(model) {
 /** The requests that wait for an answer. */
 class Requests {
   constructor() {
-    /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void, options: Options}>} */
+    /** @type {Map<number, {resolve: (answer: {result: unknown, images: Image[]}) => void, reject: (error: Error) => void, options: Asked}>} */
     this.waiting = new Map();
-    /** @type {{id: number, result: any, images: any[], parts: Uint8Array[], filled: number} | null} */
+    /** @type {{id: number, result: unknown, images: Header[], parts: Uint8Array<ArrayBuffer>[], filled: number} | null} */
     this.coming = null;
   }
 
-  /** Take a message in JSON. @param {any} message */
+  /** Take a message in JSON. @param {Message} message */
   message(message) {
     const request = this.waiting.get(message.id);
-    if ("progress" in message) {
-      request?.options.onProgress?.(message.progress, message.text);
-    } else if ("error" in message) {
-      this.waiting.delete(message.id);
-      request?.reject(new Error(message.error));
+    const { id, progress, text = "", error, result, images = [] } = message;
+    if (progress !== undefined) {
+      request?.options.onProgress?.(progress, text);
+    } else if (error !== undefined) {
+      this.waiting.delete(id);
+      request?.reject(new Error(error));
     } else {
-      this.coming = { ...message, parts: message.images.map(allocated), filled: 0 };
+      this.coming = { id, result, images, parts: images.map(allocated), filled: 0 };
       this.complete();
     }
   }
@@ -217,11 +200,12 @@ function engine(channel, requests) {
   // The views of one widget share a channel.
   let last = Math.floor(Math.random() * 2 ** 40);
   /**
+   * @template T
    * @param {string} op
    * @param {object} args
    * @param {Packed[]} images
-   * @param {Options} options
-   * @returns {Promise<{result: any, images: Image[]}>}
+   * @param {Asked} options
+   * @returns {Promise<{result: T, images: Image[]}>}
    */
   const ask = (op, args, images, options = {}) => {
     const id = ++last;
@@ -239,7 +223,7 @@ function engine(channel, requests) {
       signal?.addEventListener("abort", aborted, { once: true });
       const settled = () => signal?.removeEventListener("abort", aborted);
       requests.waiting.set(id, {
-        resolve: (answer) => (settled(), resolve(answer)),
+        resolve: ({ result, images }) => (settled(), resolve({ result: /** @type {T} */ (result), images })),
         reject: (error) => (settled(), reject(error)),
         options,
       });
@@ -256,63 +240,49 @@ function engine(channel, requests) {
       return channel.ready;
     },
     close: () => channel.close(),
-    /** @param {ArrayBuffer | Uint8Array} bytes @param {string} name @param {Options} [options] */
+    /** @param {ArrayBuffer} bytes @param {string} name @param {Asked} [options] */
     async open(bytes, name, options) {
-      const file = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+      const file = new Uint8Array(bytes);
+      /** @type {{result: {notes: string[], channels: string[]}, images: Image[]}} */
       const { result, images } = await ask("open", { name }, [{ header: { bytes: file.length }, bytes: file }], options);
       return { ...images[0], notes: result.notes, names: result.channels };
     },
-    /**
-     * @param {Image} image @param {Kernel} kernel
-     * @param {{mode?: string, boundary?: string, cval?: number, flip?: boolean}} how @param {Options} [options]
-     */
-    async apply(image, kernel, how, options) {
-      return (await ask("apply", { kernel, ...how }, [pack(image)], options)).images[0];
-    },
-    /** @param {Image} before @param {Image} after @param {{size?: number | number[] | null}} how @param {Options} [options] */
+    /** @param {Image} before @param {Image} after @param {{size?: number | number[] | null}} how @param {Asked} [options] */
     async learn(before, after, { size = null } = {}, options) {
-      return (await ask("learn", { size }, [pack(before), pack(after)], options)).result;
+      /** @type {{result: Fit}} */
+      const { result } = await ask("learn", { size }, [pack(before), pack(after)], options);
+      return result;
     },
-    /** @param {Kernel} kernel @param {string} target @param {Options} [options] */
+    /** @param {Kernel} kernel @param {string} target @param {Asked} [options] */
     async code(kernel, target, options) {
-      return (await ask("code", { kernel, target }, [], options)).result.text;
-    },
-    /** @param {Kernel} kernel @param {Options} [options] */
-    async name(kernel, options) {
-      return (await ask("name", { kernel }, [], options)).result;
-    },
-    /** @param {{layers: object[], size: number[], unit?: number[] | null}} stack @param {Options} [options] */
-    async receptive(stack, options) {
-      return (await ask("receptive", stack, [], options)).result;
+      /** @type {{result: {text: string}}} */
+      const { result } = await ask("code", { kernel, target }, [], options);
+      return result.text;
     },
   };
 }
+
+const ARRAYS = { u1: Uint8Array, u2: Uint16Array, f4: Float32Array };
 
 /** Return an image's header and bytes: whole numbers of 8 or 16 bits as such, so that Python learns from what was stored.
  * @param {Image} image @returns {Packed} */
 function pack({ width, height, channels, depth, data }) {
   const most = depth === 8 ? 255 : depth === 16 ? 65535 : -1;
   const whole = most > 0 && data.every((value) => value >= 0 && value <= most && Number.isInteger(value));
-  const [dtype, values] = !whole
-    ? ["f4", data]
-    : depth === 8
-      ? ["u1", Uint8Array.from(data)]
-      : ["u2", Uint16Array.from(data)];
-  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  /** @type {Header["dtype"]} */
+  const dtype = !whole ? "f4" : depth === 8 ? "u1" : "u2";
+  const bytes = new Uint8Array(ARRAYS[dtype].from(data).buffer);
   return { header: { width, height, channels, depth: whole ? depth : "float", dtype }, bytes };
 }
 
-const ARRAYS = { u1: Uint8Array, u2: Uint16Array, f4: Float32Array };
-
-/** @param {any} header @returns {Uint8Array} */
+/** @param {Header} header */
 function allocated({ width, height, channels, dtype }) {
-  const size = { u1: 1, u2: 2, f4: 4 }[/** @type {"u1" | "u2" | "f4"} */ (dtype)];
-  return new Uint8Array(width * height * channels * size);
+  return new Uint8Array(width * height * channels * ARRAYS[dtype].BYTES_PER_ELEMENT);
 }
 
-/** @param {any} header @param {Uint8Array} bytes @returns {Image} */
-function unpack({ width, height, channels, depth, dtype }, bytes) {
-  const values = new ARRAYS[/** @type {"u1" | "u2" | "f4"} */ (dtype)](bytes.buffer);
+/** @param {Header} header @param {Uint8Array<ArrayBuffer>} bytes @returns {Image} */
+export function unpack({ width, height, channels, depth, dtype }, bytes) {
+  const values = new ARRAYS[dtype](bytes.buffer);
   return { width, height, channels, depth, data: values instanceof Float32Array ? values : Float32Array.from(values) };
 }
 

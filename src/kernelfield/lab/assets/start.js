@@ -2,8 +2,9 @@
 import { mount } from "./lab.js";
 
 const KEY = "kernelfield lab";
-const root = document.querySelector("main");
+const root = document.querySelector("main") ?? document.body;
 const address = new URL(location.href);
+/** @param {string} name */
 const asset = (name) => new URL(name, document.baseURI).href;
 
 /** The engine of the server that serves this page, where there is one. A page that is loaded again still has its token. */

@@ -1,7 +1,9 @@
 // The guided tour: six steps that follow Zhang, Lipton, Li and Smola, Dive into Deep Learning, section 7.2; each is a state.
 import { FIRST } from "./state.js";
 
-export const TOUR = [
+/** @import { State } from "../types" */
+/** @type {{title: string, text: string, state: Partial<State>}[]} */
+const STEPS = [
   {
     title: "Slide",
     text: "The kernel slides over the image. At each place the pixels under it are multiplied by its weights and added up: that is one pixel of the after. Move the pointer over the after, or use the arrow keys.",
@@ -32,4 +34,7 @@ export const TOUR = [
     text: "A unit of a deeper layer sees more of the image: each layer of 3×3 adds a pixel on every side, and strides and dilations multiply it. Add layers and see the field grow, past the edge of the image too.",
     state: { view: "fields", image: "astronaut", layers: [[3, 1, 1, 1], [3, 2, 1, 1], [3, 2, 1, 1]], unit: [20, 20] },
   },
-].map((step, i) => ({ ...step, state: { ...FIRST, ...step.state, tour: i + 1 } }));
+];
+
+/** The steps, each with its whole state. */
+export const TOUR = STEPS.map((step, i) => ({ ...step, state: { ...FIRST, ...step.state, tour: i + 1 } }));

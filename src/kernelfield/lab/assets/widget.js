@@ -1,16 +1,18 @@
 // The face of the lab for notebooks: what anywidget calls to show it.
 import { mount } from "./lab.js";
-import { createComm } from "./remote.js";
+import { createComm, unpack } from "./remote.js";
+
+/** @import { Model } from "../types" */
 
 /**
- * @param {{model: any, el: HTMLElement}} context of anywidget
+ * @param {{model: Model, el: HTMLElement}} context of anywidget
  * @param {(name: string) => string} asset the address of a file of the page
  */
 export function render({ model, el }, asset) {
   const remote = createComm(model);
   const [before, after] = images(model);
   const kernel = model.get("_kernel");
-  /** @param {string} name @param {object} value */
+  /** @param {"_kernel" | "_record"} name @param {object} value */
   const put = (name, value) => {
     if (JSON.stringify(model.get(name)) === JSON.stringify(value)) return;
     model.set(name, value);
@@ -22,8 +24,8 @@ export function render({ model, el }, asset) {
     state: null,
     before: before ?? null,
     after: after ?? null,
-    onKernel: (/** @type {object} */ changed) => put("_kernel", changed),
-    onFit: (/** @type {object} */ record) => put("_record", record),
+    onKernel: (changed) => put("_kernel", changed),
+    onFit: (record) => put("_record", record),
   });
   const changed = () => {
     const wanted = model.get("_kernel");
@@ -38,15 +40,11 @@ export function render({ model, el }, asset) {
   };
 }
 
-/** @param {any} model */
+/** @param {Model} model */
 function images(model) {
-  /** @type {DataView[]} */
   const pixels = model.get("_pixels");
-  return model.get("_images").map((/** @type {any} */ header, /** @type {number} */ index) => {
+  return model.get("_images").map((header, index) => {
     const { buffer, byteOffset, byteLength } = pixels[index];
-    const bytes = buffer.slice(byteOffset, byteOffset + byteLength);
-    const kinds = { u1: Uint8Array, u2: Uint16Array, f4: Float32Array };
-    const values = new kinds[/** @type {"u1" | "u2" | "f4"} */ (header.dtype)](bytes);
-    return { ...header, data: Float32Array.from(values) };
+    return unpack(header, new Uint8Array(buffer.slice(byteOffset, byteOffset + byteLength)));
   });
 }

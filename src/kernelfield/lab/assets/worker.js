@@ -3,36 +3,51 @@
 /** The boundaries in the order of the engine. */
 const BORDERS = ["constant", "nearest", "reflect", "mirror", "wrap"];
 
+/** @import { Engine, Image, Sent, Thread } from "../types" */
+
+/** @type {Engine} */
 let engine;
 
-/** Copies numbers into the engine's memory and returns where they lie. */
-function put(numbers, Kind = Float32Array) {
+/** Copies numbers into the engine's memory and returns where they lie. @param {ArrayLike<number>} numbers */
+function put(numbers, Kind = /** @type {Float32ArrayConstructor | Float64ArrayConstructor} */ (Float32Array)) {
   const at = engine.reserve(numbers.length * Kind.BYTES_PER_ELEMENT);
   new Kind(engine.memory.buffer, at, numbers.length).set(numbers);
   return at;
 }
 
-/** Returns a copy of `n` numbers of the engine's memory. */
-function take(at, n, Kind = Float32Array) {
-  return new Kind(engine.memory.buffer, at, n).slice();
+/** Returns a copy of `n` float64 numbers of the engine's memory. @param {number} at @param {number} n */
+function take(at, n) {
+  return new Float64Array(engine.memory.buffer, at, n).slice();
 }
 
-/** Images that stay in the engine's memory, by their keys; the page says which to forget. */
+/** Images that stay in the engine's memory, by their keys; the page says which to forget. @type {Map<number, number>} */
 const held = new Map();
 
-/** Returns where an image lies: it comes with its pixels once. */
+/** Returns where an image lies: it comes with its pixels once. @param {Sent} image */
 function place({ key, data, forget }) {
   if (forget) {
-    engine.release(held.get(forget));
+    engine.release(held.get(forget) ?? 0);
     held.delete(forget);
   }
-  if (data) held.set(key, put(data));
-  return held.get(key);
+  const at = held.get(key) ?? put(data ?? []);
+  held.set(key, at);
+  return at;
 }
 
 const operations = {
-  /** The cross-correlation of every channel. */
-  apply({ image, weights, anchor, mode, boundary, cval, stride = 1, dilation = 1, padding = null }) {
+  /** Starts the engine from the bytes of its module. @param {{bytes: ArrayBuffer}} given */
+  async start({ bytes }) {
+    const { instance } = await WebAssembly.instantiate(bytes, {});
+    engine = /** @type {Engine} */ (/** @type {unknown} */ (instance.exports));
+    engine._initialize();
+  },
+
+  /**
+   * The cross-correlation of every channel.
+   * @param {{image: Sent, weights: number[][], anchor: number[], mode: string, boundary: string, cval: number, stride: number,
+   *   dilation: number, padding: number | null}} given
+   */
+  apply({ image, weights, anchor, mode, boundary, cval, stride, dilation, padding }) {
     const from = place(image), rows = weights.length, columns = weights[0].length;
     const spans = [(rows - 1) * dilation + 1, (columns - 1) * dilation + 1];
     const before = padding !== null ? [padding, padding] : mode === "valid" ? [0, 0] : mode === "full" ? spans.map((n) => n - 1) : anchor.map((a) => a * dilation);
@@ -45,25 +60,31 @@ const operations = {
     const border = mode === "valid" && padding === null ? 0 : BORDERS.indexOf(boundary);
     engine.correlate(from, image.height, image.width, image.channels, kernel, rows, columns, before[0], before[1], stride,
       dilation, border, cval, to, height, width);
-    const data = take(to, n);
+    const data = new Float32Array(engine.memory.buffer, to, n).slice();
     for (const at of [kernel, to]) engine.release(at);
     return { width, height, channels: image.channels, data };
   },
 
-  /** The fit as 24 numbers and tables; `learn` in cpp/wasm.cpp says which. */
+  /**
+   * The fit as 24 numbers and tables; `learn` in cpp/wasm.cpp says which.
+   * @param {{before: Image, after: Image, size: number[] | null, most: number, low: number, high: number, step: number}} given
+   */
   learn({ before, after, size, most, low, high, step }) {
     const a = put(before.data), b = put(after.data);
     const at = engine.learn(a, before.height, before.width, b, after.height, after.width, size?.[0] ?? 0, size?.[1] ?? 0,
       most, low, high, step);
-    const head = take(at, 24, Float64Array);
-    const count = head[1] * head[2] * (2 + (head[11] > 0) + head[21]);
-    const tables = take(at + 8 * 24, count, Float64Array);
+    const head = take(at, 24);
+    const count = head[1] * head[2] * (2 + +(head[11] > 0) + head[21]);
+    const tables = take(at + 8 * 24, count);
     engine.release(a);
     engine.release(b);
     return { head, tables };
   },
 
-  /** Begins a descent; answers with the rate below which it descends. */
+  /**
+   * Begins a descent; answers with the rate below which it descends.
+   * @param {{before: Image, after: Image, size: number[], centred: boolean}} given
+   */
   descend({ before, after, size, centred }) {
     const a = put(before.data), b = put(after.data);
     const largest = engine.descend(a, before.height, before.width, b, after.height, after.width, size[0], size[1], +centred);
@@ -72,29 +93,29 @@ const operations = {
     return largest > 0 ? 1 / largest : 1;
   },
 
-  /** Steps of the descent: the losses before them, and the kernel after. */
+  /**
+   * Steps of the descent: the losses before them, and the kernel after.
+   * @param {{kernel: Float64Array, count: number, rate: number, momentum: number}} given
+   */
   steps({ kernel, count, rate, momentum }) {
-    const at = put(kernel, Float64Array), losses = [];
+    const at = put(kernel, Float64Array), losses = /** @type {number[]} */ ([]);
     for (let i = 0; i < count; i++) losses.push(engine.step(at, rate, momentum));
-    const next = take(at, kernel.length, Float64Array);
+    const next = take(at, kernel.length);
     engine.release(at);
     return { losses, kernel: next };
   },
 };
 
-/** Starts the engine from the bytes of its module. */
-async function start(bytes) {
-  const { instance } = await WebAssembly.instantiate(bytes, {});
-  engine = instance.exports;
-  engine._initialize();
-  return true;
-}
+/** @typedef {{id: number, op: keyof typeof operations, args: object}} Message */
+const thread = /** @type {Thread<Message>} */ (/** @type {unknown} */ (self));
 
-self.onmessage = async ({ data: { id, op, args } }) => {
+/** @param {MessageEvent<Message>} event */
+thread.onmessage = async ({ data: { id, op, args } }) => {
   try {
-    const result = op === "start" ? await start(args.bytes) : operations[op](args);
-    self.postMessage({ id, result }, result.data ? [result.data.buffer] : []);
+    const perform = /** @type {(args: object) => object} */ (operations[op]), result = await perform(args);
+    thread.postMessage({ id, result }, result instanceof Object && "data" in result && result.data instanceof Float32Array ? [result.data.buffer] : []);
   } catch (error) {
-    self.postMessage({ id, error: error instanceof WebAssembly.RuntimeError ? "the engine ran out of memory: take a smaller image" : String(error.message ?? error) });
+    const full = error instanceof WebAssembly.RuntimeError;
+    thread.postMessage({ id, error: full ? "the engine ran out of memory: take a smaller image" : error instanceof Error ? error.message : String(error) }, []);
   }
 };
