@@ -11,6 +11,7 @@ import threading
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="special files of POSIX")
 
@@ -154,3 +155,19 @@ def test_pictures_from_a_fifo(run, pictures, tmp_path):
     result = run("apply", "box", fifo, tmp_path / "out.png")
     sender.join(60)
     assert (result.status, result.err) == (0, "")
+
+
+def test_an_axis_of_channels_from_a_fifo_and_of_a_png(run, refused, pictures, tmp_path):
+    array = np.random.default_rng(0).random((3, 20, 30))
+    np.save(tmp_path / "in.npy", array)
+    fifo = tmp_path / "pipe.npy"
+    os.mkfifo(fifo)
+    sender = threading.Thread(target=lambda: fifo.write_bytes((tmp_path / "in.npy").read_bytes()))
+    sender.start()
+    assert run("apply", "box", fifo, tmp_path / "out.npy", "--channel-axis", "0").status == 0
+    sender.join(60)
+    expected = ndimage.uniform_filter(array, (1, 3, 3), mode="reflect")
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=1e-12)
+    line = refused(1, "apply", "box", pictures / "coins.png", tmp_path / "out.png", "--channel-axis", "0")
+    assert "--channel-axis" in line
+    assert "leave it out" in line

@@ -152,7 +152,7 @@ def test_npy_refusals(store, make):
         (np.zeros((2, 2), [("a", "u1")]), "plain real numbers"),
         (np.ones(4), r"expected \(H, W\)"),
         (np.ones((1, 2, 3, 4)), r"expected \(H, W\)"),
-        (np.ones((3, 20, 20)), "moveaxis"),
+        (np.ones((3, 20, 20)), "give channel_axis 0"),
         (np.ones((0, 4)), "at least one"),
     ]:
         with pytest.raises(FileError, match=words):
@@ -272,3 +272,46 @@ def test_importing_loads_no_codec():
     code = f"import sys, kernelfield.images; print(sorted({codecs} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("axis", [0, 1, 2, -3, -1])
+def test_the_axis_of_channels(tmp_path, order, axis):
+    array = np.random.default_rng(3).random((3, 3, 3)).astype(">f4")
+    array = np.asarray(np.repeat(np.repeat(np.repeat(array, 2, 0), 3, 1), 4, 2), order=order)
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", array, array[:, ::2])
+    expected = np.moveaxis(array, axis, -1)
+    picture = read(tmp_path / "a.npy", channel_axis=axis)
+    np.testing.assert_array_equal(picture.pixels, expected)
+    assert picture.channels == tuple(map(str, range(array.shape[axis])))
+    np.testing.assert_array_equal(read(tmp_path / "a.npz", channel_axis=axis).pixels, expected)
+    with open(tmp_path / "a.npy", "rb") as file:
+        np.testing.assert_array_equal(read(io.BytesIO(file.read()), channel_axis=axis).pixels, expected)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_stack_has_a_page_a_plane(tmp_path, order):
+    array = np.asarray(np.random.default_rng(4).integers(0, 99, (5, 6, 7)), order=order)
+    np.save(tmp_path / "a.npy", array)
+    picture = read(tmp_path / "a.npy", channel_axis=None, page=3)
+    assert len(picture.pages) == 5
+    np.testing.assert_array_equal(picture.pixels, array[3])
+    np.testing.assert_array_equal(np.stack(list(picture.pages)), array)
+    np.savez(tmp_path / "a.npz", array)
+    with pytest.raises(FileError, match="expected \\(H, W\\) without an axis of channels; save the stack as NPY"):
+        read(tmp_path / "a.npz", channel_axis=None)
+
+
+def test_axes_that_a_file_does_not_leave_open(tmp_path):
+    np.save(tmp_path / "flat.npy", np.ones((4, 5)))
+    with pytest.raises(FileError, match="expected three axes for channel_axis 0"):
+        read(tmp_path / "flat.npy", channel_axis=0)
+    assert read(tmp_path / "flat.npy", channel_axis=None).pixels.shape == (4, 5)
+    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(ArgumentError, match="PNG says which axis holds channels; received 0; leave it out"):
+        read(tmp_path / "a.png", channel_axis=0)
+    assert read(tmp_path / "a.png", channel_axis=None).pixels.shape == (4, 5, 3)
+    for wrong in (3, -4, True, 1.0, "last"):
+        with pytest.raises(ArgumentError, match="channel_axis: expected"):
+            read(tmp_path / "a.png", channel_axis=wrong)

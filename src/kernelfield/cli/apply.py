@@ -19,13 +19,8 @@ from kernelfield.cli.console import output, status
 from kernelfield.cli.messages import STREAM, UsageError, fail, note, why_failed
 from kernelfield.cli.paths import Job, check_jobs, find_jobs, folder_of
 from kernelfield.cli.pictures import (
-    as_pages,
     channel_axis_of,
-    check_channels,
-    is_array,
-    named,
     only_one_stream,
-    read_array,
     read_picture,
     say,
     shown,
@@ -85,7 +80,7 @@ def apply(
     page
         Filter this page only, counted from 0. By default every page.
     channel_axis
-        Axis of the channels in NPY; none for a stack of images (N, H, W). auto takes a last axis of up to 4.
+        Axis of the channels in NPY and NPZ; none for a stack of images (N, H, W). auto takes a last axis of up to 4.
     format
         Format to write, as png or tif, to stdout or to a folder. By default that of the picture.
     overwrite
@@ -260,20 +255,12 @@ class _How:
             sum(results.sizes.values()),
         )
 
-    def _read(self, job: Job) -> tuple[Sequence[np.ndarray], Picture | None]:
-        """Return the pages of a picture; those of an array whose axes are given have no picture."""
-        if self.channel_axis != "auto" and is_array(job.source):
-            array = read_array(job.source, self.max_pixels)
-            pages = as_pages(array, self.channel_axis, job.source)
-            if self.page is not None and not 0 <= self.page < len(pages):
-                raise ArgumentError(f"--page: expected one of 0 to {len(pages) - 1}; received {self.page}")
-            return (pages if self.page is None else [pages[self.page]]), None
-        picture = read_picture(job.source, self.max_pixels, self.page, self.tell)
-        if picture.metadata.format in ("NPY", "NPZ"):
-            check_channels(picture.pixels.shape, job.source)
+    def _read(self, job: Job) -> tuple[Sequence[np.ndarray], Picture]:
+        """Return the pages of a picture, all or the one that is chosen, and the picture."""
+        picture = read_picture(job.source, self.max_pixels, self.page, self.tell, self.channel_axis)
         return (picture.pages if self.page is None else [picture.pixels]), picture
 
-    def _write(self, target: str, results: _Results, picture: Picture | None) -> None:
+    def _write(self, target: str, results: _Results, picture: Picture) -> None:
         import numpy as np
 
         from kernelfield.images import write
@@ -281,20 +268,21 @@ class _How:
         pages: Any = results
         form = self.format
         if form is None and _is_nameless(target):
-            form = "npy" if picture is None else suffix_of(picture)
-        if picture is None and (form or PurePath(target).suffix).lower().endswith("npy"):
-            # Axes stay where they are.
-            several = self.channel_axis is None and self.page is None and len(results) > 1
-            pages = np.stack(list(results)) if several else results[0]
-            if isinstance(self.channel_axis, int):
-                pages = np.moveaxis(pages, -1, self.channel_axis)
+            form = suffix_of(picture)
+        kind = (form or PurePath(target).suffix).lower().removeprefix(".")
+        # Axes of arrays stay where they are.
+        if kind in ("npy", "npz") and isinstance(self.channel_axis, int):
+            axis = self.channel_axis
+            pages = [np.moveaxis(one if one.ndim == 3 else one[..., None], -1, axis) for one in results]
+        elif kind == "npy" and self.channel_axis is None and self.page is None and len(results) > 1:
+            pages = np.stack(list(results))
         write(standard_output() if target == STREAM else target, pages, like=picture, format=form)
 
 
 class _Results(Sequence["np.ndarray"]):
     """The filtered pages, each computed when it is asked for; the last one is kept."""
 
-    def __init__(self, pages: Sequence[np.ndarray], how: _How, picture: Picture | None, name: str) -> None:
+    def __init__(self, pages: Sequence[np.ndarray], how: _How, picture: Picture, name: str) -> None:
         self._pages, self._how, self._picture, self._name = pages, how, picture, name
         self._last: tuple[int, np.ndarray] | None = None
         self.saturated: dict[int, int] = {}
@@ -320,7 +308,7 @@ class _Results(Sequence["np.ndarray"]):
         import numpy as np
 
         pixels = self._pages[index]
-        names = self._names(index, pixels)
+        names = self._names(index)
         alpha = names.index("alpha") if "alpha" in names else None
         colours = pixels if alpha is None else np.delete(pixels, alpha, axis=2)
         names = tuple(name for name in names if name != "alpha")
@@ -335,12 +323,9 @@ class _Results(Sequence["np.ndarray"]):
         planes.insert(alpha, pixels[..., alpha].astype(result.dtype))
         return np.stack(planes, axis=2)
 
-    def _names(self, index: int, pixels: np.ndarray) -> tuple[str, ...]:
+    def _names(self, index: int) -> tuple[str, ...]:
         """Return the names of the channels of a page."""
-        if self._picture is not None:
-            page = self._picture.page if self._how.page is not None else index
-            return self._picture.pages.channels(page)
-        return named(pixels)
+        return self._picture.pages.channels(self._picture.page if self._how.page is not None else index)
 
 
 def _saturates(filters: Filters) -> bool:

@@ -16,15 +16,10 @@ from kernelfield.cli.files import check_figure, check_target, write_figure
 from kernelfield.cli.messages import UsageError, note, progress
 from kernelfield.cli.options import clip_range, kernel_size, noise_levels
 from kernelfield.cli.pictures import (
-    as_pages,
     channel_axis_of,
-    check_channels,
     colours,
-    is_array,
-    named,
     numbers,
     only_one_stream,
-    read_array,
     read_picture,
     shown,
 )
@@ -103,7 +98,8 @@ def learn(
     per_channel
         Learn a filter for each channel. By default all channels share one.
     channel_axis
-        Axis of the channels in NPY; none for a stack of grey images (N, H, W), or all pages of a TIFF: one filter.
+        Axis of the channels in NPY and NPZ; none for a stack of grey images (N, H, W), or all pages of a TIFF: one
+        filter.
     page
         Page to learn from, counted from 0. By default the first.
     max_pixels
@@ -222,16 +218,7 @@ def _read(path: str, axis: int | str | None, page: int | None, max_pixels: int |
     """Return the pixels of a file."""
     import numpy as np
 
-    if axis != "auto" and is_array(path):
-        pages = as_pages(read_array(path, max_pixels), axis, path)
-        if page is not None and not 0 <= page < len(pages):
-            raise ArgumentError(f"--page: expected one of 0 to {len(pages) - 1}; received {page}")
-        if page is not None or len(pages) == 1:
-            return _Source(pages[page or 0], named(pages[page or 0]), shown(path))
-        return _Source(np.stack(pages, axis=2), numbers(len(pages)), shown(path), True)
-    picture = read_picture(path, max_pixels, page)
-    if picture.metadata.format in ("NPY", "NPZ"):
-        check_channels(picture.pixels.shape, path)
+    picture = read_picture(path, max_pixels, page, axis=axis)
     count = len(picture.pages)
     if axis is None and page is None and count > 1:
         pages = [np.asarray(one) for one in picture.pages]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -45,7 +46,10 @@ def is_for_tiles(source: str, target: str) -> bool:
 
 def _decoded_bytes(path: str) -> int:
     """Return the bytes of the pixels of an NPY or TIFF file; 0 for others, and where they cannot be told."""
+    # A FIFO can be read only once.
     with suppress(OSError, KernelfieldError):
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return 0
         with open(path, "rb") as file:
             head, size = file.read(6), os.fstat(file.fileno()).st_size
         if head == b"\x93NUMPY":

@@ -22,21 +22,34 @@ LONGEST_HEADER = 10_000
 MOST_ARRAYS = 10_000
 
 
-def decode(file: BinaryIO, size: int, limit: Limit) -> Opened:
-    """Return the picture in an NPY file with an array ``(H, W)`` or ``(H, W, C)``."""
+def decode(file: BinaryIO, size: int, limit: Limit, axis: int | str | None = "auto") -> Opened:
+    """Return the picture in an NPY file.
+
+    Parameters
+    ----------
+    file, size, limit
+        An open file, its bytes, and the largest picture.
+    axis : "auto", int or None
+        The axis of the channels; ``"auto"`` takes the last of three, None takes each plane of three axes for a page.
+    """
     shape, fortran, dtype = _header(file)
-    _check(shape, dtype, limit, size - file.tell())
     start = file.tell()
+    _check(shape, dtype, limit, size - start, axis)
 
-    def load(_: int) -> Page:
-        file.seek(start)
-        return _page(file.read(math.prod(shape) * dtype.itemsize), shape, fortran, dtype)
+    stack = axis is None and len(shape) == 3
 
-    return Opened(1, load, Metadata("NPY"))
+    def load(index: int) -> Page:
+        part = shape[1:] if stack and not fortran else shape
+        length = math.prod(part) * dtype.itemsize
+        file.seek(start + (0 if part == shape else index * length))
+        array = _array(file.read(length), part, fortran, dtype)
+        return _page(array[index] if stack and fortran else array, axis)
+
+    return Opened(shape[0] if stack else 1, load, Metadata("NPY"))
 
 
-def decode_zip(file: BinaryIO, size: int, limit: Limit) -> Opened:
-    """Return the arrays of an NPZ file, each a page."""
+def decode_zip(file: BinaryIO, size: int, limit: Limit, axis: int | str | None = "auto") -> Opened:
+    """Return the arrays of an NPZ file, each a page; arguments as in `decode`, but None takes two axes alone."""
     archive = zipfile.ZipFile(file)
     members = archive.infolist()
     names = [member.filename for member in members]
@@ -47,8 +60,14 @@ def decode_zip(file: BinaryIO, size: int, limit: Limit) -> Opened:
         member = members[index]
         with archive.open(member) as stream:
             shape, fortran, dtype = _header(stream)
-            _check(shape, dtype, limit, size * (1 if member.compress_type == zipfile.ZIP_STORED else DEFLATE_RATIO))
-            return _page(stream.read(math.prod(shape) * dtype.itemsize), shape, fortran, dtype)
+            stored = size * (1 if member.compress_type == zipfile.ZIP_STORED else DEFLATE_RATIO)
+            _check(shape, dtype, limit, stored, axis)
+            if axis is None and len(shape) == 3:
+                raise FileError(
+                    f"{member.filename} has shape {shape}; expected (H, W) without an axis of channels; save the stack "
+                    "as NPY"
+                )
+            return _page(_array(stream.read(math.prod(shape) * dtype.itemsize), shape, fortran, dtype), axis)
 
     return Opened(len(members), load, Metadata("NPZ", own=[name.removesuffix(".npy") for name in names]))
 
@@ -142,7 +161,7 @@ def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return shape, fortran, dtype
 
 
-def _check(shape: tuple[int, ...], dtype: np.dtype[Any], limit: Limit, stored: int) -> None:
+def _check(shape: tuple[int, ...], dtype: np.dtype[Any], limit: Limit, stored: int, axis: int | str | None) -> None:
     """Raise for an array that is no picture, or not in the file."""
     if dtype.kind not in "biuf":
         raise FileError(
@@ -151,18 +170,30 @@ def _check(shape: tuple[int, ...], dtype: np.dtype[Any], limit: Limit, stored: i
         )
     if len(shape) not in (2, 3):
         raise FileError(f"the array has shape {shape}; expected (H, W) or (H, W, C); save one picture with numpy.save")
-    if len(shape) == 3 and shape[0] <= 4 < shape[2]:
+    if len(shape) == 2 and isinstance(axis, int):
+        raise FileError(f"the array has shape {shape}; expected three axes for channel_axis {axis}; leave it out")
+    if axis == "auto" and len(shape) == 3 and shape[0] <= 4 < shape[2]:
         raise FileError(
-            f"the array has shape {shape}, probably channels first; expected (H, W, C); save "
-            "numpy.moveaxis(array, 0, -1)"
+            f"the array has shape {shape}, probably channels first; expected (H, W, C); give channel_axis 0 "
+            "(--channel-axis 0)"
         )
-    limit.pixels(*(*shape, 1)[:3])
+    if len(shape) == 2 or axis is None:
+        limit.pixels(shape[-2], shape[-1], 1)
+    else:
+        channels = shape[-1 if isinstance(axis, str) else axis]
+        limit.pixels(math.prod(shape) // max(1, channels), 1, channels)
     limit.supply(math.prod(shape) * dtype.itemsize, stored, 1)
 
 
-def _page(data: bytes, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]) -> Page:
+def _array(data: bytes, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]) -> Pixels:
     pixels: Pixels = np.frombuffer(data, dtype, math.prod(shape)).reshape(shape, order="F" if fortran else "C")
-    native = np.array(pixels, dtype.newbyteorder("="), order="C")
+    return pixels
+
+
+def _page(array: Pixels, axis: int | str | None) -> Page:
+    if array.ndim == 3 and isinstance(axis, int):
+        array = np.moveaxis(array, axis, -1)
+    native = np.array(array, array.dtype.newbyteorder("="), order="C")
     if native.ndim == 3 and native.shape[2] == 1:
         native = native[..., 0]
     count = 1 if native.ndim == 2 else native.shape[2]

@@ -8,10 +8,10 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from kernelfield.images import arrays, fits, raster, tiff
-from kernelfield.images.limits import Limit
 from kernelfield.images.picture import Metadata, Opened, Picture, Pixels
 
-Reader = Callable[[BinaryIO, int, Limit], Opened]
+#: file, its bytes, the largest picture, and for formats with `open_axes` the axis of the channels
+Reader = Callable[..., Opened]
 #: file, pages, their number, the names of their channels, the picture whose metadata are kept
 Writer = Callable[[BinaryIO, Iterable[Pixels], int, tuple[str, ...], Picture | None], None]
 
@@ -36,6 +36,8 @@ class Format:
         The largest number of rows or columns.
     keeps : tuple of str
         The portable metadata that are written.
+    open_axes : bool
+        Whether files do not say which axis holds channels.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Format:
     pages: bool = False
     side: int = 2**31 - 1
     keeps: tuple[str, ...] = ()
+    open_axes: bool = False
 
     def accepts(self, head: bytes) -> bool:
         """Return whether the first bytes of a file are those of this format."""
@@ -174,6 +177,7 @@ FORMATS = (
         ((0, arrays.SIGNATURE),),
         arrays.decode,
         _single(lambda file, pixels, _: arrays.encode(file, pixels)),
+        open_axes=True,
     ),
     Format(
         "NPZ",
@@ -182,6 +186,7 @@ FORMATS = (
         arrays.decode_zip,
         lambda file, pages, count, names, like: arrays.encode_zip(file, pages, like),
         pages=True,
+        open_axes=True,
     ),
     Format(
         "FITS",

@@ -21,7 +21,11 @@ _PIECE = 1 << 20
 
 
 def read(
-    source: str | os.PathLike[str] | BinaryIO, *, page: int | None = None, max_pixels: int | None = None
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    page: int | None = None,
+    max_pixels: int | None = None,
+    channel_axis: int | str | None = "auto",
 ) -> Picture:
     """Read an image file: PNG, JPEG, TIFF, WebP, BMP, GIF, PNM, AVIF, JPEG XL, JPEG 2000, NPY, NPZ or FITS.
 
@@ -41,6 +45,10 @@ def read(
         before memory is allocated or a pixel decoded. The default, 500 million, is above one exposure of any camera and
         a 20 000 x 20 000 mosaic, and fits the memory of a laptop. If it is given, the file is trusted to be no
         decompression bomb. Pillow's own limit is not used.
+    channel_axis : "auto", int or None
+        The axis of the channels in an NPY or NPZ file, which does not say it: the page has it last. ``"auto"`` takes
+        the last of three axes, None makes each plane of an NPY file a page. Other formats say it themselves: for them
+        a number is refused.
 
     Returns
     -------
@@ -64,15 +72,23 @@ def read(
         raise ArgumentError(
             f"page: expected a whole number from 0; received {received(page)}; leave it out for the first"
         )
-    return read_within(source, Limit() if max_pixels is None else Limit(max_pixels, trusted=True), page)
+    is_axis = isinstance(channel_axis, int) and not isinstance(channel_axis, bool) and -3 <= channel_axis < 3
+    if not is_axis and channel_axis is not None and channel_axis != "auto":
+        raise ArgumentError(f"channel_axis: expected 'auto', None or -3 to 2; received {received(channel_axis)}")
+    return read_within(source, Limit() if max_pixels is None else Limit(max_pixels, trusted=True), page, channel_axis)
 
 
-def read_within(source: str | os.PathLike[str] | BinaryIO, limit: Limit, page: int | None = None) -> Picture:
+def read_within(
+    source: str | os.PathLike[str] | BinaryIO,
+    limit: Limit,
+    page: int | None = None,
+    channel_axis: int | str | None = "auto",
+) -> Picture:
     """Return the picture in a file that nobody vouches for, within a limit; otherwise as `read`."""
     name, file, size = _open(source, limit)
     closed = False
     try:
-        picture = _read(name, file, size, page, limit)
+        picture = _read(name, file, size, page, limit, channel_axis)
         # Further pages are read when they are used: the file stays open as long as they are there.
         if len(picture.pages) > 1:
             weakref.finalize(picture.pages, file.close)
@@ -127,7 +143,9 @@ def _open(source: Any, limit: Limit) -> tuple[str, BinaryIO, int]:
         ) from error
 
 
-def _read(name: str, file: BinaryIO, size: int, page: int | None, limit: Limit) -> Picture:
+def _read(
+    name: str, file: BinaryIO, size: int, page: int | None, limit: Limit, channel_axis: int | str | None
+) -> Picture:
     """Return the picture, with the chosen page decoded."""
     head = file.read(formats.LONGEST_SIGNATURE)
     if not head:
@@ -137,13 +155,18 @@ def _read(name: str, file: BinaryIO, size: int, page: int | None, limit: Limit) 
         raise FileError(
             f"{received(name)}: the content is not {formats.NAMES}; expected one of these; convert the file first"
         )
+    if isinstance(channel_axis, int) and not form.open_axes:
+        raise ArgumentError(
+            f"channel_axis (--channel-axis): expected none for {received(name)}, since {form.name} says which axis "
+            f"holds channels; received {channel_axis}; leave it out"
+        )
     file.seek(0)
     with _Failures(name, form.name):
-        opened = form.read(file, size, limit)
+        opened = form.read(file, size, limit, channel_axis) if form.open_axes else form.read(file, size, limit)
     if page is not None and page >= opened.count:
         raise ArgumentError(
-            f"page: expected one of 0 to {opened.count - 1}, the pages of {received(name)}; received {page}; leave it "
-            "out for the first"
+            f"page (--page): expected one of 0 to {opened.count - 1}, the pages of {received(name)}; received {page}; "
+            "leave it out for the first"
         )
 
     def load(index: int) -> Page:
