@@ -8,6 +8,7 @@
 # make docs      the site in docs/_build; warnings are errors
 # make share     the man page and the completion files anew, after a change of the commands
 # make dist      a source distribution and a wheel for Linux in dist/, audited, installed by itself and tried
+# make dist-arm  the wheel for Linux on Arm, tried in an emulated Debian; needs Debian and qemu-user
 # make wasm      the engine for the page of the lab, and the catalogue beside it
 # make bench     the figures of the README, side by side with peers
 # make calibrate 5,000 simulated pairs: how often learn is right, how often its intervals cover (a table)
@@ -28,7 +29,7 @@ ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
 EDITABLE := --no-build-isolation --config-settings=engine=built --editable
 
 .PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross wasm docs share \
-	dist bench calibrate faults producers mutants clean
+	dist dist-arm bench calibrate faults producers mutants clean
 
 demo: $(VENV)/installed build/engine
 	@echo "examples/README.md says where the pair comes from."
@@ -125,14 +126,11 @@ share: $(TOOLS)/installed build/engine
 # The wheel is built from the source distribution, with ziglang: for systems from glibc 2.28 on, wherever it is built. It
 # is tried where no compiler is found, and nothing else is installed.
 SDIST = dist/kernelfield-*.tar.gz
-FOR_ZIG = --config-settings=cmake.define.CMAKE_TOOLCHAIN_FILE=$(abspath cmake/zig.cmake) \
-	--config-settings=cmake.define.ZIG=$$($(VENV)/bin/python -c "import ziglang; print(ziglang.__path__[0])")/zig \
-	--config-settings=cmake.define.ZIG_TARGET=$(shell uname -m)-linux-gnu.2.28
-dist: export PATH := $(abspath $(VENV)/bin):$(PATH)
+dist dist-arm: export PATH := $(abspath $(VENV)/bin):$(PATH)
 dist: $(VENV)/zig
 	rm -rf dist build/plain build/empty
 	$(VENV)/bin/python cmake/build_backend.py sdist dist
-	CXX=none $(VENV)/bin/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/plain $(FOR_ZIG) $(SDIST)
+	CXX=none $(VENV)/bin/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/plain $(SDIST)
 	$(VENV)/bin/auditwheel repair --wheel-dir dist build/plain/*.whl
 	$(VENV)/bin/auditwheel show dist/*.whl
 	$(PYTHON) -m venv build/empty
@@ -141,6 +139,9 @@ dist: $(VENV)/zig
 	cd build/empty/trial && ../bin/python ../../../tests/helpers/pages.py ../../../README.md
 	build/empty/bin/kernelfield doctor
 	test -s build/empty/share/man/man1/kernelfield.1
+
+dist-arm: $(VENV)/zig
+	$(VENV)/bin/python cmake/arm.py
 
 bench: $(TOOLS)/installed
 	$(TOOLS)/bin/kernelfield bench --save benchmarks/results/bench.json

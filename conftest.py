@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 FRAMEWORKS = {"torch", "tensorflow", "jax", "mxnet"}
-ASKED = set(os.environ.get("KERNELFIELD_FRAMEWORKS", "torch,tensorflow,jax").split(","))
+ASKED = set(filter(None, os.environ.get("KERNELFIELD_FRAMEWORKS", "torch,tensorflow,jax").split(",")))
 LIBRARIES = {"keras": "tensorflow", "flax": "jax", "transformers": "torch"}
 ROOT = Path(__file__).parent
 # Virtual environments are not looked into.

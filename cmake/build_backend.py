@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
 import sysconfig
@@ -25,6 +26,15 @@ COMPILERS = ("clang++",) if sys.platform == "win32" else ("c++", "g++", "clang++
 if sys.platform == "win32":
     os.environ.setdefault("CMAKE_GENERATOR", "Ninja")
 Settings = dict[str, Any] | None
+
+
+def description(readme: str) -> str:
+    """Return README.md for a package index: links into this folder become names of files, pictures are left out."""
+    here = r"\((?!\w+:)([^()\s]+)\)"
+    readme = re.sub(rf"^!\[[^\]]*\]{here}\n\n", "", readme, flags=re.MULTILINE)
+    return re.sub(
+        rf"\[([^\]]+)\]{here}", lambda link: link[1] if link[1] == link[2] else f"{link[1]} (`{link[2]}`)", readme
+    )
 
 
 def compiler() -> str | None:
@@ -49,6 +59,12 @@ def zig_target() -> str:
     return f"{machine}-linux-musl" if musl else f"{machine}-linux-gnu.2.28"
 
 
+def _write_description() -> None:
+    made = ROOT / "build" / "description.md"
+    made.parent.mkdir(exist_ok=True)
+    made.write_text(description((ROOT / "README.md").read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def _with_compiler(settings: Settings) -> dict[str, Any]:
     settings = dict(settings or {})
     if "CMAKE_TOOLCHAIN_FILE" in os.environ:
@@ -65,7 +81,7 @@ def _with_compiler(settings: Settings) -> dict[str, Any]:
     print("no C++ compiler on this machine: compiling with ziglang", flush=True)
     settings["cmake.define.CMAKE_TOOLCHAIN_FILE"] = (ROOT / "cmake" / "zig.cmake").as_posix()
     settings["cmake.define.ZIG"] = zig.as_posix()
-    settings["cmake.define.ZIG_TARGET"] = zig_target()
+    settings.setdefault("cmake.define.ZIG_TARGET", zig_target())
     return settings
 
 
@@ -137,6 +153,7 @@ def get_requires_for_build_sdist(config_settings: Settings = None) -> list[str]:
 
 
 get_requires_for_build_editable = get_requires_for_build_wheel
+_write_description()  # what pyproject.toml names as the readme, whichever of these is called
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def test_the_reference_of_a_command_is_its_help(command):
     section = re.search(rf"^### kernelfield {command}\n(.*?)(?=^### |\Z)", text, re.MULTILINE | re.DOTALL)[1]
     printed = help_of(command)
     assert re.search(r"^```console\n(.*)\n```", section, re.MULTILINE)[1] in printed
-    entries = re.findall(r"^\* `(\S+)[^`]*`: (.*(?:\n    .*)*)", section, re.MULTILINE)
+    entries = re.findall(r"^\* `([^\s`,]+)[^`]*`: (.*(?:\n    .*)*)", section, re.MULTILINE)
     assert len(entries) > 1 or command in ("doctor",)
     for option, text in entries:
         sentence = words(re.sub(r"\*+\[.*", "", text, flags=re.DOTALL))

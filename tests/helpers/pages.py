@@ -4,8 +4,9 @@
 
 Blocks marked ``python`` run in order in one namespace; a block marked ``text`` right behind one is what it prints. In
 blocks marked ``console`` every line with ``$ kernelfield`` is run, and what follows is what it prints. "..." stands for
-anything. Only the standard library and kernelfield are needed: `make dist` tries README.md in an empty environment,
-where blocks that import what is not installed are left out, and counted.
+anything. A block marked ``c`` is written to the file that its first line names. Only the standard library and
+kernelfield are needed: `make dist` tries README.md in an empty environment, where blocks that import what
+is not installed are left out, and counted.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def blocks(page: str) -> list[Block]:
     for block, after in zip(found, [*found[1:], None]):
         joined = after is not None and after[1] == "text" and not page[block.end() : after.start()].strip()
         line = page[: block.start()].count("\n") + 2
-        if block[1] in ("python", "console"):
+        if block[1] in ("python", "console", "c"):
             made.append(Block(block[1], block[2], line, after[2] if joined and after else None))
     return made
 
@@ -68,12 +69,15 @@ def run(path: Path) -> tuple[list[str], int]:
     for block in blocks(path.read_text(encoding="utf-8")):
         if block.language == "console":
             for command, shown in commands(block):
-                words = shlex.split(command)
+                words = shlex.split(command, comments=True)
                 done = subprocess.run(
                     [sys.executable, "-m", *words], capture_output=True, text=True, encoding="utf-8", check=False
                 )
                 fault = differs(done.stdout, shown) if done.returncode == 0 else done.stderr
                 faults += [f"{path.name}:{block.line}: {command}: {fault}"] if fault else []
+            continue
+        if block.language == "c":
+            Path(block.text.removeprefix("/* ").partition(":")[0]).write_text(block.text, encoding="utf-8")
             continue
         printed = io.StringIO()
         try:
