@@ -21,8 +21,8 @@ DEBIAN, ENVIRONMENT = BUILD / "debian", BUILD / "environment"
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 PACKAGES = (f"{PYTHON}-minimal", f"lib{PYTHON}-stdlib", "libstdc++6", "libgomp1", "zlib1g", "ca-certificates")
 TARGET = "aarch64-linux-gnu.2.28"
-# Results of every method, dtype and border, and what the engine says of itself.
-TESTS = ("tests/engine/test_digests.py", "tests/engine/test_core.py", "tests/engine/test_integers.py")
+# Results of every method, dtype and border; SciPy on Arm, beside it.
+TESTS = ("tests/engine/test_digests.py", "tests/engine/test_integers.py", "tests/dropin/test_ndimage.py")
 
 
 def run(*command: object, folder: Path = ROOT, **variables: object) -> None:
@@ -89,7 +89,7 @@ def main() -> None:
     debian()
     python = environment()
     install = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile")
-    run(*install, "--only-binary", ":all:", "--constraint", "constraints.txt", wheel(), "pytest", "hypothesis")
+    run(*install, "--only-binary", ":all:", "--constraint", "constraints.txt", wheel(), "pytest", "hypothesis", "scikit-image")
     trial = BUILD / "trial"
     shutil.copytree(ROOT / "examples", trial / "examples")
     run(python, "-m", "kernelfield", "doctor", folder=trial)
