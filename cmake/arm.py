@@ -89,7 +89,8 @@ def main() -> None:
     debian()
     python = environment()
     install = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile")
-    run(*install, "--only-binary", ":all:", "--constraint", "constraints.txt", wheel(), "pytest", "hypothesis", "scikit-image")
+    for_tests = ("pytest", "hypothesis", "scikit-image")
+    run(*install, "--only-binary", ":all:", "--constraint", "constraints.txt", wheel(), *for_tests)
     trial = BUILD / "trial"
     shutil.copytree(ROOT / "examples", trial / "examples")
     run(python, "-m", "kernelfield", "doctor", folder=trial)
