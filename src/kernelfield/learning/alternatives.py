@@ -16,6 +16,7 @@ from kernelfield.correlation import correlate
 from kernelfield.learning import jpeg
 from kernelfield.learning.estimate import Estimate
 from kernelfield.learning.least_squares import Moments, solve
+from kernelfield.learning.ordering import bin_means, bin_starts, order_of
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import Map, sampled
 from kernelfield.learning.statistics import gather, shift_near_mean
@@ -27,6 +28,8 @@ _BINS = 32
 _SORTED, _FEWEST, _SIDE = 1 << 16, 400, 256
 # An alternative leaves less than this share of what the linear filter leaves.
 _BETTER = 0.25
+# One that leaves this many times as much of a fourth of the pixels is not tried on the others.
+_HOPELESS = 2.0
 # The share of a channel's residual that the other channels must leave no more than, for the channels to be mixed.
 _MIXED = 0.5
 # Correlation with the mirrored or turned picture from which on it is that.
@@ -84,8 +87,9 @@ def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float)
     if residual.size < _FEWEST:
         return Signs(0.0, 1.0, correlation, None)
     total = float(((residual - residual.mean()) ** 2).sum())
-    between = _between(predicted, residual) - total * (_BINS - 1) / residual.size
-    order = np.argsort(contrast, kind="stable")
+    rising = order_of(predicted)
+    between = _between(residual[rising]) - total * (_BINS - 1) / residual.size
+    order = order_of(contrast)
     quarter = residual.size // 4
     calm, busy = (float(np.sqrt(np.mean(residual[part] ** 2))) for part in (order[:quarter], order[-quarter:]))
     floor = np.sqrt(pair.exact_variance(0.0, 1))
@@ -94,21 +98,21 @@ def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float)
     # The residual of movement, backgrounds and gamma is nowhere alike.
     noise = curve < _NO_CURVE and 1.0 / _NO_TEXTURE < texture < _NO_TEXTURE and abs(correlation) < _NO_LIKENESS
     looks_like, every = _looks_like(pair, estimate, maps, noise, curve)
-    grows = looks_like is None and abs(correlation) < _APART and _grows(predicted, residual, order)
+    grows = looks_like is None and abs(correlation) < _APART and _grows(predicted, residual, rising, order)
     compressed = looks_like is None and not noise and jpeg.explains(pair, estimate.support, maps)
     return Signs(curve, texture, correlation, looks_like, every, grows, compressed)
 
 
-def _grows(predicted: np.ndarray, residual: np.ndarray, order: np.ndarray) -> bool:
+def _grows(predicted: np.ndarray, residual: np.ndarray, rising: np.ndarray, order: np.ndarray) -> bool:
     """Return whether the residual, over its size at this brightness, is the same in calm and busy parts.
 
-    `order` sorts by contrast.
+    `rising` sorts by the predicted value, `order` by contrast.
     """
-    bins = np.array_split(np.argsort(predicted, kind="stable"), _BINS)
-    sizes = np.array([float(np.sqrt(np.mean(residual[part] ** 2))) for part in bins])
+    starts = bin_starts(rising.size, _BINS)
+    sizes = np.sqrt(bin_means(residual[rising] ** 2, starts))
     if not sizes.min() > 0.0:
         return False
-    even = residual / np.interp(predicted, [float(predicted[part].mean()) for part in bins], sizes)
+    even = residual / np.interp(predicted, bin_means(predicted[rising], starts), sizes)
     quarter = residual.size // 4
     calm, busy = (float(np.sqrt(np.mean(even[part] ** 2))) for part in (order[:quarter], order[-quarter:]))
     return 1 / _LEVEL < busy / max(calm, 1e-300) < _LEVEL
@@ -121,11 +125,11 @@ def _columns(maps: list[Map]) -> list[np.ndarray]:
     return [np.concatenate(column).astype(np.float64) for column in zip(*parts)]
 
 
-def _between(predicted: np.ndarray, residual: np.ndarray) -> float:
-    """Return the between-bin sum of squares, for bins with equal numbers of predicted values."""
-    order = np.argsort(predicted)
-    mean = residual.mean()
-    return float(sum(part.size * (part.mean() - mean) ** 2 for part in np.array_split(residual[order], _BINS)))
+def _between(residual: np.ndarray) -> float:
+    """Return the between-bin sum of squares of residuals in the order of predicted values, in bins of as many each."""
+    starts = bin_starts(residual.size, _BINS)
+    counts = np.diff(starts, append=residual.size)
+    return float(counts @ (bin_means(residual, starts) - residual.mean()) ** 2)
 
 
 def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map], noise: bool, curve: float) -> tuple[str | None, bool]:
@@ -181,10 +185,9 @@ def _predictions(
     if top + height > before.shape[0] or left + width > before.shape[1]:
         return
     under = before[top : top + height, left : left + width].astype(np.float64)
-    order = np.argsort(under[good], kind="stable")
-    bins = np.array_split(order, min(64, max(4, order.size // 50)))
-    x = np.array([under[good][part].mean() for part in bins])
-    y = np.array([after[good][part].mean() for part in bins])
+    order = order_of(under[good])
+    starts = bin_starts(order.size, min(64, max(4, order.size // 50)))
+    x, y = (bin_means(image[good][order], starts) for image in (under, after))
     x, where = np.unique(x, return_index=True)
     if x.size > 3:
         yield _curve(x, y[where], pair), np.interp(under, x, y[where])
@@ -306,9 +309,8 @@ def _moves(predicted: np.ndarray, residual: np.ndarray, variance: float) -> bool
         return True
     slopes = (predicted[2:, 1:-1] - predicted[:-2, 1:-1], predicted[1:-1, 2:] - predicted[1:-1, :-2])
     places = np.meshgrid(*(np.linspace(-1.0, 1.0, n) for n in part.shape), indexing="ij")
-    design = np.stack([(s[::every, ::every] * p).ravel() for s in slopes for p in places], axis=1).astype(np.float64)
-    found = np.linalg.lstsq(design, part.ravel(), rcond=None)[0]
-    return float(np.mean((part.ravel() - design @ found) ** 2)) < (1.0 - _MOVED) * left
+    terms = np.stack([(s[::every, ::every] * p).ravel() for s in slopes for p in places])
+    return _misfit(terms, part.ravel()) / part.size < (1.0 - _MOVED) * left
 
 
 def _uneven(maps: list[Map]) -> str | None:
@@ -319,22 +321,28 @@ def _uneven(maps: list[Map]) -> str | None:
         grid = slice(None, None, every), slice(None, None, every)
         keep = np.ones(part.residual[grid].shape, bool) if part.bad is None else ~part.bad[grid]
         residual, predicted = (image[grid][keep].astype(np.float64) for image in (part.residual, part.predicted))
-        down, right = (p[keep] for p in np.meshgrid(*(np.linspace(-1.0, 1.0, n) for n in keep.shape), indexing="ij"))
-        terms = [down**i * right**j for i in range(_ORDER + 1) for j in range(_ORDER + 1 - i)]
-        surfaces = np.stack(terms, axis=1)
         if residual.size < _FEWEST:
             return None
+        down, right = (np.vander(np.linspace(-1.0, 1.0, n), _ORDER + 1, increasing=True).T for n in keep.shape)
+        terms = [np.outer(down[i], right[j])[keep] for i in range(_ORDER + 1) for j in range(_ORDER + 1 - i)]
+        surfaces = np.stack(terms)
         total += float(((residual - residual.mean()) ** 2).sum())
-        for times in (False, True):
-            design = surfaces * predicted[:, None] if times else surfaces
-            design = np.concatenate([design, np.ones((residual.size, 1))], axis=1)
-            miss = float(((residual - design @ np.linalg.lstsq(design, residual, rcond=None)[0]) ** 2).sum())
-            added, scaled = added + (0.0 if times else miss), scaled + (miss if times else 0.0)
+        added += _misfit(surfaces, residual)
+        scaled += _misfit(np.concatenate([surfaces * predicted, surfaces[:1]]), residual)
     if min(added, scaled) > _BETTER * total:
         return None
     if added <= scaled:
         return "a filter and a background that varies over the picture (level both pictures first)"
     return "a filter and a brightness that varies over the picture, as vignetting (level both pictures first)"
+
+
+def _misfit(terms: np.ndarray, values: np.ndarray) -> float:
+    """Return the sum of squares that the best sum of some terms, one a row, leaves of values."""
+    gram = terms @ terms.T
+    # Rows are scaled alike, so that no unit makes one of them seem to depend on the others.
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))
+    found = np.linalg.lstsq(gram * np.outer(scale, scale), scale * (terms @ values), rcond=1e-10)[0] * scale
+    return float(((values - found @ terms) ** 2).sum())
 
 
 def _mixed(pair: Pair, support: Support, maps: list[Map]) -> str | None:
@@ -385,8 +393,9 @@ def _curve_after(pair: Pair, estimate: Estimate, limit: float, curve: float) -> 
     predicted = correlate(before, kernel, mode="valid", dtype=np.float64)
     for _ in range(_ROUNDS):
         inside, values = predicted[~bad], after[~bad]
-        bins = np.array_split(np.argsort(inside, kind="stable"), 2 * _BINS)
-        x, y = (np.array([image[part].mean() for part in bins]) for image in (inside, values))
+        order = order_of(inside)
+        starts = bin_starts(order.size, 2 * _BINS)
+        x, y = (bin_means(image[order], starts) for image in (inside, values))
         # Where the mean does not rise, the curve cannot be undone.
         rising = np.append(True, y[1:] > np.maximum.accumulate(y)[:-1])
         x, y = x[rising], y[rising]
@@ -407,10 +416,16 @@ def _linear_light(pair: Pair, estimate: Estimate, limit: float) -> str | None:
     top = max(float(before.max()), float(after.max()))
     if pair.before_unit.centre or min(float(before.min()), float(after.min())) < 0.0 or not top > 0.0:
         return None
-    predicted = _refitted((before / top) ** 2.2, (after / top) ** 2.2, bad, kernel.shape)
-    if float(np.var((after - top * np.maximum(predicted, 0.0) ** (1 / 2.2))[~bad])) < limit:
-        return "a linear filter of light (brightness to the power 2.2: undo gamma in both, then learn)"
-    return None
+    # A fourth of the part shows whether the rest is worth the trouble.
+    for some, most in ((slice(0, _SIDE), _HOPELESS * limit), (slice(None), limit)):
+        wanted, out = after[some, some], bad[some, some]
+        read = before[tuple(slice(0, n + k - 1) for n, k in zip(wanted.shape, kernel.shape))]
+        if (~out).sum() < max(_FEWEST, 4 * kernel.size):
+            continue
+        predicted = _refitted((read / top) ** 2.2, (wanted / top) ** 2.2, out, kernel.shape)
+        if not float(np.var((wanted - top * np.maximum(predicted, 0.0) ** (1 / 2.2))[~out])) < most:
+            return None
+    return "a linear filter of light (brightness to the power 2.2: undo gamma in both, then learn)"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from kernelfield.learning.estimate import Estimate, estimate_kernel
+from kernelfield.learning.ordering import bin_means, bin_starts, order_of
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import blocks, measure, sampled
 from kernelfield.learning.sums import Sums
@@ -238,11 +239,11 @@ def _margins(spread: _Spread, ends: tuple[float, ...], pair: Pair) -> tuple[floa
 
 def _spread(sample: _Sample, floor: float) -> tuple[_Spread, float]:
     """Return the robust standard deviation of the residual as a function of the predicted value, and its least."""
-    order = np.argsort(sample.predicted)
-    bins = np.array_split(order, _BINS if order.size >= 50 * _BINS else 1)
-    centres = np.array([sample.predicted[part].mean() for part in bins])
-    middles = np.array([np.median(sample.residual[part]) for part in bins])
-    widths = np.array([1.4826 * np.median(np.abs(sample.residual[part] - m)) for part, m in zip(bins, middles)])
+    order = order_of(sample.predicted)
+    starts = bin_starts(order.size, _BINS if order.size >= 50 * _BINS else 1)
+    centres = bin_means(sample.predicted[order], starts)
+    bins = np.split(sample.residual[order], starts[1:])
+    widths = np.array([1.4826 * np.median(np.abs(part - np.median(part))) for part in bins])
     whole = 1.4826 * float(np.median(np.abs(sample.residual - np.median(sample.residual))))
     # A bin of flat parts, where the residual is 0, does not make others outliers.
     widths = np.maximum(widths, max(0.5 * whole, floor))
@@ -263,14 +264,15 @@ def _found_ends(sample: _Sample, noise: float) -> tuple[float, float]:
     The after as a function of the prediction is fitted as a line between two levels; a first fit that clipped values
     have flattened makes the line steeper than 1.
     """
-    bins = np.array_split(np.argsort(sample.predicted), _CURVE_BINS)
-    counts = np.array([part.size for part in bins], dtype=np.float64)
-    x = np.array([sample.predicted[part].mean() for part in bins], dtype=np.float64)
-    y = np.array([(sample.predicted[part] + sample.residual[part]).mean() for part in bins], dtype=np.float64)
+    order = order_of(sample.predicted)
+    starts = bin_starts(order.size, _CURVE_BINS)
+    counts = np.diff(starts, append=order.size).astype(np.float64)
+    x = bin_means(sample.predicted[order], starts)
+    y = x + bin_means(sample.residual[order], starts)
     costs = _costs_of_ends(counts, x, y)
     low, high = (int(i) for i in np.unravel_index(int(costs.argmin()), costs.shape))
     # Bins of pure noise differ by their standard errors, of both sides of a bin's middle.
-    chance = 9.0 * noise**2 * len(bins) / 4.0
+    chance = 9.0 * noise**2 * _CURVE_BINS / 4.0
     if costs[low, high] > 0.4 * costs[0, 0] or costs[0, 0] - costs[low, high] < chance:
         return -np.inf, np.inf
     ends = [-np.inf, np.inf]

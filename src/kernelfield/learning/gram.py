@@ -34,13 +34,13 @@ def gram_matrix(images: Sequence[np.ndarray], size: tuple[int, int], shift: floa
         Subtracted from every pixel.
     """
     kh, kw = size
-    pieces = np.zeros((2 * kh - 1, 2 * kw - 1, kh, 2 * kw - 1))
+    pieces = np.zeros((kh, 2 * kh - 1, 2 * kw - 1, 2 * kw - 1))
     for image in images:
         _add_pieces(pieces, image, size, shift)
     gram = np.empty((kh, kw, kh, kw))
     u, v = np.arange(kw)[:, None], np.arange(kw)
     for dr in range(kh):
-        sums = spread(spread(pieces[:, :, dr], kh, 0), kw, 1)
+        sums = spread(spread(pieces[dr], kh, 0), kw, 1)
         values = sums[: kh - dr, u, v - u + kw - 1]
         if dr == 0:
             values = np.where(v >= u, values, values.transpose(0, 2, 1))
@@ -73,8 +73,8 @@ def window_totals(image: np.ndarray, size: tuple[int, int], shift: float) -> np.
 def _add_pieces(pieces: np.ndarray, image: np.ndarray, size: tuple[int, int], shift: float) -> None:
     """Add the lag products of the core and of every row and column of the sides to `pieces`.
 
-    Shape (2 kh - 1, 2 kw - 1, kh, 2 kw - 1): along the first two axes the rows (columns) of the first side, the
-    core, those of the second side; along the last two the lags ``dr >= 0`` and ``dc > -kw``.
+    Shape (kh, 2 kh - 1, 2 kw - 1, 2 kw - 1): the lags ``dr >= 0``; the rows and the columns of the first side, the core,
+    those of the second side; the lags ``dc > -kw``.
     """
     kh, kw = size
     rows, columns = image.shape[0] - kh + 1, image.shape[1] - kw + 1
@@ -85,22 +85,22 @@ def _add_pieces(pieces: np.ndarray, image: np.ndarray, size: tuple[int, int], sh
     anchors, around = _around(image, inner_rows, inner_columns, size)
     lags = kh, 2 * kw - 1
     core = lag_products(anchors, around, lags, block_rows(anchors.shape[0]), shift, shift)
-    pieces[kh - 1, kw - 1] += core.sum(axis=0)
+    pieces[:, kh - 1, kw - 1] += core.sum(axis=0)
     for place, band in parts:
         if kh > 1:
             anchors, around = _around(image, band, inner_columns, size)
-            pieces[place, kw - 1] += lag_products(anchors, around, lags, 1, shift, shift)
+            pieces[:, place, kw - 1] += lag_products(anchors, around, lags, 1, shift, shift).transpose(1, 0, 2)
     for place, band in flanks:
         if kw > 1:
             anchors, around = _around(image, inner_rows, band, size)
             turned = np.ascontiguousarray(anchors.T), np.ascontiguousarray(around.T)
             products = lag_products(*turned, lags[::-1], 1, shift, shift)
-            pieces[kh - 1, place] += products.transpose(0, 2, 1)
+            pieces[:, kh - 1, place] += products.transpose(2, 0, 1)
     for place, band in parts if kh > 1 and kw > 1 else ():
         for side, flank in flanks:
             anchors, around = (a.astype(np.float64) - shift for a in _around(image, band, flank, size))
             windows = np.lib.stride_tricks.sliding_window_view(around, lags)[: anchors.shape[0], : anchors.shape[1]]
-            pieces[place, side] += anchors[:, :, None, None] * windows
+            pieces[:, place, side] += (anchors[:, :, None, None] * windows).transpose(2, 0, 1, 3)
 
 
 def _around(
@@ -120,7 +120,13 @@ def _around(
 def spread(pieces: np.ndarray, k: int, axis: int) -> np.ndarray:
     """Return for each of `k` shifts the core plus the side lines inside the shifted rectangle."""
     pieces = np.moveaxis(pieces, axis, 0)
-    sums = np.repeat(pieces[k - 1 : k], k, axis=0)
-    sums[: k - 1] += np.cumsum(pieces[k - 2 :: -1], axis=0)[::-1] if k > 1 else 0
-    sums[1:] += np.cumsum(pieces[k:], axis=0)
+    sums = np.empty((k, *pieces.shape[1:]))
+    sums[k - 1] = pieces[k - 1]
+    # Line by line: `cumsum` along an outer axis goes through memory in steps.
+    for i in range(k - 2, -1, -1):
+        np.add(sums[i + 1], pieces[i], out=sums[i])
+    second = np.zeros(pieces.shape[1:])
+    for i in range(1, k):
+        second += pieces[k - 1 + i]
+        sums[i] += second
     return np.moveaxis(sums, 0, axis)

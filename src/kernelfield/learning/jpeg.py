@@ -24,6 +24,8 @@ _STEPS, _SHARE = 6, 0.6
 # Cosine of the phase of the coefficients on the lattice, as a share of the expected one, and in standard deviations of
 # what chance gives: some thousand steps and frequencies are tried.
 _ON_LATTICE, _CHANCE = 0.75, 5.0
+# The largest coefficients of a frequency that are tried first, and the share of the phase that they have to show.
+_FIRST, _HINT = 64, 0.5
 # Standard deviations of rounding beyond half a step, and the share of the coefficients that may lie there.
 _BEYOND, _OFF = 3.0, 0.03
 # Weights of red, green and blue in the luminance that is coded (ITU-T T.871).
@@ -88,15 +90,22 @@ def _table(coded: np.ndarray) -> np.ndarray | None:
     for u, v in np.ndindex(table.shape):
         values = coded[:, u, v]
         # Those nearer to 0 than half a step say nothing of it.
-        far = np.abs(values)[:, None] > np.maximum(1.5, steps / 2.0)
-        count = far.sum(axis=0)
-        if count[0] < _SEEN:
+        if np.count_nonzero(np.abs(values) > 1.5) < _SEEN:
             continue
         looked += 1
-        phase = (np.cos(2.0 * np.pi * values[:, None] / steps) * far).sum(axis=0) / np.maximum(count, 1)
-        least = np.maximum(_ON_LATTICE * expected, _CHANCE / np.sqrt(2.0 * np.maximum(count, 1)))
-        found = np.flatnonzero((phase > least) & (count >= _SEEN))
+        first = values[np.argpartition(np.abs(values), -_FIRST)[-_FIRST:]] if values.size > _FIRST else values
+        likely = np.flatnonzero(_phases(first, steps)[0] > _HINT * _ON_LATTICE * expected)
+        phase, count = _phases(values, steps[likely])
+        least = np.maximum(_ON_LATTICE * expected[likely], _CHANCE / np.sqrt(2.0 * np.maximum(count, 1)))
+        found = likely[(phase > least) & (count >= _SEEN)]
         if found.size:
             table[u, v] = steps[found[-1]]
     known = int(np.isfinite(table).sum())
     return table if known >= max(_STEPS, _SHARE * looked) else None
+
+
+def _phases(values: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean cosine of the phase that values have on lattices of some steps, and how many are far from 0."""
+    far = np.abs(values)[:, None] > np.maximum(1.5, steps / 2.0)
+    count = far.sum(axis=0)
+    return (np.cos(2.0 * np.pi * values[:, None] / steps) * far).sum(axis=0) / np.maximum(count, 1), count

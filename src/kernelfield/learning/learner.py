@@ -239,8 +239,9 @@ def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
     if answer.is_exact:
         return answer
     begin("estimating errors")
-    errors = measure_errors(answer.used, answer.estimate, level) if answer.complete else None
     seen, estimate = answer.used.sample, answer.estimate
+    maps = residual_maps(seen, answer.kernel, answer.offsets, estimate.support)
+    errors = measure_errors(answer.used, estimate, level, maps) if answer.complete else None
     judged = replace(answer, errors=errors, apart=_apart(seen, estimate))
     if judged.apart > 0.0:
         # Which pixels are predicted beyond the range was decided by the kernel of all: here by their values.
@@ -250,7 +251,7 @@ def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
         maps = [residual_maps(channel, one.kernel, one.offsets, one.support)[0] for channel, one in zip(channels, own)]
         # A curve is sought in the channel in the middle.
         estimate = own[len(own) // 2]
-    else:
+    elif errors is not None and errors.noise:
         maps = residual_maps(seen, judged.kernel, judged.offsets, estimate.support)
     begin("trying other explanations")
     signs = examine(seen, estimate, maps, errors.correlation if errors else 0.0)

@@ -173,9 +173,13 @@ def contrast(windows: np.ndarray, shape: tuple[int, ...], support: Support) -> n
     row, column = (n // 2 for n in support.size)
     under = windows[row : row + shape[0], column : column + shape[1]].astype(np.float32)
     total = np.zeros(shape, np.float32)
+    change = np.empty(shape, np.float32)
     if shape[0] > 2:
-        total[1:-1] += np.abs(under[2:] - under[:-2])
+        np.subtract(under[2:], under[:-2], out=total[1:-1])
+        np.abs(total[1:-1], out=total[1:-1])
         total[0], total[-1] = total[1], total[-2]
     if shape[1] > 2:
-        total[:, 1:-1] += np.abs(under[:, 2:] - under[:, :-2])
+        np.subtract(under[:, 2:], under[:, :-2], out=change[:, 1:-1])
+        np.abs(change[:, 1:-1], out=change[:, 1:-1])
+        total[:, 1:-1] += change[:, 1:-1]
     return total

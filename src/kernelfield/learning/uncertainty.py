@@ -95,20 +95,32 @@ class _Tiles:
     square: float
 
 
-def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | None) -> Uncertainty:
-    """Return the kernel with its errors; `noise` is that of before and after, where known."""
+def measure_errors(
+    pair: Pair, estimate: Estimate, noise: tuple[float, float] | None, maps: list[Map] | None = None
+) -> Uncertainty:
+    """Return the kernel with its errors; `noise` is that of before and after, where known.
+
+    `maps` are those of the estimate over the sample of the pair, if they are there already.
+    """
     level = 0.0 if noise is None else noise[0] / pair.before_unit.scale
     if not estimate.whole:
-        return _of_wide(pair.sample, estimate, level)
+        return _of_wide(pair.sample, estimate, level, maps)
     solved = _Solved.of(estimate, level**2)
-    maps = residual_maps(pair.sample, solved.kernel, solved.offsets, estimate.support)
+    if maps is None or level:
+        maps = residual_maps(pair.sample, solved.kernel, solved.offsets, estimate.support)
     tiles = _tiles(pair, estimate, solved, maps)
     correlation, blocky = _neighbours(maps), _blocks(pair, estimate, maps)
     stderr, disagreement, miss = _errors(estimate, solved, tiles)
     measured, suspected = False, 0.0
     if noise is None and not blocky and estimate.kernel.size <= _MOST and len(tiles.counts) >= _FEWEST:
-        sampled = estimate if pair.sample is pair else estimate_kernel(pair.sample, estimate.support)
-        found = _measured_noise(pair.sample, sampled)
+        if pair.sample is pair:
+            found = _measured_noise(pair, estimate, maps, tiles)
+        else:
+            sampled = estimate_kernel(pair.sample, estimate.support)
+            own = residual_maps(pair.sample, sampled.kernel, sampled.offsets, sampled.support)
+            found = _measured_noise(
+                pair.sample, sampled, own, _tiles(pair.sample, sampled, _Solved.of(sampled, 0.0), own)
+            )
         echo, certain = _echo(maps, solved.kernel)
         agreed = found is not None and certain and 0.5 < found[0] / max(echo, 1e-300) < 2.0
         if found is not None and found[2] > (_AGREED if agreed else _SIGNIFICANT):
@@ -131,7 +143,7 @@ def measure_errors(pair: Pair, estimate: Estimate, noise: tuple[float, float] | 
     )
 
 
-def _of_wide(pair: Pair, estimate: Estimate, level: float) -> Uncertainty:
+def _of_wide(pair: Pair, estimate: Estimate, level: float, maps: list[Map] | None) -> Uncertainty:
     """Return the errors of a kernel without Gram matrix, which are those of its own fit or of the scores of tiles."""
     if level:
         size = "{}×{}".format(*estimate.support.size)
@@ -139,7 +151,8 @@ def _of_wide(pair: Pair, estimate: Estimate, level: float) -> Uncertainty:
             f"noise: expected noise in the before only with kernels of up to {LARGEST_GRAM} weights; received one "
             f"of {size}; leave noise= out, or give a smaller size="
         )
-    maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
+    if maps is None:
+        maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
     correlation, blocky = _neighbours(maps), _blocks(pair, estimate, maps)
     stderr = estimate.stderr
     if estimate.lines is not None:
@@ -291,12 +304,12 @@ def _neighbours(maps: list[Map]) -> float:
     """Return the correlation of neighbouring residuals, the larger of the two directions."""
     along, down, square = 0.0, 0.0, 0.0
     for part in maps:
-        residual = part.residual.astype(np.float64)
-        if part.bad is not None:
-            residual[part.bad] = 0.0
-        along += float((residual[:, 1:] * residual[:, :-1]).sum())
-        down += float((residual[1:] * residual[:-1]).sum())
-        square += float((residual**2).sum())
+        residual = np.ascontiguousarray(_zeroed(part), np.float64)
+        flat = residual.ravel()
+        down += float(residual[1:].ravel() @ residual[:-1].ravel())
+        # Of the products of neighbours in memory, those of the end of a row and the beginning of the next do not count.
+        along += float(flat[1:] @ flat[:-1]) - float(residual[1:, 0] @ residual[:-1, -1])
+        square += float(flat @ flat)
     return max(along, down, key=abs) / square if square > 0.0 else 0.0
 
 
@@ -338,20 +351,23 @@ def is_blocky(maps: list[Map], corner: tuple[int, int]) -> bool:
     return float(np.mean(ratios)) > _BLOCKY or (float(np.sum(scores)) > 5.0 and min(ratios) > 1.02)
 
 
-def _measured_noise(pair: Pair, estimate: Estimate) -> tuple[float, float, float] | None:
+def _measured_noise(
+    pair: Pair, estimate: Estimate, maps: list[Map], tiles: _Tiles
+) -> tuple[float, float, float] | None:
     """Return the variance of noise in the before, its standard error, and how many of these it is from 0.
 
     Noise of variance v changes the scores of a tile of n pixels by ``-n v k``, and the fit answers to it in all tiles:
     the sum over the tiles of the scores along the change that is left is zero without noise, whatever the residuals.
-    The variance is that with which it is zero.
+    The variance is that with which it is zero. `maps` and `tiles` are those without noise.
     """
     count = estimate.moments.count
     least = float(scipy.linalg.eigh(estimate.moments.gram / count, eigvals_only=True)[0])
     variance, error = 0.0, 0.0
     for round_ in range(6):
         solved = _Solved.of(estimate, variance)
-        maps = residual_maps(pair, solved.kernel, solved.offsets, estimate.support)
-        tiles = _tiles(pair, estimate, solved, maps)
+        if round_:
+            maps = residual_maps(pair, solved.kernel, solved.offsets, estimate.support)
+            tiles = _tiles(pair, estimate, solved, maps)
         scores = tiles.scores + np.outer(tiles.counts * variance, solved.kernel.ravel())
         answer = (solved.inverse @ (count * solved.kernel.ravel())).reshape(solved.kernel.shape)
         fitted = [
@@ -385,27 +401,25 @@ def _echo(maps: list[Map], kernel: np.ndarray) -> tuple[float, bool]:
     Noise of the before passes the kernel: it gives residuals the kernel's own autocorrelation.
     """
     own = correlate(kernel, kernel, mode="full", boundary="constant", dtype=np.float64)
-    reach = [min(n - 1, _REACH) for n in kernel.shape]
+    down, right = (min(n - 1, _REACH) for n in kernel.shape)
     middle = [n - 1 for n in kernel.shape]
-    product, norm, square, count = 0.0, 0.0, 0.0, 0
+    # Lags of which no other one is the opposite.
+    expected = own[middle[0] : middle[0] + down + 1, middle[1] - right : middle[1] + right + 1].copy()
+    expected[0, : right + 1] = 0.0
+    product, square, count = 0.0, 0.0, 0
     for part in maps:
         residual = part.residual.astype(np.float64)
         residual -= residual.mean() if part.bad is None else residual[~part.bad].mean()
         if part.bad is not None:
             residual[part.bad] = 0.0
         count += residual.size if part.bad is None else int((~part.bad).sum())
-        square += float((residual**2).sum())
-        for down in range(reach[0] + 1):
-            for right in range(-reach[1] if down else 1, reach[1] + 1):
-                expected = float(own[middle[0] + down, middle[1] + right])
-                left = max(0, -right), max(0, right)
-                a = residual[: residual.shape[0] - down, left[0] : residual.shape[1] - left[1]]
-                b = residual[down:, left[1] : residual.shape[1] - left[0]]
-                product += expected * float((a * b).sum())
-                norm += expected**2
+        square += float(residual.ravel() @ residual.ravel())
+        around = np.pad(residual, ((0, down), (right, right)))
+        lags = lag_products(residual, around, (down + 1, 2 * right + 1), len(residual))[0]
+        product += float((expected * lags).sum())
+    norm = float((expected**2).sum())
     if not norm > 0.0 or not square > 0.0:
         return 0.0, False
-    norm /= len(maps)
     chance = square / np.sqrt(count) * np.sqrt(norm)
     return max(product, 0.0) / (norm * count), product > _ECHO * chance
 
