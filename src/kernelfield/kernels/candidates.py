@@ -28,6 +28,8 @@ _LARGEST = 129
 _ORDERS = 6
 # Weights below which the six parameters of a Gabor filter fit anything.
 _WAVE = 13
+# Size up to which weights that many targets are compared with are kept.
+_SMALL = 31
 
 derivative = lru_cache(maxsize=256)(differences.derivative)
 
@@ -229,23 +231,34 @@ def gaussian_derivatives(target: Target) -> Iterator[Kernel]:
     total = np.abs(target.weights).sum()
     if max(target.extent()) < 5 or abs(target.weights.sum()) > 0.1 * total:
         return
-    families: list[tuple[Callable[..., Kernel], tuple[int, int]]] = [(edges.log, (0, 0))]
-    for order in ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0)):
-        families.append((partial(edges.gaussian_derivative, order=order), order))
-    for size, (family, orders) in product(target.sizes(), families):
+    for size, orders in product(target.sizes(), ((0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0))):
         if any(n <= max(1, d) for n, d in zip(size, orders)):
             continue
+        family = _of_gaussian(orders)
         patch = target.patch(size)
 
         def misfit(sigma: float, family: Callable[..., Kernel] = family, patch: Weights = patch) -> float:
             return _rest(patch, family(sigma, size=patch.shape).weights)
 
-        rough = min(np.geomspace(0.3, max(size), 12).tolist(), key=misfit)
+        some = _of_some_sigmas(orders, size) if max(size) <= _SMALL else _of_some_sigmas.__wrapped__(orders, size)
+        least, rough = min((_rest(patch, weights), sigma) for sigma, weights in some)
         # A family with this much unexplained energy at its best does not fit.
-        if misfit(rough) < 0.3 * float((patch**2).sum()):
+        if least < 0.3 * float((patch**2).sum()):
             sigma = minimise(misfit, rough / 1.5, rough * 1.5)
             for value in dict.fromkeys([round(sigma, 2), sigma]):
                 yield from scaled(target, partial(family, value, size=size))
+
+
+def _of_gaussian(orders: tuple[int, int]) -> Callable[..., Kernel]:
+    """Return the derivatives of a Gaussian of these orders, as a function of sigma; the Laplacian for orders of 0."""
+    return partial(edges.gaussian_derivative, order=orders) if any(orders) else edges.log
+
+
+@lru_cache(maxsize=64)
+def _of_some_sigmas(orders: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[float, Weights], ...]:
+    """Return sigmas up to the size, with the weights of `_of_gaussian` for each."""
+    family = _of_gaussian(orders)
+    return tuple((sigma, family(sigma, size=size).weights) for sigma in np.geomspace(0.3, max(size), 12).tolist())
 
 
 def directional_masks(target: Target) -> Iterator[Kernel]:
@@ -495,14 +508,17 @@ def _rounded(target: Target, size: tuple[int, int], *sigmas: float) -> Kernel:
     return exact
 
 
-def _gaussian_sizes(target: Target) -> Iterator[tuple[tuple[int, int], list[Weights], list[float]]]:
-    """Yield each size to try, the marginals along rows and columns, and the best sigma for each."""
+@lru_cache(maxsize=1)
+def _gaussian_sizes(target: Target) -> list[tuple[tuple[int, int], list[Weights], list[float]]]:
+    """Return each size to try, the marginals along rows and columns, and the best sigma for each."""
+    found = []
     if _sums_to_one(target) and max(target.extent()) > 2:
         for size in target.sizes():
             patch = target.patch(size)
             marginals = [patch.sum(axis=1), patch.sum(axis=0)]
             sigmas = [minimise(partial(_misfit, [m]), 0.15, 2.0 * len(m)) if len(m) > 1 else 0.0 for m in marginals]
-            yield size, marginals, sigmas
+            found.append((size, marginals, sigmas))
+    return found
 
 
 def _fixed_sigmas(marginal: Weights, sigma: float) -> set[float]:

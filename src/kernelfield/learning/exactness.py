@@ -156,12 +156,17 @@ def _candidates(kernel: np.ndarray, error: float) -> Iterator[tuple[np.ndarray, 
     # Boxes of any size.
     equal = 1.0 / float(np.abs(kernel).mean()) if np.abs(kernel).any() else 1.0
     even = {round(equal)} if np.ptp(kernel) < _NEAR / max(equal, 1.0) and equal > max(_DIVISORS) else set()
-    for divisor in (*even, *_DIVISORS):
-        scaled = kernel * divisor
-        integers = np.rint(scaled)
-        near = min(_NEAR, max(_ERRORS * error * divisor, 1e-6))
-        close = np.abs(scaled - integers).max() <= near and np.abs(integers).max() < 2**31
-        if close and integers.any() and np.gcd.reduce(np.append(integers.astype(int).ravel(), divisor)) == 1:
+    divisors = np.array([*even, *_DIVISORS])
+    far = np.zeros(divisors.size)
+    # All divisors at once, row by row: no table is larger than the kernel.
+    for weights in kernel:
+        multiples = divisors[:, None] * weights
+        np.maximum(far, np.abs(multiples - np.rint(multiples)).max(axis=1), out=far)
+    near = np.clip(_ERRORS * error * divisors, 1e-6, _NEAR)
+    for divisor in divisors[far <= near].tolist():
+        integers = np.rint(kernel * divisor)
+        small = np.abs(integers).max() < 2**31
+        if small and integers.any() and np.gcd.reduce(np.append(integers.astype(int).ravel(), divisor)) == 1:
             yield integers.astype(np.int64), divisor
     if min(kernel.shape) == 1 or abs(kernel.sum()) < 0.1:
         return

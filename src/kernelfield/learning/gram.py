@@ -73,8 +73,8 @@ def window_totals(image: np.ndarray, size: tuple[int, int], shift: float) -> np.
 def _add_pieces(pieces: np.ndarray, image: np.ndarray, size: tuple[int, int], shift: float) -> None:
     """Add the lag products of the core and of every row and column of the sides to `pieces`.
 
-    Shape (kh, 2 kh - 1, 2 kw - 1, 2 kw - 1): the lags ``dr >= 0``; the rows and the columns of the first side, the core,
-    those of the second side; the lags ``dc > -kw``.
+    Shape (kh, 2 kh - 1, 2 kw - 1, 2 kw - 1): the lags ``dr >= 0``; the rows and the columns of the first side, the
+    core, those of the second side; the lags ``dc > -kw``.
     """
     kh, kw = size
     rows, columns = image.shape[0] - kh + 1, image.shape[1] - kw + 1

@@ -11,7 +11,7 @@ import scipy.linalg
 from kernelfield.learning.statistics import Statistics
 
 # Coefficients from which on a factorisation without eigenvalues is tried first.
-_LARGE = 300
+_LARGE = 64
 _EPSILON = float(np.finfo(np.float64).eps)
 
 

@@ -118,9 +118,8 @@ def measure_errors(
         else:
             sampled = estimate_kernel(pair.sample, estimate.support)
             own = residual_maps(pair.sample, sampled.kernel, sampled.offsets, sampled.support)
-            found = _measured_noise(
-                pair.sample, sampled, own, _tiles(pair.sample, sampled, _Solved.of(sampled, 0.0), own)
-            )
+            scores = _tiles(pair.sample, sampled, _Solved.of(sampled, 0.0), own)
+            found = _measured_noise(pair.sample, sampled, own, scores)
         echo, certain = _echo(maps, solved.kernel)
         agreed = found is not None and certain and 0.5 < found[0] / max(echo, 1e-300) < 2.0
         if found is not None and found[2] > (_AGREED if agreed else _SIGNIFICANT):
