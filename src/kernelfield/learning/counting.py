@@ -11,7 +11,6 @@ tells the others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,7 +18,7 @@ import numpy as np
 
 from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.ordering import bin_means, bin_starts, order_of
-from kernelfield.learning.pair import Pair, Plane
+from kernelfield.learning.pair import Pair, Plane, number_of
 from kernelfield.learning.residual import blocks, measure, sampled
 from kernelfield.learning.sums import Sums
 from kernelfield.learning.support import Support
@@ -36,6 +35,8 @@ _LEVELS = 16
 # deviations of it that chance does not give.
 _SHARE, _RANK, _FAR = 0.25, 0.75, 3.5
 _ROUNDS, _SAMPLE, _BINS = 8, 1 << 16, 8
+# Residuals of which half the standard deviation is the least that a bin is taken to have.
+_ROUGH = 1 << 13
 # Pixels up to which the sample is of all rows; bands of rows that it is of where there are more.
 _ALL, _BANDS = 1 << 20, 48
 # Bins for the shape of the curve, and those at each end that may be level.
@@ -69,11 +70,6 @@ class Counted:
     def outlying(self) -> int:
         """Number of outliers."""
         return number_of(self.outliers)
-
-
-def number_of(masks: Sequence[np.ndarray | None]) -> int:
-    """Return the number of True in masks, of which some may be None."""
-    return sum(int(np.count_nonzero(mask)) for mask in masks if mask is not None)
 
 
 def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
@@ -191,6 +187,8 @@ class _Limits:
 
 @dataclass(frozen=True)
 class _Sample:
+    """Predicted values in ascending order, and the residual of each."""
+
     predicted: np.ndarray
     residual: np.ndarray
 
@@ -200,7 +198,7 @@ class _Sample:
 
 
 def _sampled(pair: Pair, estimate: Estimate) -> _Sample:
-    """Return predicted values and residuals of pixels spread over the image, of bands of rows if it is large."""
+    """Return predicted values, in order, and residuals of pixels spread over the image, in bands if it is large."""
     support = estimate.support
     total = sum(_positions(support, plane) for plane in pair.planes)
     predicted, residual = [], []
@@ -217,7 +215,8 @@ def _sampled(pair: Pair, estimate: Estimate) -> _Sample:
             values, left = sampled(every, block.bad, block.after, block.residual)
             predicted.append(values - left)
             residual.append(left)
-    return _Sample(np.concatenate(predicted), np.concatenate(residual))
+    sample = _Sample(np.concatenate(predicted), np.concatenate(residual))
+    return sample.part(order_of(sample.predicted))
 
 
 def _limits(sample: _Sample, pair: Pair, ends: tuple[float, ...]) -> _Limits:
@@ -239,15 +238,18 @@ def _margins(spread: _Spread, ends: tuple[float, ...], pair: Pair) -> tuple[floa
 
 def _spread(sample: _Sample, floor: float) -> tuple[_Spread, float]:
     """Return the robust standard deviation of the residual as a function of the predicted value, and its least."""
-    order = order_of(sample.predicted)
-    starts = bin_starts(order.size, _BINS if order.size >= 50 * _BINS else 1)
-    centres = bin_means(sample.predicted[order], starts)
-    bins = np.split(sample.residual[order], starts[1:])
-    widths = np.array([1.4826 * np.median(np.abs(part - np.median(part))) for part in bins])
-    whole = 1.4826 * float(np.median(np.abs(sample.residual - np.median(sample.residual))))
+    starts = bin_starts(sample.residual.size, _BINS if sample.residual.size >= 50 * _BINS else 1)
+    centres = bin_means(sample.predicted, starts)
+    widths = np.array([_width(part) for part in np.split(sample.residual, starts[1:])])
+    whole = _width(sample.residual[:: max(1, sample.residual.size // _ROUGH)])
     # A bin of flat parts, where the residual is 0, does not make others outliers.
     widths = np.maximum(widths, max(0.5 * whole, floor))
     return _Spread(centres, widths), float(widths.min())
+
+
+def _width(residual: np.ndarray) -> float:
+    """Return the robust standard deviation of residuals, from their median absolute deviation."""
+    return 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
 
 
 def _seen(sample: _Sample, limits: _Limits, known: tuple[float, ...]) -> tuple[float, ...]:
@@ -264,11 +266,10 @@ def _found_ends(sample: _Sample, noise: float) -> tuple[float, float]:
     The after as a function of the prediction is fitted as a line between two levels; a first fit that clipped values
     have flattened makes the line steeper than 1.
     """
-    order = order_of(sample.predicted)
-    starts = bin_starts(order.size, _CURVE_BINS)
-    counts = np.diff(starts, append=order.size).astype(np.float64)
-    x = bin_means(sample.predicted[order], starts)
-    y = x + bin_means(sample.residual[order], starts)
+    starts = bin_starts(sample.predicted.size, _CURVE_BINS)
+    counts = np.diff(starts, append=sample.predicted.size).astype(np.float64)
+    x = bin_means(sample.predicted, starts)
+    y = x + bin_means(sample.residual, starts)
     costs = _costs_of_ends(counts, x, y)
     low, high = (int(i) for i in np.unravel_index(int(costs.argmin()), costs.shape))
     # Bins of pure noise differ by their standard errors, of both sides of a bin's middle.

@@ -15,7 +15,7 @@ from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels import Kernel
 from kernelfield.learning.alternatives import Signs, examine
 from kernelfield.learning.boundary import find_boundary
-from kernelfield.learning.counting import Rule, count_out, count_outliers, number_of
+from kernelfield.learning.counting import Rule, count_out, count_outliers
 from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.exactness import (
     LARGEST_SD,
@@ -33,7 +33,7 @@ from kernelfield.learning.forms import known_forms
 from kernelfield.learning.held_out import holds_elsewhere
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
-from kernelfield.learning.pair import Pair
+from kernelfield.learning.pair import Pair, few_moments, number_of
 from kernelfield.learning.part import part_of
 from kernelfield.learning.progress import begin
 from kernelfield.learning.rational import as_integers
@@ -47,6 +47,8 @@ from kernelfield.learning.verdict import Evidence, explain, is_noise, judge
 _ROUNDED = 1.06
 # Standard deviation of the residual over that of rounding from which on something else has happened.
 _ABOVE = 1.2
+# Weights up to which windows of a few positions take less time than the sums over all.
+_FEW_TELL = 300
 # R² of a part below which the whole pair is looked at, and variances of the residual of the whole over that of a part
 # from which on, and below the inverse of which, the part is not like the rest.
 _UNLIKE, _MORE, _LESS = 0.75, 3.0, 9.0
@@ -354,6 +356,8 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
         if more in tried:
             wider = tried[more]
         else:
+            if more == 3 and _is_above(used.sample, other, _ROUNDED * pair.step**2 / 12.0):
+                return None
             wider = tried[more] = _estimated(used, other, estimate)
             if more == 3:
                 if wider is not None and wider.variance > _ROUNDED * pair.step**2 / 12.0:
@@ -365,6 +369,19 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
         if answer is not None:
             return answer
     return None
+
+
+def _is_above(pair: Pair, support: Support, variance: float) -> bool:
+    """Return whether few positions show that a support leaves more than a variance; False where they might not."""
+    p = support.parameters
+    if support.separable or p > _FEW_TELL:
+        return False
+    few = few_moments(pair, support, 8 * p)
+    if few.count < 4 * p:
+        return False
+    solution = solve(few)
+    left = few.unexplained(solution.kernel) / few.freedom
+    return solution.rank == p and left > variance * (1.0 + 6.0 * np.sqrt(2.0 / few.freedom))
 
 
 def _exactly(pair: Pair, used: Pair, estimate: Estimate) -> _Answer | None:

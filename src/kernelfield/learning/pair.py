@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,10 +30,21 @@ _OFF, _MARKED = 5.0, 5
 # use, and the positions that are enough, or their share.
 _EXPLICIT, _CLEAR, _STRIPS, _PLENTY, _ENOUGH = 1_000_000_000, 64, 16, 100_000, 0.2
 _SAMPLE = 1 << 22
+# Pixels up to which sums are kept, and the supports that they are kept for.
+_REMEMBERED, _SUPPORTS = 1 << 22, 4
 # Floats with more levels than this in a sample lie on no grid that matters.
 _MOST_LEVELS = 1 << 17
 # Spreads of numbers whose squares neither overflow nor vanish.
 _SMALLEST, _LARGEST = 1e-20, 1e20
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """The pixels of planes that differ in what is excluded, and by support the mask and the sums asked for last."""
+
+    before: np.ndarray
+    after: np.ndarray
+    sums: dict[Support, tuple[np.ndarray | None, Statistics]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,8 @@ class Plane:
         Constants near the means.
     before_square, before_mean : float
         Mean square and mean of the before, from a sample.
+    memory : _Memory or None
+        The sums that are known of its pixels; None if none are kept.
     """
 
     before: np.ndarray
@@ -63,6 +76,7 @@ class Plane:
     after_shift: float
     before_square: float
     before_mean: float
+    memory: _Memory | None = field(default=None, repr=False, compare=False)
 
     def excluded(self, support: Support) -> np.ndarray | None:
         """Return the excluded positions of `support` as a mask; None if there are none."""
@@ -242,6 +256,21 @@ class Pair:
         """Return the moments of all planes together, for one shared kernel."""
         first, *rest = (Moments.of(s) for s in self.statistics(support, most))
         return sum(rest, start=first)
+
+
+def few_moments(pair: Pair, support: Support, count: int) -> Moments:
+    """Return the moments of about so many positions, spread over the planes of a pair in memory."""
+    total = None
+    for plane in pair.planes:
+        where = support.positions(plane.before.shape, plane.after.shape)
+        x, y = plane.before[support.windows(where)], plane.after[where]
+        excluded = plane.excluded(support)
+        good = np.ones(y.shape, bool) if excluded is None else ~excluded
+        shifts = plane.before_shift, plane.after_shift
+        part = Moments.of(_scattered(x, y, support, shifts, good, -(-count // len(pair.planes))))
+        total = part if total is None else total + part
+    assert total is not None
+    return total
 
 
 def as_image(value: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -592,10 +621,17 @@ def plane_of(
     if bad_after is not None:
         after = np.where(bad_after, np.array(after_shift).astype(after.dtype), after)
     if like is not None:
-        return replace(like, before=before, after=after, bad_before=bad_before, bad_after=bad_after, clipped=None)
+        tile = replace(like, before=before, after=after, clipped=None, memory=None)
+        return replace(tile, bad_before=bad_before, bad_after=bad_after)
     sample = before[:: max(1, before.shape[0] // 64), :: max(1, before.shape[1] // 64)].astype(np.float64)
     square, mean = float(np.mean(sample**2)), float(np.mean(sample))
-    return Plane(before, after, bad_before, bad_after, None, before_shift, after_shift, square, mean)
+    shifts = before_shift, after_shift
+    return Plane(before, after, bad_before, bad_after, None, *shifts, square, mean, memory_of(before, after))
+
+
+def memory_of(before: np.ndarray, after: np.ndarray) -> _Memory | None:
+    """Return the memory of planes of these pixels; None if they are too many."""
+    return _Memory(before, after) if after.size <= _REMEMBERED else None
 
 
 def _not_finite(image: np.ndarray) -> np.ndarray | None:
@@ -638,10 +674,10 @@ def _statistics(plane: Plane, support: Support, most: int | None) -> Statistics:
     if excluded is not None and min(bad, excluded.size - bad) * p * p > (most or _EXPLICIT):
         return _of_clear_parts(x, y, support, shifts, excluded, most or _EXPLICIT)
     if most is None:
-        return gather(x, y, support.size, *shifts, excluded)
+        return _of_all(plane, support, excluded)
     share = -(-y.size * 3 * p // most)
     if share <= 1 or y.shape[0] < 8 * support.rows:
-        return gather(x, y, support.size, *shifts, excluded)
+        return _of_all(plane, support, excluded)
     # Lag products of large supports cost as much for a low band as for a high one.
     count = 8 if p <= 225 else 2
     height = max(support.rows, y.shape[0] // (count * share))
@@ -652,6 +688,46 @@ def _statistics(plane: Plane, support: Support, most: int | None) -> Statistics:
         return gather_parts([(x[a], y[b]) for a, b in zip(around, bands)], support.size, *shifts)
     first, *rest = (gather(x[a], y[b], support.size, *shifts, excluded[b]) for a, b in zip(around, bands))
     return sum(rest, start=first)
+
+
+def _of_all(plane: Plane, support: Support, excluded: np.ndarray | None) -> Statistics:
+    """Return the statistics of all positions but those excluded, from known ones where fewer positions differ."""
+    rows, columns = support.positions(plane.before.shape, plane.after.shape)
+    x, y = plane.before[support.windows((rows, columns))], plane.after[rows, columns]
+    arguments = support.size, plane.before_shift, plane.after_shift
+    memory = plane.memory
+    if memory is None or memory.before is not plane.before or memory.after is not plane.after:
+        return gather(x, y, *arguments, excluded)
+    statistics = None
+    if support in memory.sums:
+        then, statistics = memory.sums[support]
+        more, fewer = _only(excluded, then), _only(then, excluded)
+        if number_of((more, fewer)) > number_of((excluded,)):
+            statistics = None
+        # A position that counts, or does not, is one window.
+        elif more is not None:
+            statistics = statistics - gather(x, y, *arguments, ~more)
+        if statistics is not None and fewer is not None:
+            statistics = statistics + gather(x, y, *arguments, ~fewer)
+    if statistics is None:
+        statistics = gather(x, y, *arguments, excluded)
+    memory.sums[support] = excluded, statistics
+    if len(memory.sums) > _SUPPORTS:
+        del memory.sums[next(iter(memory.sums))]
+    return statistics
+
+
+def number_of(masks: Sequence[np.ndarray | None]) -> int:
+    """Return the number of True in masks, of which some may be None."""
+    return sum(int(np.count_nonzero(mask)) for mask in masks if mask is not None)
+
+
+def _only(these: np.ndarray | None, others: np.ndarray | None) -> np.ndarray | None:
+    """Return where the first of two masks alone is True; None if nowhere."""
+    if these is None:
+        return None
+    alone = these if others is None else these & ~others
+    return alone if alone.any() else None
 
 
 def _of_clear_parts(
@@ -688,11 +764,18 @@ def _of_clear_parts(
         return total
     for top, bottom, first, last in strips[:_STRIPS]:
         left_over[top:bottom, first:last] = False
-    where = np.flatnonzero(left_over)
-    count = min(where.size, max(most // (p * p), 8 * p))
+    part = _scattered(x, y, support, shifts, left_over, max(most // (p * p), 8 * p))
+    return part if total is None else total + part
+
+
+def _scattered(
+    x: np.ndarray, y: np.ndarray, support: Support, shifts: tuple[float, float], good: np.ndarray, count: int
+) -> Statistics:
+    """Return the statistics of so many of the good positions, spread over all of them."""
+    where = np.flatnonzero(good)
+    count = min(where.size, count)
     # One of each of equal parts: spread over the picture, and not in step with it.
     chosen = where[((np.arange(count) + np.random.default_rng(0).random(count)) * (where.size / count)).astype(int)]
     rest = np.ones(y.shape, bool)
     rest.ravel()[chosen] = False
-    part = gather(x, y, support.size, *shifts, rest)
-    return part if total is None else total + part
+    return gather(x, y, support.size, *shifts, rest)

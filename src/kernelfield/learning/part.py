@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kernelfield.learning.pair import Pair, Plane
+from kernelfield.learning.pair import Pair, Plane, memory_of
 
 # Samples of a part, of all channels together; pairs of fewer than twice as many are taken whole.
 _SAMPLES = 1 << 20
@@ -62,10 +62,12 @@ def cut(plane: Plane, where: tuple[slice, slice]) -> Plane:
         None if mask is None or not mask[where].any() else mask[where]
         for mask in (plane.bad_before, plane.bad_after, plane.clipped)
     )
+    before, after = plane.before[where], plane.after[where]
     return replace(
         plane,
-        before=plane.before[where],
-        after=plane.after[where],
+        before=before,
+        after=after,
+        memory=memory_of(before, after),
         bad_before=bad_before,
         bad_after=bad_after,
         clipped=clipped,

@@ -343,10 +343,10 @@ def _scores(pair: Pair, support: Support, wider: Support, kernel: np.ndarray) ->
         detail = 4.0 * around[1:-1, 1:-1] - around[:-2, 1:-1] - around[2:, 1:-1] - around[1:-1, :-2] - around[1:-1, 2:]
         # The scores have no unit: numbers of up to 1 are summed as float32, block by block.
         units = [max(float(np.abs(image).max()), 1e-300) for image in (inner, detail)]
-        inner, detail = ((image / unit).astype(np.float32) for image, unit in zip((inner, detail), units))
+        a, b = ((image / unit).astype(np.float32) for image, unit in zip((inner, detail), units))
         both = units[0] * units[1]
-        sums += both * lag_products(inner, detail, wider.size, max(16, len(inner)), single=True)[0]
-        variances += both**2 * lag_products(inner**2, detail**2, wider.size, max(16, len(inner)), single=True)[0]
+        sums += both * lag_products(a, b, wider.size, max(16, len(a)), single=True)[0]
+        variances += both**2 * lag_products(a**2, b**2, wider.size, max(16, len(a)), single=True)[0]
     scores: np.ndarray = sums / np.sqrt(np.maximum(variances, 1e-300))
     return scores
 
