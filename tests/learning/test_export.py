@@ -203,6 +203,8 @@ def test_what_a_target_cannot_express_is_refused():
         fit_of([[1.0]], offset=(0.0, 9.0)).export("imagemagick", dtype="uint8")
     with pytest.raises(ArgumentError, match="one channel or three"):
         fit_of([[2.0]], offset=(0.0, 9.0)).export("ffmpeg", dtype="uint8")
+    with pytest.raises(ArgumentError, match="expected one kernel for all channels and places"):
+        dataclasses.replace(FITS["halves"], stride=(2, 2)).export("c")
     nothing = dataclasses.replace(FITS["halves"], verdict="not linear")
     for target in TARGETS:
         with pytest.raises(ArgumentError, match="no kernel explains"):

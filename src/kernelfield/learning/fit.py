@@ -262,7 +262,8 @@ class Fit:
         Raises
         ------
         ArgumentError
-            For another target or dtype, a pair that no kernel explains, or a filter that the target cannot express.
+            For another target or dtype, a pair that no kernel explains, a filter of more than one kernel for all
+            channels and places, or one that the target cannot express.
         MissingDependencyError
             For ``"onnx"`` without the package.
 

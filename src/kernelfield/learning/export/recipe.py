@@ -9,7 +9,7 @@ import numpy as np
 
 from kernelfield.errors import ArgumentError, shortened
 from kernelfield.kernels import Kernel
-from kernelfield.learning.filtering import exact_kernel, middle_of_rounding
+from kernelfield.learning.filtering import check_plain, exact_kernel, middle_of_rounding
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
@@ -90,10 +90,11 @@ def recipe(fit: Fit, dtype: str | None) -> Recipe:
     Raises
     ------
     ArgumentError
-        For a pair that no kernel explains, or weights that cancel with the border ``"renormalised"``.
+        For a pair that no kernel explains, a filter of more than one kernel and offsets, or weights that cancel with the border ``"renormalised"``.
     """
     if fit.verdict == "not linear":
         raise ArgumentError("fit: expected a filter; received a pair that no kernel explains; see fit.explanation")
+    check_plain(fit, "fit")
     kernel, divisor = exact_kernel(fit)
     offsets = tuple(float(value) for value in np.atleast_1d(np.asarray(fit.offset, np.float64)))
     if fit.boundary == "renormalised" and not kernel.weights.sum():
