@@ -6,7 +6,7 @@ function __fish_kernelfield_using_command
     set -l cmd (commandline -opc)
     set -l subcommands
     set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --then --to --unit --unknown --wavelength --work -o'
-    set -l all_commands 'apply bench code design doctor export field lab learn verify'
+    set -l all_commands 'apply bench code compare design doctor export field lab learn verify'
     set -l skip_next 0
     # Extract command words (only real subcommand names) from command line
     set -e cmd[1]
@@ -45,6 +45,7 @@ end
 complete -c kernelfield -n __fish_use_subcommand -a 'learn' -d 'Learn the filter that made one picture from another, with its uncertainty.'
 complete -c kernelfield -n __fish_use_subcommand -a 'apply' -d 'Apply a learned or designed filter to a picture, or to many.'
 complete -c kernelfield -n __fish_use_subcommand -a 'verify' -d 'Check that a Zarr store which apply wrote is complete and unchanged.'
+complete -c kernelfield -n __fish_use_subcommand -a 'compare' -d 'Compare two filters: their difference in standard errors, weight by weight and …'
 complete -c kernelfield -n __fish_use_subcommand -a 'export' -d 'Write a filter for another program: code, a command or a model that gives the s…'
 complete -c kernelfield -n __fish_use_subcommand -a 'design' -d 'Design a kernel: edges, derivatives, blurs, sharpening, Gabor filters.'
 complete -c kernelfield -n __fish_use_subcommand -a 'field' -d 'Show the receptive fields of a network'\''s layers, exactly.'
@@ -110,6 +111,14 @@ complete -c kernelfield -n '__fish_kernelfield_using_command code' -l plot -r -F
 complete -c kernelfield -n '__fish_kernelfield_using_command code' -l reconstruction -r -F -d 'Write the image reconstructed from the code, with 8 bits: .png, .jpg or .tif.'
 complete -c kernelfield -n '__fish_kernelfield_using_command code' -l json -d 'Print the result as JSON, and nothing else.'
 complete -c kernelfield -n '__fish_kernelfield_using_command code' -l max-pixels -r -d 'Refuse pictures of more pixels before decoding them (500 million by default).'
+
+# Options for: compare
+complete -c kernelfield -n '__fish_kernelfield_using_command compare' -l help -d 'Display this message and exit.'
+complete -c kernelfield -n '__fish_kernelfield_using_command compare' -s h -d 'Display this message and exit.'
+complete -c kernelfield -n '__fish_kernelfield_using_command compare' -l version -d 'Display application version.'
+complete -c kernelfield -n '__fish_kernelfield_using_command compare' -l level -r -d 'Probability of chance below which filters are called different.'
+complete -c kernelfield -n '__fish_kernelfield_using_command compare' -l channel -r -d 'Of filters for each channel, the one to compare: R, G or B.'
+complete -c kernelfield -n '__fish_kernelfield_using_command compare' -l json -d 'Print the comparison as JSON, and nothing else.'
 
 # Options for: design
 complete -c kernelfield -n '__fish_kernelfield_using_command design' -l help -d 'Display this message and exit.'

@@ -10,7 +10,6 @@ from cyclopts import Parameter
 
 from kernelfield.cli.files import check_target
 from kernelfield.cli.messages import UsageError
-from kernelfield.errors import ArgumentError
 from kernelfield.files import write_bytes
 
 
@@ -44,21 +43,11 @@ def export(
     """
     from dataclasses import replace
 
-    from kernelfield.cli.filters import filters_of
-    from kernelfield.learning import Fit
+    from kernelfield.cli.filters import filters_of, one_of
 
     check_target(output, "--output")
-    filters = filters_of(filter)
-    if not isinstance(filters, Fit):
-        names = ", ".join(filters)
-        if channel is None:
-            raise UsageError(f"--channel: expected one of {names}, each of which has its filter; received none.")
-        if channel not in filters:
-            raise ArgumentError(f"--channel: expected one of {names}; received {channel!r}")
-        filters = filters[channel]
-    elif channel is not None:
-        raise UsageError("--channel: expected none with one filter for all channels; leave it out.")
-    fit = filters if boundary is None else replace(filters, boundary=boundary)
+    found = one_of(filters_of(filter), channel)
+    fit = found if boundary is None else replace(found, boundary=boundary)
     made = fit.export(to, dtype=dtype)
     data = made if isinstance(made, bytes) else made.encode()
     if output is not None:

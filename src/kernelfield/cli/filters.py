@@ -9,9 +9,9 @@ from typing import Any
 
 import kernelfield as kf
 from kernelfield.cli.kernel_files import NPY, read_array, read_list, read_text
-from kernelfield.cli.messages import STREAM
+from kernelfield.cli.messages import STREAM, UsageError
 from kernelfield.cli.pictures import shown, standard_data
-from kernelfield.errors import DataError, FileError
+from kernelfield.errors import ArgumentError, DataError, FileError
 from kernelfield.kernels import Kernel
 from kernelfield.kernels.descriptions import describe
 from kernelfield.learning import Fit
@@ -60,6 +60,20 @@ def filters_of(text: str) -> Filters:
     if isinstance(record, list):
         return as_fit(read_list(record, where), f"kernel of {where}")
     return _built(record, where)
+
+
+def one_of(filters: Filters, channel: str | None) -> Fit:
+    """Return the filter of a file: the only one, or that of the channel."""
+    if isinstance(filters, Fit):
+        if channel is not None:
+            raise UsageError("--channel: expected none with one filter for all channels; leave it out.")
+        return filters
+    names = ", ".join(filters)
+    if channel is None:
+        raise UsageError(f"--channel: expected one of {names}, each of which has its filter; received none.")
+    if channel not in filters:
+        raise ArgumentError(f"--channel: expected one of {names}; received {channel!r}")
+    return filters[channel]
 
 
 def _data(text: str) -> bytes:

@@ -20,6 +20,7 @@ import kernelfield
 from kernelfield.cli.apply import apply
 from kernelfield.cli.bench import bench
 from kernelfield.cli.code import code
+from kernelfield.cli.compare import DIFFERENT, compare
 from kernelfield.cli.confined import OPTION, run_confined
 from kernelfield.cli.design import design
 from kernelfield.cli.doctor import doctor
@@ -40,7 +41,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 # These modules import NumPy, and modules that need it, inside functions: --help does not wait for them.
-for command in (learn, apply, verify, export, design, field, code, lab, bench, doctor):
+for command in (learn, apply, verify, compare, export, design, field, code, lab, bench, doctor):
     app.command(command)
 app["apply"].usage = "Usage: kernelfield apply [OPTIONS] FILTER PICTURES... RESULT"
 app.register_install_completion_command(
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0; 1 for input that cannot be used, 2 for a command that cannot be understood, 130 after Ctrl-C, 141 if the
-        reader of the output went away.
+        reader of the output went away. Of compare, as of diff, 1 for filters that differ and 2 for trouble.
     """
     app.suppress_keyboard_interrupt = False
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if OPTION in tokens and tokens[0] in ("apply", "learn") and "--help" not in tokens:
                 plain = ["-" if token == STREAM else token for token in tokens if token != OPTION]
                 return run_confined(plain)
-            app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+            answer = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         # A compiled module that is interrupted while it is imported raises an ImportError.
         return 130 if interrupts else _report(error, tokens)
-    return 0
+    return 1 if answer is DIFFERENT else 0
 
 
 def _report(error: Exception, tokens: list[str]) -> int:
@@ -95,7 +96,7 @@ def _report(error: Exception, tokens: list[str]) -> int:
         return fail(f"{bounded(str(error))} See: {' '.join(filter(None, ('kernelfield', command, '--help')))}", 2)
     if isinstance(error, OSError):
         _discard_stdout()
-    return fail(why_failed(error), 1)
+    return fail(why_failed(error), 2 if tokens[:1] == ["compare"] else 1)
 
 
 @contextmanager

@@ -51,6 +51,27 @@ class Estimate:
     variance: float
     lines: Lines | None = None
 
+    def covariance(self, stderr: np.ndarray, support: Support) -> np.ndarray | None:
+        """Return the covariance of weights with other errors and support, with the correlations of least squares.
+
+        Weights outside the estimate's support do not vary. None where some weight is not determined, or there is no
+        Gram matrix.
+        """
+        if not self.whole or not np.isfinite(stderr).all():
+            return None
+        sd = np.sqrt(np.maximum(np.diag(self.solution.inverse), 0.0))
+        sd[sd == 0.0] = 1.0
+        rows, columns = np.indices(support.size).reshape(2, -1)
+        rows, columns = rows + support.top - self.support.top, columns + support.left - self.support.left
+        inside = (rows >= 0) & (rows < self.support.rows) & (columns >= 0) & (columns < self.support.columns)
+        places = rows[inside] * self.support.columns + columns[inside]
+        scale = np.where(inside, stderr.ravel(), 0.0)
+        found = np.zeros((scale.size, scale.size))
+        inverse = self.solution.inverse[np.ix_(places, places)]
+        found[np.ix_(inside, inside)] = inverse / np.outer(sd[places], sd[places])
+        found *= np.outer(scale, scale)
+        return found
+
     @property
     def whole(self) -> bool:
         """Whether there is a Gram matrix of all weights: wide and separable kernels have none."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -19,6 +19,12 @@ from kernelfield.learning.curve import Curve
 from kernelfield.learning.light import Light
 from kernelfield.learning.varying import Varying
 from kernelfield.learning.verdict import Verdict
+
+if TYPE_CHECKING:
+    from kernelfield.learning.comparison import Comparison
+    from kernelfield.learning.ellipse import Ellipse
+    from kernelfield.learning.structure import Structure
+    from kernelfield.learning.transfer import Transfer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,6 +115,13 @@ class Fit:
     varying : Varying or None
         For a kernel that varies over the field: the kernels and functions of which it is made, and the background that
         varies. `kernel` is then its mean over the field, and `offset` the mean of the background.
+    covariance : numpy.ndarray, shape (kh * kw, kh * kw), or None
+        Of the weights, row by row: its diagonal is that of `stderr` squared, its correlations are those of least
+        squares. None where the pair does not determine all weights, for kernels of more than 1,100 and for others than
+        one kernel. Saved for up to 121 weights.
+    chi_square : float or None
+        χ² of the residual per degree of freedom, where the noise was given: its variance over that which the noise of
+        both images and rounding to the after's grid leave. About 1 where model and noise hold.
     degrees_of_freedom : float or None
         The effective number of parameters, for kernels under a penalty or restrictions and those that vary.
     """
@@ -152,6 +165,8 @@ class Fit:
     curve: Curve | None = None
     varying: Varying | None = None
     degrees_of_freedom: float | None = None
+    covariance: np.ndarray | None = field(default=None, repr=False)
+    chi_square: float | None = None
 
     @property
     def plain(self) -> bool:
@@ -237,6 +252,156 @@ class Fit:
         from kernelfield.learning.record import from_record
 
         return from_record(cls, Path(path))
+
+    def mtf(self, angle: float = 0.0, frequencies: ArrayLike | None = None) -> Transfer:
+        """Return the modulation transfer function along a direction, with standard errors and the MTF50.
+
+        Errors are those of the weights to first order (delta method; JCGM 100:2008, section 5.2).
+
+        Parameters
+        ----------
+        angle : float
+            The direction in which a sine varies: degrees, clockwise from the right.
+        frequencies : array_like, shape (n,), optional
+            In cycles per pixel; by default 65 up to half a cycle per row or column.
+
+        Returns
+        -------
+        Transfer
+
+        Raises
+        ------
+        ArgumentError
+            For an angle or frequencies that are no numbers.
+        DataError
+            If the weights sum to 0.
+
+        Examples
+        --------
+        >>> import kernelfield as kf
+        >>> from kernelfield.learning.fit import designed
+        >>> designed(kf.kernels.gaussian(1.0), "a blur").mtf()
+        <Transfer at 0°, MTF50 0.1874 ± 0 cycles per pixel>
+        """
+        from kernelfield.learning.transfer import transfer
+
+        return transfer(self, angle, frequencies)
+
+    def compare(self, other: Fit, level: float = 0.01) -> Comparison:
+        """Return how far two fits differ, in standard errors.
+
+        Parameters
+        ----------
+        other : Fit
+            Learned from other pictures: errors are taken for independent.
+        level : float
+            Probability below which a difference is no chance.
+
+        Returns
+        -------
+        Comparison
+
+        Raises
+        ------
+        ArgumentError
+            For fits of more than one kernel, or a level outside 0 to 1.
+        DataError
+            If a pair is explained by no kernel.
+
+        Examples
+        --------
+        >>> import kernelfield as kf
+        >>> from kernelfield.learning.fit import designed
+        >>> one, other = (designed(kf.kernels.gaussian(sigma), "a blur") for sigma in (1.0, 1.1))
+        >>> one.compare(one).same, one.compare(other).same
+        (True, False)
+        """
+        from kernelfield.learning.comparison import compare
+
+        return compare(self, other, level)
+
+    def residual_structure(
+        self,
+        before: ArrayLike | str | os.PathLike[str],
+        after: ArrayLike | str | os.PathLike[str],
+        *,
+        channel_axis: int | str | None = "auto",
+    ) -> Structure:
+        """Return a test of the residual of a pair against pixels that are independent of their neighbours.
+
+        Parameters
+        ----------
+        before, after : array_like, PIL image, str or path-like
+            The pair, as `kernelfield.learn` takes it.
+        channel_axis : int or "auto"
+            As `kernelfield.learn` takes it.
+
+        Returns
+        -------
+        Structure
+
+        Raises
+        ------
+        ArgumentError
+            If the pair does not belong to the fit.
+        """
+        from kernelfield.learning.structure import structure_of_pair
+
+        return structure_of_pair(self, before, after, channel_axis)
+
+    def held_out_r2(
+        self,
+        before: ArrayLike | str | os.PathLike[str],
+        after: ArrayLike | str | os.PathLike[str],
+        *,
+        folds: int = 4,
+        channel_axis: int | str | None = "auto",
+    ) -> float:
+        """Return R² of pixels that the kernel was not learned from: of tiles, by the kernel of the other tiles.
+
+        The kernel has the size of the fit and is learned anew by least squares, once for each fold; a size that was
+        searched for on these pixels is not held out.
+
+        Parameters
+        ----------
+        before, after : array_like, PIL image, str or path-like
+            The pair, as `kernelfield.learn` takes it.
+        folds : int
+            Parts of the tiles, each of which is held out once; at least 2.
+        channel_axis : int or "auto"
+            As `kernelfield.learn` takes it.
+
+        Raises
+        ------
+        ArgumentError
+            For fits of more than one kernel, another number of folds, or a pair of another size.
+        DataError
+            If the other tiles have too few pixels.
+        """
+        from kernelfield.learning.held_out import held_out_r2
+
+        return held_out_r2(self, before, after, folds, channel_axis)
+
+    def confidence_ellipse(self, first: tuple[int, int], second: tuple[int, int], level: float = 0.95) -> Ellipse:
+        """Return the confidence ellipse of two weights.
+
+        Parameters
+        ----------
+        first, second : (int, int)
+            Rows and columns of the weights.
+        level : float
+            Share of all such ellipses that hold the true weights.
+
+        Raises
+        ------
+        ArgumentError
+            For places outside the kernel, or a level outside 0 to 1.
+        DataError
+            If the covariance is not known.
+        """
+        from kernelfield.learning.ellipse import ellipse
+
+        return ellipse(self, first, second, level)
 
     def export(self, target: str, *, dtype: str | None = None) -> str | bytes:
         """Return the filter for another program: code, a command or a model that gives the pixels of `apply`.

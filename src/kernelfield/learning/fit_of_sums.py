@@ -83,4 +83,5 @@ def describe(estimate: Estimate, summary: Summary) -> Fit:
         channels=tuple(str(i) for i in range(len(offsets))) if len(offsets) > 1 else ("grey",),
         errors_note=_ERRORS,
         scale=named.scale,
+        covariance=estimate.covariance(stderr, support),
     )

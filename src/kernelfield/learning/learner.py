@@ -67,7 +67,18 @@ def learned(
     answer = None if part is None else _by_part(pair, part, size, max_size, level)
     answer = answer or _judged(_answered(pair, size, max_size), level)
     begin("finding name and border")
-    return _describe(answer)
+    fit = _describe(answer)
+    return fit if level is None else replace(fit, chi_square=_chi_square(fit, level, pair.step * pair.after_unit.scale))
+
+
+def _chi_square(fit: Fit, noise: tuple[float, float], step: float) -> float | None:
+    """Return χ² of the residual per degree of freedom; None without noise."""
+    before, after = noise
+    expected = after**2 + before**2 * float((fit.kernel.weights**2).sum()) + step**2 / 12.0
+    if not before and not after:
+        return None
+    freedom = max(1, fit.samples - fit.kernel.weights.size - len(fit.channels))
+    return fit.residual_sd**2 * fit.samples / freedom / expected
 
 
 def described(pair: Pair, found: Found, estimate: Estimate, keeps: Callable[[np.ndarray], bool]) -> Fit:
@@ -551,6 +562,7 @@ def _describe(answer: _Answer) -> Fit:
         errors_note=doubt,
         gain=unit * gain if whole else 1.0,
         frame=frame,
+        covariance=estimate.covariance(stderr * gain, support),
     )
 
 

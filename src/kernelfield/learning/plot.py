@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
     from kernelfield.learning.fit import Fit
+    from kernelfield.learning.transfer import Transfer
 
 # Inches: largest width and height of a picture, smallest of a panel; room for a colour bar, a title, a line below.
 _WIDE, _HIGH, _LEAST = 3.3, 4.2, 2.2
@@ -67,13 +69,26 @@ def plot(
     with style():
         if before is None or after is None:
             return _alone(fit)
-        x, good_x = _pixels(before, "before", channel_axis)
-        y, good_y = _pixels(after, "after", channel_axis)
-        before = x if good_x is None else np.where(good_x, x, np.nan)
-        left = residual(fit, before, y)
-        if good_y is not None:
-            y, left = (np.where(good_y, each, np.nan) for each in (y, left))
-        return _with_pair(fit, before, y, left)
+        return _with_pair(fit, *of_pair(fit, before, after, channel_axis))
+
+
+class Compared(NamedTuple):
+    """Before, after and residual of a pair, shape (H, W) or (H, W, C); NaN for pixels that are masked or not known."""
+
+    before: np.ndarray
+    after: np.ndarray
+    residual: np.ndarray
+
+
+def of_pair(fit: Fit, before: Any, after: Any, channel_axis: int | str | None) -> Compared:
+    """Return the pixels of a pair and what a fit leaves of it; arguments as of `plot`."""
+    x, good_x = _pixels(before, "before", channel_axis)
+    y, good_y = _pixels(after, "after", channel_axis)
+    x = x if good_x is None else np.where(good_x, x, np.nan)
+    left = residual(fit, x, y)
+    if good_y is not None:
+        y, left = (np.where(good_y, each, np.nan) for each in (y, left))
+    return Compared(x, y, left)
 
 
 def _pixels(image: Any, name: str, channel_axis: int | str | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -294,3 +309,23 @@ def _draw_residual(axes: Axes, left: np.ndarray, after: np.ndarray, moved: tuple
     if largest > floor:
         _number(drawn, cell)
         colour_bar(drawn, "both" if largest > 1.05 * peak else "neither")
+
+
+def plot_transfer(transfers: Sequence[Transfer]) -> Figure:
+    """Return a figure of modulation transfer functions with bands of 95 %."""
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure(figsize=(4.6, 3.2), dpi=150, layout="constrained")
+        axes = figure.add_subplot()
+        for one in transfers:
+            [line] = axes.plot(one.frequencies, one.value, label=f"{one.angle:g}°")
+            if one.error is not None:
+                low, high = (one.value + sign * 1.96 * one.error for sign in (-1.0, 1.0))
+                axes.fill_between(one.frequencies, low, high, color=line.get_color(), alpha=0.25, linewidth=0)
+        axes.axhline(0.5, color="0.6", linewidth=0.8, linestyle=":")
+        axes.set_ylim(bottom=0.0)
+        axes.set_xlabel("cycles per pixel")
+        axes.set_ylabel("contrast left")
+        axes.legend(title="direction", fontsize=SMALL)
+    return figure

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _LARGEST_FILE = 64 << 20
+# Weights up to which the covariance is saved.
+_MOST_CORRELATED = 121
 
 
 def to_record(fit: Fit) -> dict[str, Any]:
@@ -87,7 +89,16 @@ def to_record(fit: Fit) -> dict[str, Any]:
         "curve": None if fit.curve is None else {key: _plain(value) for key, value in asdict(fit.curve).items()},
         "varying": None if fit.varying is None else _of_varying(fit.varying),
         "degrees_of_freedom": fit.degrees_of_freedom,
+        "chi_square": fit.chi_square,
+        "covariance": None if fit.covariance is None else _triangle(fit.covariance),
     }
+
+
+def _triangle(covariance: np.ndarray) -> list[list[float]] | None:
+    """Return the rows of a covariance up to the diagonal, with nine digits; None for one of too many weights."""
+    if len(covariance) > _MOST_CORRELATED:
+        return None
+    return [[float(f"{value:.9g}") for value in row[: i + 1]] for i, row in enumerate(covariance.tolist())]
 
 
 def from_record(cls: type[Fit], path: Path) -> Fit:
@@ -169,6 +180,9 @@ def _build(cls: type[Fit], record: Any) -> Fit:
         _agree(bank.shape == errors.shape, "bank_stderr: it differs from bank in size")
         _agree(bank.shape[2:] == shape, "bank: its kernels differ from kernel in size")
         _agree(len(bank) == count, f"bank: expected kernels for {count} channels; received {len(bank)}")
+    covariance = values["covariance"]
+    if covariance is not None:
+        _agree(len(covariance) == weights.size, "covariance: it differs from kernel in size")
     varying = values["varying"]
     if varying is not None:
         _agree(varying.bank.shape[1:] == shape, "varying: its kernels differ from kernel in size")
@@ -294,6 +308,20 @@ def _varying(value: Any) -> Varying:
     return varying
 
 
+def _covariance(value: Any) -> np.ndarray:
+    """Return the covariance in its rows up to the diagonal: that of numbers, whose squares bound their products."""
+    rows = list_of(list_of(number(), 1), 1, _MOST_CORRELATED)(value)
+    if any(len(row) != i + 1 for i, row in enumerate(rows)):
+        raise ValueError("expected rows up to the diagonal, of 1, 2, 3, ... numbers; received others")
+    found = np.zeros((len(rows), len(rows)))
+    for i, row in enumerate(rows):
+        found[i, : i + 1] = found[: i + 1, i] = row
+    sd = np.sqrt(np.maximum(np.diag(found), 0.0))
+    if (np.diag(found) < 0.0).any() or (np.abs(found) > np.outer(sd, sd) * (1.0 + 1e-6)).any():
+        raise ValueError("expected a covariance; received numbers that are none")
+    return found
+
+
 _WHITE = number(1e-300)
 _TABLE = table(number())
 _RULE = one_of(*BOUNDARIES, "copy", "renormalised")
@@ -344,6 +372,8 @@ _RECORD = object_of(
         "curve": (optional(_curve), None),
         "varying": (optional(_varying), None),
         "degrees_of_freedom": (optional(number(0)), None),
+        "chi_square": (optional(number(0)), None),
+        "covariance": (optional(_covariance), None),
     },
 )
 _NOT_OF_A_FIT = ("format", "version", "size", "anchor")

@@ -46,6 +46,8 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
         note = f"; {fit.errors_note}" if fit.errors_note else ""
         lines.append(("errors", f"standard errors up to {finite.max():.2g}{note}"))
     lines.append(("residual", _residual(fit)))
+    if fit.chi_square is not None:
+        lines.append(("chi²", f"{fit.chi_square:.4g} per degree of freedom, for the noise that was given"))
     lines.append(("samples", _samples(fit)))
     if fit.losses:
         lines.append(

@@ -90,7 +90,8 @@ def recipe(fit: Fit, dtype: str | None) -> Recipe:
     Raises
     ------
     ArgumentError
-        For a pair that no kernel explains, a filter of more than one kernel and offsets, or weights that cancel with the border ``"renormalised"``.
+        For a pair that no kernel explains, a filter of more than one kernel and offsets, or weights
+         that cancel with the border ``"renormalised"``.
     """
     if fit.verdict == "not linear":
         raise ArgumentError("fit: expected a filter; received a pair that no kernel explains; see fit.explanation")
