@@ -47,8 +47,11 @@ def test_what_is_saved_is_what_is_loaded(fit, tmp_path):
     np.testing.assert_array_equal(again.stderr, fit.stderr)
     np.testing.assert_array_equal(again.undetermined, fit.undetermined)
     for name in fit.__dataclass_fields__:
-        if name not in ("kernel", "stderr", "undetermined", "integers", "parameters"):
+        if name not in ("kernel", "stderr", "undetermined", "integers", "parameters", "covariance"):
             assert getattr(again, name) == getattr(fit, name), name
+    assert (again.covariance is None) == (fit.covariance is None)
+    if fit.covariance is not None:
+        np.testing.assert_allclose(again.covariance, fit.covariance, rtol=1e-8)
     assert dict(again.parameters) == dict(fit.parameters)
     assert (again.anchor, again.size) == (fit.anchor, fit.size)
     np.testing.assert_equal(again.integers, fit.integers)

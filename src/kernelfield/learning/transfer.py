@@ -91,7 +91,8 @@ def transfer(fit: Fit, angle: float, frequencies: ArrayLike | None) -> Transfer:
         size = np.maximum(np.abs(response), 1e-300)
         slope = (np.conj(response)[:, None] * waves).real / (size * abs(total))[:, None]
         slope -= (np.abs(response) / (abs(total) * total))[:, None]
-        return np.sqrt(np.maximum(np.einsum("fi,ij,fj->f", slope, covariance, slope), 0.0))
+        variance: np.ndarray = np.einsum("fi,ij,fj->f", slope, covariance, slope)
+        return np.sqrt(np.maximum(variance, 0.0))
 
     half, half_error = _half(value, error, limit)
     return Transfer(given, value(given), error(given), float(angle), half, half_error)
