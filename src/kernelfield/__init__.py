@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kernelfield.engine.threads import set_threads, threads
     from kernelfield.kernels import Kernel
     from kernelfield.lab import Lab
-    from kernelfield.learning import Fit, KernelLearner, descend, learn
+    from kernelfield.learning import Fit, KernelLearner, descend, learn, match_psf
     from kernelfield.matrix import as_matrix, as_operator, col2im, condition_number, im2col, null_space
     from kernelfield.receptive import receptive_field
 
@@ -45,6 +45,7 @@ _HOMES = {
     "im2col": "kernelfield.matrix",
     "kernels": "",
     "learn": "kernelfield.learning",
+    "match_psf": "kernelfield.learning",
     "matrix": "",
     "null_space": "kernelfield.matrix",
     "plan": "kernelfield.correlation",
@@ -74,6 +75,7 @@ __all__ = [
     "im2col",
     "kernels",
     "learn",
+    "match_psf",
     "matrix",
     "null_space",
     "plan",

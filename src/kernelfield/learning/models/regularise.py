@@ -132,17 +132,17 @@ def find_strength(
     """
     p = cross.size
     unit = max(float(np.trace(gram)) / float(np.trace(matrix)), 1e-300)
-    constant = float(np.linalg.slogdet(matrix)[1])
+    # Parameters in which the penalty is the identity and the Gram matrix diagonal: what any strength gives is a sum.
+    lower = scipy.linalg.cholesky(matrix, lower=True)
+    half = scipy.linalg.solve_triangular(lower, gram, lower=True)
+    values, vectors = scipy.linalg.eigh(scipy.linalg.solve_triangular(lower, half.T, lower=True))
+    values = np.maximum(values, 0.0)
+    squares = (vectors.T @ scipy.linalg.solve_triangular(lower, cross, lower=True)) ** 2
 
     def evidence(power: float) -> float:
         factor = unit * 10.0**power
-        try:
-            chol = scipy.linalg.cho_factor(gram + factor * matrix, lower=True)
-        except np.linalg.LinAlgError:
-            return np.inf
-        left = max(square - float(cross @ scipy.linalg.cho_solve(chol, cross)), square * _EPSILON, 1e-300)
-        volume = 2.0 * float(np.log(np.diag(chol[0])).sum())
-        return freedom * float(np.log(left)) + volume - p * float(np.log(factor)) - constant
+        left = max(square - float((squares / (values + factor)).sum()), square * _EPSILON, 1e-300)
+        return freedom * float(np.log(left)) + float(np.log(values + factor).sum()) - p * float(np.log(factor))
 
     if given is not None:
         return Strength(given, unit * given, evidence(float(np.log10(given))))

@@ -75,19 +75,18 @@ def solve_restricted(
     symmetric = restriction.symmetric
     if symmetric == "auto":
         symmetric = _likeliest(moments, size, restriction, planes)
-    basis = np.kron(np.eye(planes), restriction.basis(size, symmetric))
-    gram, cross = basis @ moments.gram @ basis.T, basis @ moments.cross
+    basis = _basis(size, restriction, symmetric, planes)
+    gram, cross = _mixed(basis, moments.gram), moments.cross if basis is None else basis @ moments.cross
     equations = None
     if restriction.sum_to is not None:
         shares = np.ones(1) if sums is None else sums
-        equations = _Equations(
-            np.kron(np.eye(planes), np.ones(size[0] * size[1])) @ basis.T, shares * restriction.sum_to
-        )
+        each_sum = np.kron(np.eye(planes), np.ones(size[0] * size[1]))
+        equations = _Equations(each_sum if basis is None else each_sum @ basis.T, shares * restriction.sum_to)
     matrix, kind, strength, doubt = None, "", 0.0, 0.0
     if regularise is not None:
         choices = []
         for each in regularise.kinds:
-            own = basis @ np.kron(np.eye(planes), penalty(size, each)) @ basis.T
+            own = _mixed(basis, np.kron(np.eye(planes), penalty(size, each)))
             free = _freed(gram, cross, moments.square, own, equations)
             freedom = max(1, moments.count - moments.offsets)
             found = find_strength(free.gram, free.cross, free.square, freedom, free.matrix, regularise.strength)
@@ -96,9 +95,8 @@ def solve_restricted(
         matrix, strength = found.factor * own, found.value
         doubt = found.variance
     free = _freed(gram, cross, moments.square, matrix, equations)
-    whole = free.gram if matrix is None else free.gram + free.matrix
-    solution = _solved(whole, free.cross)
-    parameters = free.start + free.directions @ solution.kernel
+    solution = _solved(free.gram, free.cross) if matrix is None else _positive(free.gram + free.matrix, free.cross)
+    parameters = free.start + free.turned(solution.kernel)
     freedom_of = float(solution.rank) if matrix is None else float((solution.inverse * free.gram).sum())
     spread = solution.inverse
     if doubt:
@@ -106,19 +104,20 @@ def solve_restricted(
         variance = left / max(1.0, moments.count - moments.offsets)
         change = solution.inverse @ (free.matrix @ solution.kernel)
         spread = spread + np.outer(change, change) * (doubt / variance)
-    inverse = free.directions @ spread @ free.directions.T
+    inverse = free.turned(free.turned(spread).T)
+    directions = free.turned(solution.undetermined.T).T
     if restriction.nonnegative and parameters.min() < 0.0:
         total = gram if matrix is None else gram + matrix
         parameters = _not_negative(total, cross, parameters, equations)
         held = parameters > 0.0
         part = _freed(*_part(gram, cross, matrix, equations, held, moments.square))
-        inside = _solved(part.gram if matrix is None else part.gram + part.matrix, part.cross)
+        inside = _solved(part.gram, part.cross) if matrix is None else _positive(part.gram + part.matrix, part.cross)
         freedom_of = float((inside.inverse * part.gram).sum())
     return Restricted(
-        basis.T @ parameters,
-        basis.T @ inverse @ basis,
+        parameters if basis is None else basis.T @ parameters,
+        _mixed(None if basis is None else basis.T, inverse),
         solution.rank,
-        _orthonormal(solution.undetermined @ free.directions.T @ basis),
+        _orthonormal(directions if basis is None else directions @ basis),
         freedom_of,
         symmetric,
         kind,
@@ -136,14 +135,19 @@ class _Equations:
 
 @dataclass(frozen=True)
 class _Free:
-    """A quadratic problem without its equations: ``parameters = start + directions @ free``."""
+    """A quadratic problem without its equations: ``parameters = start + directions @ free``; None for all directions."""
 
     start: np.ndarray
-    directions: np.ndarray
+    directions: np.ndarray | None
     gram: np.ndarray
     cross: np.ndarray
     square: float
     matrix: np.ndarray
+
+    def turned(self, free: np.ndarray) -> np.ndarray:
+        """Return the directions times what is free."""
+        turned: np.ndarray = free if self.directions is None else self.directions @ free
+        return turned
 
 
 def _freed(
@@ -157,7 +161,7 @@ def _freed(
     if matrix is None:
         matrix = np.eye(n)
     if equations is None:
-        return _Free(np.zeros(n), np.eye(n), gram, cross, square, matrix)
+        return _Free(np.zeros(n), None, gram, cross, square, matrix)
     rows = equations.matrix
     q = scipy.linalg.qr(rows.T)[0]
     directions = q[:, len(rows) :]
@@ -237,7 +241,7 @@ def _held_solution(gram: np.ndarray, cross: np.ndarray, held: np.ndarray, equati
     result = np.zeros(cross.size)
     if held.any():
         free = _freed(*_part(gram, cross, None, equations, held, 0.0))
-        result[held] = free.start + free.directions @ _solved(free.gram, free.cross).kernel
+        result[held] = free.start + free.turned(_solved(free.gram, free.cross).kernel)
     return result
 
 
@@ -246,6 +250,33 @@ def _solved(gram: np.ndarray, cross: np.ndarray) -> Solution:
     if not cross.size:
         return Solution(cross, gram, 0, gram)
     return solve(Moments(gram, cross, 1.0, 1))
+
+
+def _positive(gram: np.ndarray, cross: np.ndarray) -> Solution:
+    """Return the solution of least squares with a penalty, which leaves no direction undetermined."""
+    if not cross.size:
+        return Solution(cross, gram, 0, gram)
+    try:
+        factor = scipy.linalg.cho_factor(gram, lower=True)
+    except np.linalg.LinAlgError:
+        return _solved(gram, cross)
+    inverse = scipy.linalg.cho_solve(factor, np.eye(cross.size))
+    return Solution(scipy.linalg.cho_solve(factor, cross), inverse, cross.size, np.zeros((0, cross.size)))
+
+
+def _basis(
+    size: tuple[int, int], restriction: Restriction, symmetric: str | None, planes: int
+) -> np.ndarray | None:
+    """Return the basis of several kernels; None where every weight is a parameter of its own."""
+    if symmetric is None and restriction.support is None:
+        return None
+    return np.kron(np.eye(planes), restriction.basis(size, symmetric))
+
+
+def _mixed(basis: np.ndarray | None, matrix: np.ndarray) -> np.ndarray:
+    """Return a quadratic form in the parameters of a basis."""
+    mixed: np.ndarray = matrix if basis is None else basis @ matrix @ basis.T
+    return mixed
 
 
 def _orthonormal(directions: np.ndarray) -> np.ndarray:
@@ -259,18 +290,12 @@ def _orthonormal(directions: np.ndarray) -> np.ndarray:
 def _likeliest(moments: Moments, size: tuple[int, int], restriction: Restriction, planes: int) -> str | None:
     """Return the symmetry of the lowest Bayesian information criterion (Schwarz, *Ann. Statist.* 6, 1978)."""
     found = []
+    n = max(2, moments.count)
     for symmetric in symmetries_of(size):
-        basis = np.kron(np.eye(planes), restriction.basis(size, symmetric))
-        solution = solve(_reduced(moments, basis))
-        kernel = basis.T @ solution.kernel
-        left = moments.unexplained(kernel)
-        n = max(2, moments.count)
+        basis = _basis(size, restriction, symmetric, planes)
+        cross = moments.cross if basis is None else basis @ moments.cross
+        solution = _solved(_mixed(basis, moments.gram), cross)
+        left = moments.unexplained(solution.kernel if basis is None else basis.T @ solution.kernel)
         found.append((n * float(np.log(max(left, 1e-300) / n)) + solution.rank * float(np.log(n)), symmetric))
     return min(found, key=lambda one: one[0])[1]
 
-
-def _reduced(moments: Moments, basis: np.ndarray) -> Moments:
-    """Return the moments of the parameters of a basis."""
-    return Moments(
-        basis @ moments.gram @ basis.T, basis @ moments.cross, moments.square, moments.count, moments.offsets
-    )
