@@ -264,9 +264,7 @@ def _positive(gram: np.ndarray, cross: np.ndarray) -> Solution:
     return Solution(scipy.linalg.cho_solve(factor, cross), inverse, cross.size, np.zeros((0, cross.size)))
 
 
-def _basis(
-    size: tuple[int, int], restriction: Restriction, symmetric: str | None, planes: int
-) -> np.ndarray | None:
+def _basis(size: tuple[int, int], restriction: Restriction, symmetric: str | None, planes: int) -> np.ndarray | None:
     """Return the basis of several kernels; None where every weight is a parameter of its own."""
     if symmetric is None and restriction.support is None:
         return None
@@ -298,4 +296,3 @@ def _likeliest(moments: Moments, size: tuple[int, int], restriction: Restriction
         left = moments.unexplained(solution.kernel if basis is None else basis.T @ solution.kernel)
         found.append((n * float(np.log(max(left, 1e-300) / n)) + solution.rank * float(np.log(n)), symmetric))
     return min(found, key=lambda one: one[0])[1]
-

@@ -1,0 +1,115 @@
+"""The kernel between two point-spread functions, against analytic ones and against explicit least squares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import kernelfield as kf
+from kernelfield.errors import ArgumentError, DataError, KernelfieldError
+from kernelfield.learning.models.regularise import penalty
+
+
+def distance(n: int, down: float = 0.0, across: float = 0.0) -> np.ndarray:
+    rows, columns = np.mgrid[:n, :n] - n // 2
+    return np.hypot(rows - down, columns - across)
+
+
+def gaussian(sigma: float, n: int = 31, down: float = 0.0, across: float = 0.0) -> np.ndarray:
+    """Return a Gaussian of sum 1 over the plane, sampled."""
+    return np.exp(-((distance(n, down, across) / sigma) ** 2) / 2) / (2 * np.pi * sigma**2)
+
+
+def moffat(width: float, n: int = 31, beta: float = 3.5) -> np.ndarray:
+    alpha = width / 2 / np.sqrt(2 ** (1 / beta) - 1)
+    return (beta - 1) / (np.pi * alpha**2) * (1 + (distance(n) / alpha) ** 2) ** -beta
+
+
+@pytest.mark.parametrize(("size", "other"), [(31, 31), (25, 30), (40, 23)])
+def test_gaussians(size: int, other: int) -> None:
+    """The kernel is the Gaussian of the difference of the variances, shifted by the distance of the centres."""
+    fit = kf.match_psf(gaussian(1.5, size, 0.3, -0.4), gaussian(2.5, other, -0.1, 0.2), size=25)
+    truth = gaussian(2.0, 25, 0.4, -0.6)
+    # Cut at six sigmas.
+    assert np.abs(fit.kernel.weights - truth).max() < 1.3e-3 * truth.max()
+    assert fit.kernel.anchor == (12, 12)
+    assert fit.kernel.weights.sum() == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [(9, 9), (8, 11), (15, 6)])
+def test_equals_least_squares(sizes: tuple[int, int]) -> None:
+    """Against a table of the shifted images, for images of any content, cut and extended by zeros about their middles."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(n, n + 2)) for n in sizes)
+    fit = kf.match_psf(a, b, size=(3, 5), regularise=None)
+    columns = []
+    for down in range(-1, 2):
+        for across in range(-2, 3):
+            column = np.zeros(b.shape)
+            for r, c in np.ndindex(b.shape):
+                i, j = r - b.shape[0] // 2 + down + a.shape[0] // 2, c - b.shape[1] // 2 + across + a.shape[1] // 2
+                if 0 <= i < a.shape[0] and 0 <= j < a.shape[1]:
+                    column[r, c] = a[i, j]
+            columns.append(column.ravel())
+    table = np.array(columns).T
+    expected, left, _, _ = np.linalg.lstsq(table, b.ravel(), rcond=None)
+    assert fit.kernel.weights.ravel() == pytest.approx(expected, abs=1e-10)
+    errors = np.sqrt(np.diag(np.linalg.inv(table.T @ table)) * left[0] / (b.size - 15))
+    assert fit.stderr.ravel() == pytest.approx(errors, rel=1e-8)
+
+
+def test_moffats_with_noise() -> None:
+    """Without a penalty the noise is all that is seen; with the likeliest the wide function is made of the sharp one."""
+    rng = np.random.default_rng(1)
+    sharp, wide = moffat(3.0), moffat(5.0)
+    noisy = [each + 2e-5 * rng.normal(size=each.shape) for each in (sharp, wide)]
+    fit = kf.match_psf(*noisy, size=21)
+    made = kf.correlate(sharp, fit.kernel, boundary="constant")[8:-8, 8:-8]
+    assert np.abs(made - wide[8:-8, 8:-8]).max() < 1e-2 * wide.max()
+    plain = kf.match_psf(*noisy, size=21, regularise=None)
+    norms = [float((each.kernel.weights**2).sum()) for each in (fit, plain)]
+    assert norms[0] < 0.5 * norms[1]
+    assert fit.degrees_of_freedom < 0.8 * 21**2
+
+
+def test_intervals_cover() -> None:
+    """Of smooth kernels, as the penalty means them, with noise in the wide function."""
+    rng = np.random.default_rng(2)
+    sharp = gaussian(1.0, 21)
+    smooth = np.linalg.cholesky(np.linalg.inv(penalty((7, 7), "smooth")))
+    hits = []
+    for _ in range(100):
+        truth = (smooth @ rng.normal(size=49)).reshape(7, 7)
+        wide = kf.correlate(sharp, truth, boundary="constant")
+        fit = kf.match_psf(sharp, wide + 1e-2 * rng.normal(size=wide.shape), size=7, regularise="smooth")
+        hits.append(np.abs(fit.kernel.weights - truth) < 1.96 * fit.stderr)
+    assert 0.93 <= np.mean(hits) <= 0.97
+
+
+def test_restrictions() -> None:
+    fit = kf.match_psf(moffat(3.0), moffat(4.0), size=15, nonnegative=True, sum_to=1.0, symmetric="radial")
+    weights = fit.kernel.weights
+    assert weights.min() >= 0.0
+    assert weights.sum() == pytest.approx(1.0, abs=1e-12)
+    assert np.array_equal(weights, weights.T)
+    assert np.array_equal(weights, weights[::-1])
+
+
+def test_a_kernel_that_sharpens_says_so() -> None:
+    assert any("it sharpens" in note for note in kf.match_psf(gaussian(2.0), gaussian(1.5), size=15).notes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"psf_a": np.zeros((5, 5))}, DataError, "psf_a: expected a pixel that is not 0"),
+        ({"psf_b": np.full((5, 5), np.nan)}, DataError, "psf_b: expected finite pixels"),
+        ({"psf_b": np.ones((5, 5, 3))}, ArgumentError, "psf_b: expected an image"),
+        ({"size": 99}, ArgumentError, "size: expected at most 4000 weights"),
+        ({"size": 7, "regularise": None}, ArgumentError, "size: expected at most the 25 pixels of psf_b"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: dict[str, object], error: type[KernelfieldError], message: str) -> None:
+    both = {"psf_a": np.eye(5), "psf_b": np.eye(5)} | arguments
+    with pytest.raises(error, match=message):
+        kf.match_psf(both.pop("psf_a"), both.pop("psf_b"), **both)
