@@ -38,7 +38,7 @@ def test_gaussians(size: int, other: int) -> None:
 
 @pytest.mark.parametrize("sizes", [(9, 9), (8, 11), (15, 6)])
 def test_equals_least_squares(sizes: tuple[int, int]) -> None:
-    """Against a table of the shifted images, for images of any content, cut and extended by zeros about their middles."""
+    """Against a table of the shifted images, cut and extended by zeros about the middles."""
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=(n, n + 2)) for n in sizes)
     fit = kf.match_psf(a, b, size=(3, 5), regularise=None)
@@ -59,7 +59,7 @@ def test_equals_least_squares(sizes: tuple[int, int]) -> None:
 
 
 def test_moffats_with_noise() -> None:
-    """Without a penalty the noise is all that is seen; with the likeliest the wide function is made of the sharp one."""
+    """Without a penalty the noise is all that is seen; with the likeliest the functions match."""
     rng = np.random.default_rng(1)
     sharp, wide = moffat(3.0), moffat(5.0)
     noisy = [each + 2e-5 * rng.normal(size=each.shape) for each in (sharp, wide)]

@@ -37,7 +37,7 @@ def match_psf(
 ) -> Fit:
     """Return the kernel that makes one point-spread function of another: ``kernel * psf_a = psf_b``.
 
-    Least squares over the pixels of `psf_b`, with a penalty whose strength is the likeliest one; see `kernelfield.learn`
+    Least squares over the pixels of `psf_b`, with a penalty of the likeliest strength; see `kernelfield.learn`
     for `regularise` and the restrictions. Outside its image `psf_a` is 0.
 
     Parameters

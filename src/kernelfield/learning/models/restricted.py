@@ -135,7 +135,7 @@ class _Equations:
 
 @dataclass(frozen=True)
 class _Free:
-    """A quadratic problem without its equations: ``parameters = start + directions @ free``; None for all directions."""
+    """A quadratic problem without its equations: ``parameters = start + directions @ free``, None for all."""
 
     start: np.ndarray
     directions: np.ndarray | None
