@@ -11,7 +11,7 @@ from kernelfield.cli.console import entry
 from kernelfield.cli.filters import Filters
 from kernelfield.cli.kernel_table import print_kernel
 from kernelfield.learning import Fit
-from kernelfield.learning.report import factor, facts, table
+from kernelfield.learning.report import factor, facts, matrix, table, tables
 
 _COLOURS = {"exact": "green", "approximate": "yellow", "undetermined": "magenta", "not linear": "red"}
 
@@ -43,6 +43,15 @@ def _show(console: Console, fit: Fit, prefix: str) -> None:
 
 def _show_kernel(console: Console, fit: Fit) -> None:
     """Print the weights; those of a pair that no kernel explains mean nothing and are not shown."""
+    if fit.model == "mixed" and fit.size == (1, 1):
+        print_kernel(console, fit.bank[:, :, 0, 0], matrix(fit), (0, 0), factor="", symmetric=False)
+        return
+    if fit.bank is not None:
+        weights = fit.bank.reshape(-1, *fit.size)
+        for own, (label, cells) in zip(weights, tables(fit)):
+            console.print(label.lstrip(", "))
+            print_kernel(console, own, cells, fit.anchor, factor="", symmetric=False)
+        return
     cells = table(fit)
     rows, columns = fit.size
     centred = fit.anchor == (rows // 2, columns // 2) and rows % 2 == columns % 2 == 1

@@ -49,6 +49,7 @@ def learn(
     noise: str | None = None,
     channel: str | None = None,
     per_channel: bool = False,
+    channels: Literal["auto", "shared", "separate", "mixed"] = "auto",
     channel_axis: str = "auto",
     page: int | None = None,
     max_pixels: int | None = None,
@@ -96,7 +97,10 @@ def learn(
     channel
         Learn from one channel only: R, G or B.
     per_channel
-        Learn a filter for each channel. By default all channels share one.
+        Learn a filter for each channel, in a file with the channels' names.
+    channels
+        "shared" learns one kernel for all channels, "separate" one each, "mixed" one for each channel of the after and
+        each of the before (sepia, saturation, colour to grey). By default the pair decides.
     channel_axis
         Axis of the channels in NPY and NPZ; none for a stack of grey images (N, H, W), or all pages of a TIFF: one
         filter.
@@ -131,6 +135,8 @@ def learn(
     """
     if channel is not None and per_channel:
         raise UsageError("--channel, --per-channel: expected one of them; received both.")
+    if channels != "auto" and (per_channel or channel is not None or method == "descent"):
+        raise UsageError("--channels: expected none with --channel, --per-channel or --method descent; leave it out.")
     options: dict[str, Any] = {"size": kernel_size(size)}
     if method == "descent":
         options |= {"framework": framework, "steps": steps, "lr": lr, "optimiser": optimiser, "momentum": momentum}
@@ -139,12 +145,15 @@ def learn(
             raise UsageError("--mask, --method descent: expected one of them; received both.")
     else:
         options |= {"max_size": max_size, "clip": clip_range(clip), "noise": noise_levels(noise)}
+        options |= {"channels": channels}
     check_figure(plot)
     check_target(save)
     only_one_stream([str(before), str(after), str(mask)])
     if scheduler is not None or local is not None or is_store(str(before)) or is_store(str(after)):
         refused = {"--plot": plot, "--channel": channel, "--page": page, "--max-pixels": max_pixels}
         refused |= {"--per-channel": per_channel, "--method descent": method == "descent"}
+        refused |= {f"--channels {channels}": channels not in ("auto", "shared")}
+        options.pop("channels", None)
         for option in [name for name, value in refused.items() if value not in (None, False)]:
             raise UsageError(f"{option}: expected none with pictures that are learned tile by tile; leave it out.")
         options |= {"mask": None if mask is None else str(mask), "channel_axis": channel_axis_of(channel_axis)}
@@ -157,10 +166,13 @@ def learn(
     axis = channel_axis_of(channel_axis)
     with status("reading"):
         pictures = _read(str(before), axis, page, max_pixels), _read(str(after), axis, page, max_pixels)
-        _check_channels(*pictures)
+        if channels not in ("auto", "mixed") or per_channel or channel is not None or method == "descent":
+            _check_channels(*pictures)
         if mask is not None:
             options["mask"] = _read_mask(str(mask), page, max_pixels)
     pairs = _pairs(*pictures, channel, per_channel)
+    if pictures[0].stack:
+        options |= {"channels": "shared"} if method == "exact" else {}
     with status("learning the kernel"):
         learner = kf.descend if method == "descent" else kf.learn
         fits = {name: _learn(learner, pair, options) for name, pair in pairs.items()}
@@ -256,7 +268,7 @@ def _pairs(before: _Source, after: _Source, channel: str | None, per_channel: bo
     """Return the pairs to learn from, by name: all channels together, one channel, or each."""
     names = before.channels
     if channel is None and not per_channel:
-        return {"": _Pair((before.pixels, after.pixels), names, before.stack)}
+        return {"": _Pair((before.pixels, after.pixels), after.channels, before.stack)}
     chosen = [i for i, name in enumerate(names) if channel is None or name.lower() == channel.lower()]
     if not chosen:
         raise ArgumentError(
@@ -269,7 +281,8 @@ def _pairs(before: _Source, after: _Source, channel: str | None, per_channel: bo
 
 def _learn(learner: Callable[..., kf.Fit], pair: _Pair, options: dict[str, Any]) -> kf.Fit:
     """Return the filter of a pair, with the names of its channels."""
-    axis = {"channel_axis": 2} if pair.pixels[0].ndim == 3 and learner is kf.learn else {}
+    several = any(picture.ndim == 3 for picture in pair.pixels)
+    axis = {"channel_axis": 2} if several and learner is kf.learn else {}
     fit = learner(*pair.pixels, **axis, **options)
     return _of_stack(fit) if pair.stack else replace(fit, channels=pair.channels)
 

@@ -8,7 +8,7 @@ where no alternative of the battery does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,6 +83,20 @@ class Signs:
 
 def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float) -> Signs:
     """Return the signs of nonlinearity in the residual, and the alternative that explains the pair better."""
+    signs = measure_signs(pair, maps, correlation)
+    if _columns(maps)[1].size < _FEWEST:
+        return signs
+    # The residual of movement, backgrounds and gamma is nowhere alike.
+    even = 1.0 / _NO_TEXTURE < signs.texture < _NO_TEXTURE
+    noise = signs.curve < _NO_CURVE and even and abs(correlation) < _NO_LIKENESS
+    looks_like, every = _looks_like(pair, estimate, maps, noise, signs.curve)
+    compressed = looks_like is None and not noise and jpeg.explains(pair, estimate.support, maps)
+    grows = signs.grows and looks_like is None
+    return replace(signs, looks_like=looks_like, every=every, grows=grows, compressed=compressed)
+
+
+def measure_signs(pair: Pair, maps: list[Map], correlation: float) -> Signs:
+    """Return the signs of nonlinearity in the residual alone."""
     predicted, residual, contrast = _columns(maps)
     if residual.size < _FEWEST:
         return Signs(0.0, 1.0, correlation, None)
@@ -95,12 +109,8 @@ def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float)
     floor = np.sqrt(pair.exact_variance(0.0, 1))
     curve = max(0.0, between / total) if total > 0.0 else 0.0
     texture = busy / max(calm, floor, 1e-300)
-    # The residual of movement, backgrounds and gamma is nowhere alike.
-    noise = curve < _NO_CURVE and 1.0 / _NO_TEXTURE < texture < _NO_TEXTURE and abs(correlation) < _NO_LIKENESS
-    looks_like, every = _looks_like(pair, estimate, maps, noise, curve)
-    grows = looks_like is None and abs(correlation) < _APART and _grows(predicted, residual, rising, order)
-    compressed = looks_like is None and not noise and jpeg.explains(pair, estimate.support, maps)
-    return Signs(curve, texture, correlation, looks_like, every, grows, compressed)
+    grows = abs(correlation) < _APART and _grows(predicted, residual, rising, order)
+    return Signs(curve, texture, correlation, None, grows=grows)
 
 
 def _grows(predicted: np.ndarray, residual: np.ndarray, rising: np.ndarray, order: np.ndarray) -> bool:

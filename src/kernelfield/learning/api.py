@@ -23,6 +23,7 @@ def learn(
     clip: str | tuple[float, float] | None = "auto",
     channel_axis: int | str | None = "auto",
     noise: tuple[float, float] | None = None,
+    channels: str = "auto",
     varying: int | tuple[int, int] | str | None = None,
     background: int = 0,
     weights: ArrayLike | None = None,
@@ -107,6 +108,7 @@ def learn(
     begin("reading the pair")
     asked = Asked(before, after, size, max_size, mask, clip, channel_axis, noise)
     model = Model(
+        channels=channels,
         varying=None if varying is None else check_order("varying", varying),
         background=check_degree("background", background),
         weights=weights,

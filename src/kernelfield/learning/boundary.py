@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from kernelfield.engine.borders import extended
 from kernelfield.geometry import BOUNDARIES, Boundary, Window, border_rectangles, boundary_index
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.support import Support
+
+#: An image and the kernel that acts on it.
+Part = tuple[np.ndarray, np.ndarray]
 
 # Maximum number of border pixels used along one side, one corner included.
 _LONGEST = 1024
@@ -51,17 +55,20 @@ def find_boundary(
     offsets: tuple[float, ...],
     variance: float,
     error: float = 0.0,
+    parts: Sequence[Sequence[Part]] | None = None,
 ) -> BoundaryRule:
     """Return the rule that predicts the border pixels to within the residual `variance`.
 
-    `error` is the sum of the squared standard errors of the weights, which a constant far from 0 multiplies.
+    `error` is the sum of the squared standard errors of the weights, which a constant far from 0 multiplies. `parts`
+    are the images and kernels that each plane of the after is the sum of; by default its before and the kernel.
     """
     if not pair.same_size:
         return BoundaryRule(None, 0.0, (), "not needed: the windows of all pixels of the after lie inside the before")
     if support.size == (1, 1):
         return BoundaryRule(None, 0.0, BOUNDARIES, "unknown: the kernel does not reach beyond the image")
     windows = tuple(Window(n, a, n - 1 - a) for n, a in zip(support.size, support.anchor))
-    squares, count, cval = _squares(pair, kernel, offsets, (windows[0], windows[1]))
+    parts = parts or [[(plane.before, kernel)] for plane in pair.planes]
+    squares, count, cval = _squares(pair, parts, offsets, (windows[0], windows[1]))
     if not count:
         return BoundaryRule(None, 0.0, (), "unknown: no border pixel is used")
     floor = max(variance, pair.exact_variance(0.0, 1))
@@ -100,7 +107,7 @@ def _same_rule(a: str, b: str, shape: tuple[int, ...], windows: tuple[Window, Wi
 
 
 def _squares(
-    pair: Pair, kernel: np.ndarray, offsets: tuple[float, ...], windows: tuple[Window, Window]
+    pair: Pair, parts: Sequence[Sequence[Part]], offsets: tuple[float, ...], windows: tuple[Window, Window]
 ) -> tuple[dict[str, float], int, float]:
     """Return the squared residual of the border pixels under each rule, their number, and the best constant.
 
@@ -110,26 +117,26 @@ def _squares(
     low, high = (-np.inf, np.inf) if pair.ends is None else (pair.ends.low, pair.ends.high)
     predictions: dict[str, list[np.ndarray]] = {rule: [] for rule in (*BOUNDARIES, *_OTHERS)}
     slopes, afters, insides = [], [], []
-    total = float(kernel.sum())
-    for plane, offset in zip(pair.planes, offsets):
+    for plane, own_parts, offset in zip(pair.planes, parts, offsets):
+        total = sum(float(kernel.sum()) for _, kernel in own_parts)
+        magnitude = sum(float(np.abs(kernel).sum()) for _, kernel in own_parts)
         for place in (_part(frame) for frame in border_rectangles(shape, windows)):
             where = slice(*place[0]), slice(*place[1])
             keep = np.ones(plane.after[where].shape, bool)
             if plane.bad_after is not None:
                 keep &= ~plane.bad_after[where]
             if plane.bad_before is not None:
-                keep &= ~_touched(plane.bad_before, kernel.shape, windows, place)
+                keep &= ~_touched(plane.bad_before, own_parts[0][1].shape, windows, place)
             inside = np.ones(keep.shape, bool) if plane.clipped is None else ~plane.clipped[where]
             afters.append(plane.after[where].astype(np.float64)[keep])
             insides.append(inside[keep])
-            image = plane.before[None]
-            own = {rule: _predicted(image, kernel, windows, place, rule)[keep] for rule in BOUNDARIES}
-            slope = _predicted(image, kernel, windows, place, "constant", 1.0)[keep] - own["constant"]
+            own = {rule: _predicted(own_parts, windows, place, rule)[keep] for rule in BOUNDARIES}
+            slope = _predicted(own_parts, windows, place, "constant", 1.0)[keep] - own["constant"]
             slopes.append(slope)
             for rule in BOUNDARIES:
                 predictions[rule].append(own[rule] + offset)
             held = total - slope
-            usable = np.abs(held) > 1e-3 * np.abs(kernel).sum()
+            usable = np.abs(held) > 1e-3 * magnitude
             scaled = own["constant"] * np.where(usable, total / np.where(usable, held, 1.0), np.nan)
             predictions["renormalised"].append(scaled + offset)
             predictions["copy"].append(plane.before[where].astype(np.float64)[keep])
@@ -156,16 +163,19 @@ def _part(frame: tuple[tuple[int, int], tuple[int, int]]) -> tuple[tuple[int, in
 
 
 def _predicted(
-    image: np.ndarray,
-    kernel: np.ndarray,
+    parts: Sequence[Part],
     windows: tuple[Window, Window],
     place: tuple[tuple[int, int], tuple[int, int]],
     rule: Boundary,
     cval: float = 0.0,
 ) -> np.ndarray:
     """Return the filtered pixels at `place` under a rule."""
-    strip = extended(image, windows, rule, cval, *place)[0]
-    result: np.ndarray = correlate(strip, kernel, mode="valid", dtype=np.float64)
+    result: np.ndarray | None = None
+    for image, kernel in parts:
+        strip = extended(image[None], windows, rule, cval, *place)[0]
+        own = correlate(strip, kernel, mode="valid", dtype=np.float64)
+        result = own if result is None else result + own
+    assert result is not None
     return result
 
 

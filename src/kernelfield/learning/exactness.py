@@ -64,7 +64,7 @@ class Exact:
 
 
 @dataclass(frozen=True)
-class _Range:
+class Span:
     """Residuals of a plane: of values inside the range, and of those at its ends, which bound on one side only."""
 
     low: float
@@ -100,7 +100,7 @@ def rounded_by(
     ranges = _ranges(pair, weights, support, to_zero)
     if ranges is None:
         return None
-    placed = [_offset(span, pair.step) for span in ranges]
+    placed = [offset_within(span, pair.step) for span in ranges]
     if any(one is None for one in placed):
         return None
     offsets = tuple(one[0] for one in placed if one is not None)
@@ -202,13 +202,13 @@ def _parts(plane: Plane, block: Block, pair: Pair, step: float, to_zero: bool) -
     return (residual if inside.all() else residual[inside]).ravel(), at_low, at_high, at_zero
 
 
-def _ranges(pair: Pair, kernel: np.ndarray, support: Support, to_zero: bool) -> list[_Range] | None:
+def _ranges(pair: Pair, kernel: np.ndarray, support: Support, to_zero: bool) -> list[Span] | None:
     """Return the range of ``after - kernel * before`` for each plane, or None if one spans more than a step."""
     # Most kernels fail on any part of the picture.
     if pair.sample is not pair and _ranges(pair.sample, kernel, support, to_zero) is None:
         return None
     found = pair.total(_ranges_of_tile, kernel, support, to_zero).largest.reshape(len(pair.planes), 4)
-    ranges = [_Range(-low, high, -low_end, high_end) for low, high, low_end, high_end in found.tolist()]
+    ranges = [Span(-low, high, -low_end, high_end) for low, high, low_end, high_end in found.tolist()]
     most = pair.step * (1.0 + 2.0 * _SLACK)
     return ranges if all(0.0 <= one.high - one.low <= most for one in ranges) else None
 
@@ -239,7 +239,7 @@ def _ranges_of_tile(pair: Pair, kernel: np.ndarray, support: Support, to_zero: b
     return Sums.of(largest=ranges)
 
 
-def _offset(span: _Range, step: float) -> tuple[float, str] | None:
+def offset_within(span: Span, step: float) -> tuple[float, str] | None:
     """Return the simplest offset with which rounding explains the residuals, and the rule; None if there is none."""
     slack = _SLACK * step
     least = max(span.high, span.high_end) - step / 2.0
@@ -317,11 +317,11 @@ def reproduce(
             np.vstack([rows, found.rows])[-2 * _MOST_ROWS :],
             np.vstack([bounds, found.bounds])[-2 * _MOST_ROWS :],
         )
-        at = _satisfied(at, rows, bounds, metric, step)
+        at = satisfied(at, rows, bounds, metric, step)
     return best
 
 
-def _satisfied(at: np.ndarray, rows: np.ndarray, bounds: np.ndarray, metric: np.ndarray, step: float) -> np.ndarray:
+def satisfied(at: np.ndarray, rows: np.ndarray, bounds: np.ndarray, metric: np.ndarray, step: float) -> np.ndarray:
     """Return the point that satisfies the bounds on ``rows @ point``, or comes near, from the point `at`."""
 
     def excess(point: np.ndarray) -> np.ndarray:

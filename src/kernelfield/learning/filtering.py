@@ -70,9 +70,12 @@ def check_plain(fit: Fit, name: str) -> None:
 
 def _apply_model(fit: Fit, pixels: np.ndarray, rule: str, dtype: np.dtype) -> Filtered:
     """Return an image filtered by a fit that is more than one kernel."""
-    sources = _decoded(fit, [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0)))
-    results = [_finished(fit, sums, dtype) for sums in summed(fit, sources, rule)]
-    if pixels.ndim == 2 and len(results) == 1:
+    planes = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0))
+    sums = summed(fit, _decoded(fit, planes), rule)
+    results = [_finished(fit, one, dtype) for one in sums]
+    if rule == "copy":
+        results = [_framed(fit, result, plane) for result, plane in zip(results, planes)]
+    if len(results) == 1 and (pixels.ndim == 2 or fit.model == "mixed"):
         return results[0]
     saturated = np.logical_or.reduce([result.saturated for result in results])
     return Filtered(np.stack([result.pixels for result in results], axis=2), saturated)
@@ -96,10 +99,11 @@ def summed(fit: Fit, planes: list[np.ndarray], rule: str) -> list[np.ndarray]:
         raise ArgumentError(
             f"image: expected {expected or offsets.size} channels, as were learned; received {len(planes)}"
         )
-    if rule in ("copy", "renormalised"):
+    if rule == "renormalised" or (rule == "copy" and (count != len(planes) or fit.stride != (1, 1))):
         raise ArgumentError(f"boundary: expected a rule of scipy.ndimage for this filter; received {rule}")
     if fit.varying is not None:
         return [_varied(fit, fit.varying, plane, channel, rule) for channel, plane in enumerate(planes)]
+    rule = "reflect" if rule == "copy" else rule
     results = []
     for channel, offset in enumerate(np.broadcast_to(offsets, count)):
         kernels = fit.kernel.weights[None] if fit.bank is None else fit.bank[channel]
@@ -162,8 +166,12 @@ def _filter(fit: Fit, plane: np.ndarray, offset: float, rule: str, dtype: np.dty
         inner = "reflect" if rule == "copy" else rule
         values = correlate(plane, kernel, boundary=inner, cval=fit.cval, dtype=np.float64)
     result = finished(fit, values, offset, dtype)
-    if rule != "copy":
-        return result
+    return _framed(fit, result, plane) if rule == "copy" else result
+
+
+def _framed(fit: Fit, result: Filtered, plane: np.ndarray) -> Filtered:
+    """Return a result with the pixels of the plane where the kernel reaches outside."""
+    dtype = result.pixels.dtype
     rows, columns = (slice(a, max(a, n - (k - 1 - a))) for a, k, n in zip(fit.anchor, fit.size, plane.shape))
     same = plane.dtype == dtype
     whole = Filtered(plane.copy(), np.zeros(plane.shape, bool)) if same else in_dtype(plane.astype(float), dtype, None)

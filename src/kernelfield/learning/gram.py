@@ -36,7 +36,7 @@ def gram_matrix(images: Sequence[np.ndarray], size: tuple[int, int], shift: floa
     kh, kw = size
     pieces = np.zeros((kh, 2 * kh - 1, 2 * kw - 1, 2 * kw - 1))
     for image in images:
-        _add_pieces(pieces, image, size, shift)
+        _add_pieces(pieces, image, image, size, (shift, shift))
     gram = np.empty((kh, kw, kh, kw))
     u, v = np.arange(kw)[:, None], np.arange(kw)
     for dr in range(kh):
@@ -47,6 +47,28 @@ def gram_matrix(images: Sequence[np.ndarray], size: tuple[int, int], shift: floa
         above, below = np.arange(kh - dr), np.arange(dr, kh)
         gram[above, :, below] = values
         gram[below, :, above] = values.transpose(0, 2, 1)
+    return gram.reshape(kh * kw, kh * kw)
+
+
+def cross_gram(a: np.ndarray, b: np.ndarray, size: tuple[int, int], a_shift: float, b_shift: float) -> np.ndarray:
+    """Return ``sum over p of a[p + u] * b[p + v]`` for two images of one shape, shape (kh * kw, kh * kw).
+
+    Other arguments as in `gram_matrix`; the shifts are subtracted from the pixels of each.
+    """
+    kh, kw = size
+    gram = np.empty((kh, kw, kh, kw))
+    u, v = np.arange(kw)[:, None], np.arange(kw)
+    for first, second, shifts, forward in ((a, b, (a_shift, b_shift), True), (b, a, (b_shift, a_shift), False)):
+        pieces = np.zeros((kh, 2 * kh - 1, 2 * kw - 1, 2 * kw - 1))
+        _add_pieces(pieces, first, second, size, shifts)
+        for dr in range(0 if forward else 1, kh):
+            sums = spread(spread(pieces[dr], kh, 0), kw, 1)
+            values = sums[: kh - dr, u, v - u + kw - 1]
+            above, below = np.arange(kh - dr), np.arange(dr, kh)
+            if forward:
+                gram[above, :, below] = values
+            else:
+                gram[below, :, above] = values.transpose(0, 2, 1)
     return gram.reshape(kh * kw, kh * kw)
 
 
@@ -70,8 +92,12 @@ def window_totals(image: np.ndarray, size: tuple[int, int], shift: float) -> np.
     return spread(spread(np.vstack(rows), kh, 0), kw, 1)
 
 
-def _add_pieces(pieces: np.ndarray, image: np.ndarray, size: tuple[int, int], shift: float) -> None:
+def _add_pieces(
+    pieces: np.ndarray, image: np.ndarray, other: np.ndarray, size: tuple[int, int], shifts: tuple[float, float]
+) -> None:
     """Add the lag products of the core and of every row and column of the sides to `pieces`.
+
+    Pixels of `image` are multiplied by those of `other` at the lags.
 
     Shape (kh, 2 kh - 1, 2 kw - 1, 2 kw - 1): the lags ``dr >= 0``; the rows and the columns of the first side, the
     core, those of the second side; the lags ``dc > -kw``.
@@ -82,35 +108,40 @@ def _add_pieces(pieces: np.ndarray, image: np.ndarray, size: tuple[int, int], sh
     flanks = ((slice(0, kw - 1), (0, kw - 1)), (slice(kw, None), (columns, columns + kw - 1)))
     inner_rows, inner_columns = (kh - 1, rows), (kw - 1, columns)
 
-    anchors, around = _around(image, inner_rows, inner_columns, size)
+    anchors, around = _around(image, other, inner_rows, inner_columns, size)
     lags = kh, 2 * kw - 1
-    core = lag_products(anchors, around, lags, block_rows(anchors.shape[0]), shift, shift)
+    core = lag_products(anchors, around, lags, block_rows(anchors.shape[0]), *shifts)
     pieces[:, kh - 1, kw - 1] += core.sum(axis=0)
     for place, band in parts:
         if kh > 1:
-            anchors, around = _around(image, band, inner_columns, size)
-            pieces[:, place, kw - 1] += lag_products(anchors, around, lags, 1, shift, shift).transpose(1, 0, 2)
+            anchors, around = _around(image, other, band, inner_columns, size)
+            pieces[:, place, kw - 1] += lag_products(anchors, around, lags, 1, *shifts).transpose(1, 0, 2)
     for place, band in flanks:
         if kw > 1:
-            anchors, around = _around(image, inner_rows, band, size)
+            anchors, around = _around(image, other, inner_rows, band, size)
             turned = np.ascontiguousarray(anchors.T), np.ascontiguousarray(around.T)
-            products = lag_products(*turned, lags[::-1], 1, shift, shift)
+            products = lag_products(*turned, lags[::-1], 1, *shifts)
             pieces[:, kh - 1, place] += products.transpose(2, 0, 1)
     for place, band in parts if kh > 1 and kw > 1 else ():
         for side, flank in flanks:
-            anchors, around = (a.astype(np.float64) - shift for a in _around(image, band, flank, size))
+            anchors, around = (
+                part.astype(np.float64) - shift for part, shift in zip(_around(image, other, band, flank, size), shifts)
+            )
             windows = np.lib.stride_tricks.sliding_window_view(around, lags)[: anchors.shape[0], : anchors.shape[1]]
             pieces[:, place, side] += (anchors[:, :, None, None] * windows).transpose(2, 0, 1, 3)
 
 
 def _around(
-    image: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], size: tuple[int, int]
+    image: np.ndarray, other: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the anchors ``rows`` × ``columns`` and the pixels within their lags; beyond the image, unused zeros."""
+    """Return the anchors ``rows`` × ``columns``, and the pixels of `other` within their lags.
+
+    Beyond the image these are zeros, which are not used.
+    """
     kh, kw = size
     first, last = columns[0] - kw + 1, columns[1] + kw - 1
     bottom = rows[1] + kh - 1
-    around = image[rows[0] : bottom, max(0, first) : last]
+    around = other[rows[0] : bottom, max(0, first) : last]
     missing = (max(0, bottom - image.shape[0]), max(0, -first), max(0, last - image.shape[1]))
     if any(missing):
         around = np.pad(around, ((0, missing[0]), missing[1:]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -301,14 +302,19 @@ def prepare(
     mask: ArrayLike | None = None,
     clip: str | tuple[float, float] | None = "auto",
     channel_axis: int | str | None = "auto",
+    mixed: bool = False,
 ) -> Pair:
-    """Return the checked pair; arguments as in `kernelfield.learn`."""
+    """Return the checked pair; arguments as in `kernelfield.learn`.
+
+    With `mixed` the after may have more or fewer channels than the before: the planes of the one that has fewer come
+    again, from the first, until each has its other.
+    """
     (x, good_x), (y, good_y) = as_image(before, "before"), as_image(after, "after")
     planes_x, planes_y = channels(x, "before", channel_axis), channels(y, "after", channel_axis)
-    if len(planes_x) != len(planes_y):
+    if len(planes_x) != len(planes_y) and not mixed:
         raise ArgumentError(
             f"after: expected {len(planes_x)} channel(s) like before; received {len(planes_y)}; "
-            "convert both to grey or both to colour"
+            'convert both to grey or both to colour, or give channels="mixed"'
         )
     shape_x, shape_y = planes_x[0].shape, planes_y[0].shape
     if shape_y[0] > shape_x[0] or shape_y[1] > shape_x[1]:
@@ -336,7 +342,9 @@ def prepare(
     planes_x = [in_unit(plane, unit_x) for plane in planes_x]
     planes_y = [in_unit(plane, unit_y) for plane in planes_y]
     step /= unit_y.scale
-    bare = tuple(plane_of(*plane) for plane in zip(planes_x, planes_y, goods_x, goods_y))
+    count = max(len(planes_x), len(planes_y))
+    lists = (islice(cycle(each), count) for each in (planes_x, planes_y, goods_x, goods_y))
+    bare = tuple(plane_of(*plane) for plane in zip(*lists))
     seek = isinstance(clip, str)
     pair = Pair(bare, step, epsilon, None, before_step, levels, unit_x, unit_y, seek, markers=markers)
     return pair.clipped_at(find_ends(pair, y.dtype, clip))

@@ -178,11 +178,11 @@ def residual(fit: Fit, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     NaN at the border if its rule is unknown. Predictions saturate to the range of an integer dtype, as the producer's
     results did.
     """
-    if before.ndim != after.ndim or before.shape[2:] != after.shape[2:]:
+    if fit.model != "mixed" and (before.ndim != after.ndim or before.shape[2:] != after.shape[2:]):
         raise ArgumentError(
             f"after: expected the channels of before {before.shape}; received {after.shape}; give the pair learned"
         )
-    same = before.shape == after.shape
+    same = before.shape[:2] == after.shape[:2]
     if not same and fit.frame is None:
         valid = *(max(0, n - k + 1) for n, k in zip(before.shape, fit.size)), *after.shape[2:]
         if valid != after.shape:

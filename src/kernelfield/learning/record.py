@@ -163,7 +163,9 @@ def _build(cls: type[Fit], record: Any) -> Fit:
         not isinstance(offsets, tuple) or len(offsets) == count,
         f"offset: expected one for each of {count} channels; received {received(record['offset'])}",
     )
-    kernel = Kernel(weights, values["name"], values["parameters"], None, anchor)
+    # The name of a mix of channels is not that of a kernel.
+    named = (values["name"], values["parameters"]) if values["model"] == "shared" else (None, {})
+    kernel = Kernel(weights, *named, None, anchor)
     if kernel.name is not None:
         try:
             describe(kernel)

@@ -11,6 +11,10 @@ from kernelfield.kernels.text import aligned
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
 
+_CHANNELS = {
+    "separate": "each of {} has a kernel of its own",
+    "mixed": "mixed, {} to {}: each of the after takes from all of the before",
+}
 # The part of the offset that is no constant of the producer's, by the rule of rounding.
 _ROUNDINGS = {
     "truncated": ", half a level of it because the producer rounds down",
@@ -27,6 +31,8 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
         lines.append(("residual", f"{_residual(fit)}, of the nearest filter of {rows}×{columns}"))
         lines.append(("samples", _samples(fit)))
         return lines + [("note", note) for note in fit.notes]
+    if fit.bank is not None:
+        lines.append(("channels", _CHANNELS[fit.model].format(*_counts(fit))))
     lines.append(
         ("size", f"{rows}×{columns}, anchor (row {fit.anchor[0]}, column {fit.anchor[1]}) over the output pixel")
     )
@@ -77,10 +83,41 @@ def table(fit: Fit) -> list[list[str]]:
     """Return the weights as text: integers where known, else with the digits that the errors allow."""
     if fit.integers is not None:
         return [[str(value) for value in row] for row in fit.integers.tolist()]
-    finite = fit.stderr[np.isfinite(fit.stderr) & (fit.stderr > 0)]
+    return _cells(fit.kernel.weights, fit.stderr)
+
+
+def _cells(weights: np.ndarray, stderr: np.ndarray) -> list[list[str]]:
+    """Return weights as text, with the digits that their errors allow."""
+    finite = stderr[np.isfinite(stderr) & (stderr > 0)]
     digits = 4 if not finite.size else int(np.clip(np.ceil(-np.log10(finite.min())), 3, 8))
     # Adding zero turns -0.0 into 0.0.
-    return [[f"{round(value, digits) + 0.0:.{digits}f}" for value in row] for row in fit.kernel.weights.tolist()]
+    return [[f"{round(value, digits) + 0.0:.{digits}f}" for value in row] for row in weights.tolist()]
+
+
+def tables(fit: Fit) -> list[tuple[str, list[list[str]]]]:
+    """Return the weights of every kernel of a fit as text, each with a label: "" for a single kernel."""
+    if fit.bank is None or fit.bank_stderr is None:
+        return [("", table(fit))]
+    found = []
+    for channel, own, errors in zip(fit.channels, fit.bank, fit.bank_stderr):
+        for source, (weights, stderr) in enumerate(zip(own, errors)):
+            label = f", channel {channel}" if fit.model == "separate" else f", to channel {channel} from {source}"
+            found.append((label, _cells(weights, stderr)))
+    return found
+
+
+def matrix(fit: Fit) -> list[list[str]]:
+    """Return the matrix of a mix of channels of single pixels as text."""
+    assert fit.bank is not None
+    assert fit.bank_stderr is not None
+    return _cells(fit.bank[:, :, 0, 0], fit.bank_stderr[:, :, 0, 0])
+
+
+def _counts(fit: Fit) -> tuple[int, int]:
+    """Return the channels of the before and of the after."""
+    assert fit.bank is not None
+    outputs, inputs = fit.bank.shape[:2]
+    return (outputs if fit.model == "separate" else inputs), outputs
 
 
 def factor(fit: Fit) -> str:
@@ -96,9 +133,13 @@ def report(fit: Fit) -> str:
     lines = [f"{label:<9} {text}" for label, text in facts(fit)]
     if fit.verdict == "not linear":
         return "\n".join(lines)
-    cells = table(fit)
+    if fit.model == "mixed" and fit.size == (1, 1):
+        lines.append("matrix, a row for each channel of the after:")
+        return "\n".join(lines + aligned(matrix(fit), (0, 0)))
     heading = "kernel, as cross-correlation weights (flip both axes for strict convolution)"
     if factor(fit):
         heading += f", each {factor(fit)}"
-    lines.append(f"{heading}:")
-    return "\n".join(lines + aligned(cells, fit.anchor))
+    for label, cells in tables(fit):
+        lines += [f"{heading}{label}:", *aligned(cells, fit.anchor)]
+        heading = "kernel"
+    return "\n".join(lines)

@@ -407,6 +407,9 @@ def _echo(maps: list[Map], kernel: np.ndarray) -> tuple[float, bool]:
     expected[0, : right + 1] = 0.0
     product, square, count = 0.0, 0.0, 0
     for part in maps:
+        # All pixels of a channel may be outliers of the kernel of the others.
+        if part.bad is not None and part.bad.all():
+            continue
         residual = part.residual.astype(np.float64)
         residual -= residual.mean() if part.bad is None else residual[~part.bad].mean()
         if part.bad is not None:

@@ -6,7 +6,9 @@ from kernelfield.errors import ArgumentError
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
 from kernelfield.learning.models.known import check_weights, fit_known
+from kernelfield.learning.models.mixed import fit_mixed
 from kernelfield.learning.models.model import Asked, Model
+from kernelfield.learning.models.separate import fit_auto, fit_separate
 from kernelfield.learning.models.varying import fit_varying
 from kernelfield.learning.pair import prepare
 
@@ -19,7 +21,7 @@ def fit(model: Model, asked: Asked) -> Fit:
         pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis)
         return learned(pair, asked.size, asked.max_size, asked.noise)
     if model.over_field or model.known:
-        if model.channels != "shared":
+        if model.channels not in ("shared", "auto"):
             raise ArgumentError(
                 f"channels: expected shared with a kernel that varies, restrictions, a penalty or weights; received "
                 f"{model.channels}; learn each channel by itself"
@@ -41,4 +43,7 @@ def fit(model: Model, asked: Asked) -> Fit:
         if model.known:
             return fit_known(pair, asked.size, asked.max_size, model.restriction, model.regularise, weights)
         return learned(pair, asked.size, asked.max_size, asked.noise)
-    raise ArgumentError(f"channels: expected shared; received {model.channels}")
+    return _CHANNELS[model.channels](asked)
+
+
+_CHANNELS = {"separate": fit_separate, "mixed": fit_mixed, "auto": fit_auto}

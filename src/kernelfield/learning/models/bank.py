@@ -1,0 +1,402 @@
+"""The bank of kernels between several planes: its support, its weights with errors, and the exact ones by rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernelfield._core import lag_products
+from kernelfield.errors import DataError
+from kernelfield.learning.alternatives import Signs, measure_signs
+from kernelfield.learning.least_squares import Moments, Solution, solve
+from kernelfield.learning.models.joint import Joint, Task, bands, gather_joint, map_of, working_dtype
+from kernelfield.learning.models.matrices import likely
+from kernelfield.learning.models.whole import Whole, find_row
+from kernelfield.learning.support import Support, centred
+
+# Pixels of the part on which the support is searched for and errors are judged, and the weights of all sources in the
+# largest support that is searched.
+_PART, _MOST = 1 << 18, 1100
+# Multiply-adds of explicit windows in the search.
+_SEARCH = 300_000_000
+# Tiles along each axis, for errors that see residuals which are alike.
+_TILES = 10
+# Standard deviations of an F statistic that a row or column of weights has to exceed.
+_SIGNIFICANT = 5.0
+# Variance of the residual over that of rounding up to which exact weights are looked for.
+_ROUNDED = 4.0
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The kernels between planes.
+
+    Attributes
+    ----------
+    support : Support
+    kernels, stderr : numpy.ndarray, shape (O, C, kh, kw)
+    offsets : tuple of float
+    joints : list of Joint
+    solutions : list of Solution
+    variances : numpy.ndarray, shape (O,)
+        Of the residuals of least squares.
+    whole : tuple of Whole or None
+        The weights that reproduce each plane by rounding.
+    at_floor : bool
+        Whether nothing but the rounding of floating point is left.
+    task : Task
+        Without the pixels that least squares left out.
+    """
+
+    support: Support
+    kernels: np.ndarray
+    stderr: np.ndarray
+    offsets: tuple[float, ...]
+    joints: list[Joint]
+    solutions: list[Solution]
+    variances: np.ndarray
+    whole: tuple[Whole | None, ...]
+    at_floor: bool
+    task: Task
+
+    @property
+    def exact(self) -> bool:
+        """Whether rounding reproduces every pixel that counts."""
+        return self.at_floor or all(one is not None for one in self.whole)
+
+    @property
+    def rank(self) -> int:
+        """Number of directions of the kernels of one plane of the after that the pair determines."""
+        return min(one.rank for one in self.solutions)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every weight is determined."""
+        return self.rank == self.kernels[0].size
+
+
+def part_of_task(task: Task, pixels: int = _PART) -> Task:
+    """Return the middle of a task, of about so many pixels, with befores and afters of one size."""
+    height, width = task.targets[0].after.shape
+    if height * width <= pixels:
+        return task.cut(slice(0, height), slice(0, width))
+    tall = min(height, max(64, int(np.sqrt(pixels * height / width))))
+    wide = min(width, max(64, pixels // tall))
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return task.cut(slice(top, top + tall), slice(left, left + wide))
+
+
+def find_support(task: Task, max_size: int) -> Support:
+    """Return the smallest rectangle of offsets beyond which no weight matters, at most `max_size` along each axis."""
+    part = part_of_task(_clear(task))
+    most = min(max_size, int(np.sqrt(_MOST / len(task.sources))), (min(part.sources[0].shape) - 8) // 2)
+    best, size = Support(0, 0, 1, 1), min(5, most)
+    while size > 0:
+        largest = centred((size - 1 + size % 2,) * 2)
+        if not _determined(part, largest):
+            break
+        best = _shrunk(part, largest)
+        ends = best.top == largest.top or best.left == largest.left
+        ends |= best.top + best.rows == largest.top + largest.rows
+        ends |= best.left + best.columns == largest.left + largest.columns
+        if not ends or size >= most:
+            break
+        size = min(most, 2 * size + 1)
+    return best
+
+
+def _clear(task: Task) -> Task:
+    """Return the task without the values at the ends of the range."""
+    return task.without([plane.clipped for plane in task.targets])
+
+
+def _determined(task: Task, support: Support) -> bool:
+    rows, columns = task.positions(support)
+    count = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return count > 2 * support.rows * support.columns * len(task.sources)
+
+
+@dataclass
+class _Nested:
+    """The weights of one plane over a support, from which rows and columns are taken one after another.
+
+    Without the weights ``S`` least squares leaves ``k_S' V_SS^-1 k_S`` more, for the inverse ``V`` of the Gram matrix.
+    """
+
+    kernel: np.ndarray
+    inverse: np.ndarray
+    left: float
+
+    def more(self, out: np.ndarray) -> float:
+        """Return how much more is left without some weights."""
+        own = self.kernel[out]
+        return max(0.0, float(own @ np.linalg.solve(self.inverse[np.ix_(out, out)], own)))
+
+    def without(self, out: np.ndarray) -> _Nested:
+        """Return the weights without some."""
+        kept = np.setdiff1d(np.arange(self.kernel.size), out)
+        share = np.linalg.solve(self.inverse[np.ix_(out, out)], self.inverse[np.ix_(out, kept)])
+        kernel = self.kernel[kept] - share.T @ self.kernel[out]
+        inverse = self.inverse[np.ix_(kept, kept)] - self.inverse[np.ix_(kept, out)] @ share
+        return _Nested(kernel, inverse, self.left + self.more(out))
+
+
+def _shrunk(task: Task, support: Support) -> Support:
+    """Return the support without outer rows and columns whose weights do not matter; it holds the output pixel."""
+    planes, pair = len(task.sources), task.pair
+    moments = [joint.moments() for joint in gather_joint(task, support, _SEARCH)]
+    nested, floors = [], []
+    for one in moments:
+        kernel, inverse = one.ridge_kernel, one.ridge_inverse
+        floor = max(pair.exact_variance(one.square, one.count) * one.count, 1e-12 * one.square, 1e-300)
+        nested.append(_Nested(kernel, inverse, one.unexplained(kernel)))
+        floors.append(floor)
+    current = support
+    while True:
+        tried = []
+        size = current.rows * current.columns
+        freedom = max(1, min(one.count for one in moments) - size * planes)
+        for smaller in _smaller(current):
+            out = _outside(current, smaller, planes)
+            gains = [one.more(out) for one in nested]
+            # What rounding explains is no gain.
+            gains = [gain if one.left + gain > floor else 0.0 for gain, one, floor in zip(gains, nested, floors)]
+            left = [max(one.left, floor) for one, floor in zip(nested, floors)]
+            statistic = max(gain / one for gain, one in zip(gains, left)) * freedom / out.size
+            if statistic < 1.0 + _SIGNIFICANT * np.sqrt(2.0 / out.size):
+                tried.append((statistic, smaller, out))
+        if not tried:
+            return current
+        _, smaller, out = min(tried, key=lambda one: one[0])
+        nested, current = [one.without(out) for one in nested], smaller
+
+
+def _outside(support: Support, smaller: Support, planes: int) -> np.ndarray:
+    """Return the indices of the weights of all sources that lie in a support, and not in a smaller one."""
+    places = np.ones(support.size, bool)
+    top, left = smaller.top - support.top, smaller.left - support.left
+    places[top : top + smaller.rows, left : left + smaller.columns] = False
+    return np.flatnonzero(np.tile(places.ravel(), planes))
+
+
+def _smaller(support: Support) -> list[Support]:
+    """Return the supports with one outer row or column less that hold the output pixel."""
+    top, left, rows, columns = support.top, support.left, support.rows, support.columns
+    found = []
+    if top < 0:
+        found.append(Support(top + 1, left, rows - 1, columns))
+    if top + rows - 1 > 0:
+        found.append(Support(top, left, rows - 1, columns))
+    if left < 0:
+        found.append(Support(top, left + 1, rows, columns - 1))
+    if left + columns - 1 > 0:
+        found.append(Support(top, left, rows, columns - 1))
+    return found
+
+
+def solve_bank(task: Task, support: Support, noise: float = 0.0) -> Bank:
+    """Return the bank over a support.
+
+    Parameters
+    ----------
+    noise : float
+        Variance of the noise in the before, which is taken from the Gram matrix.
+
+    Raises
+    ------
+    DataError
+        If there are fewer usable pixels than weights and offsets.
+    """
+    used = _clear(task)
+    bank = _solved(used, support, noise)
+    pair = task.pair
+    exact: list[Whole | None] = [None] * len(task.targets)
+    if pair.step == 0.0 or not bank.complete:
+        return bank
+    if (bank.variances <= _ROUNDED * pair.step**2 / 12.0).all():
+        known = likely(bank.kernels[:, :, 0, 0]) if support.size == (1, 1) else []
+        for number, joint in enumerate(bank.joints):
+            rows = [matrix[number][:, None, None] for matrix in known]
+            exact[number] = find_row(task, support, number, bank.kernels[number], bank.stderr[number], joint, rows)
+    if any(one is not None for one in exact):
+        kernels = [own if one is None else one.kernels for own, one in zip(bank.kernels, exact)]
+        offsets = [own if one is None else one.offset for own, one in zip(bank.offsets, exact)]
+        return _with(bank, np.stack(kernels), tuple(offsets), tuple(exact), task)
+    if any(plane.clipped is not None for plane in task.targets) and pair.ends is not None:
+        # Whether a pixel is clipped is judged by its prediction: by its value it would bend the fit.
+        return _solved(task.without(_censored(task, bank)), support, noise)
+    return bank
+
+
+def _with(
+    bank: Bank, kernels: np.ndarray, offsets: tuple[float, ...], whole: tuple[Whole | None, ...], task: Task
+) -> Bank:
+    return Bank(
+        bank.support, kernels, bank.stderr, offsets, bank.joints, bank.solutions, bank.variances, whole, False, task
+    )
+
+
+def _censored(task: Task, bank: Bank) -> list[np.ndarray | None]:
+    """Return where the prediction of each plane lies at or beyond an end of the range, nearly or quite."""
+    masks: list[np.ndarray | None] = []
+    ends = task.pair.ends
+    assert ends is not None
+    rows, columns = task.positions(bank.support)
+    for number, plane in enumerate(task.targets):
+        if plane.clipped is None:
+            masks.append(None)
+            continue
+        mask = np.zeros(plane.after.shape, bool)
+        margin = 4.0 * float(np.sqrt(bank.variances[number]))
+        inner = mask[rows, columns]
+        for band in bands(task, bank.support, number, bank.kernels[number], bank.offsets[number], working_dtype(task)):
+            value = band.after - band.residual
+            inner[band.start : band.start + len(value)] = (value < ends.low + margin) | (value > ends.high - margin)
+        masks.append(mask)
+    return masks
+
+
+def _solved(task: Task, support: Support, noise: float) -> Bank:
+    """Return the least-squares bank with its errors."""
+    joints = gather_joint(task, support)
+    pair, planes, p = task.pair, len(task.sources), support.rows * support.columns
+    weights = planes * p
+    kernels, errors, variances, solutions, at_floor = [], [], [], [], pair.step == 0.0
+    previous: tuple[np.ndarray, Solution] | None = None
+    for number, joint in enumerate(joints):
+        if joint.count < weights + 1:
+            raise DataError(
+                f"before, after: expected at least {weights + 1} usable pixels for {planes} kernels of "
+                f"{support.rows}×{support.columns} and an offset; received {joint.count}; take a smaller size, a "
+                "larger image, or exclude less"
+            )
+        moments = joint.moments()
+        if noise:
+            gram = moments.gram - moments.count * noise * np.eye(weights)
+            moments = Moments(gram, moments.cross, moments.square, moments.count)
+        if previous is not None and previous[0] is joint.gram:
+            inverse = previous[1].inverse
+            solution = Solution(inverse @ moments.cross, inverse, previous[1].rank, previous[1].undetermined)
+        else:
+            solution = solve(moments)
+        previous = joint.gram, solution
+        kernel = solution.kernel
+        variance = moments.unexplained(kernel) / moments.freedom
+        energy = float((kernel**2).sum())
+        if pair.step == 0.0 and variance <= pair.exact_variance(moments.square, moments.count, energy):
+            for _ in range(2):
+                kernel, variance = _refined(task, support, number, kernel, joint, solution, moments.freedom)
+        at_floor &= variance <= max(pair.floor(moments.square, moments.count, energy), 1e-26 * moments.square)
+        error = np.sqrt(np.maximum(np.diag(solution.inverse), 0.0) * variance)
+        error = np.hypot(error, pair.epsilon * np.abs(kernel).max() / np.sqrt(3.0))
+        if solution.undetermined.size:
+            error[(solution.undetermined**2).sum(axis=0) > 1e-9] = np.inf
+        kernels.append(kernel)
+        errors.append(error)
+        variances.append(variance)
+        solutions.append(solution)
+    shape = len(joints), planes, *support.size
+    offsets = tuple(joint.offset(kernel) for joint, kernel in zip(joints, kernels))
+    return Bank(
+        support,
+        np.reshape(kernels, shape),
+        np.reshape(errors, shape),
+        offsets,
+        joints,
+        solutions,
+        np.array(variances),
+        (None,) * len(joints),
+        bool(at_floor) and all(one.rank == weights for one in solutions),
+        task,
+    )
+
+
+def _refined(
+    task: Task,
+    support: Support,
+    number: int,
+    kernel: np.ndarray,
+    joint: Joint,
+    solution: Solution,
+    freedom: int,
+) -> tuple[np.ndarray, float]:
+    """Return the weights after a step along the gradient of the residual, and its variance before."""
+    windows, shape = task.windows(support), (len(task.sources), *support.size)
+    gradient, square = np.zeros(kernel.size), 0.0
+    for band in bands(task, support, number, kernel.reshape(shape), joint.offset(kernel), np.dtype(np.float64)):
+        residual = band.residual
+        if band.bad is not None:
+            residual[band.bad] = 0.0
+        square += float((residual**2).sum())
+        gradient += _products(windows, band.start, residual, task.shifts, support.size)
+    return kernel + solution.inverse @ gradient, square / freedom
+
+
+def _products(
+    windows: list[np.ndarray], start: int, residual: np.ndarray, shifts: tuple[float, ...], size: tuple[int, int]
+) -> np.ndarray:
+    """Return the sums of a residual times the windows of all sources."""
+    rows = len(residual)
+    parts = [
+        lag_products(residual, window[start : start + rows + size[0] - 1], size, rows, 0.0, shift)[0].ravel()
+        for window, shift in zip(windows, shifts)
+    ]
+    return np.concatenate(parts)
+
+
+def clustered(bank: Bank) -> np.ndarray:
+    """Return standard errors that hold for residuals which are alike or unequal, from scores summed over tiles.
+
+    The covariance is the sandwich of `kernelfield.learning.uncertainty`. Its ratio to that of independent residuals is
+    measured on a part of a large picture.
+    """
+    part = part_of_task(bank.task, 1 << 20)
+    support, size = bank.support, bank.support.size
+    rows, columns = part.positions(support)
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    cuts = [np.linspace(0, n, int(np.clip(n // 16, 1, _TILES)) + 1).astype(int) for n in (height, width)]
+    count = (cuts[0].size - 1) * (cuts[1].size - 1)
+    if count < 20 or not bank.complete:
+        return bank.stderr
+    windows, stderr = part.windows(support), bank.stderr.copy()
+    for number, joint in enumerate(bank.joints):
+        found = map_of(part, support, number, bank.kernels[number], bank.offsets[number])
+        residual = found.residual.astype(np.float64)
+        if found.bad is not None:
+            residual[found.bad] = 0.0
+        means = joint.means()
+        scores, square = [], 0.0
+        for top, bottom in zip(cuts[0][:-1], cuts[0][1:]):
+            for left, right in zip(cuts[1][:-1], cuts[1][1:]):
+                tile = np.ascontiguousarray(residual[top:bottom, left:right])
+                read = [window[:, left : right + size[1] - 1] for window in windows]
+                products = _products(read, top, tile, tuple(0.0 for _ in read), size)
+                scores.append(products - tile.sum() * means)
+                square += float((tile**2).sum())
+        used = residual.size - (0 if found.bad is None else int(found.bad.sum()))
+        # The inverse of the whole picture, as that of the part.
+        influence = np.stack(scores) @ (bank.solutions[number].inverse * (joint.count / max(1, used)))
+        seen = np.sqrt((influence**2).sum(axis=0) * count / (count - 1.0))
+        diagonal = np.maximum(np.diag(bank.solutions[number].inverse), 0.0)
+        plain = np.sqrt(diagonal * joint.count * square) / max(1, used)
+        ratio = float(np.sqrt(np.mean((seen / np.maximum(plain, 1e-300)) ** 2)))
+        if ratio > 1.0 + 1.5 * np.sqrt(1.0 / (2.0 * count)):
+            own = np.maximum(seen / np.maximum(plain, 1e-300), 1.0)
+            stderr[number] *= own.reshape(stderr[number].shape)
+    return stderr
+
+
+def signs_of(bank: Bank) -> Signs:
+    """Return the signs of nonlinearity in the residual of a part of the picture."""
+    part = part_of_task(bank.task, 1 << 19)
+    maps = [map_of(part, bank.support, i, own, bank.offsets[i]) for i, own in enumerate(bank.kernels)]
+    along = down = square = 0.0
+    for one in maps:
+        residual = one.residual.astype(np.float64)
+        if one.bad is not None:
+            residual[one.bad] = 0.0
+        along += float((residual[:, 1:] * residual[:, :-1]).sum())
+        down += float((residual[1:] * residual[:-1]).sum())
+        square += float((residual**2).sum())
+    return measure_signs(bank.task.pair, maps, max(along, down, key=abs) / square if square > 0.0 else 0.0)

@@ -1,0 +1,281 @@
+"""Least squares of several kernels at once: a plane of the after is a sum of kernels over all planes of the before.
+
+``after_o[p] = sum over c and u of bank[o, c, u] * before_c[p + u] + offset_o``. The Gram matrix has a block for any two
+planes of the before, which is made of their lag products as that of one plane is; it is the same for all planes of the
+after that exclude no other positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kernelfield._core import lag_products
+from kernelfield.correlation import correlate
+from kernelfield.learning.gram import block_rows, cross_gram, gram_matrix, window_totals
+from kernelfield.learning.least_squares import Moments
+from kernelfield.learning.pair import Pair, Plane
+from kernelfield.learning.residual import Map, contrast
+from kernelfield.learning.support import Support
+
+# Positions times weights up to which explicit windows are cheaper than lag products; multiply-adds that explicit
+# windows may cost, and the values of one block of them.
+_SMALL, _EXPLICIT, _CHUNK = 1 << 20, 1_000_000_000, 1 << 22
+# Pixels of a block of rows of the residual.
+_BLOCK = 1 << 18
+
+
+@dataclass(frozen=True)
+class Task:
+    """Planes of a before that kernels read together, and the planes of the after that they give.
+
+    Attributes
+    ----------
+    sources : tuple of numpy.ndarray, shape (H, W)
+        Finite.
+    shifts : tuple of float
+        Constants near their means.
+    targets : tuple of Plane
+        The planes of the after; of their befores only the shape and the excluded pixels count.
+    pair : Pair
+        Grid, precision and range of the after.
+    """
+
+    sources: tuple[np.ndarray, ...]
+    shifts: tuple[float, ...]
+    targets: tuple[Plane, ...]
+    pair: Pair
+
+    def positions(self, support: Support) -> tuple[slice, slice]:
+        """Return the rows and columns of the after with their windows inside the before."""
+        return support.positions(self.sources[0].shape, self.targets[0].after.shape)
+
+    def windows(self, support: Support) -> list[np.ndarray]:
+        """Return the part of each source that the windows at all positions read."""
+        place = support.windows(self.positions(support))
+        return [source[place] for source in self.sources]
+
+    def without(self, masks: list[np.ndarray | None]) -> Task:
+        """Return the task with more pixels of each plane of the after excluded."""
+        return replace(self, targets=tuple(plane.without(mask) for plane, mask in zip(self.targets, masks)))
+
+    def cut(self, rows: slice, columns: slice) -> Task:
+        """Return the part of a task with befores and afters of one size."""
+        place = rows, columns
+
+        def part(mask: np.ndarray | None) -> np.ndarray | None:
+            return None if mask is None else mask[place]
+
+        targets = tuple(
+            replace(
+                plane,
+                before=plane.before[place],
+                after=plane.after[place],
+                bad_before=part(plane.bad_before),
+                bad_after=part(plane.bad_after),
+                clipped=part(plane.clipped),
+            )
+            for plane in self.targets
+        )
+        return replace(self, sources=tuple(source[place] for source in self.sources), targets=targets)
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Sums over the positions of one plane of the after, about the shifts.
+
+    Attributes
+    ----------
+    count : int
+    gram, cross, total : numpy.ndarray, shapes (P, P), (P,), (P,)
+        Of the windows of all sources, source by source; their products with the after; their sums.
+    shifts : numpy.ndarray, shape (P,)
+        Subtracted from the windows.
+    after_total, after_square, after_shift : float
+    """
+
+    count: int
+    gram: np.ndarray
+    cross: np.ndarray
+    total: np.ndarray
+    shifts: np.ndarray
+    after_total: float
+    after_square: float
+    after_shift: float
+
+    def moments(self) -> Moments:
+        """Return the centred sums."""
+        n = max(1, self.count)
+        gram = self.gram - np.outer(self.total, self.total) / n
+        cross = self.cross - self.total * (self.after_total / n)
+        return Moments(gram, cross, max(0.0, self.after_square - self.after_total**2 / n), self.count)
+
+    def offset(self, weights: np.ndarray) -> float:
+        """Return the least-squares offset for weights, shape (P,)."""
+        n = max(1, self.count)
+        return float(self.after_shift + self.after_total / n - (self.shifts + self.total / n) @ weights)
+
+    def means(self) -> np.ndarray:
+        """Return the mean of each pixel of the windows."""
+        means: np.ndarray = self.shifts + self.total / max(1, self.count)
+        return means
+
+
+def gather_joint(task: Task, support: Support, most: int = _EXPLICIT) -> list[Joint]:
+    """Return the sums of each plane of the after; those that exclude few positions share a Gram matrix.
+
+    Explicit windows cost at most about `most` multiply-adds; where they would cost more, evenly spread ones are taken.
+    """
+    rows, columns = task.positions(support)
+    windows, size = task.windows(support), support.size
+    p = size[0] * size[1]
+    weights = p * len(windows)
+    count = (rows.stop - rows.start) * (columns.stop - columns.start)
+    excluded = [plane.excluded(support) for plane in task.targets]
+    afters = [plane.after[rows, columns] for plane in task.targets]
+    cost = weights * weights
+    shared: tuple[np.ndarray, np.ndarray] | None = None
+    result = []
+    for plane, after, bad in zip(task.targets, afters, excluded):
+        many = 0 if bad is None else int(np.count_nonzero(bad))
+        explicit = count * weights <= _SMALL or after.shape[0] < size[0] or after.shape[1] < size[1]
+        if explicit or min(many, count - many) * cost > most or 2 * many > count:
+            good = np.flatnonzero(~bad if bad is not None else np.ones(count, bool))
+            every = max(1, -(-good.size * cost // most))
+            result.append(_explicit(task, windows, after, plane.after_shift, size, good[::every]))
+            continue
+        if shared is None:
+            shared = _gram(task, windows, size)
+        whole = _lagged(task, windows, after, plane.after_shift, size, shared)
+        if many and bad is not None:
+            part = _explicit(task, windows, after, plane.after_shift, size, np.flatnonzero(bad))
+            whole = replace(
+                whole,
+                count=whole.count - part.count,
+                gram=whole.gram - part.gram,
+                cross=whole.cross - part.cross,
+                total=whole.total - part.total,
+                after_total=whole.after_total - part.after_total,
+                after_square=whole.after_square - part.after_square,
+            )
+        result.append(whole)
+    return result
+
+
+def _gram(task: Task, windows: list[np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the Gram matrix of the windows of all sources, and their sums."""
+    p, n = size[0] * size[1], len(windows)
+    gram = np.empty((n * p, n * p))
+    for i in range(n):
+        own = slice(i * p, (i + 1) * p)
+        gram[own, own] = gram_matrix([windows[i]], size, task.shifts[i])
+        for j in range(i):
+            other = slice(j * p, (j + 1) * p)
+            gram[own, other] = cross_gram(windows[i], windows[j], size, task.shifts[i], task.shifts[j])
+            gram[other, own] = gram[own, other].T
+    total = np.concatenate([window_totals(x, size, shift).ravel() for x, shift in zip(windows, task.shifts)])
+    return gram, total
+
+
+def _lagged(
+    task: Task,
+    windows: list[np.ndarray],
+    after: np.ndarray,
+    shift: float,
+    size: tuple[int, int],
+    shared: tuple[np.ndarray, np.ndarray],
+) -> Joint:
+    """Return the sums over all positions, from lag products."""
+    block = block_rows(after.shape[0])
+    cross = [
+        lag_products(after, x, size, block, shift, own).sum(axis=0).ravel() for x, own in zip(windows, task.shifts)
+    ]
+    ones = np.broadcast_to(np.ones((1, after.shape[1]), after.dtype), after.shape)
+    square = float(lag_products(after, after, (1, 1), block, shift, shift).sum())
+    total = float(lag_products(ones, after, (1, 1), block, 0.0, shift).sum())
+    shifts = np.repeat(task.shifts, size[0] * size[1])
+    return Joint(after.size, shared[0], np.concatenate(cross), shared[1], shifts, total, square, shift)
+
+
+def _explicit(
+    task: Task, windows: list[np.ndarray], after: np.ndarray, shift: float, size: tuple[int, int], flat: np.ndarray
+) -> Joint:
+    """Return the sums over the positions `flat`, from their explicit windows."""
+    weights = size[0] * size[1] * len(windows)
+    gram, cross, total = np.zeros((weights, weights)), np.zeros(weights), np.zeros(weights)
+    after_total = after_square = 0.0
+    shifts = np.repeat(task.shifts, size[0] * size[1])
+    for start in range(0, flat.size, max(1, _CHUNK // weights)):
+        some = flat[start : start + max(1, _CHUNK // weights)]
+        x = rows_of(windows, size, after.shape[1], some) - shifts
+        y = after.ravel()[some].astype(np.float64) - shift
+        gram += x.T @ x
+        cross += y @ x
+        total += x.sum(axis=0)
+        after_total += float(y.sum())
+        after_square += float(y @ y)
+    return Joint(flat.size, gram, cross, total, shifts, after_total, after_square, shift)
+
+
+def rows_of(windows: list[np.ndarray], size: tuple[int, int], columns: int, flat: np.ndarray) -> np.ndarray:
+    """Return the windows of all sources at the positions `flat` of `columns` columns, float64, shape (n, P)."""
+    down, right = np.divmod(flat, columns)
+    views = [np.lib.stride_tricks.sliding_window_view(x, size)[down, right] for x in windows]
+    return np.concatenate([view.reshape(flat.size, -1) for view in views], axis=1).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Band:
+    """Some rows of the residual of a plane of the after: where they begin, the residual, and excluded positions."""
+
+    start: int
+    after: np.ndarray
+    residual: np.ndarray
+    bad: np.ndarray | None
+
+
+def predicted(windows: list[np.ndarray], kernels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return the sums of kernels, shape (C, kh, kw), with the windows of as many sources."""
+    total: np.ndarray | None = None
+    for window, kernel in zip(windows, kernels):
+        part = correlate(window, kernel, mode="valid", dtype=dtype)
+        total = part if total is None else np.add(total, part, out=total)
+    assert total is not None
+    return total
+
+
+def bands(
+    task: Task, support: Support, number: int, kernels: np.ndarray, offset: float, dtype: np.dtype
+) -> Iterator[Band]:
+    """Yield the residual of one plane of the after, band by band."""
+    rows, columns = task.positions(support)
+    windows, plane = task.windows(support), task.targets[number]
+    after, excluded = plane.after[rows, columns], plane.excluded(support)
+    step = max(support.rows, _BLOCK // max(1, after.shape[1]))
+    for start in range(0, after.shape[0], step):
+        some = after[start : start + step]
+        read = [window[start : start + len(some) + support.rows - 1] for window in windows]
+        residual = predicted(read, kernels, dtype)
+        residual += dtype.type(offset)
+        np.subtract(some, residual, out=residual)
+        yield Band(start, some, residual, None if excluded is None else excluded[start : start + len(some)])
+
+
+def working_dtype(task: Task) -> np.dtype:
+    """Return a dtype of sufficient precision for the residual."""
+    small = all(plane.after.dtype == np.uint8 for plane in task.targets)
+    return np.dtype(np.float32 if small and all(x.dtype == np.uint8 for x in task.sources) else np.float64)
+
+
+def map_of(task: Task, support: Support, number: int, kernels: np.ndarray, offset: float) -> Map:
+    """Return the prediction and the residual of one plane of the after at every position."""
+    rows, columns = task.positions(support)
+    windows, plane = task.windows(support), task.targets[number]
+    dtype = working_dtype(task)
+    values = predicted(windows, kernels, dtype)
+    values += dtype.type(offset)
+    residual = np.subtract(plane.after[rows, columns], values, dtype=dtype)
+    near = windows[min(number, len(windows) - 1)]
+    return Map(values, residual, contrast(near, values.shape, support), plane.excluded(support))

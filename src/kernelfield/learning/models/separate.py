@@ -1,0 +1,188 @@
+"""Channels with a kernel each, and the choice between one for all, one each, and channels that mix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+
+from kernelfield.errors import DataError
+from kernelfield.kernels import Kernel
+from kernelfield.learning.fit import Fit
+from kernelfield.learning.learner import learned
+from kernelfield.learning.least_squares import Moments, solve
+from kernelfield.learning.models.bank import find_support, part_of_task
+from kernelfield.learning.models.joint import Joint, gather_joint
+from kernelfield.learning.models.mixed import fit_mixed, prepared, task_of
+from kernelfield.learning.models.model import Asked
+from kernelfield.learning.pair import Pair, prepare
+from kernelfield.learning.support import Support
+from kernelfield.learning.verdict import Verdict
+
+# From the best to the worst.
+_VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+# Standard deviations that an F statistic has to exceed its mean by, and variances of the residual of one kernel for all
+# over that of one each, and of those over that of kernels that mix: a smaller gain matters to nobody.
+_SIGNIFICANT, _APART, _MIXED = 6.0, 1.03, 1.1
+# Pixels of the part on which the models are compared, the largest kernels there, and multiply-adds of explicit windows.
+_PART, _REACH, _COST = 1 << 16, 11, 300_000_000
+
+
+def fit_separate(asked: Asked) -> Fit:
+    """Return the fit with a kernel for each channel, each searched for and judged by itself."""
+    pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis)
+    if len(pair.planes) == 1:
+        return learned(pair, asked.size, asked.max_size, asked.noise)
+    return joined(_each(pair, asked))
+
+
+def _each(pair: Pair, asked: Asked) -> list[Fit]:
+    """Return the fit of each channel."""
+    planes = [replace(pair, planes=(plane,)) for plane in pair.planes]
+    return [learned(plane, asked.size, asked.max_size, asked.noise) for plane in planes]
+
+
+def joined(fits: Sequence[Fit]) -> Fit:
+    """Return the fits of single channels as one, their kernels on a common canvas about their anchors."""
+    above, left = (max(fit.anchor[axis] for fit in fits) for axis in (0, 1))
+    below, right = (max(fit.size[axis] - fit.anchor[axis] for fit in fits) for axis in (0, 1))
+
+    def placed(table: np.ndarray, fit: Fit) -> np.ndarray:
+        row, column = fit.anchor
+        rows, columns = fit.size
+        return np.pad(table, [(above - row, below - rows + row), (left - column, right - columns + column)])
+
+    bank = np.stack([placed(fit.kernel.weights, fit) for fit in fits])
+    errors = np.stack([placed(fit.stderr, fit) for fit in fits])
+    worst = max(fits, key=lambda fit: _VERDICTS.index(fit.verdict))
+    which = "" if all(fit.verdict == worst.verdict for fit in fits) else f"channel {fits.index(worst)}: "
+    descriptions = list(dict.fromkeys(fit.description for fit in fits))
+    text = "; ".join(f"channel {i}: {fit.description}" for i, fit in enumerate(fits))
+    candidates = [rule for rule in fits[0].boundary_candidates if all(rule in fit.boundary_candidates for fit in fits)]
+    rules = [fit for fit in fits if fit.boundary in candidates]
+    rule = rules[0] if len({(fit.boundary, fit.cval) for fit in rules}) == 1 else None
+    names = {(fit.name, tuple(sorted(fit.parameters.items(), key=str))) for fit in fits}
+    roundings = {fit.rounding for fit in fits}
+    count = sum(fit.samples for fit in fits)
+    left_out = [fit.left_out for fit in fits if fit.left_out is not None]
+    return replace(
+        fits[0],
+        kernel=Kernel(bank.mean(axis=0), anchor=(above, left)),
+        stderr=np.sqrt((errors**2).sum(axis=0)) / len(fits),
+        offset=tuple(float(np.ravel(fit.offset)[0]) for fit in fits),
+        boundary=None if rule is None else rule.boundary,
+        cval=0.0 if rule is None else rule.cval,
+        boundary_candidates=tuple(candidates),
+        boundary_reason="the channels do not agree" if rule is None else rule.boundary_reason,
+        name=None,
+        description=text if len(descriptions) > 1 else f"for each channel, {descriptions[0]}",
+        integers=None,
+        divisor=None,
+        rank=min(fit.rank for fit in fits) if len(names) == 1 else bank[0].size - _lost(fits),
+        undetermined=np.zeros((0, *bank.shape[1:])),
+        r2=1.0 - sum((1.0 - fit.r2) * fit.samples for fit in fits) / max(1, count),
+        residual_sd=float(np.sqrt(sum(fit.residual_sd**2 * fit.samples for fit in fits) / max(1, count))),
+        samples=count,
+        excluded=sum(fit.excluded for fit in fits),
+        rounding=roundings.pop() if len(roundings) == 1 else None,
+        verdict=worst.verdict,
+        explanation=f"{which}{worst.explanation}",
+        parameters={},
+        notes=tuple(dict.fromkeys(note for fit in fits for note in fit.notes)),
+        channels=tuple(str(i) for i in range(len(fits))),
+        gain=1.0,
+        scale=1.0,
+        outliers=sum(fit.outliers for fit in fits),
+        errors_note="; ".join(dict.fromkeys(fit.errors_note for fit in fits if fit.errors_note)),
+        frame=fits[0].frame if len({fit.frame for fit in fits}) == 1 else None,
+        left_out=np.logical_or.reduce(left_out) if left_out else None,
+        model="separate",
+        bank=bank[:, None],
+        bank_stderr=errors[:, None],
+    )
+
+
+def _lost(fits: Sequence[Fit]) -> int:
+    """Return the most directions that the pair does not determine in a channel."""
+    return max(fit.kernel.weights.size - fit.rank for fit in fits)
+
+
+def fit_auto(asked: Asked) -> Fit:
+    """Return the fit of the channels as the pair shows them: one kernel for all, one each, or channels that mix."""
+    pair, inputs, outputs = prepared(asked)
+    if inputs != outputs:
+        return fit_mixed(asked)
+    kind, sure = chosen(pair, asked.max_size) if inputs > 1 and pair.same_size else ("shared", True)
+    if kind == "shared":
+        return learned(pair, asked.size, asked.max_size, asked.noise)
+    richer = joined(_each(pair, asked)) if kind == "separate" else fit_mixed(asked)
+    clear = richer.verdict == "exact" or (richer.verdict == "approximate" and sure)
+    if clear and not _is_less(richer):
+        return richer
+    if kind == "mixed":
+        separate = joined(_each(pair, asked))
+        richer = separate if _goes_before(separate, richer) else richer
+    shared = learned(pair, asked.size, asked.max_size, asked.noise)
+    return shared if _goes_before(shared, richer) else richer
+
+
+def _goes_before(simple: Fit, richer: Fit) -> bool:
+    """Return whether a simpler fit explains the pair as well as a richer one."""
+    places = [_VERDICTS.index(fit.verdict) for fit in (simple, richer)]
+    return simple.residual_sd**2 < _APART * richer.residual_sd**2 or places[0] < places[1]
+
+
+def _is_less(fit: Fit) -> bool:
+    """Return whether a fit is one of a simpler model: one kernel in all channels, or channels that do not mix."""
+    assert fit.bank is not None
+    bank, least = fit.bank, 1e-3 * float(np.abs(fit.bank).max())
+    if fit.model == "separate":
+        return bool(np.abs(bank - bank[:1]).max() <= least)
+    across = bank[~np.eye(len(bank), dtype=bool)]
+    return bool(np.abs(across).max() <= least)
+
+
+def chosen(pair: Pair, max_size: int) -> tuple[str, bool]:
+    """Return the model of the channels that the evidence of a part of a pair supports, by F tests of nested models.
+
+    Also whether that is sure: it is not where the kernels are larger than those compared.
+    """
+    task = part_of_task(task_of(pair, len(pair.planes), len(pair.planes)), _PART)
+    task = task.without([plane.clipped for plane in task.targets])
+    support = find_support(task, min(max_size, _REACH))
+    planes, sure = len(task.sources), max(support.size) < _REACH - 1
+    try:
+        joints = gather_joint(task, support, _COST)
+    except DataError:
+        return "shared", False
+    own = [_own(joint, number, support) for number, joint in enumerate(joints)]
+    everything = [joint.moments() for joint in joints]
+    p, count = support.rows * support.columns, sum(one.count for one in own)
+    if min(one.count for one in own) < 2 * p * planes:
+        return "shared", False
+    together = sum(own[1:], start=own[0])
+    floor = sum(max(pair.exact_variance(one.square, one.count), 1e-12 * one.square) * one.count for one in own)
+    left = [
+        together.unexplained(solve(together).kernel),
+        sum(one.unexplained(solve(one).kernel) for one in own),
+        sum(one.unexplained(solve(one).kernel) for one in everything),
+    ]
+    left = [max(one, floor) for one in left]
+
+    def gains(less: int, more: int, extra: int, least: float) -> bool:
+        freedom = max(1, count - planes * planes * p)
+        statistic = (left[less] / left[more] - 1.0) * freedom / extra
+        return statistic > 1.0 + _SIGNIFICANT * np.sqrt(2.0 / extra) and left[less] > least * left[more]
+
+    if gains(1, 2, planes * (planes - 1) * p, _MIXED) and gains(0, 2, (planes * planes - 1) * p, _MIXED):
+        return "mixed", sure
+    return ("separate" if gains(0, 1, (planes - 1) * p, _APART) else "shared"), sure
+
+
+def _own(joint: Joint, number: int, support: Support) -> Moments:
+    """Return the moments of a channel with itself alone."""
+    p, moments = support.rows * support.columns, joint.moments()
+    place = slice(number * p, (number + 1) * p)
+    return Moments(moments.gram[place, place], moments.cross[place], moments.square, moments.count)
