@@ -130,7 +130,7 @@ def test_each_channel(run, pictures, tmp_path, pixels, valid):
     assert [record["channels"][c]["name"] for c in "RGB"] == ["emboss", "sharpen", "emboss"]
     text = run("learn", *pair, "--per-channel").out
     assert re.findall(r"^([RGB]): (\w+)", text, re.M) == [("R", "Emboss"), ("G", "Sharpen"), ("B", "Emboss")]
-    together = run("learn", *pair, "--max-size", "5")
+    together = run("learn", *pair, "--max-size", "5", "--channels", "shared")
     assert "the channels disagree" in " ".join(together.out.split())
 
 
@@ -203,7 +203,7 @@ def test_pictures(refused, pictures, broken, tmp_path, after, says):
 
 
 def test_grey_and_colour(refused, pictures):
-    line = refused(1, "learn", pictures / "flower.png", pictures / "grey.png")
+    line = refused(1, "learn", pictures / "flower.png", pictures / "grey.png", "--channels", "shared")
     assert "expected 3 channel(s) (R, G, B)" in line
     assert "received 1 (grey)" in line
     assert "expected 3 channel(s)" in refused(

@@ -268,7 +268,13 @@ def test_every_instruction_set_finds_the_same(engine):
     [
         ((9, 9), (10, 9), {}, ArgumentError, "after: expected at most before's 9×9; received 10×9"),
         ((90, 90), (20, 90), {}, ArgumentError, "after: expected at most 62 rows and columns less"),
-        ((9, 9, 3), (9, 9), {"channels": "shared"}, ArgumentError, r"after: expected 3 channel\(s\) like before; received 1"),
+        (
+            (9, 9, 3),
+            (9, 9),
+            {"channels": "shared"},
+            ArgumentError,
+            r"after: expected 3 channel\(s\) like before",
+        ),
         ((9, 9, 7), (9, 9, 7), {}, ArgumentError, "before: expected .* up to 4 channels"),
         ((9, 9), (9, 9), {"size": 9}, DataError, "size: expected at least 82 positions"),
         ((9, 9), (9, 9), {"size": 0}, ArgumentError, "size: expected one or two integers from 1 to 255"),

@@ -203,6 +203,6 @@ def test_mixed_channels_are_not_said_to_differ(shift):
     before = colour_photograph("china")[60:300, 150:420]
     grey = before @ np.array([0.299, 0.587, 0.114])
     mixed = np.rint(0.4 * before + 0.6 * grey[..., None]).clip(0, 255).astype(np.uint8)
-    fit = kf.learn(before, np.roll(mixed, shift, (0, 1)), max_size=11)
+    fit = kf.learn(before, np.roll(mixed, shift, (0, 1)), max_size=11, channels="shared")
     assert "channels that are mixed" in fit.explanation
     assert "one by one" not in str(fit)

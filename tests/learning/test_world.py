@@ -532,7 +532,7 @@ MIXED = {
 
 @pytest.mark.parametrize("kind", MIXED)
 def test_mixed_channels_are_said_to_be_mixed(kind):
-    fit = kf.learn(china(), MIXED[kind](china()), max_size=11)
+    fit = kf.learn(china(), MIXED[kind](china()), max_size=11, channels="shared")
     assert fit.verdict != "exact"
     assert fit.name is None
     assert re.search("mix", first_lines(fit))
@@ -542,10 +542,17 @@ def test_mixed_channels_are_said_to_be_mixed(kind):
 def test_channels_that_differ_are_said_to_differ():
     after = china().copy()
     after[..., 2] = cv2.blur(after[..., 2], (5, 5))
-    fit = kf.learn(china(), after, max_size=11)
+    fit = kf.learn(china(), after, max_size=11, channels="shared")
     assert fit.verdict != "exact"
     assert re.search("channel", first_lines(fit))
     assert "mix" not in first_lines(fit)
+
+
+@pytest.mark.parametrize("kind", MIXED)
+def test_mixed_channels_are_learned_as_mixed(kind):
+    fit = kf.learn(china(), MIXED[kind](china()), max_size=11)
+    assert fit.model == "mixed"
+    assert (fit.verdict == "exact") == (kind in ("less saturation", "more saturation", "sepia", "swapped"))
 
 
 @pytest.mark.parametrize("name", ["EMBOSS", "BLUR", "SHARPEN", "CONTOUR", "FIND_EDGES", "SMOOTH_MORE"])

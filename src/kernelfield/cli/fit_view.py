@@ -43,7 +43,7 @@ def _show(console: Console, fit: Fit, prefix: str) -> None:
 
 def _show_kernel(console: Console, fit: Fit) -> None:
     """Print the weights; those of a pair that no kernel explains mean nothing and are not shown."""
-    if fit.model == "mixed" and fit.size == (1, 1):
+    if fit.bank is not None and fit.model == "mixed" and fit.size == (1, 1):
         print_kernel(console, fit.bank[:, :, 0, 0], matrix(fit), (0, 0), factor="", symmetric=False)
         return
     if fit.bank is not None:

@@ -42,8 +42,8 @@ def learn(
     ----------
     before, after : array_like, PIL image, str or path-like
         Shape (H, W) or (H, W, C); a path is read by `kernelfield.images.read`. Of the same size, or the after smaller
-        by ``(kh - 1, kw - 1)``, the valid part. NaN, infinite and masked pixels (`numpy.ma`) are excluded. The channels
-        of a colour image share one kernel and have an offset each.
+        by ``(kh - 1, kw - 1)``, the valid part. NaN, infinite and masked pixels (`numpy.ma`) are excluded. See
+        `channels` for colour.
     size : int or (int, int), optional
         Of the kernel, centred on the output pixel (element ``size // 2``). If not given, size and centre are searched
         for, up to `max_size`; for a smaller after the image shapes imply the size.
@@ -56,6 +56,10 @@ def learn(
         range of an integer dtype, or 0 and 1 for floats that are multiples of 1/255 or 1/65535; None excludes none.
     channel_axis : int or "auto"
         The channel axis of a three-dimensional image; ``"auto"`` takes a last axis of up to 4.
+    channels : {"auto", "shared", "separate", "mixed"}
+        One kernel for all channels, one for each, or one for each channel of the after and each of the before, which
+        then may differ in number: colour matrices, RGB to grey. ``"auto"`` decides by the evidence of the pair. Every
+        channel has an offset of its own.
     noise : (float, float), optional
         Standard deviation of the noise in the before and in the after, if known: least squares is corrected for that
         in the before, which otherwise draws every kernel towards a blur. That in the after is taken from the residual,

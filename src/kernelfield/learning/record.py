@@ -164,8 +164,8 @@ def _build(cls: type[Fit], record: Any) -> Fit:
         f"offset: expected one for each of {count} channels; received {received(record['offset'])}",
     )
     # The name of a mix of channels is not that of a kernel.
-    named = (values["name"], values["parameters"]) if values["model"] == "shared" else (None, {})
-    kernel = Kernel(weights, *named, None, anchor)
+    alone = values["model"] == "shared"
+    kernel = Kernel(weights, values["name"] if alone else None, values["parameters"] if alone else {}, None, anchor)
     if kernel.name is not None:
         try:
             describe(kernel)

@@ -73,7 +73,7 @@ class Bank:
     @property
     def complete(self) -> bool:
         """Whether every weight is determined."""
-        return self.rank == self.kernels[0].size
+        return bool(self.rank == self.kernels[0].size)
 
 
 def part_of_task(task: Task, pixels: int = _PART) -> Task:
@@ -114,7 +114,7 @@ def _clear(task: Task) -> Task:
 def _determined(task: Task, support: Support) -> bool:
     rows, columns = task.positions(support)
     count = (rows.stop - rows.start) * (columns.stop - columns.start)
-    return count > 2 * support.rows * support.columns * len(task.sources)
+    return bool(count > 2 * support.rows * support.columns * len(task.sources))
 
 
 @dataclass

@@ -170,7 +170,8 @@ def _grey_error(bank: Bank, stderr: np.ndarray) -> np.ndarray:
         together = np.sqrt(np.maximum(np.einsum("aibi->i", blocks), 0.0))
         size = np.sqrt((stderr[number] ** 2).sum(axis=0))
         found += (together / plain).reshape(rows, columns) * size
-    return found / outputs
+    mean: np.ndarray = found / outputs
+    return mean
 
 
 def _named(bank: Bank, stderr: np.ndarray, sure: bool, certain: bool, pair: Pair) -> tuple[str, Mix | None]:
