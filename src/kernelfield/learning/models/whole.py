@@ -58,8 +58,9 @@ def find_row(
         if span is None or placed is None:
             continue
         found = Whole(weights, placed[0], placed[1], divisor)
-        # With the weights themselves halves go one way; near weights give a whole step or need the slack.
-        if span.high - span.low < task.pair.step * (1.0 - 1e-6):
+        # Halves of the weights themselves go up; of weights near them, some go down or the sums need the slack.
+        half, tiny = task.pair.step / 2.0, 1e-9 * task.pair.step
+        if span.low - placed[0] > tiny - half and span.high - placed[0] <= half + tiny:
             return found
         loose = loose or found
     return loose or _moved(task, support, number, kernels, joint)
