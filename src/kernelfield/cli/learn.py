@@ -50,6 +50,7 @@ def learn(
     channel: str | None = None,
     per_channel: bool = False,
     channels: Literal["auto", "shared", "separate", "mixed"] = "auto",
+    stride: str | None = None,
     channel_axis: str = "auto",
     page: int | None = None,
     max_pixels: int | None = None,
@@ -101,6 +102,9 @@ def learn(
     channels
         "shared" learns one kernel for all channels, "separate" one each, "mixed" one for each channel of the after and
         each of the before (sepia, saturation, colour to grey). By default the pair decides.
+    stride
+        Rows and columns of the before for each pixel of the after, as 2 or 2,3: the kernel of a reduction. By default
+        the sizes of the pair decide.
     channel_axis
         Axis of the channels in NPY and NPZ; none for a stack of grey images (N, H, W), or all pages of a TIFF: one
         filter.
@@ -145,7 +149,7 @@ def learn(
             raise UsageError("--mask, --method descent: expected one of them; received both.")
     else:
         options |= {"max_size": max_size, "clip": clip_range(clip), "noise": noise_levels(noise)}
-        options |= {"channels": channels}
+        options |= {"channels": channels, "stride": kernel_size(stride, "--stride")}
     check_figure(plot)
     check_target(save)
     only_one_stream([str(before), str(after), str(mask)])
@@ -153,7 +157,8 @@ def learn(
         refused = {"--plot": plot, "--channel": channel, "--page": page, "--max-pixels": max_pixels}
         refused |= {"--per-channel": per_channel, "--method descent": method == "descent"}
         refused |= {f"--channels {channels}": channels not in ("auto", "shared")}
-        options.pop("channels", None)
+        refused |= {"--stride": stride}
+        options = {key: value for key, value in options.items() if key not in ("channels", "stride")}
         for option in [name for name, value in refused.items() if value not in (None, False)]:
             raise UsageError(f"{option}: expected none with pictures that are learned tile by tile; leave it out.")
         options |= {"mask": None if mask is None else str(mask), "channel_axis": channel_axis_of(channel_axis)}
@@ -172,7 +177,7 @@ def learn(
             options["mask"] = _read_mask(str(mask), page, max_pixels)
     pairs = _pairs(*pictures, channel, per_channel)
     if pictures[0].stack:
-        options |= {"channels": "shared"} if method == "exact" else {}
+        options |= {"channels": "shared", "stride": 1} if method == "exact" else {}
     with status("learning the kernel"):
         learner = kf.descend if method == "descent" else kf.learn
         fits = {name: _learn(learner, pair, options) for name, pair in pairs.items()}

@@ -7,8 +7,8 @@ import math
 from kernelfield.cli.messages import UsageError
 
 
-def kernel_size(text: str | None) -> int | tuple[int, int] | None:
-    """Return the value of --size.
+def kernel_size(text: str | None, option: str = "--size") -> int | tuple[int, int] | None:
+    """Return the value of --size, or of another option with one number or two.
 
     Examples
     --------
@@ -19,7 +19,7 @@ def kernel_size(text: str | None) -> int | tuple[int, int] | None:
         return None
     values = _numbers(text, 1)
     if not 1 <= len(values) <= 2:
-        raise UsageError(f"--size: expected one or two whole numbers above 0, as 5 or 3,5; received {text!r}.")
+        raise UsageError(f"{option}: expected one or two whole numbers above 0, as 5 or 3,5; received {text!r}.")
     return values[0] if len(values) == 1 else (values[0], values[1])
 
 

@@ -9,6 +9,7 @@ from kernelfield.learning.fit import Fit
 from kernelfield.learning.models import Asked, Model
 from kernelfield.learning.models.regularise import Regularise
 from kernelfield.learning.models.restriction import Restriction
+from kernelfield.learning.models.strided import check_stride
 from kernelfield.learning.models.varying import check_degree, check_order
 from kernelfield.learning.progress import begin
 
@@ -24,6 +25,7 @@ def learn(
     channel_axis: int | str | None = "auto",
     noise: tuple[float, float] | None = None,
     channels: str = "auto",
+    stride: int | tuple[int, int] | None = None,
     varying: int | tuple[int, int] | str | None = None,
     background: int = 0,
     weights: ArrayLike | None = None,
@@ -60,6 +62,9 @@ def learn(
         One kernel for all channels, one for each, or one for each channel of the after and each of the before, which
         then may differ in number: colour matrices, RGB to grey. ``"auto"`` decides by the evidence of the pair. Every
         channel has an offset of its own.
+    stride : int or (int, int), optional
+        Rows and columns of the before from one pixel of the after to the next, for reduced pictures. By default that of
+        the sizes of the pair, 1 to 8, where it explains the pair. Other factors than whole numbers have no one kernel.
     noise : (float, float), optional
         Standard deviation of the noise in the before and in the after, if known: least squares is corrected for that
         in the before, which otherwise draws every kernel towards a blur. That in the after is taken from the residual,
@@ -113,6 +118,7 @@ def learn(
     asked = Asked(before, after, size, max_size, mask, clip, channel_axis, noise)
     model = Model(
         channels=channels,
+        stride=None if stride is None else check_stride(stride),
         varying=None if varying is None else check_order("varying", varying),
         background=check_degree("background", background),
         weights=weights,

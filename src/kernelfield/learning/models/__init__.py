@@ -6,9 +6,10 @@ from kernelfield.errors import ArgumentError
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
 from kernelfield.learning.models.known import check_weights, fit_known
-from kernelfield.learning.models.mixed import fit_mixed
+from kernelfield.learning.models.mixed import fit_mixed, sizes
 from kernelfield.learning.models.model import Asked, Model
 from kernelfield.learning.models.separate import fit_auto, fit_separate
+from kernelfield.learning.models.strided import fit_strided, found_stride
 from kernelfield.learning.models.varying import fit_varying
 from kernelfield.learning.pair import prepare
 
@@ -18,8 +19,7 @@ __all__ = ["Asked", "Model", "fit"]
 def fit(model: Model, asked: Asked) -> Fit:
     """Return the fit of a model."""
     if model.plain:
-        pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis)
-        return learned(pair, asked.size, asked.max_size, asked.noise)
+        return _shared(asked)
     if model.over_field or model.known:
         if model.channels not in ("shared", "auto"):
             raise ArgumentError(
@@ -43,7 +43,32 @@ def fit(model: Model, asked: Asked) -> Fit:
         if model.known:
             return fit_known(pair, asked.size, asked.max_size, model.restriction, model.regularise, weights)
         return learned(pair, asked.size, asked.max_size, asked.noise)
-    return _CHANNELS[model.channels](asked)
+    strided = _strided(model, asked)
+    return strided or _BY_CHANNELS[model.channels](asked)
 
 
-_CHANNELS = {"separate": fit_separate, "mixed": fit_mixed, "auto": fit_auto}
+def _shared(asked: Asked) -> Fit:
+    """Return the fit of one kernel for all channels."""
+    pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis)
+    return learned(pair, asked.size, asked.max_size, asked.noise)
+
+
+def _strided(model: Model, asked: Asked) -> Fit | None:
+    """Return the fit with the stride that is given, or that is found and explains the pair; else None."""
+    if model.stride not in (None, (1, 1)):
+        if model.channels not in ("shared", "auto"):
+            raise ArgumentError(
+                f"channels: expected shared with a stride; received {model.channels}; learn each channel by itself"
+            )
+        return fit_strided(asked, model.stride)
+    if model.stride == (1, 1) or model.channels not in ("shared", "auto"):
+        return None
+    before, after = sizes(asked)
+    stride = found_stride(before, after)
+    if stride == (1, 1):
+        return None
+    found = fit_strided(asked, stride)
+    return found if found.verdict in ("exact", "approximate") else None
+
+
+_BY_CHANNELS = {"shared": _shared, "separate": fit_separate, "mixed": fit_mixed, "auto": fit_auto}

@@ -118,7 +118,7 @@ def _determined(task: Task, support: Support) -> bool:
 
 
 @dataclass
-class _Nested:
+class Nested:
     """The weights of one plane over a support, from which rows and columns are taken one after another.
 
     Without the weights ``S`` least squares leaves ``k_S' V_SS^-1 k_S`` more, for the inverse ``V`` of the Gram matrix.
@@ -133,13 +133,13 @@ class _Nested:
         own = self.kernel[out]
         return max(0.0, float(own @ np.linalg.solve(self.inverse[np.ix_(out, out)], own)))
 
-    def without(self, out: np.ndarray) -> _Nested:
+    def without(self, out: np.ndarray) -> Nested:
         """Return the weights without some."""
         kept = np.setdiff1d(np.arange(self.kernel.size), out)
         share = np.linalg.solve(self.inverse[np.ix_(out, out)], self.inverse[np.ix_(out, kept)])
         kernel = self.kernel[kept] - share.T @ self.kernel[out]
         inverse = self.inverse[np.ix_(kept, kept)] - self.inverse[np.ix_(kept, out)] @ share
-        return _Nested(kernel, inverse, self.left + self.more(out))
+        return Nested(kernel, inverse, self.left + self.more(out))
 
 
 def _shrunk(task: Task, support: Support) -> Support:
@@ -150,15 +150,15 @@ def _shrunk(task: Task, support: Support) -> Support:
     for one in moments:
         kernel, inverse = one.ridge_kernel, one.ridge_inverse
         floor = max(pair.exact_variance(one.square, one.count) * one.count, 1e-12 * one.square, 1e-300)
-        nested.append(_Nested(kernel, inverse, one.unexplained(kernel)))
+        nested.append(Nested(kernel, inverse, one.unexplained(kernel)))
         floors.append(floor)
     current = support
     while True:
         tried = []
         size = current.rows * current.columns
         freedom = max(1, min(one.count for one in moments) - size * planes)
-        for smaller in _smaller(current):
-            out = _outside(current, smaller, planes)
+        for smaller in smaller_supports(current):
+            out = outside(current, smaller, planes)
             gains = [one.more(out) for one in nested]
             # What rounding explains is no gain.
             gains = [gain if one.left + gain > floor else 0.0 for gain, one, floor in zip(gains, nested, floors)]
@@ -172,7 +172,7 @@ def _shrunk(task: Task, support: Support) -> Support:
         nested, current = [one.without(out) for one in nested], smaller
 
 
-def _outside(support: Support, smaller: Support, planes: int) -> np.ndarray:
+def outside(support: Support, smaller: Support, planes: int) -> np.ndarray:
     """Return the indices of the weights of all sources that lie in a support, and not in a smaller one."""
     places = np.ones(support.size, bool)
     top, left = smaller.top - support.top, smaller.left - support.left
@@ -180,7 +180,7 @@ def _outside(support: Support, smaller: Support, planes: int) -> np.ndarray:
     return np.flatnonzero(np.tile(places.ravel(), planes))
 
 
-def _smaller(support: Support) -> list[Support]:
+def smaller_supports(support: Support) -> list[Support]:
     """Return the supports with one outer row or column less that hold the output pixel."""
     top, left, rows, columns = support.top, support.left, support.rows, support.columns
     found = []

@@ -23,6 +23,8 @@ from kernelfield.learning.support import Support
 # Positions times weights up to which explicit windows are cheaper than lag products; multiply-adds that explicit
 # windows may cost, and the values of one block of them.
 _SMALL, _EXPLICIT, _CHUNK = 1 << 20, 1_000_000_000, 1 << 22
+# Positions a weight that are summed whatever they cost.
+_FEWEST = 12
 # Pixels of a block of rows of the residual.
 _BLOCK = 1 << 18
 
@@ -143,7 +145,7 @@ def gather_joint(task: Task, support: Support, most: int = _EXPLICIT) -> list[Jo
         explicit = count * weights <= _SMALL or after.shape[0] < size[0] or after.shape[1] < size[1]
         if explicit or min(many, count - many) * cost > most or 2 * many > count:
             good = np.flatnonzero(~bad if bad is not None else np.ones(count, bool))
-            every = max(1, -(-good.size * cost // most))
+            every = max(1, min(-(-good.size * cost // most), good.size // (_FEWEST * weights)))
             result.append(_explicit(task, windows, after, plane.after_shift, size, good[::every]))
             continue
         if shared is None:

@@ -34,6 +34,15 @@ def fit_mixed(asked: Asked) -> Fit:
     return describe_bank(bank, task)
 
 
+def sizes(asked: Asked) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return rows and columns of the before and of the after."""
+    found = []
+    for value, name in ((asked.before, "before"), (asked.after, "after")):
+        image, _ = as_image(value, name)
+        found.append(channels(image, name, asked.channel_axis)[0].shape)
+    return found[0], found[1]
+
+
 def prepared(asked: Asked) -> tuple[Pair, int, int]:
     """Return the pair with as many planes as the after or the before has, and the channels of before and after."""
     counts = []

@@ -44,6 +44,8 @@ class Model:
         Of squared residuals.
     regularise : Regularise or None
     restriction : Restriction
+    stride : (int, int) or None
+        None is found by the sizes of the pair.
     """
 
     channels: str = "shared"
@@ -52,6 +54,7 @@ class Model:
     weights: ArrayLike | None = None
     regularise: Regularise | None = None
     restriction: Restriction = UNRESTRICTED
+    stride: tuple[int, int] | None = (1, 1)
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
@@ -70,4 +73,4 @@ class Model:
     @property
     def plain(self) -> bool:
         """Whether one kernel for all channels and places is to be learned, from the numbers as they are."""
-        return self.channels == "shared" and not self.over_field and not self.known
+        return self.channels == "shared" and not self.over_field and not self.known and self.stride == (1, 1)
