@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
+import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,7 +87,8 @@ def test_larger_ones_by_both_ends(monkeypatch):
     assert "Lanczos" in found.method
     assert found.number == pytest.approx(values[0] / values[-1], rel=1e-8)
     lost = kf.condition_number([[1.0, -1.0]], (12, 13), boundary="nearest")
-    assert lost.number == np.inf
+    assert (lost.number, lost.lost) == (np.inf, None)
+    assert "some are lost" in str(lost)
     with pytest.raises(ArgumentError, match="use boundary='wrap'"):
         kf.condition_number(kernel, (12, 13), mode="full", boundary="nearest")
 
@@ -119,6 +123,46 @@ def test_null_spaces(kernel, shape, how):
         )
     if matrix.shape[0] == matrix.shape[1]:
         assert kf.condition_number(kernel, shape, **how).number == np.inf
+
+
+@given(
+    st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.sampled_from(["wrap", "reflect", "nearest", "constant"]),
+    st.integers(0, 2**32 - 1),
+)
+def test_what_is_lost_is_scipys_null_space(shape, window, stride, banks, boundary, seed):
+    weights = np.random.default_rng(seed).integers(-1, 2, size=(banks, 1, *window)).astype(float)
+    kernel, size = (weights[0, 0], shape) if banks == 1 else (weights, (1, *shape))
+    how = dict(boundary=boundary, stride=stride)
+    matrix = kf.as_matrix(kernel, size, **how).toarray()
+    expected = scipy.linalg.null_space(matrix, rcond=max(matrix.shape) * np.finfo(float).eps)
+    found = kf.null_space(kernel, size, most=100, **how)
+    assert kf.condition_number(kernel, size, **how).lost == found.dimension == expected.shape[1]
+    # The same space: each of its images is the sum of its parts along the other basis.
+    basis = found.basis.reshape(found.dimension, matrix.shape[1]).T
+    np.testing.assert_allclose(basis @ (basis.T @ expected), expected, atol=1e-9)
+
+
+def test_a_wide_operation_says_what_it_loses():
+    found = kf.condition_number(BINOMIAL, (9, 7), mode="valid", stride=2)
+    assert np.isfinite(found.number)
+    assert (found.lost, found.pixels) == (63 - 4 * 3, 63)
+    assert "of 63 dimensions of the image 51 are lost" in str(found)
+    assert "none is lost" in str(kf.condition_number(kf.kernels.gaussian(0.8), (8, 9)))
+    assert "1 is lost" in str(kf.condition_number([[1, 1]], (1, 4), boundary="wrap"))
+
+
+def test_many_kernels_need_little_memory():
+    weights = rng.normal(size=(16, 1, 3, 3))
+    tracemalloc.start()
+    found = kf.null_space(weights, (1, 20, 20), most=4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The left singular vectors alone would take (16·400)² numbers: 328 MB.
+    assert (found.dimension, peak < 60e6) == (0, True)
 
 
 def test_nothing_is_lost_by_a_gaussian():

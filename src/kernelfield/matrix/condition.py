@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kernelfield.errors import ArgumentError
+from kernelfield.matrix.dense import singular_values
 from kernelfield.matrix.linear_map import LinearMap, check_linear_map
 from kernelfield.matrix.spectrum import spectrum_of, tolerance
 from kernelfield.matrix.toeplitz import matrix_of
@@ -22,26 +23,52 @@ _SPARSE = 50_000
 
 @dataclass(frozen=True)
 class Condition:
-    """The condition number of an operation, its extreme singular values, and the method of computation.
+    """The condition number of an operation, its extreme singular values, its losses, and the method of computation.
 
     Attributes
     ----------
     number : float
         Largest over smallest singular value: the largest factor by which inversion amplifies a relative error.
-        ``inf`` if the smallest is 0 up to rounding: the operation has a `null_space`.
+        ``inf`` if the smallest is 0 up to rounding. Of an operation with fewer outputs than pixels it is that of the
+        part of the image that the outputs hold; the rest is lost, whatever the number.
     largest, smallest : float
-        Extreme singular values.
+        Extreme singular values, of as many as the smaller of outputs and pixels.
     method : str
         Method of computation, in words.
+    lost : int or None
+        Dimension of the `null_space`: the image can be restored from the result only where it is 0. None if only
+        the ends of the spectrum are known, and the smallest singular value is 0.
+    pixels : int
+        Dimension of the images.
+
+    Examples
+    --------
+    >>> import kernelfield as kf
+    >>> print(kf.condition_number([[1, 1]], (1, 6), mode="valid", stride=2))
+    condition number 1 (singular values 1.414 to 1.414); of 6 dimensions of the image 3 are lost; all singular values
+    of the dense matrix
     """
 
     number: float
     largest: float
     smallest: float
     method: str
+    lost: int | None
+    pixels: int
 
     def __float__(self) -> float:
         return self.number
+
+    def __str__(self) -> str:
+        if self.lost is None:
+            lost = "some are lost"
+        elif self.lost:
+            lost = f"{self.lost:,} {'is' if self.lost == 1 else 'are'} lost"
+        else:
+            lost = "none is lost"
+        values = f"singular values {self.largest:.4g} to {self.smallest:.4g}"
+        of = f"of {self.pixels:,} dimensions of the image {lost}"
+        return f"condition number {self.number:.4g} ({values}); {of}; {self.method}"
 
 
 def condition_number(
@@ -89,7 +116,7 @@ def condition_number(
     >>> kf.condition_number([[1, 1, 1]], (1, 9), boundary="wrap").number
     inf
     >>> kf.condition_number([[1, 2.5, 1]], (1, 8), boundary="wrap")
-    Condition(number=9.0, largest=4.5, smallest=0.5, method='exact, by the Fourier transform')
+    Condition(number=9.0, largest=4.5, smallest=0.5, method='exact, by the Fourier transform', lost=0, pixels=8)
     """
     linear_map = check_linear_map(
         kernel,
@@ -107,20 +134,28 @@ def condition_number(
     found = spectrum_of(linear_map)
     rows, columns = linear_map.matrix_shape
     if found is not None:
-        largest, smallest, method = float(found.values.max()), float(found.values.min()), found.method
-    elif min(rows, columns) <= DENSE:
-        values = np.linalg.svd(matrix_of(linear_map).toarray(), compute_uv=False)
-        largest, smallest, method = float(values[0]), float(values[-1]), "all singular values of the dense matrix"
-    elif rows == columns <= _SPARSE:
+        return _of_all(found.values, linear_map, found.method)
+    if min(rows, columns) <= DENSE:
+        return _of_all(singular_values(matrix_of(linear_map)), linear_map, "all singular values of the dense matrix")
+    if rows == columns <= _SPARSE:
         largest, smallest = _ends(linear_map)
+        zero = smallest <= tolerance(linear_map.matrix_shape, largest)
         method = "both ends of the spectrum of the sparse matrix, by Lanczos iterations"
-    else:
-        raise ArgumentError(
-            f"image_shape: expected up to {DENSE} outputs or pixels, or a square matrix of up to {_SPARSE}; received "
-            f"a matrix of {rows}×{columns}; use boundary='wrap', which is exact at any size, or a smaller image"
-        )
-    lost = smallest <= tolerance(linear_map.matrix_shape, largest)
-    return Condition(math.inf if lost else largest / smallest, largest, smallest, method)
+        number = math.inf if zero else largest / smallest
+        return Condition(number, largest, smallest, method, None if zero else 0, columns)
+    raise ArgumentError(
+        f"image_shape: expected up to {DENSE} outputs or pixels, or a square matrix of up to {_SPARSE}; received "
+        f"a matrix of {rows}×{columns}; use boundary='wrap', which is exact at any size, or a smaller image"
+    )
+
+
+def _of_all(values: np.ndarray, linear_map: LinearMap, method: str) -> Condition:
+    """Return the condition from all singular values, as many as the smaller of rows and columns."""
+    columns = linear_map.matrix_shape[1]
+    largest, smallest = float(values.max()), float(values.min())
+    held = int((values > tolerance(linear_map.matrix_shape, largest)).sum())
+    number = largest / smallest if held == values.size else math.inf
+    return Condition(number, largest, smallest, method, columns - held, columns)
 
 
 def _ends(linear_map: LinearMap) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from kernelfield.errors import ArgumentError, received
 from kernelfield.matrix.condition import DENSE
+from kernelfield.matrix.dense import triangle
 from kernelfield.matrix.linear_map import LinearMap, check_linear_map
 from kernelfield.matrix.spectrum import spectrum_of, tolerance
 from kernelfield.matrix.toeplitz import matrix_of
@@ -106,11 +107,11 @@ def null_space(
 
 
 def _dense(linear_map: LinearMap, most: int) -> NullSpace:
-    """Return the null space from all singular vectors of the dense matrix."""
-    _, values, vectors = np.linalg.svd(matrix_of(linear_map).toarray())
+    """Return the null space from all right singular vectors of the dense matrix."""
+    _, values, vectors = np.linalg.svd(triangle(matrix_of(linear_map)))
     rank = int((values > tolerance(linear_map.matrix_shape, float(values[0]))).sum())
     basis = vectors[rank:][:most].reshape(-1, *linear_map.image_shape)
-    return NullSpace(len(vectors) - rank, basis, "all singular vectors of the dense matrix")
+    return NullSpace(len(vectors) - rank, basis, "all right singular vectors of the dense matrix")
 
 
 def _slow_first(lost: np.ndarray, halves: int) -> list[tuple[int, int]]:
