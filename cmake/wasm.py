@@ -56,9 +56,13 @@ MORE = (
 GROUPS = {
     "smoothing": "Blur",
     "blurs": "Blur",
+    "polynomials": "Blur",
+    "resampling": "Blur",
+    "optics": "Blur",
     "differences": "Edges",
     "edges": "Edges",
     "directional": "Lines and corners",
+    "masks": "Lines and corners",
     "steerable": "Lines and corners",
     "gabor": "Waves",
     "sharpening": "Sharpen",

@@ -88,6 +88,10 @@ class KernelfieldWarning(UserWarning):
         return bounded(super().__str__())
 
 
+class AccuracyWarning(KernelfieldWarning):
+    """The weights of a designed kernel miss the property that its parameters ask for, by the error stated."""
+
+
 def shortened(text: str, longest: int) -> str:
     """Return a text on one line of at most `longest` characters, its end left out if need be; "?" for controls.
 

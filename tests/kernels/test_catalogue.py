@@ -35,8 +35,8 @@ def test_text_gives_the_kernel(text, kernel):
     [
         ("gausian:sigma=2", "did you mean gaussian"),
         ("Log-Gabor", "did you mean log_gabor"),
-        ("", "the names are identity, shift"),
-        ("zzz", "the names are"),
+        ("", "CATALOGUE has the names"),
+        ("zzz", "CATALOGUE has the names"),
         ("gaussian:2", "gaussian:sigma=…"),
         ("gaussian:sgma=2", r"\(sigma, size, truncate, bits, method\), received 'sgma'"),
         ("identity:size=3", r"\(none\), received 'size'"),

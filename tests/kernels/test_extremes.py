@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import AccuracyWarning, ArgumentError
 from kernelfield.kernels import CATALOGUE
 from kernelfield.kernels.catalogue import parameters_of
 from kernelfield.kernels.descriptions import describe
@@ -27,6 +27,7 @@ def test_a_kernel_or_one_line(family, key):
     for value in EXTREMES:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.simplefilter("ignore", AccuracyWarning)
             kernel, message = None, ""
             try:
                 kernel = CATALOGUE[family](**given | {key: value})

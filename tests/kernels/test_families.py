@@ -32,13 +32,13 @@ SCIPY = [
     (k.box(4), lambda x: ndimage.uniform_filter(x, 4)),
     (k.gaussian(1.3), lambda x: ndimage.gaussian_filter(x, 1.3)),
     (k.gaussian((1, 2.2), truncate=3), lambda x: ndimage.gaussian_filter(x, (1, 2.2), truncate=3)),
-    (k.log(1.5), lambda x: ndimage.gaussian_laplace(x, 1.5)),
+    (k.log(1.5, normalise=False), lambda x: ndimage.gaussian_laplace(x, 1.5)),
     *(
         (
-            k.gaussian_derivative((1.5, 1.2), order),
+            k.gaussian_derivative((1.5, 1.2), order, normalise=False),
             lambda x, order=order: ndimage.gaussian_filter(x, (1.5, 1.2), order),
         )
-        for order in ((0, 1), (1, 0), (1, 1), (2, 0), (0, 2))
+        for order in ((0, 1), (1, 0), (1, 1), (2, 0), (0, 2), (3, 1), (0, 4))
     ),
 ]
 OPENCV = [

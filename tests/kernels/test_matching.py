@@ -141,7 +141,7 @@ PRODUCERS = {
     ),
     "ndimage.gaussian_laplace": (
         lambda x: ndimage.gaussian_laplace(x, 2),
-        ("log", {"sigma": 2, "size": (17, 17), "scale": 1}),
+        ("log", {"sigma": 2, "size": (17, 17), "scale": 1, "normalise": False}),
     ),
     "ndimage Gaussian derivative": (
         lambda x: ndimage.gaussian_filter(x, 1.5, order=(0, 1)),

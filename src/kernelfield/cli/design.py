@@ -115,8 +115,8 @@ def _show(console: Console, kernel: kf.Kernel) -> None:
     rank = kernel.rank()
     facts = {
         "size": f"{rows}×{columns}, anchor (row {kernel.anchor[0]}, column {kernel.anchor[1]}) over the output pixel",
-        "sum": f"{round(float(kernel.weights.sum()), 12) + 0.0:.6g}",
         "rank": f"{rank}, a column times a row" if rank == 1 else str(rank),
+        "does": str(kernel.properties).replace("\n", "; "),
         "given": ", ".join(f"{key} {_plain(value)}" for key, value in kernel.parameters.items()) or "nothing",
         "source": kernel.source or "",
     }

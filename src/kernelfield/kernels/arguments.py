@@ -3,18 +3,28 @@
 import functools
 import inspect
 import math
-from collections.abc import Callable, Sequence
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from numbers import Integral, Real
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernelfield.arrays import as_array
-from kernelfield.errors import ArgumentError, received
+from kernelfield.errors import AccuracyWarning, ArgumentError, received
 
 # A kernel with more weights than a large image has pixels is a typing error.
 _MOST_WEIGHTS = 1 << 24
+
+# The factor of a derivative, or "unit": the factor that makes its response to the unit slope (or curvature) 1.
+Scale = float | Literal["unit"]
+
+# Whether members of families are tried, not asked for: none of them warns.
+_TRIED: ContextVar[bool] = ContextVar("tried", default=False)
 
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
@@ -41,6 +51,43 @@ def kernel_family(function: Callable[_P, _Result]) -> Callable[_P, _Result]:
             ) from None
 
     return checked
+
+
+@contextmanager
+def trying() -> Iterator[None]:
+    """Return the context in which kernels are tried by a search: no `AccuracyWarning` is given."""
+    token = _TRIED.set(True)
+    try:
+        yield
+    finally:
+        _TRIED.reset(token)
+
+
+def inaccurate(text: str) -> None:
+    """Warn that a kernel's weights miss what was asked for; `text` says by how much, and the remedy."""
+    if _TRIED.get():
+        return
+    # The line that the warning shows is the one that calls a family.
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("kernelfield.kernels"):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(text, AccuracyWarning, stacklevel=depth)
+
+
+def flag(name: str, value: object) -> bool:
+    """Return `value` if it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentError(f"{name}: expected True or False, received {received(value)}")
+    return bool(value)
+
+
+def scale_of(value: object, unit: Callable[[], float]) -> float:
+    """Return a factor: the number given, or for "unit" that of `unit`."""
+    if isinstance(value, str):
+        if value != "unit":
+            raise ArgumentError(f"scale: expected a finite number or 'unit', received {received(value)}")
+        return unit()
+    return number("scale", value)
 
 
 def whole(name: str, value: object, least: int | None = None, most: int | None = None) -> int:
@@ -157,6 +204,17 @@ def unit(angle: float) -> tuple[float, float]:
         length = math.sqrt(abs(signs[0]) + abs(signs[1]))
         return signs[0] / length, signs[1] / length
     return math.sin(math.radians(angle)), math.cos(math.radians(angle))
+
+
+def ellipse(size: Any, truncate: float, orientation: float, along: float, across: float) -> tuple[int, int]:
+    """Return `size`, or the box around the ellipse of `truncate` standard deviations along and across an angle."""
+    if size is not None:
+        return odd_window("size", size)
+    truncate = number("truncate", truncate, above=0)
+    down, right = (abs(part) for part in unit(orientation))
+    rows = max(math.hypot(along * down, across * right), 1 / truncate)
+    columns = max(math.hypot(along * right, across * down), 1 / truncate)
+    return window("size", [extent("size", np.ceil(truncate * n - 1e-9)) for n in (rows, columns)])
 
 
 def frequencies(name: str, value: int | ArrayLike) -> NDArray[np.float64]:

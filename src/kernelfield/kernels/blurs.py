@@ -1,12 +1,17 @@
-"""Blurs of lenses and shutters: disk and motion blur, each weight the exact share of the shape in its pixel."""
+"""Blurs of lenses and shutters: disk, annulus and motion blur, each weight the exact share of the shape in its pixel.
+
+And the Gaussian along any direction.
+"""
 
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernelfield.kernels.arguments import kernel_family, number, unit, window
+from kernelfield.errors import ArgumentError
+from kernelfield.kernels.arguments import ellipse, kernel_family, number, unit, window
 from kernelfield.kernels.kernel import Kernel
+from kernelfield.kernels.smoothing import Size
 
 # Pieces of the line below this fraction of its length are rounding error.
 _NOTHING = 1e-12
@@ -45,16 +50,117 @@ def disk(radius: float = 3.0) -> Kernel:
     array([[0.025, 0.145, 0.025],
            [0.145, 0.318, 0.145],
            [0.025, 0.145, 0.025]])
+
+    array([[0.025, 0.145, 0.025],
+           [0.145, 0.318, 0.145],
+           [0.025, 0.145, 0.025]])
     """
     radius = number("radius", radius, above=0)
-    reach = max(0, math.ceil(radius - 0.5))
-    window("radius", 2 * reach + 1)
-    edges = np.arange(-reach, reach + 2) - 0.5
-    # Signed area between the middle and each corner of the grid; differences give the area in each pixel.
-    corners = np.sign(edges)[:, None] * np.sign(edges) * _quarter(np.abs(edges)[:, None], np.abs(edges), radius)
-    areas = np.abs(np.diff(np.diff(corners, axis=0), axis=1))
+    areas = _areas(radius, _reach("radius", radius))
     source = "exact area of a disk in each pixel; J. W. Goodman, Introduction to Fourier Optics"
     return Kernel(areas / areas.sum(), "disk", {"radius": radius}, source)
+
+
+@kernel_family
+def annulus(outer: float = 4.0, inner: float = 2.0) -> Kernel:
+    """Return the mean over a ring: the blur out of focus of a lens with a hidden middle, such as a mirror telescope's.
+
+    Each weight is the exact area of the ring inside the pixel, divided by the area of the ring.
+
+    Parameters
+    ----------
+    outer, inner : float
+        Radii in pixels, 0 < inner < outer.
+
+    Raises
+    ------
+    ArgumentError
+        If `inner` is not above 0, or `outer` not above `inner`.
+
+    References
+    ----------
+    J. W. Goodman, Introduction to Fourier Optics, as `disk`, for an aperture with a central obscuration.
+
+    Examples
+    --------
+    >>> annulus(1.5, 0.5).weights.round(3)
+    array([[0.087, 0.155, 0.087],
+           [0.155, 0.034, 0.155],
+           [0.087, 0.155, 0.087]])
+    """
+    outer, inner = number("outer", outer, above=0), number("inner", inner, above=0)
+    if outer <= inner:
+        raise ArgumentError(f"outer: expected more than inner {inner:g}, received {outer:g}; exchange them")
+    reach = _reach("outer", outer)
+    areas = np.maximum(_areas(outer, reach) - _areas(inner, reach), 0.0)
+    source = "exact area of a ring in each pixel; J. W. Goodman, Introduction to Fourier Optics"
+    return Kernel(areas / areas.sum(), "annulus", {"outer": outer, "inner": inner}, source)
+
+
+@kernel_family
+def oriented_gaussian(
+    along: float = 3.0,
+    across: float = 1.0,
+    orientation: float = 45.0,
+    size: Size | None = None,
+    truncate: float = 4.0,
+) -> Kernel:
+    """Return a Gaussian blur with two standard deviations, one along a direction and one across it.
+
+    The samples of the density, divided by their sum. Along an axis it is `gaussian` with a pair of sigmas.
+
+    Parameters
+    ----------
+    along, across : float
+        Standard deviations in pixels, above 0.
+    orientation : float
+        Of the first, in degrees from the columns' axis towards the rows'.
+    size : int or (int, int), optional
+        Odd numbers; by default the box around the ellipse of `truncate` standard deviations.
+    truncate : float
+        Distance from the middle at which the kernel ends, in standard deviations, if `size` is not given.
+
+    Raises
+    ------
+    ArgumentError
+        If a standard deviation is not above 0, or the size even.
+
+    References
+    ----------
+    J.-M. Geusebroek, A. W. M. Smeulders and J. van de Weijer, Fast anisotropic Gauss filtering, IEEE Trans. Image
+    Processing 12 (2003), 938-943, equation 1.
+
+    Examples
+    --------
+    >>> oriented_gaussian(2, 1, 45, size=3).weights.round(3)
+    array([[0.125, 0.118, 0.059],
+           [0.118, 0.161, 0.118],
+           [0.059, 0.118, 0.125]])
+
+    array([[0.025, 0.145, 0.025],
+           [0.145, 0.318, 0.145],
+           [0.025, 0.145, 0.025]])
+
+    Kernel motion(length=3, angle=90), 3×1, 1/3 ×
+      1
+      1
+      1
+
+    array([[0.125, 0.118, 0.059],
+           [0.118, 0.161, 0.118],
+           [0.059, 0.118, 0.125]])
+    """
+    along, across = number("along", along, above=0), number("across", across, above=0)
+    orientation = number("orientation", orientation)
+    shape = ellipse(size, truncate, orientation, along, across)
+    down, right = (np.arange(n) - n // 2 for n in shape)
+    turn = unit(orientation)
+    first = np.add.outer(turn[0] * down, turn[1] * right) / along
+    second = np.add.outer(turn[1] * down, -turn[0] * right) / across
+    weights = np.exp(-(first**2 + second**2) / 2)
+    parameters = {"along": along, "across": across, "orientation": orientation, "size": shape}
+    source = "J.-M. Geusebroek et al., IEEE Trans. Image Processing 12 (2003), 938-943"
+    return Kernel(weights / weights.sum(), "oriented_gaussian", parameters, source)
 
 
 @kernel_family
@@ -84,6 +190,15 @@ def motion(length: float = 9.0, angle: float = 0.0) -> Kernel:
       1
       1
       1
+
+    array([[0.025, 0.145, 0.025],
+           [0.145, 0.318, 0.145],
+           [0.025, 0.145, 0.025]])
+
+    Kernel motion(length=3, angle=90), 3×1, 1/3 ×
+      1
+      1
+      1
     """
     length = number("length", length, above=0)
     angle = number("angle", angle)
@@ -104,6 +219,21 @@ def motion(length: float = 9.0, angle: float = 0.0) -> Kernel:
     parameters = {"length": length, "angle": angle}
     source = "exact length of a line in each pixel"
     return Kernel((weights + weights[::-1, ::-1]) / (2 * weights.sum()), "motion", parameters, source)
+
+
+def _reach(name: str, radius: float) -> int:
+    """Return the pixels on either side of the middle that a disk reaches."""
+    reach = max(0, math.ceil(radius - 0.5))
+    window(name, 2 * reach + 1)
+    return reach
+
+
+def _areas(radius: float, reach: int) -> NDArray[np.float64]:
+    """Return the area of a disk in each pixel."""
+    edges = np.arange(-reach, reach + 2) - 0.5
+    # Signed area between the middle and each corner of the grid; differences give the area in each pixel.
+    corners = np.sign(edges)[:, None] * np.sign(edges) * _quarter(np.abs(edges)[:, None], np.abs(edges), radius)
+    return np.asarray(np.abs(np.diff(np.diff(corners, axis=0), axis=1)))
 
 
 def _quarter(x: NDArray[np.float64], y: NDArray[np.float64], radius: float) -> NDArray[np.float64]:

@@ -12,24 +12,40 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from kernelfield.errors import ArgumentError
 from kernelfield.kernels import blurs, differences, directional, edges, sharpening, smoothing
-from kernelfield.kernels.fitting import centred, minimise, refine, scaled, simplest, tidy
-from kernelfield.kernels.gabor import gabor, gabor_parts, log_gabor, log_gabor_wave
-from kernelfield.kernels.gaussians import fixed_point, sampled_gaussian
+from kernelfield.kernels.blur_candidates import oriented_gaussians, reductions, round_blurs, shifts, sincs
+from kernelfield.kernels.fitting import (
+    below,
+    centred,
+    minimise,
+    parity,
+    refine,
+    scaled,
+    simplest,
+    tidy,
+    unexplained,
+)
+from kernelfield.kernels.gabor import gabor, gabor_parts, log_gabor, log_gabor_wave, zero_sum
+from kernelfield.kernels.gaussians import derivative_of_gaussian, fixed_point, sampled_gaussian
 from kernelfield.kernels.kernel import Kernel, Weights
+from kernelfield.kernels.mask_candidates import gaussian_differences, masks
+from kernelfield.kernels.resampling import bspline
 from kernelfield.kernels.smoothing import pascal
-from kernelfield.kernels.steerable import steerable
-from kernelfield.kernels.target import NEGLIGIBLE, Target
+from kernelfield.kernels.steerable import quadrature, steerable
+from kernelfield.kernels.target import Target
 
 Generator = Callable[[Target], Iterator[Kernel]]
 
 # Beyond this size the spectrum is not searched: no filter of the catalogue is as large by default.
 _LARGEST = 129
 _ORDERS = 6
+# Orders of steerable filters that are fitted, of those that come nearest at the start.
+_LIKELY = 3
+# Share of the energy below which a fit leaves nothing but rounding.
+_SURE = 1e-12
 # Weights below which the six parameters of a Gabor filter fit anything.
 _WAVE = 13
-# Size up to which weights that many targets are compared with are kept.
-_SMALL = 31
 
 derivative = lru_cache(maxsize=256)(differences.derivative)
 
@@ -143,7 +159,9 @@ def square_rings(target: Target) -> Iterator[Kernel]:
 
 
 def gaussians(target: Target) -> Iterator[Kernel]:
-    """Yield Gaussians with the same sigma along both axes."""
+    """Yield Gaussians with the same sigma along both axes, and the smallest B-splines, which are near to some."""
+    if target.extent() in ((3, 3), (5, 5)):
+        yield from (bspline(degree) for degree in (range(2, 4) if target.extent() == (3, 3) else range(4, 6)))
     for size, marginals, _ in _gaussian_sizes(target):
         if min(size) > 1:
             sigma = minimise(partial(_misfit, marginals), 0.15, 2.0 * max(size))
@@ -181,7 +199,7 @@ def fixed_point_gaussians(target: Target) -> Iterator[Kernel]:
 def disks(target: Target) -> Iterator[Kernel]:
     """Yield disks; the largest weight gives the area to within the tolerance."""
     rows, columns = target.extent()
-    if rows != columns or rows % 2 == 0 or rows < 3 or not _sums_to_one(target):
+    if rows != columns or rows % 2 == 0 or rows < 3 or not target.sums_to_one:
         return
     for size in {rows, max(target.sizes()[0])}:
         patch = target.patch((size, size))
@@ -198,7 +216,7 @@ def disks(target: Target) -> Iterator[Kernel]:
 def unsharp_masks(target: Target) -> Iterator[Kernel]:
     """Yield unsharp masks with box, binomial and Gaussian blurs."""
     centre = target.place(smoothing.identity())
-    if centre is None or min(target.extent()) < 3 or not _sums_to_one(target):
+    if centre is None or min(target.extent()) < 3 or not target.sums_to_one:
         return
     for size in target.sizes():
         if any(n % 2 == 0 for n in size):
@@ -227,43 +245,97 @@ def unsharp_masks(target: Target) -> Iterator[Kernel]:
 
 
 def gaussian_derivatives(target: Target) -> Iterator[Kernel]:
-    """Yield derivatives of a Gaussian and its Laplacian, of five weights and more."""
+    """Yield derivatives of a Gaussian, of up to sixth order in all, and its Laplacian, of five weights and more."""
     total = np.abs(target.weights).sum()
     if max(target.extent()) < 5 or abs(target.weights.sum()) > 0.1 * total:
         return
-    for size, orders in product(target.sizes(), ((0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0))):
-        if any(n <= max(1, d) for n, d in zip(size, orders)):
-            continue
-        family = _of_gaussian(orders)
+    for size in target.sizes():
         patch = target.patch(size)
+        signs = parity(patch, 0), parity(patch, 1)
+        if not all(signs):
+            continue
+        peak = np.unravel_index(int(np.abs(patch).argmax()), patch.shape)
+        lines = patch[:, peak[1]], patch[peak[0]]
+        if unexplained(patch, np.outer(*lines)) < 0.02:
+            fits: list[Kernel] = []
+            for normalise in (True, False):
+                found = [_axis_derivative(line, sign, normalise) for line, sign in zip(lines, signs)]
+                if found[0] and found[1]:
+                    fits += _derivatives(target, size, found[0], found[1], normalise)
+            yield from sorted(fits, key=_complexity)
+        elif signs == (1, 1) and min(size) > 2:
+            yield from sorted(_laplacians(target, patch), key=_complexity)
 
-        def misfit(sigma: float, family: Callable[..., Kernel] = family, patch: Weights = patch) -> float:
-            return _rest(patch, family(sigma, size=patch.shape).weights)
 
-        some = _of_some_sigmas(orders, size) if max(size) <= _SMALL else _of_some_sigmas.__wrapped__(orders, size)
-        least, rough = min((_rest(patch, weights), sigma) for sigma, weights in some)
+def _complexity(kernel: Kernel) -> tuple[bool, bool]:
+    """Return whether the scale is neither whole nor one over a whole number, and whether a sigma has many decimals."""
+    scale, sigma = float(kernel.parameters["scale"]), kernel.parameters["sigma"]
+    odd = all(abs(value - round(value)) > 1e-6 or not round(value) for value in (scale, 1 / scale))
+    return odd, any(round(value, 2) != value for value in (sigma if isinstance(sigma, tuple) else (sigma,)))
+
+
+def _axis_derivative(line: Weights, sign: int, normalise: bool) -> tuple[int, float] | None:
+    """Return the order and sigma of the derivative of a Gaussian that is closest to weights along an axis."""
+    if len(line) == 1:
+        return 0, 1.0
+    best: tuple[float, int, float] = (0.02, 0, 0.0)
+    for order in range(0 if sign > 0 else 1, min(_ORDERS, len(line) - 1) + 1, 2):
+
+        def misfit(sigma: float, order: int = order) -> float:
+            try:
+                return unexplained(line, derivative_of_gaussian(sigma, len(line), order, normalise))
+            except ArithmeticError:
+                return 1.0
+
+        rough = min(np.geomspace(0.3, len(line), 12).tolist(), key=misfit)
         # A family with this much unexplained energy at its best does not fit.
-        if least < 0.3 * float((patch**2).sum()):
+        if misfit(rough) < 0.3:
             sigma = minimise(misfit, rough / 1.5, rough * 1.5)
+            best = min(best, (misfit(sigma), order, sigma))
+    return (best[1], best[2]) if best[2] else None
+
+
+def _derivatives(
+    target: Target, size: tuple[int, int], down: tuple[int, float], right: tuple[int, float], normalise: bool
+) -> Iterator[Kernel]:
+    """Yield derivatives of a Gaussian of these orders, with one sigma where those of both axes agree, or with two."""
+    orders = down[0], right[0]
+    if not any(orders):
+        return
+    sigmas = down[1], right[1]
+    family = partial(edges.gaussian_derivative, order=orders, size=size, normalise=normalise)
+    if min(size) == 1 or abs(sigmas[0] - sigmas[1]) < 0.02 * max(sigmas):
+        common = right[1] if size[0] == 1 else down[1] if size[1] == 1 else (sigmas[0] + sigmas[1]) / 2
+        for value in dict.fromkeys([round(common, 2), common]):
+            yield from scaled(target, partial(family, value))
+    for values in dict.fromkeys([(round(sigmas[0], 2), round(sigmas[1], 2)), sigmas]):
+        if values[0] != values[1]:
+            yield from scaled(target, partial(family, values))
+
+
+def _laplacians(target: Target, patch: Weights) -> Iterator[Kernel]:
+    """Yield Laplacians of a Gaussian."""
+    if patch.shape[0] == patch.shape[1] and unexplained(patch, patch.T) > 0.02:
+        return
+    for normalise in (True, False):
+
+        def misfit(sigma: float, normalise: bool = normalise) -> float:
+            try:
+                return unexplained(patch, edges.log(sigma, size=patch.shape, normalise=normalise).weights)
+            except ArgumentError:
+                return 1.0
+
+        rough = min(np.geomspace(0.3, max(patch.shape), 12).tolist(), key=misfit)
+        if misfit(rough) < 0.3:
+            sigma = minimise(misfit, rough / 1.5, rough * 1.5)
+            family = partial(edges.log, size=patch.shape, normalise=normalise)
             for value in dict.fromkeys([round(sigma, 2), sigma]):
-                yield from scaled(target, partial(family, value, size=size))
-
-
-def _of_gaussian(orders: tuple[int, int]) -> Callable[..., Kernel]:
-    """Return the derivatives of a Gaussian of these orders, as a function of sigma; the Laplacian for orders of 0."""
-    return partial(edges.gaussian_derivative, order=orders) if any(orders) else edges.log
-
-
-@lru_cache(maxsize=64)
-def _of_some_sigmas(orders: tuple[int, int], size: tuple[int, int]) -> tuple[tuple[float, Weights], ...]:
-    """Return sigmas up to the size, with the weights of `_of_gaussian` for each."""
-    family = _of_gaussian(orders)
-    return tuple((sigma, family(sigma, size=size).weights) for sigma in np.geomspace(0.3, max(size), 12).tolist())
+                yield from scaled(target, partial(family, value))
 
 
 def directional_masks(target: Target) -> Iterator[Kernel]:
     """Yield the 3×3 detectors of lines, corners and diagonal edges."""
-    if target.extent() != (3, 3) or not _sums_to_zero(target):
+    if target.extent() != (3, 3) or not target.sums_to_zero:
         return
     for angle in (0, 90, 45, 135):
         yield from scaled(target, partial(directional.line, angle))
@@ -276,7 +348,7 @@ def directional_masks(target: Target) -> Iterator[Kernel]:
 def steered_edges(target: Target) -> Iterator[Kernel]:
     """Yield weighted sums of the two Sobel derivatives of one size."""
     size = max(target.extent())
-    if not 3 <= size <= 31 or not _sums_to_zero(target):
+    if not 3 <= size <= 31 or not target.sums_to_zero:
         return
     # The corner weights of large ones are negligible: also try two more.
     for n in (size, size + 2):
@@ -321,36 +393,68 @@ def motions(target: Target) -> Iterator[Kernel]:
     fits = [refine(line, (length * factor, turn), box, patch, 0.2, 15) for factor in (1.0, 0.97, 1.03)]
     best = min(fits, key=lambda fit: fit[2])
     if best[2] < 1e-2:
-        yield simplest(target, blurs.motion, [float(best[0][0]), _below(best[0][1], 180)])
+        yield simplest(target, blurs.motion, [float(best[0][0]), below(best[0][1], 180)])
 
 
 def steerables(target: Target) -> Iterator[Kernel]:
-    """Yield derivatives of a Gaussian of orders 1 to 6, along any direction."""
+    """Yield derivatives of a Gaussian of orders 1 to 6, along any direction, and their quadrature partners."""
     for patch, down, right in _waves(target):
-        parity = float((patch * patch[::-1, ::-1]).sum() / (patch**2).sum())
-        if abs(parity) < 0.99 or abs(patch.sum()) > 0.1 * np.abs(patch).sum():
+        even = float((patch * patch[::-1, ::-1]).sum() / (patch**2).sum())
+        if abs(even) < 0.99 or abs(patch.sum()) > 0.1 * np.abs(patch).sum():
             continue
         turn = math.degrees(math.atan2(down, right)) % 180
         if min(patch.shape) < 3 or patch.size < 15:
             continue
-        for order in range(1 if parity < 0 else 2, _ORDERS + 1, 2):
-            if max(patch.shape) <= order:
-                break
-
-            def family(
-                values: NDArray[np.float64], order: int = order, shape: tuple[int, ...] = patch.shape
-            ) -> Sequence[Weights]:
-                return (steerable(order, float(values[0]), float(values[1]), shape).weights,)
-
+        shape = patch.shape[0], patch.shape[1]
+        likely = []
+        for order, partner in product(range(1, _ORDERS + 1), (False, True)):
+            if (order % 2 == 0) == ((even > 0) == partner) or max(shape) <= order + partner:
+                continue
+            # Samples are quick to build, and near enough to start from.
+            build: Callable[..., Kernel] = partial(_quadrature if partner else _steerable, order, shape, False)
             # The spectrum |f|^n exp(-2 pi^2 sigma^2 f^2) peaks at sqrt(n) / (2 pi sigma).
-            box = ((-720, 720), (0.2, 2 * max(patch.shape)))
-            sigma = math.sqrt(order) / (2 * math.pi * math.hypot(down, right))
-            (turned, width), parts, left = refine(family, (turn, sigma), box, patch, 0.3)
+            sigma = max(math.sqrt(order) / (2 * math.pi * math.hypot(down, right)), 0.2)
+            try:
+                cost = unexplained(patch, build(turn, sigma, 1.0).weights)
+            except ArgumentError:
+                continue
+            likely.append((cost, order, partner, build, sigma))
+        for _, order, partner, build, sigma in sorted(likely, key=lambda one: one[0])[:_LIKELY]:
+            turned, width, factor, left = _steered(build, patch, turn, sigma, 0.3)
+            if _SURE < left < 0.05 and not partner:
+                exact = partial(_steerable, order, shape, True)
+                fine = _steered(exact, patch, turned, width, 0.05)
+                if fine[3] < 1e-2:
+                    yield _turned(target, exact, order % 2 == 1, *fine[:3])
+                left = left if fine[3] > _SURE else _SURE
             if left < 1e-2:
-                # A rotation by 180 degrees changes the sign of odd orders.
-                half = -1.0 if order % 2 and round(_below(turned, 360), 6) >= 180 else 1.0
-                found = [_below(turned, 180), float(width), half * float(parts[0])]
-                yield simplest(target, partial(_steerable, order, patch.shape), found)
+                yield _turned(target, build, (order + partner) % 2 == 1, turned, width, factor)
+            if left <= _SURE:
+                return
+
+
+def _steered(
+    build: Callable[..., Kernel], patch: Weights, turn: float, sigma: float, enough: float
+) -> tuple[float, float, float, float]:
+    """Return the angle, sigma and scale of the best fit of a steerable family, and the unexplained share."""
+
+    def family(values: NDArray[np.float64]) -> Sequence[Weights]:
+        return (build(float(values[0]), float(values[1]), 1.0).weights,)
+
+    box = ((-720, 720), (0.2, 2 * max(patch.shape)))
+    try:
+        (turned, width), parts, left = refine(family, (turn, sigma), box, patch, enough)
+    except ArgumentError:
+        return turn, sigma, 0.0, 1.0
+    return float(turned), float(width), float(parts[0]), left
+
+
+def _turned(
+    target: Target, build: Callable[..., Kernel], odd: bool, turned: float, width: float, factor: float
+) -> Kernel:
+    # A rotation by 180 degrees changes the sign of odd kernels.
+    half = -1.0 if odd and round(below(turned, 360), 6) >= 180 else 1.0
+    return simplest(target, build, [below(turned, 180), width, half * factor])
 
 
 def gabors(target: Target) -> Iterator[Kernel]:
@@ -365,7 +469,7 @@ def gabors(target: Target) -> Iterator[Kernel]:
         direction = down / length, right / length
         sigma, across = (max(0.4, math.sqrt(2 * spread)) for spread in _spreads(patch, direction))
 
-        def waves(values: NDArray[np.float64], shape: tuple[int, int] = shape) -> Sequence[Weights]:
+        def waves(values: NDArray[np.float64], shape: tuple[int, int] = shape, zero: bool = False) -> Sequence[Weights]:
             frequency = math.hypot(values[0], values[1]) + 1e-12
             window, turns = gabor_parts(
                 shape,
@@ -374,17 +478,27 @@ def gabors(target: Target) -> Iterator[Kernel]:
                 math.exp(values[2]),
                 math.exp(values[3]),
             )
-            return window * np.cos(turns), -window * np.sin(turns)
+            even = np.cos(turns)
+            if zero:
+                even = even - (window * even).sum() / window.sum()
+            return window * even, -window * np.sin(turns)
 
         start = (down, right, math.log(sigma), math.log(sigma / across))
         box = ((-0.5, 0.5), (-0.5, 0.5), (math.log(0.3), math.log(2 * max(shape))), (-3, 3))
         values, parts, left = refine(waves, start, box, patch, 0.5)
-        if left < 1e-2 and 1e-3 < math.hypot(values[0], values[1]) <= 0.5:
-            wavelength, orientation, phase, scale = _wave(values, parts)
-            build = partial(_gabor, shape)
-            found = [wavelength, orientation, math.exp(values[2]), math.exp(values[3]), phase, scale]
-            yield simplest(target, build, found)
-        if left < 0.15:
+        near = left < 0.15
+        for zero in (False, True):
+            if zero and near:
+                values, parts, left = refine(partial(waves, zero=True), values.tolist(), box, patch, 0.5)
+            if left < 1e-2 and 1e-3 < math.hypot(values[0], values[1]) <= 0.5:
+                wavelength, orientation, phase, scale = _wave(values, parts)
+                build = partial(_gabor, shape, zero or None)
+                found = [wavelength, orientation, math.exp(values[2]), math.exp(values[3]), phase, scale]
+                yield simplest(target, build, found)
+                # Weights that sum to zero are those of the corrected wave.
+                if abs(patch.sum()) > 1e-9 * np.abs(patch).sum():
+                    break
+        if near:
             yield from _log_gabors(target, patch, values)
 
 
@@ -398,20 +512,26 @@ def _log_gabors(target: Target, patch: Weights, near: NDArray[np.float64]) -> It
     octaves = math.log2((frequency + half) / max(frequency - half, 0.2 * frequency))
     angle = 2 * math.degrees(math.atan(half_across / frequency))
 
-    def waves(values: NDArray[np.float64]) -> Sequence[Weights]:
+    def waves(values: NDArray[np.float64], zero: bool = True) -> Sequence[Weights]:
         frequency = math.hypot(values[0], values[1]) + 1e-12
         direction = values[0] / frequency, values[1] / frequency
         width, angle = math.exp(values[2]), math.exp(values[3])
         wave = log_gabor_wave(shape, direction, 1 / frequency, width, angle)
+        wave = zero_sum(wave) if zero else wave
         return wave.real, -wave.imag
 
-    start = near[0], near[1], math.log(octaves), math.log(angle)
+    start = [near[0], near[1], math.log(octaves), math.log(angle)]
     box = ((-0.5, 0.5), (-0.5, 0.5), (math.log(0.1), math.log(5)), (math.log(2), math.log(179)))
-    values, parts, left = refine(waves, start, box, patch, 0.2)
-    if left < 1e-2 and 1e-3 < math.hypot(values[0], values[1]) <= 0.5:
-        wavelength, orientation, phase, scale = _wave(values, parts)
-        build = partial(_log_gabor, shape)
-        yield simplest(target, build, [wavelength, orientation, math.exp(values[2]), math.exp(values[3]), phase, scale])
+    for zero in (True, False):
+        values, parts, left = refine(partial(waves, zero=zero), start, box, patch, 0.2)
+        if left < 1e-2 and 1e-3 < math.hypot(values[0], values[1]) <= 0.5:
+            wavelength, orientation, phase, scale = _wave(values, parts)
+            build = partial(_log_gabor, shape, zero)
+            bandwidths = math.exp(values[2]), math.exp(values[3])
+            yield (found := simplest(target, build, [wavelength, orientation, *bandwidths, phase, scale]))
+            if _exact(target, found):
+                return
+            start = values.tolist()
 
 
 GENERATORS: tuple[Generator, ...] = (
@@ -423,6 +543,8 @@ GENERATORS: tuple[Generator, ...] = (
     sobels,
     two_by_two,
     directional_masks,
+    shifts,
+    masks,
     sharpen_or_smooth,
     square_rings,
     steered_edges,
@@ -431,8 +553,13 @@ GENERATORS: tuple[Generator, ...] = (
     fixed_point_gaussians,
     disks,
     motions,
+    oriented_gaussians,
+    reductions,
+    sincs,
+    round_blurs,
     unsharp_masks,
     gaussian_derivatives,
+    gaussian_differences,
     steerables,
     gabors,
 )
@@ -479,10 +606,6 @@ def _impulse(size: tuple[int, int]) -> Weights:
     return impulse
 
 
-def _sums_to_one(target: Target) -> bool:
-    return abs(float(target.weights.sum()) - 1) <= NEGLIGIBLE + float(target.tolerance.sum())
-
-
 def _factor(rest: Weights, step: Weights) -> float:
     norm = float((step**2).sum())
     return float((rest * step).sum()) / norm if norm else 0.0
@@ -512,7 +635,7 @@ def _rounded(target: Target, size: tuple[int, int], *sigmas: float) -> Kernel:
 def _gaussian_sizes(target: Target) -> list[tuple[tuple[int, int], list[Weights], list[float]]]:
     """Return each size to try, the marginals along rows and columns, and the best sigma for each."""
     found = []
-    if _sums_to_one(target) and max(target.extent()) > 2:
+    if target.sums_to_one and max(target.extent()) > 2:
         for size in target.sizes():
             patch = target.patch(size)
             marginals = [patch.sum(axis=1), patch.sum(axis=0)]
@@ -572,37 +695,36 @@ def _wave(values: NDArray[np.float64], parts: NDArray[np.float64]) -> tuple[floa
     orientation = math.degrees(math.atan2(values[0], values[1]))
     phase = math.degrees(math.atan2(parts[1], parts[0]))
     # The same wave in the opposite direction has the opposite phase.
-    if round(_below(orientation, 360), 6) >= 180:
+    if round(below(orientation, 360), 6) >= 180:
         phase = -phase
-    orientation = _below(orientation, 180)
+    orientation = below(orientation, 180)
     if round(phase, 6) <= -180:
         phase += 360
     return 1 / math.hypot(values[0], values[1]), orientation, phase, math.hypot(parts[0], parts[1])
 
 
-def _gabor(shape: tuple[int, int], *values: float) -> Kernel:
+def _gabor(shape: tuple[int, int], normalise: bool | None, *values: float) -> Kernel:
     wavelength, orientation, sigma, aspect, phase, scale = values
-    return gabor(wavelength, orientation, sigma, None, aspect, phase, shape, scale=scale)
+    return gabor(wavelength, orientation, sigma, None, aspect, phase, shape, scale=scale, normalise=normalise)
 
 
-def _log_gabor(shape: tuple[int, int], *values: float) -> Kernel:
+def _log_gabor(shape: tuple[int, int], normalise: bool, *values: float) -> Kernel:
     wavelength, orientation, bandwidth, angular_bandwidth, phase, scale = values
-    return log_gabor(wavelength, orientation, bandwidth, angular_bandwidth, phase, shape, scale=scale)
+    return log_gabor(
+        wavelength, orientation, bandwidth, angular_bandwidth, phase, shape, scale=scale, normalise=normalise
+    )
 
 
-def _steerable(order: int, shape: tuple[int, int], orientation: float, sigma: float, scale: float) -> Kernel:
-    return steerable(order, orientation, sigma, shape, scale=scale)
+def _steerable(
+    order: int, shape: tuple[int, int], normalise: bool, orientation: float, sigma: float, scale: float
+) -> Kernel:
+    return steerable(order, orientation, sigma, shape, scale=scale, normalise=normalise)
 
 
-def _below(angle: float, end: float) -> float:
-    """Return an angle reduced to 0 up to `end`; values within 1e-6 of `end` become 0."""
-    turned = float(angle) % end
-    return 0.0 if end - turned < 1e-6 else turned
-
-
-def _sums_to_zero(target: Target) -> bool:
-    total = float(np.abs(target.weights).sum())
-    return abs(float(target.weights.sum())) <= 1e-3 * total + float(target.tolerance.sum())
+def _quadrature(
+    order: int, shape: tuple[int, int], normalise: bool, orientation: float, sigma: float, scale: float
+) -> Kernel:
+    return quadrature(order, orientation, sigma, shape, scale=scale)
 
 
 def _simple(down: float, right: float, error: float) -> tuple[float, float]:

@@ -7,10 +7,21 @@ from types import MappingProxyType
 from typing import Any
 
 from kernelfield.errors import ArgumentError, received
-from kernelfield.kernels import blurs, differences, directional, edges, sharpening, smoothing
+from kernelfield.kernels import (
+    blurs,
+    differences,
+    directional,
+    edges,
+    masks,
+    optics,
+    polynomials,
+    resampling,
+    sharpening,
+    smoothing,
+)
 from kernelfield.kernels.gabor import gabor, log_gabor
 from kernelfield.kernels.kernel import Kernel
-from kernelfield.kernels.steerable import steerable
+from kernelfield.kernels.steerable import quadrature, steerable
 
 CATALOGUE: Mapping[str, Callable[..., Kernel]] = MappingProxyType(
     {
@@ -21,24 +32,44 @@ CATALOGUE: Mapping[str, Callable[..., Kernel]] = MappingProxyType(
         "gaussian": smoothing.gaussian,
         "smooth": smoothing.smooth,
         "rings": smoothing.rings,
+        "savitzky_golay": polynomials.savitzky_golay,
+        "bspline": resampling.bspline,
+        "cubic": resampling.cubic,
+        "mitchell": resampling.mitchell,
+        "lanczos": resampling.lanczos,
+        "sinc": resampling.sinc,
         "disk": blurs.disk,
+        "annulus": blurs.annulus,
         "motion": blurs.motion,
+        "oriented_gaussian": blurs.oriented_gaussian,
+        "airy": optics.airy,
+        "moffat": optics.moffat,
+        "pinhole": optics.pinhole,
         "difference": differences.difference,
         "derivative": differences.derivative,
+        "mixed_derivative": differences.mixed_derivative,
         "sobel": edges.sobel,
         "scharr": edges.scharr,
         "prewitt": edges.prewitt,
+        "farid": edges.farid,
         "roberts": edges.roberts,
         "laplacian": edges.laplacian,
+        "isotropic_laplacian": edges.isotropic_laplacian,
         "sobel_laplacian": edges.sobel_laplacian,
         "gaussian_derivative": edges.gaussian_derivative,
         "log": edges.log,
+        "dog": edges.dog,
         "emboss": edges.emboss,
         "edge": directional.edge,
         "diagonal": directional.diagonal,
         "line": directional.line,
         "corner": directional.corner,
+        "kirsch": masks.kirsch,
+        "robinson": masks.robinson,
+        "frei_chen": masks.frei_chen,
+        "laws": masks.laws,
         "steerable": steerable,
+        "quadrature": quadrature,
         "gabor": gabor,
         "log_gabor": log_gabor,
         "sharpen": sharpening.sharpen,
@@ -119,7 +150,7 @@ def family(name: str) -> Callable[..., Kernel]:
     if name in CATALOGUE:
         return CATALOGUE[name]
     near = get_close_matches(name.lower().replace("-", "_"), CATALOGUE, 3, 0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(CATALOGUE)}"
+    hint = f"did you mean {' or '.join(near)}?" if near else "kernelfield.kernels.CATALOGUE has the names"
     raise ArgumentError(f"name: expected a kernel of the catalogue, received {received(name)}; {hint}")
 
 
@@ -142,7 +173,7 @@ def checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def value_of(text: str) -> Any:
-    """Return typed text as a number, a tuple of numbers, None, or the text itself.
+    """Return typed text as a number, a tuple of numbers, True or False, None, or the text itself.
 
     Examples
     --------
@@ -156,6 +187,8 @@ def value_of(text: str) -> Any:
     number = _number(text)
     if number is not None:
         return number
+    if text.strip().lower() in ("true", "false"):
+        return text.strip().lower() == "true"
     return None if text.strip().lower() == "none" else text
 
 

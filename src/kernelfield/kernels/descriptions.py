@@ -63,16 +63,25 @@ def _sigma(given: Mapping[str, Any]) -> str:
     return f"sigma {sigma:.2f}"
 
 
-def _moved(rows: int, columns: int) -> str:
+def _moved(rows: float, columns: float) -> str:
     parts = []
     for count, unit, forth, back in ((rows, "row", "down", "up"), (columns, "column", "right", "left")):
         if count:
-            parts.append(f"{abs(count)} {unit}{'s' * (abs(count) > 1)} {forth if count > 0 else back}")
+            parts.append(f"{abs(count):.4g} {unit}{'s' * (abs(count) != 1)} {forth if count > 0 else back}")
     return ", ".join(parts) or "by nothing"
 
 
+def _ordinal(order: int) -> str:
+    return _ORDINAL[order] if order < len(_ORDINAL) else f"{order}th"
+
+
 def _nth(order: int) -> str:
-    return f"{_ORDINAL[order]} derivative" if order < len(_ORDINAL) else f"{order}th derivative"
+    return f"{_ordinal(order)} derivative"
+
+
+def _sampled(given: Mapping[str, Any]) -> str:
+    """Return whether the weights are samples, not corrected to have exact moments."""
+    return "" if given.get("normalise", True) else ", samples"
 
 
 def _angle(value: float) -> str:
@@ -120,19 +129,20 @@ def _quadrant(given: Mapping[str, Any]) -> str:
 
 def _steerable(given: Mapping[str, Any]) -> str:
     where = f"at {_angle(given['orientation'])}, {_sigma(given)} ({_size(given)})"
-    return f"{_nth(given['order'])} of a Gaussian {where}" + _scale(given)
+    return f"{_nth(given['order'])} of a Gaussian {where}{_sampled(given)}" + _scale(given)
 
 
 def _gabor(given: Mapping[str, Any]) -> str:
     text = f"Gabor, wavelength {given['wavelength']:.2f}, orientation {_angle(given['orientation'])}, {_sigma(given)}"
     aspect = "" if given["aspect"] == 1 else f", aspect {given['aspect']:.2f}"
-    return text + f"{aspect}, phase {_angle(given['phase'])} ({_size(given)})" + _scale(given)
+    zero = ", of sum zero" if given.get("normalise") else ""
+    return text + f"{aspect}, phase {_angle(given['phase'])} ({_size(given)}){zero}" + _scale(given)
 
 
 def _log_gabor(given: Mapping[str, Any]) -> str:
     text = f"log-Gabor, wavelength {given['wavelength']:.2f}, orientation {_angle(given['orientation'])}"
     text += f", {given['bandwidth']:.2f} octaves, {_angle(given['angular_bandwidth'])} wide"
-    return text + f", phase {_angle(given['phase'])} ({_size(given)})" + _scale(given)
+    return text + f", phase {_angle(given['phase'])} ({_size(given)}){_sampled(given)}" + _scale(given)
 
 
 def _unsharp(given: Mapping[str, Any]) -> str:
@@ -149,13 +159,53 @@ def _gaussian(given: Mapping[str, Any]) -> str:
 
 
 def _gaussian_derivative(given: Mapping[str, Any]) -> str:
-    orders = [f"{_ORDINAL[n]} {_DIRECTION[axis]}" for axis, n in enumerate(given["order"]) if n]
-    return f"{' and '.join(orders)} derivative of a Gaussian, {_sigma(given)} ({_size(given)})" + _scale(given)
+    orders = _order(given)
+    what = f"{orders} derivative of a Gaussian" if orders else "Gaussian, no derivative"
+    return f"{what}, {_sigma(given)} ({_size(given)}){_sampled(given)}" + _scale(given)
 
+
+def _shift(given: Mapping[str, Any]) -> str:
+    between = f", {_METHODS[given['method']]} interpolation" if "method" in given else ""
+    return f"shift by {_moved(given['rows'], given['columns'])}{between}"
+
+
+def _factor(given: Mapping[str, Any]) -> str:
+    """Return the reduction and the place between pixels of a kernel of resampling."""
+    factor, place = given["factor"], given["offset"]
+    by = " and ".join(f"{value:.4g}" for value in (factor if isinstance(factor, tuple) else (factor,)))
+    text = "" if factor == 1 else f", for a reduction by {by}" + " (down, across)" * isinstance(factor, tuple)
+    if place == 0:
+        return text
+    down, right = place if isinstance(place, tuple) else (place, place)
+    return text + f", {_moved(-down, -right)}"
+
+
+def _order(given: Mapping[str, Any]) -> str:
+    """Return the orders of a derivative along both axes as an adjective."""
+    return " and ".join(f"{_ordinal(n)} {_DIRECTION[axis]}" for axis, n in enumerate(given["order"]) if n)
+
+
+def _savitzky_golay(given: Mapping[str, Any]) -> str:
+    orders = _order(given)
+    what = f"{orders} derivative, " if orders else ""
+    return f"Savitzky–Golay, {what}degree {given['degree']} ({_size(given)})" + _scale(given)
+
+
+def _sinc(given: Mapping[str, Any]) -> str:
+    window = f"Kaiser's window, beta {given['beta']:.3g}" if given["window"] == "kaiser" else "Hann's window"
+    return f"windowed sinc, cutoff {given['cutoff']:.3g} cycles a pixel, {window} ({_size(given)})"
+
+
+def _optics(given: Mapping[str, Any]) -> str:
+    """Return the size of a point-spread function, and whether it is integrated over pixels."""
+    return f" ({_size(given)})" + (", integrated over pixels" if "method" in given else "")
+
+
+_METHODS = {"linear": "linear", "cubic": "cubic", "mitchell": "Mitchell's", "lanczos": "Lanczos", "spline": "spline"}
 
 _PHRASES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "identity": lambda given: "identity",
-    "shift": lambda given: f"shift by {_moved(given['rows'], given['columns'])}",
+    "shift": _shift,
     "box": lambda given: f"box {_size(given)}",
     "binomial": lambda given: f"binomial {_size(given)}",
     "gaussian": _gaussian,
@@ -180,7 +230,49 @@ _PHRASES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "gabor": _gabor,
     "log_gabor": _log_gabor,
     "gaussian_derivative": _gaussian_derivative,
-    "log": lambda given: f"Laplacian of a Gaussian, {_sigma(given)} ({_size(given)})" + _times(given),
+    "log": lambda given: f"Laplacian of a Gaussian, {_sigma(given)} ({_size(given)}){_sampled(given)}" + _times(given),
     "sharpen": lambda given: f"sharpen, amount {_amount(given['amount'])}, {given['neighbours']} neighbours",
     "unsharp": _unsharp,
+    "savitzky_golay": _savitzky_golay,
+    "bspline": lambda given: f"B-spline of degree {given['degree']}{_factor(given)}",
+    "cubic": lambda given: f"cubic kernel, a {_number(given['a'])}{_factor(given)}",
+    "mitchell": lambda given: f"Mitchell's cubic, b {_number(given['b'])}, c {_number(given['c'])}{_factor(given)}",
+    "lanczos": lambda given: f"Lanczos kernel of {given['lobes']} lobes{_factor(given)}",
+    "sinc": _sinc,
+    "annulus": lambda given: f"annulus of radii {given['inner']:.2f} and {given['outer']:.2f}",
+    "oriented_gaussian": lambda given: (
+        f"Gaussian blur, sigma {given['along']:.2f} along {_angle(given['orientation'])} "
+        f"and {given['across']:.2f} across ({_size(given)})"
+    ),
+    "airy": lambda given: f"Airy pattern, first dark ring at {given['radius']:.2f}{_optics(given)}",
+    "moffat": lambda given: f"Moffat, full width {given['fwhm']:.2f}, beta {given['beta']:.3g}{_optics(given)}",
+    "pinhole": lambda given: (
+        f"pinhole of radius {given['radius']:.2f}, Fresnel number {given['fresnel']:.3g}{_optics(given)}"
+    ),
+    "mixed_derivative": lambda given: (
+        f"{_order(given)} derivative, central differences of accuracy {given['accuracy']}"
+        + ("" if given["spacing"] == 1 else f", spacing {given['spacing']:g}")
+        + _scale(given)
+    ),
+    "farid": lambda given: (
+        f"Farid–Simoncelli {given['size']}×{given['size']}, {_DIRECTION[given['axis']]} "
+        f"{'derivative' if given['order'] == 1 else _nth(given['order'])}"
+        + (", of both orders" if (given["size"], given["order"], given["taps"]) == (5, 1, "second") else "")
+        + _scale(given)
+    ),
+    "isotropic_laplacian": lambda given: (
+        f"isotropic Laplacian ({given['weighting'].replace('_', '–').title()})" + _times(given)
+    ),
+    "dog": lambda given: (
+        f"difference of Gaussians, sigma {given['inner']:.2f} less {given['outer']:.2f} ({_size(given)})"
+        + _times(given)
+    ),
+    "kirsch": lambda given: f"Kirsch compass mask at {given['angle']}°" + _scale(given),
+    "robinson": lambda given: f"Robinson compass mask at {given['angle']}°, {given['levels']} levels" + _scale(given),
+    "frei_chen": lambda given: f"Frei–Chen mask {given['mask']}" + _scale(given),
+    "laws": lambda given: f"Laws' texture mask {given['vectors']}" + _scale(given),
+    "quadrature": lambda given: (
+        f"quadrature partner of the {_nth(given['order'])} of a Gaussian "
+        f"at {_angle(given['orientation'])}, {_sigma(given)} ({_size(given)})" + _scale(given)
+    ),
 }

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from kernelfield.errors import ArgumentError, received
-from kernelfield.kernels.arguments import kernel_family, number, one_of, several, whole
+from kernelfield.kernels.arguments import kernel_family, number, one_of, pair, several, whole
 from kernelfield.kernels.kernel import Kernel
 
 Scheme = Literal["central", "forward", "backward"]
@@ -147,6 +147,53 @@ def derivative(
     if axis == 0:
         weights, anchor = weights.T, anchor[::-1]
     return Kernel(weights, "derivative", parameters, _FORNBERG, anchor)
+
+
+@kernel_family
+def mixed_derivative(
+    order: Sequence[int] = (1, 1), accuracy: int = 2, spacing: float = 1.0, scale: float = 1.0
+) -> Kernel:
+    """Return a derivative along both axes: the product of the two central differences of `derivative`.
+
+    Parameters
+    ----------
+    order : (int, int)
+        Order of the derivative down the rows and along the columns, each at least 1.
+    accuracy : int
+        The error falls as ``spacing**accuracy``; an even number.
+    spacing : float
+        Distance between pixels.
+    scale : float
+        Factor on all weights.
+
+    Raises
+    ------
+    ArgumentError
+        For an order below 1, or an accuracy that is odd or below 2.
+
+    References
+    ----------
+    B. Fornberg, Generation of finite difference formulas on arbitrarily spaced grids, Mathematics of
+    Computation 51 (1988), 699-706; M. Abramowitz and I. A. Stegun, Handbook of Mathematical Functions, 25.3.26.
+
+    Examples
+    --------
+    >>> mixed_derivative()
+    Kernel mixed_derivative(order=(1, 1), accuracy=2, spacing=1, scale=1), 3×3, 1/4 ×
+       1  0 -1
+       0  0  0
+      -1  0  1
+    """
+    orders = [whole("order", n, 1, _MOST_SAMPLES) for n in pair("order", order)]
+    scale = number("scale", scale)
+    column, row = (derivative(n, accuracy, axis, spacing).weights for axis, n in enumerate(orders))
+    parameters = {
+        "order": tuple(orders),
+        "accuracy": whole("accuracy", accuracy),
+        "spacing": number("spacing", spacing),
+        "scale": scale,
+    }
+    return Kernel(column @ row * scale, "mixed_derivative", parameters, _FORNBERG)
 
 
 @kernel_family

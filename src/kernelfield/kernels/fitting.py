@@ -124,6 +124,32 @@ def refine(
     return at, found, cost / total if inside else 1.0
 
 
+def unexplained(wanted: Weights, part: Weights) -> float:
+    """Return the share of the energy of `wanted` that no multiple of `part` explains.
+
+    Examples
+    --------
+    >>> unexplained(np.array([3.0, 4.0]), np.array([6.0, 8.0]))
+    0.0
+    """
+    norm, total = float((part**2).sum()), float((wanted**2).sum())
+    if not norm or not total:
+        return 1.0
+    return max(0.0, 1 - float((wanted * part).sum()) ** 2 / (norm * total))
+
+
+def parity(patch: Weights, axis: int) -> int:
+    """Return 1 if weights are even along an axis, -1 if they are odd, 0 if neither, to within a tenth of their norm."""
+    even = float((patch * np.flip(patch, axis)).sum()) / float((patch**2).sum())
+    return round(even) if abs(abs(even) - 1) < 0.01 else 0
+
+
+def below(angle: float, end: float) -> float:
+    """Return an angle reduced to 0 up to `end`; values within 1e-6 of `end` become 0."""
+    turned = float(angle) % end
+    return 0.0 if end - turned < 1e-6 else turned
+
+
 def simplest(target: Target, build: Callable[..., Kernel], values: Sequence[float]) -> Kernel:
     """Return ``build(*values)``, each value rounded to the fewest decimals that the tolerance allows."""
     exact = build(*values)

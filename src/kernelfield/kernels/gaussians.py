@@ -1,6 +1,6 @@
-"""One-dimensional Gaussian weights: sampled, integrated over pixels, the discrete analogue, and in fixed point.
+"""One-dimensional Gaussian weights: sampled, integrated over pixels, the discrete analogue, fixed point, derivatives.
 
-All are divided by their sum.
+All but the derivatives are divided by their sum.
 """
 
 import math
@@ -71,3 +71,42 @@ METHODS: Mapping[str, Callable[[float, int], Weights]] = {
     "integrated": integrated_gaussian,
     "discrete": discrete_gaussian,
 }
+
+
+def derivative_of_gaussian(sigma: float, size: int, order: int, normalise: bool = True) -> Weights:
+    """Return `size` cross-correlation weights of the derivative of a Gaussian.
+
+    The weights are ``n! π_n(x) g(x) / Σ π_n² g``, with g the sampled Gaussian of sum one and π_n the monic polynomial
+    orthogonal under g to all of lower degree: the Hermite polynomial of the samples. Hence the responses to ``x**m``
+    are exact for all m up to the order: n! for m = n, else 0. For a wide Gaussian π_n is He_n. With `normalise` False
+    He_n itself is sampled, as `scipy.ndimage.gaussian_filter` does; the responses then have an error of truncation.
+
+    References
+    ----------
+    W. Gautschi, Orthogonal Polynomials: Computation and Approximation (2004), section 2.1 (discrete measures: the
+    recurrence with coefficients from inner products).
+    """
+    x = (np.arange(size) - (size - 1) / 2) / sigma
+    weights = sampled_gaussian(sigma, size)
+    if order == 0:
+        return weights
+    before, here = np.zeros(size), np.ones(size)
+    norm = float(weights.sum())
+    for n in range(order):
+        if normalise:
+            # Under symmetric weights the middle coefficient of the recurrence is 0.
+            last, norm = norm, float((here**2 * weights).sum())
+            before, here = here, x * here - (norm / last if n else 0.0) * before
+        else:
+            before, here = here, x * here - n * before
+    factor = math.factorial(order) / float((here**2 * weights).sum()) if normalise else 1.0
+    return here * weights * (factor / sigma**order)
+
+
+def acting_variance(weights: Weights, order: int) -> float:
+    """Return the variance of the Gaussian whose derivative these weights take, by their first error term.
+
+    The Gaussian of variance t turns the n-th derivative of ``x**(n + 2) / (n + 2)!`` at 0 from 0 into ``t / 2``.
+    """
+    x = np.arange(len(weights)) - (len(weights) - 1) / 2
+    return float(2 * (weights * x ** (order + 2)).sum()) / math.factorial(order + 2)

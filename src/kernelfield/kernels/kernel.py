@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels.arguments import frequencies, frozen_weights, offset, whole
 from kernelfield.kernels.arithmetic import ULPS, common_grid, composed, factors, over_divisor, response
+from kernelfield.kernels.properties import Properties, properties_of
 from kernelfield.kernels.text import kernel_text
 
 Weights = NDArray[np.float64]
@@ -89,6 +90,22 @@ class Kernel:
         """Rows and columns of the weights."""
         rows, columns = self.weights.shape
         return rows, columns
+
+    @property
+    def properties(self) -> Properties:
+        """The properties of the weights, computed from them: sum, derivative taken, error, gain.
+
+        Examples
+        --------
+        >>> print(Kernel([[0.25, 0.5, 0.25]]).properties)
+        sums to 1, moves the content by 0 down, 0 right
+        standard deviation 0 down, 0.7071 right
+        error 1/4 ∂xx
+        a constant: 100.000% of the largest response
+        largest response 1 at 0, 0 cycles per pixel (down, right)
+        noise of 1: 0.6124
+        """
+        return properties_of(self.weights, self.anchor)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         wanted = np.dtype(np.float64 if dtype is None else dtype)

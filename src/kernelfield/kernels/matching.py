@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from kernelfield.arrays import as_numbers
 from kernelfield.errors import ArgumentError
+from kernelfield.kernels.arguments import trying
 from kernelfield.kernels.candidates import GENERATORS
 from kernelfield.kernels.descriptions import describe
 from kernelfield.kernels.kernel import Kernel
@@ -134,7 +135,8 @@ def match(
     target = Target(kernel.weights, kernel.anchor, np.broadcast_to(spread, kernel.shape))
     if target.peak == 0 or not target.spread <= _WIDEST * target.peak:
         return None
-    best = _best(target)
+    with trying():
+        best = _best(target)
     if best is None:
         return None
     also = None
@@ -184,16 +186,17 @@ def nearest(weights: ArrayLike, anchor: tuple[int, int] | None = None, tolerance
     found: dict[str, Near] = {}
     if norm == 0.0:
         return []
-    for generator in GENERATORS:
-        for candidate in generator(target):
-            placed = target.place(candidate)
-            if placed is None:
-                continue
-            mine, theirs, _ = target.against(placed)
-            distance = float(np.linalg.norm(mine - theirs)) / norm
-            name = placed.name or ""
-            if name not in found or distance < found[name].distance:
-                found[name] = Near(placed, distance, describe(placed, None))
+    with trying():
+        tried = [candidate for generator in GENERATORS for candidate in generator(target)]
+    for candidate in tried:
+        placed = target.place(candidate)
+        if placed is None:
+            continue
+        mine, theirs, _ = target.against(placed)
+        distance = float(np.linalg.norm(mine - theirs)) / norm
+        name = placed.name or ""
+        if name not in found or distance < found[name].distance:
+            found[name] = Near(placed, distance, describe(placed, None))
     return sorted(found.values(), key=lambda near: near.distance)
 
 

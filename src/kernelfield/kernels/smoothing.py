@@ -7,9 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernelfield.errors import ArgumentError, received
-from kernelfield.kernels.arguments import extent, kernel_family, number, one_of, pair, several, whole, window
-from kernelfield.kernels.gaussians import METHODS, fixed_point
+from kernelfield.kernels.arguments import (
+    extent,
+    inaccurate,
+    kernel_family,
+    number,
+    offset,
+    one_of,
+    pair,
+    several,
+    whole,
+    window,
+)
+from kernelfield.kernels.gaussians import METHODS, acting_variance, fixed_point
 from kernelfield.kernels.kernel import Kernel, Weights
+from kernelfield.kernels.resampling import INTERPOLATIONS, shifted_by
 
 Size = int | Sequence[int]
 Sigma = float | Sequence[float]
@@ -19,6 +31,17 @@ _GAUSSIAN = {
     "integrated": "normal density integrated over pixels, divided by its sum",
     "discrete": "T. Lindeberg, IEEE PAMI 12 (1990), 234-254, divided by its sum",
 }
+
+
+_INTERPOLATED = {
+    "linear": "linear interpolation",
+    "cubic": "R. G. Keys, IEEE Trans. ASSP 29 (1981), 1153-1160",
+    "mitchell": "D. P. Mitchell and A. N. Netravali, Computer Graphics 22 (1988), 221-228",
+    "lanczos": "C. E. Duchon, J. Applied Meteorology 18 (1979), 1016-1022",
+    "spline": "M. Unser, IEEE Signal Processing Magazine 16 (1999), 22-38",
+}
+# Share of sigma by which that of the weights may differ before a warning.
+_WRONG = 0.1
 
 
 @kernel_family
@@ -35,25 +58,52 @@ def identity() -> Kernel:
 
 
 @kernel_family
-def shift(rows: int, columns: int) -> Kernel:
-    """Return the kernel that moves the image content down by `rows` and right by `columns`.
+def shift(rows: float, columns: float, method: str = "cubic") -> Kernel:
+    """Return the kernel that moves the image content down by `rows` and right by `columns`, in pixels or fractions.
 
-    ``output[p] = image[p - (rows, columns)]``. It has one weight, away from its anchor.
+    By whole pixels ``output[p] = image[p - (rows, columns)]``, with one weight, away from its anchor. By fractions the
+    image is interpolated between its pixels, along both axes, with weights of sum one.
 
     Parameters
     ----------
-    rows, columns : int
+    rows, columns : float
         Distance in pixels; negative numbers move the content up and left.
+    method : {"cubic", "linear", "mitchell", "lanczos", "spline"}
+        Interpolation of fractions: Keys' cubic with a = -1/2, linear, Mitchell and Netravali's cubic (which blurs),
+        Lanczos of three lobes, or the cubic spline of ``scipy.ndimage.shift`` (25 weights an axis: what is left out is
+        below 1e-6).
+
+    Raises
+    ------
+    ArgumentError
+        If a distance is not finite, or the method is another.
+
+    References
+    ----------
+    R. G. Keys, IEEE Trans. ASSP 29 (1981), 1153-1160 (cubic); D. P. Mitchell and A. N. Netravali, Computer Graphics 22
+    (1988), 221-228; C. E. Duchon, J. Applied Meteorology 18 (1979), 1016-1022 (Lanczos); M. Unser, IEEE Signal
+    Processing Magazine 16 (1999), 22-38 (the cardinal spline).
 
     Examples
     --------
     >>> shift(2, -3)
     Kernel shift(rows=2, columns=-3), 1×1, anchor (2, -3)
       1
+    >>> shift(0, 0.5)
+    Kernel shift(rows=0, columns=0.5, method='cubic'), 1×4, 1/16 ×
+      -1  9  9 -1
     """
-    kernel = identity().shifted(rows, columns)
-    parameters = {"rows": kernel.anchor[0], "columns": kernel.anchor[1]}
-    return Kernel(kernel.weights, "shift", parameters, "by definition", kernel.anchor)
+    method = one_of("method", method, tuple(INTERPOLATIONS))
+    distances = [number(name, value) for name, value in (("rows", rows), ("columns", columns))]
+    if all(value == int(value) for value in distances):
+        kernel = identity().shifted(*map(int, distances))
+        parameters = {"rows": kernel.anchor[0], "columns": kernel.anchor[1]}
+        return Kernel(kernel.weights, "shift", parameters, "by definition", kernel.anchor)
+    offset("shift", [int(value) for value in distances])
+    (column, above), (row, left) = (shifted_by(value, method) for value in distances)
+    whole_numbers = [int(value) if value == int(value) else value for value in distances]
+    named = {"rows": whole_numbers[0], "columns": whole_numbers[1], "method": method}
+    return Kernel(np.outer(column, row), "shift", named, _INTERPOLATED[method], (above, left))
 
 
 @kernel_family
@@ -126,9 +176,15 @@ def gaussian(
         images with 8 bits.
     method : {"sampled", "integrated", "discrete"}
         Weights from the density: its values at the centres of pixels; its integrals over pixels, as measured by a
-        sensor of square elements; or Lindeberg's discrete analogue ``exp(-t) I_n(t)`` with ``t = sigma**2``, of odd
-        size. Composing two discrete analogues gives another one, with the sum of both ``sigma**2``, as for continuous
-        Gaussians; the other methods do so approximately from sigma 1 on.
+        sensor of square elements, which has the variance ``sigma**2 + 1/12``; or Lindeberg's discrete analogue
+        ``exp(-t) I_n(t)`` with ``t = sigma**2``, of odd size. Composing two discrete analogues gives another one, with
+        the sum of both ``sigma**2``, as for continuous Gaussians; samples of sigma 1 and more do so nearly.
+
+    Warns
+    -----
+    AccuracyWarning
+        If the standard deviation of the weights is more than 10 % from sigma: the size cuts the Gaussian off, or its
+        samples are too coarse (sigma below 0.5; the other methods keep it).
 
     Raises
     ------
@@ -169,6 +225,7 @@ def gaussian(
     if method == "discrete" and any(n % 2 == 0 for n in shape):
         raise ArgumentError(f"size: expected odd numbers for method 'discrete', received {shape}; take one more")
     factors = [METHODS[method](s, n) for s, n in zip(sigmas, shape, strict=True)]
+    _check_spread(sigmas, factors, method)
     if bits is not None:
         bits = whole("bits", bits, 1, 52)
         parameters["bits"] = bits
@@ -241,6 +298,17 @@ def rings(weights: Sequence[float] = (0, 0, 1)) -> Kernel:
         raise ArgumentError(f"weights: expected at least one above 0, received {received(weights)}")
     array = np.array(values)[ring_numbers(len(values) - 1)]
     return Kernel(array / array.sum(), "rings", {"weights": values}, "Pillow, PIL.ImageFilter")
+
+
+def _check_spread(sigmas: Sequence[float], factors: Sequence[Weights], method: str) -> None:
+    """Warn if the weights along an axis have quite another standard deviation than sigma."""
+    for sigma, weights in zip(sigmas, factors):
+        wanted = sigma**2 + 1 / 12 if method == "integrated" else sigma**2
+        if sigma and abs(acting_variance(weights, 0) - wanted) > ((1 + _WRONG) ** 2 - 1) * wanted:
+            acting = max(acting_variance(weights, 0) - (wanted - sigma**2), 0.0) ** 0.5
+            remedy = "method='discrete' keeps it" if len(weights) > 6 * sigma else "take a larger size"
+            inaccurate(f"gaussian: sigma {sigma:g} with {len(weights)} weights acts as sigma {acting:.2g}; {remedy}")
+            return
 
 
 def pascal(size: int) -> list[int]:

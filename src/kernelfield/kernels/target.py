@@ -33,6 +33,17 @@ class Target:
         """The largest tolerance."""
         return float(self.tolerance.max())
 
+    @property
+    def sums_to_one(self) -> bool:
+        """Whether the weights sum to one within their tolerance."""
+        return abs(float(self.weights.sum()) - 1) <= NEGLIGIBLE + float(self.tolerance.sum())
+
+    @property
+    def sums_to_zero(self) -> bool:
+        """Whether the weights sum to zero within their tolerance."""
+        total = float(np.abs(self.weights).sum())
+        return abs(float(self.weights.sum())) <= 1e-3 * total + float(self.tolerance.sum())
+
     def bounds(self, threshold: float = NEGLIGIBLE) -> tuple[slice, slice]:
         """Return the bounding rows and columns of the weights above their tolerance plus `threshold` times the peak."""
         held = np.abs(self.weights) > self.tolerance + threshold * self.peak

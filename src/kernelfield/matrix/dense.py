@@ -17,7 +17,8 @@ def triangle(matrix: csr_array) -> np.ndarray:
     """Return a matrix of no more rows than columns with the singular values and right singular vectors of `matrix`.
 
     The triangular factor R of A = Q R, updated by blocks of rows: Q is never made, and of A only a few
-    squares of its columns are dense at a time. Householder's factorisation of each step is backward stable, unlike the product Aᵀ A.
+    squares of its columns are dense at a time. Householder's factorisation of each step is backward stable, unlike
+    the product Aᵀ A.
 
     References
     ----------
@@ -28,7 +29,8 @@ def triangle(matrix: csr_array) -> np.ndarray:
         return np.asarray(matrix.toarray())
     factor, block = np.zeros((0, columns)), _BLOCK * columns
     for start in range(0, rows, block):
-        factor = np.linalg.qr(np.concatenate([factor, matrix[start : start + block].toarray()]), mode="r")
+        rest = np.concatenate([factor, matrix[start : start + block].toarray()])
+        factor = np.asarray(np.linalg.qr(rest, mode="r"))
     return factor
 
 
