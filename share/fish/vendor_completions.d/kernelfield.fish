@@ -5,7 +5,7 @@
 function __fish_kernelfield_using_command
     set -l cmd (commandline -opc)
     set -l subcommands
-    set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --stride --then --to --unit --unknown --wavelength --work -o'
+    set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --compare --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --stride --then --to --unit --unknown --wavelength --work -o'
     set -l all_commands 'apply bench code compare design doctor export field lab learn verify'
     set -l skip_next 0
     # Extract command words (only real subcommand names) from command line
@@ -125,8 +125,9 @@ complete -c kernelfield -n '__fish_kernelfield_using_command design' -l help -d 
 complete -c kernelfield -n '__fish_kernelfield_using_command design' -s h -d 'Display this message and exit.'
 complete -c kernelfield -n '__fish_kernelfield_using_command design' -l version -d 'Display application version.'
 complete -c kernelfield -n '__fish_kernelfield_using_command design' -l list -d 'Show the names; after a name, its parameters.'
+complete -c kernelfield -n '__fish_kernelfield_using_command design' -l compare -r -d 'Set kernels side by side, as sobel,scharr,farid:size=7: error of direction, iso…'
 complete -c kernelfield -n '__fish_kernelfield_using_command design' -l json -d 'Print the kernel as JSON, which apply reads, and nothing else.'
-complete -c kernelfield -n '__fish_kernelfield_using_command design' -l plot -r -F -d 'Draw weights and frequency response: a .png, .svg or .pdf.'
+complete -c kernelfield -n '__fish_kernelfield_using_command design' -l plot -r -F -d 'Draw weights and frequency response, or the comparison: a .png, .svg or .pdf.'
 complete -c kernelfield -n '__fish_kernelfield_using_command design' -l save -r -F -d 'Write the kernel as JSON to this file.'
 
 # Options for: doctor

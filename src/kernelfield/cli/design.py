@@ -28,6 +28,7 @@ def design(
     /,
     *,
     list: bool = False,
+    compare: str | None = None,
     json: bool = False,
     plot: Path | None = None,
     save: Path | None = None,
@@ -45,10 +46,12 @@ def design(
         Name of the kernel in the catalogue.
     list
         Show the names; after a name, its parameters.
+    compare
+        Set kernels side by side, as sobel,scharr,farid:size=7: error of direction, isotropy, frequency response.
     json
         Print the kernel as JSON, which apply reads, and nothing else.
     plot
-        Draw weights and frequency response: a .png, .svg or .pdf.
+        Draw weights and frequency response, or the comparison: a .png, .svg or .pdf.
     save
         Write the kernel as JSON to this file.
     parameters
@@ -56,6 +59,9 @@ def design(
     """
     if list:
         _show_list(output(), name)
+        return
+    if compare is not None:
+        _compare(compare, name, json or save is not None, parameters, plot)
         return
     if name is None:
         raise UsageError("design: expected a name; received none; --list shows them.")
@@ -76,6 +82,51 @@ def design(
         sys.stdout.write(text)
     else:
         _show(output(), kernel)
+
+
+def _compare(text: str, name: str | None, filed: bool, parameters: Mapping[str, str], plot: Path | None) -> None:
+    """Print a table of kernels side by side, and draw their curves."""
+    from kernelfield.kernels.catalogue import several_of
+
+    if name is not None or filed or parameters:
+        raise UsageError(
+            "--compare: expected no other name, parameter, --json or --save; received some; write the parameters "
+            "behind each name, as --compare sobel,farid:size=7"
+        )
+    check_figure(plot)
+    kernels = several_of(text)
+    found = kf.kernels.compare([*kernels.values()], [*kernels])
+    if plot is not None:
+        with status("drawing"):
+            write_figure(plot, found.plot())
+    _show_comparison(output(), found)
+
+
+def _show_comparison(console: Console, found: kf.kernels.Comparison) -> None:
+    """Print a row for each kernel: size, and the errors at a quarter and at half of the highest frequency."""
+    rows = [
+        ("", "size", "direction", "", "isotropy", "", "response", ""),
+        ("cycles per pixel", "", *("1/8", "1/4") * 3),
+    ]
+    for one in found.kernels:
+        size = "×".join(map(str, one.kernel.shape))
+        cells = []
+        for curve, unit in ((one.direction, "°"), (100 * one.isotropy, " %"), (100 * one.error, " %")):
+            for at in (1 / 8, 1 / 4):
+                value = None if curve is None else found.at(curve, at)
+                signed = curve is not None and curve.min() < 0
+                cells.append("–" if value is None else f"{value:{'+' if signed else ''}.2f}{unit}".replace("-", "−"))
+        rows.append((one.label, size, *cells))
+    widths = [max(len(row[i]) for row in rows) for i in range(8)]
+    for i, row in enumerate(rows):
+        line = row[0].ljust(widths[0]) + "".join(f"  {cell.rjust(width)}" for cell, width in zip(row[1:], widths[1:]))
+        console.print(Text(line.rstrip(), "bold" if i == 0 else "dim" if i == 1 else ""), soft_wrap=True)
+    console.print()
+    note = (
+        "direction: largest error of the gradient's angle on plane waves; isotropy: spread of the response over "
+        "directions, of its mean; response: along the axis, less that of the exact derivative, or than 1."
+    )
+    console.print(Text(textwrap.fill(note, console.width), "dim"))
 
 
 def _make(name: str, parameters: Mapping[str, str]) -> kf.Kernel:

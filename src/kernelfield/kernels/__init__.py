@@ -2,6 +2,7 @@
 
 from kernelfield.kernels.blurs import annulus, disk, motion, oriented_gaussian
 from kernelfield.kernels.catalogue import CATALOGUE, design, parse
+from kernelfield.kernels.comparison import Compared, Comparison, compare
 from kernelfield.kernels.differences import derivative, difference, minimum_size, mixed_derivative, stencil
 from kernelfield.kernels.directional import corner, diagonal, edge, line
 from kernelfield.kernels.edges import (
@@ -24,6 +25,7 @@ from kernelfield.kernels.masks import frei_chen, kirsch, laws, robinson
 from kernelfield.kernels.matching import Match, match
 from kernelfield.kernels.optics import airy, moffat, pinhole
 from kernelfield.kernels.polynomials import savitzky_golay
+from kernelfield.kernels.properties import Properties
 from kernelfield.kernels.resampling import bspline, cubic, lanczos, mitchell, sinc
 from kernelfield.kernels.sharpening import sharpen, unsharp
 from kernelfield.kernels.smoothing import binomial, box, gaussian, identity, rings, shift, smooth
@@ -31,13 +33,17 @@ from kernelfield.kernels.steerable import quadrature, steerable, steerable_basis
 
 __all__ = [
     "CATALOGUE",
+    "Compared",
+    "Comparison",
     "Kernel",
     "Match",
+    "Properties",
     "airy",
     "annulus",
     "binomial",
     "box",
     "bspline",
+    "compare",
     "corner",
     "cubic",
     "derivative",

@@ -421,14 +421,17 @@ def steerables(target: Target) -> Iterator[Kernel]:
             likely.append((cost, order, partner, build, sigma))
         for _, order, partner, build, sigma in sorted(likely, key=lambda one: one[0])[:_LIKELY]:
             turned, width, factor, left = _steered(build, patch, turn, sigma, 0.3)
-            if _SURE < left < 0.05 and not partner:
+            fits = []
+            # Up to the first order samples and corrected weights differ by a factor.
+            if left < 0.05 and not partner and (left > _SURE or order == 1):
                 exact = partial(_steerable, order, shape, True)
                 fine = _steered(exact, patch, turned, width, 0.05)
                 if fine[3] < 1e-2:
-                    yield _turned(target, exact, order % 2 == 1, *fine[:3])
+                    fits.append(_turned(target, exact, order % 2 == 1, *fine[:3]))
                 left = left if fine[3] > _SURE else _SURE
             if left < 1e-2:
-                yield _turned(target, build, (order + partner) % 2 == 1, turned, width, factor)
+                fits.append(_turned(target, build, (order + partner) % 2 == 1, turned, width, factor))
+            yield from sorted(fits, key=_complexity)
             if left <= _SURE:
                 return
 
@@ -496,7 +499,7 @@ def gabors(target: Target) -> Iterator[Kernel]:
                 found = [wavelength, orientation, math.exp(values[2]), math.exp(values[3]), phase, scale]
                 yield simplest(target, build, found)
                 # Weights that sum to zero are those of the corrected wave.
-                if abs(patch.sum()) > 1e-9 * np.abs(patch).sum():
+                if not target.sums_to_zero:
                     break
         if near:
             yield from _log_gabors(target, patch, values)

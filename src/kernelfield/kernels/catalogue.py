@@ -143,6 +143,32 @@ def parse(text: str) -> Kernel:
     return design(name, **{key: value_of(word) for key, word in given.items()})
 
 
+def several_of(text: str) -> dict[str, Kernel]:
+    """Return the kernels described by text, as `parse` takes it, separated by commas; by their own text.
+
+    A part between commas begins a kernel if it begins with a name of the catalogue, and else belongs to the one before.
+
+    Raises
+    ------
+    ArgumentError
+        As `parse`, or if two are the same.
+
+    Examples
+    --------
+    >>> list(several_of("sobel:axis=0,size=5,scharr, edge:direction=0,1"))
+    ['sobel:axis=0,size=5', 'scharr', 'edge:direction=0,1']
+    """
+    texts: list[str] = []
+    for part in text.split(","):
+        if texts and part.partition(":")[0].strip() not in CATALOGUE and ("=" in part or _number(part) is not None):
+            texts[-1] += f",{part.strip()}"
+        else:
+            texts.append(part.strip())
+    if len(set(texts)) < len(texts):
+        raise ArgumentError(f"kernels: expected different ones, received {received(text)}")
+    return {one: parse(one) for one in texts}
+
+
 def family(name: str) -> Callable[..., Kernel]:
     """Return the function of a family; the error suggests similar names."""
     if not isinstance(name, str):
