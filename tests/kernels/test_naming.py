@@ -154,7 +154,7 @@ def test_learned_from_a_photograph_in_floating_point(name, kernel):
 
 
 def in_8_bits(kernel):
-    """Return a part of the photograph and its result in 8 bits; of a kernel of sum zero around 128, with its contrast."""
+    """Return a part of the photograph and its result in 8 bits, around 128 where the weights sum to zero."""
     image, result = filtered(kernel, 440, 420)
     if abs(kernel.weights.sum()) < 0.5:
         gain = 120 / np.abs(result).max() if "scale" in kernel.parameters else 1

@@ -19,6 +19,8 @@ from kernelfield.cli.messages import UsageError
 from kernelfield.errors import ArgumentError
 from kernelfield.files import write_bytes
 
+Rows = list[tuple[str, ...]]
+
 # Whole weights from here on are printed as decimal fractions of the kernel.
 _MAX_INTEGER = 1_000_000
 
@@ -104,7 +106,7 @@ def _compare(text: str, name: str | None, filed: bool, parameters: Mapping[str, 
 
 def _show_comparison(console: Console, found: kf.kernels.Comparison) -> None:
     """Print a row for each kernel: size, and the errors at a quarter and at half of the highest frequency."""
-    rows = [
+    rows: Rows = [
         ("", "size", "direction", "", "isotropy", "", "response", ""),
         ("cycles per pixel", "", *("1/8", "1/4") * 3),
     ]
