@@ -145,7 +145,7 @@ def test_intervals_cover(regularise: str | None) -> None:
         y = x @ kernel + 2.0 * rng.normal(size=80)
         found = solve_restricted(moments(x, y - y.mean()), SIZE, Restriction(), Regularise.checked(regularise))
         left = y - y.mean() - x @ found.kernel
-        error = np.sqrt(np.diag(found.inverse) * (left @ left) / (79 - found.freedom))
+        error = np.sqrt(np.diag(found.inverse) * found.variance(float(left @ left), 79))
         hits.append(np.abs(found.kernel - kernel) < student.ppf(0.975, 79 - found.freedom) * error)
     assert 0.93 <= np.mean(hits) <= 0.97
 

@@ -19,6 +19,7 @@ from kernelfield.learning.models.regularise import Regularise
 from kernelfield.learning.models.restricted import Restricted, solve_restricted
 from kernelfield.learning.models.restriction import Restriction
 from kernelfield.learning.pair import Pair
+from kernelfield.learning.residual import measure
 from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support, centred
 from kernelfield.learning.support_search import Found, check_size
@@ -93,8 +94,11 @@ def fit_known(
         )
     solution = solve_restricted(own, support.size, restriction, regularise)
     kernel = solution.kernel.reshape(support.size)
-    freedom = max(1.0, own.count - own.offsets - solution.freedom)
-    variance = own.unexplained(kernel) / freedom
+    left = own.unexplained(kernel)
+    if weights is None and pair.step == 0.0 and left <= own.count * pair.exact_variance(own.square, own.count):
+        kernel, square = _refined(used, statistics, support, solution, restriction, regularise is None)
+        left = square * own.count
+    variance = solution.variance(left, own.count - own.offsets)
     stderr = np.sqrt(np.maximum(np.diag(solution.inverse), 0.0) * variance)
     stderr = np.hypot(stderr, pair.epsilon * np.abs(kernel).max() / np.sqrt(3.0))
     if solution.undetermined.size:
@@ -111,9 +115,31 @@ def fit_known(
         offsets,
         variance,
     )
-    fit = described(pair, found, estimate, lambda other: _holds(other, kernel, restriction))
+    # Of a penalty that decides some directions nothing is exact.
+    sure = regularise is None or (solution.seen == p and own.count > 2 * p)
+    fit = described(pair, found, estimate, lambda other: sure and _holds(other, kernel, restriction))
     notes = _notes(solution, restriction)
     return replace(fit, degrees_of_freedom=solution.freedom, notes=(*notes, *fit.notes))
+
+
+def _refined(
+    pair: Pair,
+    statistics: list[Statistics],
+    support: Support,
+    solution: Restricted,
+    restriction: Restriction,
+    steps: bool,
+) -> tuple[np.ndarray, float]:
+    """Return the kernel corrected by its residual, where float64 sums are not enough, and the residual's mean square."""
+    kernel = solution.kernel.reshape(support.size)
+    residual = measure(pair, kernel, tuple(s.offset(kernel) for s in statistics), support, gradient=True)
+    for _ in range(2 if steps else 0):
+        other = kernel + (solution.inverse @ residual.gradient).reshape(support.size)
+        if restriction.nonnegative and other.min() < 0.0:
+            break
+        kernel = other
+        residual = measure(pair, kernel, tuple(s.offset(kernel) for s in statistics), support, gradient=True)
+    return kernel, residual.sd**2
 
 
 def _found(pair: Pair, size: Any, max_size: int, regularise: Regularise | None) -> Found:
@@ -174,6 +200,10 @@ def _notes(solution: Restricted, restriction: Restriction) -> tuple[str, ...]:
             f"regularised by a penalty on {what}, strength {solution.strength:.3g}: "
             f"{solution.freedom:.4g} of {solution.kernel.size} parameters are in use"
         )
+        if solution.seen < solution.rank:
+            notes.append(
+                f"the pair alone determines {solution.seen} of {solution.rank} directions; the penalty decides the others"
+            )
     if restriction.symmetric is not None:
         notes.append(f"symmetry: {_NAMES[solution.symmetric]}")
     return tuple(notes)

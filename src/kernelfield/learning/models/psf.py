@@ -96,7 +96,7 @@ def match_psf(
     kernel = solution.kernel.reshape(shape)
     left = b - correlate(before, kernel, mode="valid", dtype=np.float64)
     square = float((left**2).sum())
-    variance = square / max(1.0, moments.count - solution.freedom)
+    variance = solution.variance(square, moments.count)
     stderr = np.sqrt(np.maximum(np.diag(solution.inverse), 0.0) * variance)
     stderr = np.maximum(stderr, np.finfo(np.float64).eps * float(np.abs(kernel).max()))
     if solution.undetermined.size:

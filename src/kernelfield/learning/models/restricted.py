@@ -39,6 +39,10 @@ class Restricted:
         The symmetry that was imposed.
     kind, strength : str, float
         Of the penalty; "" and 0 without.
+    penalised : float
+        The penalty on the kernel, in units of the sum of squares.
+    seen : int
+        Directions that the pair alone determines.
     """
 
     kernel: np.ndarray
@@ -49,6 +53,17 @@ class Restricted:
     symmetric: str | None = None
     kind: str = ""
     strength: float = 0.0
+    penalised: float = 0.0
+    seen: int = 0
+
+    def variance(self, left: float, freedom: int) -> float:
+        """Return the variance of the residual from its sum of squares, `freedom` being the positions less the offsets.
+
+        Under a penalty it is that of the likeliest mixed model, which is known also where every pixel is met.
+        """
+        if self.kind:
+            return (left + self.penalised) / max(1, freedom)
+        return left / max(1.0, freedom - self.freedom)
 
 
 def solve_restricted(
@@ -101,7 +116,7 @@ def solve_restricted(
     spread = solution.inverse
     if doubt:
         left = max(free.square - float(free.cross @ solution.kernel), free.square * _EPSILON, 1e-300)
-        variance = left / max(1.0, moments.count - moments.offsets)
+        variance = left / max(1, moments.count - moments.offsets)
         change = solution.inverse @ (free.matrix @ solution.kernel)
         spread = spread + np.outer(change, change) * (doubt / variance)
     inverse = free.turned(free.turned(spread).T)
@@ -122,6 +137,8 @@ def solve_restricted(
         symmetric,
         kind,
         strength,
+        0.0 if matrix is None else float(solution.kernel @ free.matrix @ solution.kernel),
+        solution.rank if matrix is None else int(np.linalg.matrix_rank(free.gram, hermitian=True)),
     )
 
 

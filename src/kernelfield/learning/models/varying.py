@@ -277,7 +277,7 @@ def _fit(
 ) -> Fit:
     """Return the fit with its verdict and its remarks."""
     support, functions = design.support, design.kernel
-    variance = left.weighted / max(1.0, moments.count - moments.offsets - solution.freedom)
+    variance = solution.variance(left.weighted, moments.count - moments.offsets)
     sd = float(np.sqrt(left.square / max(1, moments.count)))
     total = sum(_variation(plane, support) for plane in pair.planes)
     r2 = 1.0 if total == 0.0 else float(np.clip(1.0 - left.square / total, 0.0, 1.0))

@@ -1,0 +1,133 @@
+"""`learn` with weights, penalties and restrictions, on whole pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import correlate, gaussian_filter
+from scipy.optimize import nnls
+
+import kernelfield as kf
+from kernelfield.errors import ArgumentError, DataError
+
+SHAPE = (40, 52)
+
+
+def made(seed: int = 0, noise: float = 0.05, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return before, after and a symmetrical kernel of sum 1."""
+    rng = np.random.default_rng(seed)
+    x = (gaussian_filter(rng.normal(size=SHAPE), 0.7) * 60 + 120).clip(0, 255).astype(dtype)
+    kernel = np.outer([1.0, 3.0, 1.0], [1.0, 2.0, 1.0]) / 20
+    return x, correlate(x.astype(float), kernel) + noise * rng.normal(size=SHAPE), kernel
+
+
+def windows(x: np.ndarray, y: np.ndarray, n: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    table = np.lib.stride_tricks.sliding_window_view(x.astype(float), (n, n)).reshape(-1, n * n)
+    return table, y[n // 2 : -(n // 2), n // 2 : -(n // 2)].ravel()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"symmetric": True},
+        {"symmetric": "auto", "sum_to": 1.0},
+        {"sum_to": 1.0, "nonnegative": True},
+        {"support": np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)},
+    ],
+)
+def test_without_noise_the_verdict_is_exact(arguments: dict[str, object]) -> None:
+    x, y, kernel = made(noise=0.0)
+    if "support" in arguments:
+        kernel = kernel * arguments["support"]
+        y = correlate(x, kernel)
+    fit = kf.learn(x, y, size=3, **arguments)
+    assert fit.verdict == "exact"
+    assert fit.kernel.weights == pytest.approx(kernel, abs=1e-12)
+    rounded = kf.learn(x.astype("uint8"), np.rint(correlate(np.floor(x), kernel)).astype("uint8"), size=3, **arguments)
+    assert rounded.verdict == "exact"
+
+
+def test_weights_are_those_of_least_squares() -> None:
+    x, y, _ = made(1)
+    weights = np.random.default_rng(0).random(SHAPE)
+    weights[:7] = 0.0
+    fit = kf.learn(x, y, size=3, weights=3.0 * weights)
+    table, values = windows(x, y)
+    scale = np.sqrt(windows(x, weights)[1])
+    table = np.c_[table, np.ones(len(table))] * scale[:, None]
+    expected = np.linalg.lstsq(table, values * scale, rcond=None)[0]
+    assert np.abs(fit.kernel.weights.ravel() - expected[:9]).max() < 1e-8
+    assert fit.offset == pytest.approx(expected[9], abs=1e-6)
+    left = values * scale - table @ expected
+    errors = np.sqrt(np.diag(np.linalg.inv(table.T @ table)) * (left @ left) / (np.count_nonzero(scale) - 10))
+    assert fit.stderr.ravel() == pytest.approx(errors[:9], rel=1e-6)
+
+
+def test_intervals_of_weighted_residuals_cover() -> None:
+    """With noise that differs over the picture, whose variance is given."""
+    hits = []
+    for seed in range(150):
+        x, y, kernel = made(seed, noise=0.0)
+        rng = np.random.default_rng(seed)
+        variance = np.exp(rng.normal(size=SHAPE) * 1.5)
+        fit = kf.learn(x, y + np.sqrt(variance) * rng.normal(size=SHAPE), size=3, weights=1.0 / variance)
+        hits.append(np.abs(fit.kernel.weights - kernel) < 1.96 * fit.stderr)
+    assert 0.93 <= np.mean(hits) <= 0.97
+
+
+def test_not_negative_is_that_of_scipy() -> None:
+    x, y, _ = made(2, noise=3.0)
+    fit = kf.learn(x, y, size=5, nonnegative=True)
+    table, values = windows(x, y, 5)
+    expected = nnls(table - table.mean(axis=0), values - values.mean())[0]
+    assert fit.kernel.weights.ravel() == pytest.approx(expected, abs=1e-8)
+    assert (fit.kernel.weights == 0.0).any()
+    assert fit.degrees_of_freedom == pytest.approx(np.count_nonzero(fit.kernel.weights))
+
+
+def test_fewer_pixels_than_weights() -> None:
+    """A penalty makes a kernel of a pair that is too small for one."""
+    x, y, kernel = made(3, noise=0.5)
+    x, y = x[:11, :12], y[:11, :12]
+    with pytest.raises(DataError):
+        kf.learn(x, y, size=9)
+    fit = kf.learn(x, y, size=9, regularise="auto")
+    assert fit.degrees_of_freedom < 12
+    assert fit.verdict == "approximate"
+    assert any("the pair alone determines 11 of 81 directions" in note for note in fit.notes)
+    truth = np.pad(kernel, 3)
+    assert 0.85 <= np.mean(np.abs(fit.kernel.weights - truth) < 2.0 * fit.stderr) <= 1.0
+
+
+def test_channels_and_what_is_left_out() -> None:
+    x, y, kernel = made(4)
+    other, second, _ = made(5)
+    second[3, 4] = np.nan
+    fit = kf.learn(np.dstack([x, other]), np.dstack([y, second + 3.0]), size=3, symmetric="hv", sum_to=1.0)
+    assert fit.samples == 2 * 38 * 50 - 1
+    assert fit.offset == pytest.approx((0.0, 3.0), abs=0.05)
+    assert fit.kernel.weights == pytest.approx(kernel, abs=0.01)
+
+
+def test_nothing_known_changes_no_bit() -> None:
+    x, y, _ = made(6, dtype="uint8")
+    plain, same = kf.learn(x, y), kf.learn(x, y, nonnegative=False, regularise=None, symmetric=False, background=0)
+    assert np.array_equal(plain.kernel.weights, same.kernel.weights)
+    assert np.array_equal(plain.stderr, same.stderr)
+    assert plain.degrees_of_freedom is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"support": np.ones((3, 5), bool), "size": 5}, "support: expected the kernel's size"),
+        ({"symmetric": "square", "size": (3, 5)}, "symmetric: expected a square kernel"),
+        ({"symmetric": "h", "support": np.array([[True, False]])}, "support, symmetric: expected a weight"),
+        ({"sum_to": 1.0, "size": 41}, "size: expected at most 1100 weights"),
+        ({"sum_to": 1.0, "noise": (1.0, 1.0)}, "noise: expected none"),
+    ],
+)
+def test_what_cannot_be_combined_is_refused(arguments: dict[str, object], message: str) -> None:
+    x = np.random.default_rng(0).random((90, 90))
+    with pytest.raises(ArgumentError, match=message):
+        kf.learn(x, x, **arguments)
