@@ -78,6 +78,18 @@ def test_the_site_in_a_browser(watched, address):
         assert broken == []
 
 
+def test_a_phone_shows_every_page_without_scrolling_sideways(pages, site, watched, address):
+    page = watched(viewport={"width": 390, "height": 844})
+    for path in ("index", "start", "tutorial/edges", "howto/receptive", "reference/api", "compared/speed"):
+        page.goto(f"{address}/{path}.html")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.goto(f"{address}/reference/api.html")
+    sentences = page.locator("table.autosummary td:last-child")
+    boxes = sentences.evaluate_all("all => all.map(td => td.firstElementChild.getBoundingClientRect().toJSON())")
+    assert len(boxes) > 100
+    assert [box for box in boxes if box["right"] > 390 or box["height"] > 200] == []
+
+
 def test_the_lab_runs_in_every_page_that_asks_for_it(pages, site, watched, address):
     texts = {path.relative_to(site).with_suffix(""): path for path in pages if path.parent.name != "lab"}
     sources = {path: path.read_text("utf-8") for path in DOCS.rglob("*.md")}
