@@ -89,11 +89,12 @@ def test_arrow_keys_show_every_product_and_the_sum(visit):
 def test_hover_and_tap_choose_the_pixel_under_the_pointer(watched, visit):
     page = visit("at=0,0")
     box = page.locator(".pane.before canvas").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    # The middle is the corner of four pixels, and touches have no fractions: a little to the right and below it.
+    middle = box["x"] + box["width"] / 2 + 4, box["y"] + box["height"] / 2 + 4
+    page.mouse.move(*middle)
     expect(page.locator(".bar .note")).to_have_text("row 4, column 5")
     phone = visit("at=0,0", on=watched(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True))
     box = phone.locator(".pane.before canvas").first.bounding_box()
-    # The middle is the corner of four pixels, and touches have no fractions: a little to the right and below it.
     phone.touchscreen.tap(box["x"] + box["width"] / 2 + 4, box["y"] + box["height"] / 2 + 4)
     expect(phone.locator("[aria-live=polite]")).to_have_text(re.compile("Row 4, column 5"))
 

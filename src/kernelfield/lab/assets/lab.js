@@ -80,9 +80,13 @@ export class Lab {
     this.views = { before: new View(before.canvas), after: new View(after.canvas), residual: new View(residual.canvas) };
     /** @type {Port} */
     this.port = this.views.before.port;
-    this.sizes = new ResizeObserver(() => { this.eachView((view) => view.resize()); this.draw(); });
+    this.sizes = new ResizeObserver((entries) => {
+      this.eachView((view) => { for (const entry of entries) if (entry.target === view.canvas) view.resize(entry); });
+      this.draw();
+    });
     this.sliding = window.setInterval(() => this.slideOn(), PACE);
     this.watch();
+    this.address();
     this.begin();
   }
 
@@ -221,7 +225,11 @@ export class Lab {
     this.address();
   }
 
+  /** Brings the address, and the buttons of the history, to the state. */
   address() {
+    const { now, states } = this.history;
+    this.parts.undo.disabled = now === 0;
+    this.parts.redo.disabled = now === states.length - 1;
     if (!this.hash) return;
     clearTimeout(this.writing);
     this.writing = window.setTimeout(() => window.history.replaceState(null, "", `#${written(this.state)}`), 150);
@@ -347,8 +355,6 @@ export class Lab {
   controls() {
     const { parts, state, result } = this;
     for (const tab of parts.tabs) tab.setAttribute("aria-current", tab.dataset.view === state.view ? "page" : "false");
-    parts.undo.disabled = this.history.now === 0;
-    parts.redo.disabled = this.history.now === this.history.states.length - 1;
     const slide = state.view === "slide", learn = state.view === "learn", fields = state.view === "fields";
     parts.slideTools.hidden = parts.nameRow.hidden = parts.slidePlay.hidden = !slide;
     parts.learnTools.hidden = !learn;
@@ -530,10 +536,12 @@ export class Lab {
     const { map } = this.result;
     if (!map?.width || !map.height) return;
     const next = [within(at[0], 0, map.height - 1), within(at[1], 0, map.width - 1)];
-    if (this.state.at && next[0] === this.state.at[0] && next[1] === this.state.at[1]) return;
-    this.state = { ...this.state, at: next };
-    if (remember) this.remember("at");
-    this.schedule();
+    /** @param {State | undefined} state */
+    const there = (state) => state?.at?.[0] === next[0] && state.at[1] === next[1], moved = !there(this.state);
+    if (moved) this.state = { ...this.state, at: next };
+    // The pointer has come before it is pressed.
+    if (remember && !there(this.history.states[this.history.now])) this.remember("at");
+    if (moved) this.schedule();
   }
 
   /** Draws now, and after that once a frame. */

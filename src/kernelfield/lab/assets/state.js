@@ -82,10 +82,15 @@ const KEYS = {
 
 const NAMES = /** @type {(keyof State)[]} */ (Object.keys(KEYS));
 
-/** Returns a part of an address, or nothing where the state is as at first. @template {keyof State} K @param {State} state @param {K} key */
+/** The middle of a kernel, rounded up: its anchor where none is given. @param {number[][]} rows */
+const middle = (rows) => [rows.length >> 1, rows[0].length >> 1];
+/** @param {unknown} one @param {unknown} other */
+const alike = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+/** Returns a part of an address, or nothing where it goes without saying. @template {keyof State} K @param {State} state @param {K} key */
 function part(state, key) {
-  const [name, kind] = KEYS[key], value = state[key];
-  return value === null || value === undefined || JSON.stringify(value) === JSON.stringify(FIRST[key]) ? [] : [`${name}=${kind.write(value)}`];
+  const [name, kind] = KEYS[key], value = state[key], usual = key === "anchor" && !alike(state.rows, FIRST.rows) ? middle(state.rows) : FIRST[key];
+  return value === null || value === undefined || alike(value, usual) ? [] : [`${name}=${kind.write(value)}`];
 }
 
 /** Returns the state as the part of an address behind #; parts that are as at first are left out. @param {State} state */
@@ -110,9 +115,8 @@ export function readState(text) {
     if (value !== undefined) state[key] = kind.read(value) ?? FIRST[key];
   };
   NAMES.forEach(take);
-  const [rows, columns] = [state.rows.length, state.rows[0].length];
-  if (state.anchor[0] >= rows || state.anchor[1] >= columns || (given.has("kernel") && !given.has("anchor")))
-    state.anchor = [rows >> 1, columns >> 1];
+  const { rows, anchor } = state, fits = anchor[0] < rows.length && anchor[1] < rows[0].length;
+  if (!fits || (!alike(rows, FIRST.rows) && !given.has("anchor"))) state.anchor = middle(rows);
   if (state.data) state.image = "data";
   else if (state.image === "data") state.image = FIRST.image;
   return state;

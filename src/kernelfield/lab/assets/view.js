@@ -124,7 +124,8 @@ export class View {
     this.pitch = 1;
     /** @type {Port} */
     this.port = { cell: 1, centre: [0, 0] };
-    this.width = this.height = 0;
+    this.width = this.height = this.wide = this.high = 0;
+    this.ratio = 1;
     this.accent = this.ink = "";
     /** @type {Frame[]} */
     this.frames = [];
@@ -161,10 +162,12 @@ export class View {
     drawing(bitmap).putImageData(this.pixels, 0, 0);
   }
 
-  /** Takes the size of its element, as the browser laid it out last. */
-  resize() {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    Object.assign(this, { width, height });
+  /** Takes the size of its element in the screen's own pixels, where the browser tells it: others would be blurred. @param {ResizeObserverEntry} entry */
+  resize({ devicePixelContentBoxSize: [size] = [] }) {
+    const ratio = window.devicePixelRatio || 1, { clientWidth, clientHeight } = this.canvas;
+    this.wide = size?.inlineSize ?? Math.round(clientWidth * ratio);
+    this.high = size?.blockSize ?? Math.round(clientHeight * ratio);
+    Object.assign(this, { ratio, width: this.wide / ratio, height: this.high / ratio });
   }
 
   /** Whether there is room to draw. */
@@ -188,8 +191,7 @@ export class View {
   draw(port) {
     this.port = port;
     if (!this.seen) return;
-    const { context: g, width, height, bitmap, image, origin, pitch } = this, { cell, centre } = port;
-    const ratio = window.devicePixelRatio || 1, [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
+    const { context: g, width, height, wide, high, ratio, bitmap, image, origin, pitch } = this, { cell, centre } = port;
     if (this.canvas.width !== wide || this.canvas.height !== high) Object.assign(this.canvas, { width: wide, height: high });
     /** @param {number} column */
     const x = (column) => width / 2 + (column - centre[1]) * cell;
