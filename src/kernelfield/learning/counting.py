@@ -11,6 +11,7 @@ tells the others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,7 +20,7 @@ import numpy as np
 from kernelfield.learning.estimate import Estimate, estimate_kernel
 from kernelfield.learning.ordering import bin_means, bin_starts, order_of
 from kernelfield.learning.pair import Pair, Plane, number_of
-from kernelfield.learning.residual import blocks, measure, sampled
+from kernelfield.learning.residual import blocks, sampled
 from kernelfield.learning.sums import Sums
 from kernelfield.learning.support import Support
 
@@ -332,9 +333,10 @@ class Rule:
 
     def __call__(self, pair: Pair) -> list[np.ndarray | None]:
         """Return the masks of the afters of a tile."""
-        large, near = _masks(pair, replace(self, support=pair.local(self.support)), self.limits)
-        none: list[np.ndarray | None] = [None] * len(large)
-        return [_either(a, b) for a, b in zip(large if self.outliers else none, near if self.censors else none)]
+        marks = _marks(pair, replace(self, support=pair.local(self.support)), self.limits)
+        none: list[np.ndarray | None] = [None] * len(marks.large)
+        large, near = marks.large if self.outliers else none, marks.near if self.censors else none
+        return [_either(a, b) for a, b in zip(large, near)]
 
 
 def count_outliers(pair: Pair, rule: Rule) -> int:
@@ -348,52 +350,99 @@ def _outliers_of_tile(pair: Pair, rule: Rule) -> Sums:
 
 def _find(pair: Pair, estimate: Estimate, limits: _Limits) -> _Found:
     """Return the residuals that are too large, of which a clipped value is none, and predictions near an end."""
-    outliers, censored = _masks(pair, estimate, limits)
+    marks = _marks(pair, estimate, limits)
+    outliers, censored = tuple(marks.large), tuple(marks.near)
     credible = _credible(pair, estimate.support, outliers)
     if number_of(outliers) and not credible:
-        largest = measure(pair, estimate.kernel, estimate.offsets, estimate.support).largest
-        level = _Spread(np.zeros(1), np.full(1, _DECADE * largest))
-        for gross in (replace(limits, beyond=_GROSS), replace(limits, spread=level, least=level.widths[0], beyond=1.0)):
-            alone = _masks(pair, estimate, gross)[0]
+        level = _DECADE * marks.largest
+        constant = _Spread(np.zeros(1), np.full(1, level))
+        for gross in (replace(limits, beyond=_GROSS), replace(limits, spread=constant, least=level, beyond=1.0)):
+            alone = marks.beyond(gross) if level > limits.beyond * limits.least else _marks(pair, estimate, gross).large
             if _credible(pair, estimate.support, alone):
-                return _Found(tuple(alone), tuple(censored), True, gross)
-    return _Found(tuple(outliers), tuple(censored), credible, limits)
+                return _Found(tuple(alone), censored, True, gross)
+    return _Found(outliers, censored, credible, limits)
 
 
-def _masks(pair: Pair, estimate: _Fitted, limits: _Limits) -> tuple[list[np.ndarray | None], list[np.ndarray | None]]:
-    """Return the masks of residuals that are too large, and of predictions near an end."""
-    outliers: list[np.ndarray | None] = []
-    censored: list[np.ndarray | None] = []
+@dataclass(frozen=True)
+class _Marks:
+    """The pixels of each after that are marked.
+
+    Attributes
+    ----------
+    large, near : list of numpy.ndarray of bool or None
+        Residuals that are too large, and predictions near an end.
+    far : list of (places, sizes, at)
+        Of the largest residuals of each plane the place in the flat after, the magnitude and the prediction.
+    shapes : list of tuple of int
+        Of the afters.
+    largest : float
+        The largest magnitude of a residual.
+    """
+
+    large: list[np.ndarray | None]
+    near: list[np.ndarray | None]
+    far: list[tuple[np.ndarray, ...]]
+    shapes: list[tuple[int, ...]]
+    largest: float
+
+    def beyond(self, limits: _Limits) -> list[np.ndarray | None]:
+        """Return the masks of residuals beyond higher limits."""
+        masks: list[np.ndarray | None] = []
+        for (places, sizes, at), shape in zip(self.far, self.shapes):
+            chosen = places[sizes > limits.beyond * limits.spread(at)]
+            mask = np.zeros(shape, bool)
+            mask.ravel()[chosen] = True
+            masks.append(mask if chosen.size else None)
+        return masks
+
+
+def _marks(pair: Pair, estimate: _Fitted, limits: _Limits) -> _Marks:
+    """Return the residuals that are too large, of which a clipped value is none, and predictions near an end."""
+    marks = _Marks([], [], [], [plane.after.shape for plane in pair.planes], 0.0)
     low, high = limits.ends
     bounded = bool(np.isfinite(limits.ends).any())
+    least, largest = limits.beyond * limits.least, 0.0
     for plane, offset in zip(pair.planes, estimate.offsets):
         columns = estimate.support.positions(plane.before.shape, plane.after.shape)[1]
         large = np.zeros(plane.after.shape, bool)
         beyond = np.zeros(plane.after.shape, bool) if bounded else None
+        listed: list[tuple[np.ndarray, ...]] = [(np.zeros(0, np.intp), np.zeros(0), np.zeros(0))]
         for block in blocks(plane, estimate.kernel, offset, estimate.support):
-            residual = block.residual
+            residual, after = block.residual, block.after
+            size = np.abs(residual)
+            if block.bad is not None:
+                np.copyto(size, 0.0, where=block.bad)
+            largest = max(largest, float(size.max()))
+            far = size > least
             if beyond is not None:
-                predicted = block.after - residual
+                predicted = after - residual
                 where = beyond[block.rows, columns]
                 np.less(predicted, low + limits.margins[0], out=where)
                 where |= predicted > high - limits.margins[1]
-                residual = block.after - np.clip(predicted, low, high)
-            candidates = np.flatnonzero(np.abs(residual) > limits.beyond * limits.least)
-            if block.bad is not None:
-                candidates = candidates[~block.bad.ravel()[candidates]]
-            if candidates.size:
-                left = residual.ravel()[candidates]
-                at = block.after.ravel()[candidates] - left
-                rows, places = np.divmod(
-                    candidates[np.abs(left) > limits.beyond * limits.spread(at)], residual.shape[1]
-                )
-                large[rows + block.rows.start, places + columns.start] = True
-        outliers.append(large if large.any() else None)
-        censored.append(beyond if beyond is not None and beyond.any() else None)
-    return outliers, censored
+                if float(after.min()) < low or float(after.max()) > high:
+                    # Others come no nearer to a prediction that ends with the range.
+                    outside = (after < low) | (after > high)
+                    far |= outside if block.bad is None else outside & ~block.bad
+            candidates = np.flatnonzero(far)
+            if not candidates.size:
+                continue
+            values, left = after.ravel()[candidates], residual.ravel()[candidates]
+            left = values - np.clip(values - left, low, high)
+            at, left = values - left, np.abs(left)
+            width = limits.spread(at)
+            rows, places = np.divmod(candidates[left > limits.beyond * width], residual.shape[1])
+            large[rows + block.rows.start, places + columns.start] = True
+            gross = left > np.minimum(_GROSS * width, max(_DECADE * largest, least))
+            rows, places = np.divmod(candidates[gross], residual.shape[1])
+            flat = (rows + block.rows.start) * large.shape[1] + places + columns.start
+            listed.append((flat, left[gross], at[gross]))
+        marks.large.append(large if large.any() else None)
+        marks.near.append(beyond if beyond is not None and beyond.any() else None)
+        marks.far.append(tuple(np.concatenate(column) for column in zip(*listed)))
+    return replace(marks, largest=largest)
 
 
-def _credible(pair: Pair, support: Support, outliers: list[np.ndarray | None]) -> bool:
+def _credible(pair: Pair, support: Support, outliers: Sequence[np.ndarray | None]) -> bool:
     """Return whether the outliers are few and do not gather where the picture is busy."""
     count = number_of(outliers)
     total = sum(_positions(support, plane) for plane in pair.planes)
@@ -407,11 +456,13 @@ def _credible(pair: Pair, support: Support, outliers: list[np.ndarray | None]) -
             size = _positions(support, plane)
             usual = np.sort(_contrast(plane, support, np.arange(0, size, max(1, size >> 14))))
             rows, columns = support.positions(plane.before.shape, plane.after.shape)
-            here = _contrast(plane, support, np.flatnonzero(mask[rows, columns]))
+            found = np.flatnonzero(mask[rows, columns])
+            here = _contrast(plane, support, found[:: max(1, found.size // _SAMPLE)])
             ranks.append(np.searchsorted(usual, here) / max(1, usual.size))
+    every = np.concatenate(ranks)
     # The mean rank of so many that lie anywhere has this standard deviation.
-    chance = 1.0 / np.sqrt(12.0 * count)
-    return bool(np.concatenate(ranks).mean() < max(_RANK + 0.6 * chance, 0.5 + _FAR * chance))
+    chance = 1.0 / np.sqrt(12.0 * max(1, every.size))
+    return bool(every.mean() < max(_RANK + 0.6 * chance, 0.5 + _FAR * chance))
 
 
 def _contrast(plane: Plane, support: Support, flat: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
 from kernelfield.learning.pair import Pair
+from kernelfield.learning.spectra import fast_length
 
 # The largest part of the images that is compared; the height of a peak over the deviation of the rest, and over the
 # highest of the rest beyond so many pixels, that chance does not give: of a million values of a normal distribution the
@@ -47,7 +47,7 @@ def compare_frames(pair: Pair) -> Frames:
     """Return the place of the after in the before, from the middle of the two images."""
     shape = pair.shapes
     largest = [min(n, _LARGEST) for n in shape[0]]
-    size = [fft.next_fast_len(n, real=True) for n in largest]
+    size = [fast_length(n) for n in largest]
     # Of colours the second, green in most orders, is the brightness.
     plane = pair.planes[min(1, len(pair.planes) - 1)]
     corners = [[max(0, (n - most) // 2) for n, most in zip(own, largest)] for own in shape]
@@ -59,7 +59,7 @@ def compare_frames(pair: Pair) -> Frames:
     magnitude = np.abs(product)
     if not float(magnitude.max()) > 1e-100:
         return Frames(0, 0, 0.0)
-    surface = fft.irfft2(product / np.maximum(magnitude, 1e-9 * float(magnitude.max())), size)
+    surface = np.fft.irfft2(product / np.maximum(magnitude, 1e-9 * float(magnitude.max())), size)
     peak = np.unravel_index(int(np.abs(surface).argmax()), surface.shape)
     deviation = float(surface.std())
     height = float(np.abs(surface[peak])) / deviation if deviation > 0 else 0.0
@@ -84,5 +84,5 @@ def _spectrum(
     else:
         part -= part.mean()
     part *= np.hanning(part.shape[0] + 2)[1:-1, None] * np.hanning(part.shape[1] + 2)[1:-1]
-    spectrum: np.ndarray = fft.rfft2(part, size)
+    spectrum: np.ndarray = np.fft.rfft2(part, size)
     return spectrum

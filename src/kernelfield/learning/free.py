@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
 from kernelfield.learning.pair import Pair
+from kernelfield.learning.spectra import fast_length, irfft2, rfft2
 from kernelfield.learning.support import Support
 from kernelfield.learning.views import View
 
@@ -112,12 +112,12 @@ class _Products:
 
     def __init__(self, view: View, support: Support) -> None:
         self.size = support.size
-        self.shape = [fft.next_fast_len(n, real=True) for n in view.x.shape]
+        self.shape = [fast_length(n) for n in view.x.shape]
         self.good = view.good
         self.values = view.y.astype(np.float64) - view.after_shift
-        self.before = fft.rfft2(view.x.astype(np.float64) - view.before_shift, self.shape)
+        self.before = rfft2(view.x.astype(np.float64) - view.before_shift, self.shape)
         self.count = max(1, view.count)
-        self.grid = [fft.next_fast_len(2 * n, real=True) for n in support.size]
+        self.grid = [fast_length(2 * n) for n in support.size]
         faded = view.x.astype(np.float64)
         faded -= faded.mean()
         self.taper = [np.hanning(n + 2)[1:-1] for n in view.x.shape]
@@ -138,9 +138,9 @@ class _Products:
 
     def correlated(self, kernel: np.ndarray) -> np.ndarray:
         """Return the kernel applied at all positions."""
-        product = self.before * np.conj(fft.rfft2(kernel, self.shape))
+        product = self.before * np.conj(rfft2(kernel, self.shape))
         rows, columns = self.values.shape
-        image: np.ndarray = fft.irfft2(product, self.shape)[:rows, :columns]
+        image: np.ndarray = irfft2(product, self.shape)[:rows, :columns]
         return image
 
     def applied(self, kernel: np.ndarray) -> np.ndarray:
@@ -149,14 +149,14 @@ class _Products:
 
     def transposed(self, image: np.ndarray) -> np.ndarray:
         """Return the sum over the positions of `image` times the window."""
-        product = self.before * np.conj(fft.rfft2(image, self.shape))
-        kernel: np.ndarray = fft.irfft2(product, self.shape)[: self.size[0], : self.size[1]]
+        product = self.before * np.conj(rfft2(image, self.shape))
+        kernel: np.ndarray = irfft2(product, self.shape)[: self.size[0], : self.size[1]]
         return kernel
 
     def spectrum(self, image: np.ndarray) -> np.ndarray:
         """Return the power of an image smoothed to the grid of the kernel: its lags, faded out, transformed back."""
-        shape = [fft.next_fast_len(n + k, real=True) for n, k in zip(image.shape, self.size)]
-        lags = fft.irfft2(np.abs(fft.rfft2(image, shape)) ** 2, shape)
+        shape = [fast_length(n + k) for n, k in zip(image.shape, self.size)]
+        lags = irfft2(np.abs(rfft2(image, shape)) ** 2, shape)
         whole = np.zeros(self.grid)
         ends = []
         for axis, (n, size) in enumerate(zip(self.grid, self.size)):
@@ -165,7 +165,7 @@ class _Products:
             lags = np.take(lags, places[kept], axis=axis)
             ends.append((np.flatnonzero(kept), _parzen(np.abs(places[kept]) / size)))
         whole[np.ix_(ends[0][0], ends[1][0])] = lags * np.outer(ends[0][1], ends[1][1])
-        power: np.ndarray = np.maximum(fft.rfft2(whole).real, 0.0)
+        power: np.ndarray = np.maximum(rfft2(whole, whole.shape).real, 0.0)
         return power
 
 
@@ -186,5 +186,5 @@ def _conditioned(gradient: np.ndarray, power: np.ndarray) -> np.ndarray:
     """Return the gradient divided by the power of the before."""
     grid = [power.shape[0], 2 * (power.shape[1] - 1)]
     grid[1] += int(grid[1] < 2 * gradient.shape[1])
-    step: np.ndarray = fft.irfft2(fft.rfft2(gradient, grid) / power, grid)[: gradient.shape[0], : gradient.shape[1]]
+    step: np.ndarray = irfft2(rfft2(gradient, grid) / power, grid)[: gradient.shape[0], : gradient.shape[1]]
     return step

@@ -8,7 +8,6 @@ most: a filter that was applied before predicts all coefficients within that, an
 from __future__ import annotations
 
 import numpy as np
-from scipy.fft import dctn
 
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.residual import Map
@@ -62,11 +61,11 @@ def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
     if chosen.size < _FEWEST:
         return False
     chosen = chosen[:: -(-chosen.size // _MOST)]
-    coded = dctn(_blocks(after[inside])[chosen] - 128.0, axes=(1, 2), norm="ortho")
+    coded = _cosines(_blocks(after[inside])[chosen])
     table = _table(coded)
     if table is None:
         return False
-    miss = np.abs(dctn(_blocks(predicted[inside])[chosen] - 128.0, axes=(1, 2), norm="ortho") - coded)
+    miss = np.abs(_cosines(_blocks(predicted[inside])[chosen]) - coded)
     # Coefficients that were coded as 0 by a step that is not known say nothing.
     tested = np.isfinite(table) & (np.abs(coded) > np.where(np.isfinite(table), table, 0.0) / 2.0)
     allowed = table / 2.0 + _BEYOND * _ROUNDING * np.sqrt(2.0)
@@ -78,6 +77,14 @@ def _blocks(image: np.ndarray) -> np.ndarray:
     rows, columns = (n // _SIDE for n in image.shape)
     whole = image[: rows * _SIDE, : columns * _SIDE].reshape(rows, _SIDE, columns, _SIDE)
     return whole.transpose(0, 2, 1, 3).reshape(-1, _SIDE, _SIDE)
+
+
+def _cosines(blocks: np.ndarray) -> np.ndarray:
+    """Return the coefficients of blocks of pixels from 0 to 255 (ITU-T T.81, A.3.3)."""
+    places, orders = np.arange(_SIDE) + 0.5, np.arange(_SIDE)[:, None]
+    basis = np.cos(np.pi * orders * places / _SIDE) * np.sqrt(np.where(orders > 0, 2.0, 1.0) / _SIDE)
+    coefficients: np.ndarray = basis @ (blocks - 128.0) @ basis.T
+    return coefficients
 
 
 def _table(coded: np.ndarray) -> np.ndarray | None:

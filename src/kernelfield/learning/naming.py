@@ -24,6 +24,8 @@ _NUMBER = 1.25
 _GAIN = 0.2
 # Standard errors within which weights agree, and the smallest tolerance, as a share of the largest weight.
 _ERRORS, _LEAST = 5.0, 2e-3
+# Steps towards the nearest Gaussian.
+_STEPS = 60
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,6 @@ def _has_rival(known: Match, kernel: np.ndarray, anchor: tuple[int, int], stderr
 
 def _gaussian(kernel: np.ndarray, anchor: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
     """Return sigma down and right and place down and right of the nearest Gaussian, and its weights."""
-    # It loads much that other answers do not need.
-    from scipy.optimize import least_squares
-
     rows, columns = (np.arange(n) - a for n, a in zip(kernel.shape, anchor))
     weights = np.maximum(kernel, 0.0)
     total = float(weights.sum())
@@ -113,18 +112,49 @@ def _gaussian(kernel: np.ndarray, anchor: tuple[int, int]) -> tuple[np.ndarray, 
         max(float(weights.sum(axis=0) @ (columns - centre[1]) ** 2) / total, 0.05),
     ]
 
-    def built(values: np.ndarray) -> np.ndarray:
-        down = np.exp(-((rows - values[2]) ** 2) / (2.0 * values[0] ** 2))
-        right = np.exp(-((columns - values[3]) ** 2) / (2.0 * values[1] ** 2))
-        surface: np.ndarray = np.outer(down / max(down.sum(), 1e-300), right / max(right.sum(), 1e-300))
-        return surface
-
-    start = [np.sqrt(spread[0]), np.sqrt(spread[1]), *centre]
     low = [0.15, 0.15, float(rows[0]) - 1.0, float(columns[0]) - 1.0]
     high = [4.0 * len(rows) + 1.0, 4.0 * len(columns) + 1.0, float(rows[-1]) + 1.0, float(columns[-1]) + 1.0]
-    start = np.clip(start, np.array(low) + 1e-6, np.array(high) - 1e-6).tolist()
-    done = least_squares(lambda values: (built(values) - kernel).ravel(), start, bounds=(low, high), max_nfev=60)
-    return done.x, built(done.x)
+    values = np.clip([np.sqrt(spread[0]), np.sqrt(spread[1]), *centre], low, high)
+    surface, tangents = _gaussian_at(values, rows, columns)
+    damping = 1e-3
+    # Levenberg and Marquardt's steps.
+    for _ in range(_STEPS):
+        left = (kernel - surface).ravel()
+        normal = tangents @ tangents.T
+        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-300), tangents @ left)
+        trial = np.clip(values + step, low, high)
+        other, slopes = _gaussian_at(trial, rows, columns)
+        if ((kernel - other) ** 2).sum() > left @ left:
+            damping *= 10.0
+            if damping > 1e12:
+                break
+            continue
+        moved = float(np.abs(trial - values).max())
+        values, surface, tangents, damping = trial, other, slopes, 0.1 * damping
+        if moved < 1e-10:
+            break
+    return values, surface
+
+
+def _gaussian_at(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a Gaussian of sum 1, of two sigmas and two places, and its derivatives by them, one a row."""
+    lines: list[np.ndarray] = []
+    by_sigma: list[np.ndarray] = []
+    by_place: list[np.ndarray] = []
+    for places, sigma, middle in ((rows, values[0], values[2]), (columns, values[1], values[3])):
+        away = places - middle
+        squares = away**2 / (2.0 * sigma**2)
+        line = np.exp(squares.min() - squares)
+        line /= line.sum()
+        lines.append(line)
+        for slopes, slope in ((by_sigma, 2.0 * squares / sigma), (by_place, away / sigma**2)):
+            slopes.append(line * (slope - line @ slope))
+    (down, right) = lines
+    surface: np.ndarray = np.outer(down, right)
+    tangents = [np.outer(slopes[0], right) for slopes in (by_sigma, by_place)]
+    others = [np.outer(down, slopes[1]) for slopes in (by_sigma, by_place)]
+    ordered = tangents[0], others[0], tangents[1], others[1]
+    return surface, np.stack([one.ravel() for one in ordered])
 
 
 def _special(kernel: np.ndarray, anchor: tuple[int, int], tolerance: np.ndarray) -> Name | None:

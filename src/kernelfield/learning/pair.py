@@ -751,7 +751,7 @@ def _of_clear_parts(
     for top in range(0, y.shape[0], side):
         bottom = min(y.shape[0], top + side)
         bounds = np.arange(0, y.shape[1], side)
-        dirty = np.add.reduceat(excluded[top:bottom].sum(axis=0), bounds) > 0
+        dirty = np.logical_or.reduceat(excluded[top:bottom].any(axis=0), bounds)
         start = None
         for j, spoilt in enumerate([*dirty.tolist(), True]):
             left = min(y.shape[1], j * side)

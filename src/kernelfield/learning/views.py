@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
 from kernelfield.learning.pair import Plane
+from kernelfield.learning.spectra import fast_length, irfft2, rfft2
 from kernelfield.learning.support import Support
 
 # Pixels of a block of rows; share of the mean power of the before that regularises the quotient of spectra.
@@ -59,7 +59,7 @@ class View:
 
 def quotient(view: View, support: Support) -> np.ndarray:
     """Return the kernel that the quotient of the spectra gives: rough, since images do not wrap around."""
-    shape = [fft.next_fast_len(n, real=True) for n in view.x.shape]
+    shape = [fast_length(n) for n in view.x.shape]
     middle = support.rows // 2, support.columns // 2
     x = view.x.astype(np.float64)
     y = np.full(view.x.shape, np.nan)
@@ -74,8 +74,8 @@ def quotient(view: View, support: Support) -> np.ndarray:
     spectra = []
     for image in (x, y):
         image = np.where(known, image - image[known].mean(), 0.0) * fade
-        spectra.append(fft.rfft2(image, shape))
+        spectra.append(rfft2(image, shape))
     power = np.abs(spectra[0]) ** 2
     ratio = spectra[0] * np.conj(spectra[1]) / (power + _DAMPED * float(power.mean()) + 1e-300)
-    kernel: np.ndarray = np.roll(fft.irfft2(ratio, shape), middle, (0, 1))[: support.rows, : support.columns]
+    kernel: np.ndarray = np.roll(irfft2(ratio, shape), middle, (0, 1))[: support.rows, : support.columns]
     return kernel
