@@ -434,11 +434,11 @@ def _marks(pair: Pair, estimate: _Fitted, limits: _Limits) -> _Marks:
             large[rows + block.rows.start, places + columns.start] = True
             gross = left > np.minimum(_GROSS * width, max(_DECADE * largest, least))
             rows, places = np.divmod(candidates[gross], residual.shape[1])
-            flat = (rows + block.rows.start) * large.shape[1] + places + columns.start
+            flat = (rows + block.rows.start) * plane.after.shape[1] + places + columns.start
             listed.append((flat, left[gross], at[gross]))
         marks.large.append(large if large.any() else None)
         marks.near.append(beyond if beyond is not None and beyond.any() else None)
-        marks.far.append(tuple(np.concatenate(column) for column in zip(*listed)))
+        marks.far.append(tuple(map(np.concatenate, zip(*listed))))
     return replace(marks, largest=largest)
 
 

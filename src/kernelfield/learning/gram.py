@@ -37,6 +37,7 @@ def gram_matrix(images: Sequence[np.ndarray], size: tuple[int, int], shift: floa
     pieces = np.zeros((kh, 2 * kh - 1, 2 * kw - 1, 2 * kw - 1))
     for image in images:
         _add_pieces(pieces, image, image, size, (shift, shift))
+    _add_corners(pieces, images, images, size, (shift, shift))
     gram = np.empty((kh, kw, kh, kw))
     u, v = np.arange(kw)[:, None], np.arange(kw)
     for dr in range(kh):
@@ -61,6 +62,7 @@ def cross_gram(a: np.ndarray, b: np.ndarray, size: tuple[int, int], a_shift: flo
     for first, second, shifts, forward in ((a, b, (a_shift, b_shift), True), (b, a, (b_shift, a_shift), False)):
         pieces = np.zeros((kh, 2 * kh - 1, 2 * kw - 1, 2 * kw - 1))
         _add_pieces(pieces, first, second, size, shifts)
+        _add_corners(pieces, [first], [second], size, shifts)
         for dr in range(0 if forward else 1, kh):
             sums = spread(spread(pieces[dr], kh, 0), kw, 1)
             values = sums[: kh - dr, u, v - u + kw - 1]
@@ -95,7 +97,7 @@ def window_totals(image: np.ndarray, size: tuple[int, int], shift: float) -> np.
 def _add_pieces(
     pieces: np.ndarray, image: np.ndarray, other: np.ndarray, size: tuple[int, int], shifts: tuple[float, float]
 ) -> None:
-    """Add the lag products of the core and of every row and column of the sides to `pieces`.
+    """Add the lag products of the core and of every row and column of the sides but their corners to `pieces`.
 
     Pixels of `image` are multiplied by those of `other` at the lags.
 
@@ -122,13 +124,27 @@ def _add_pieces(
             turned = np.ascontiguousarray(anchors.T), np.ascontiguousarray(around.T)
             products = lag_products(*turned, lags[::-1], 1, *shifts)
             pieces[:, kh - 1, place] += products.transpose(2, 0, 1)
-    for place, band in parts if kh > 1 and kw > 1 else ():
-        for side, flank in flanks:
-            anchors, around = (
-                part.astype(np.float64) - shift for part, shift in zip(_around(image, other, band, flank, size), shifts)
-            )
-            windows = np.lib.stride_tricks.sliding_window_view(around, lags)[: anchors.shape[0], : anchors.shape[1]]
-            pieces[:, place, side] += (anchors[:, :, None, None] * windows).transpose(2, 0, 1, 3)
+
+
+def _add_corners(
+    pieces: np.ndarray,
+    images: Sequence[np.ndarray],
+    others: Sequence[np.ndarray],
+    size: tuple[int, int],
+    shifts: tuple[float, float],
+) -> None:
+    """Add the lag products of the pixels in the corners of all images to `pieces`, as in `_add_pieces`."""
+    kh, kw = size
+    lags = kh, 2 * kw - 1
+    for last in np.ndindex(2, 2) if kh > 1 and kw > 1 else ():
+        parts = []
+        for image, other in zip(images, others):
+            spans = [(n - k + 1, n) if end else (0, k - 1) for n, k, end in zip(image.shape, size, last)]
+            parts.append(_around(image, other, spans[0], spans[1], size))
+        anchors, around = (np.stack(each).astype(np.float64) - shift for each, shift in zip(zip(*parts), shifts))
+        windows = np.lib.stride_tricks.sliding_window_view(around, lags, axis=(1, 2))[:, : kh - 1, : kw - 1]
+        rows, columns = (slice(k, None) if end else slice(0, k - 1) for k, end in zip(size, last))
+        pieces[:, rows, columns] += np.einsum("irc,ircab->arcb", anchors, windows)
 
 
 def _around(
