@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kernelfield.learning import statistics as module
 from kernelfield.learning.gram import gram_matrix, window_totals
 from kernelfield.learning.least_squares import Moments, solve
-from kernelfield.learning.pair import grid_step
+from kernelfield.learning.pair import grid_step, prepare
 from kernelfield.learning.rational import as_integers
 from kernelfield.learning.statistics import Statistics, gather, gather_parts
 from kernelfield.learning.support import Support, centred
@@ -58,6 +58,26 @@ def test_eight_bit_sums_are_exact_integers(engine, monkeypatch):
         (got.after_square, right @ right),
     ):
         np.testing.assert_allclose(sums, expected, rtol=0, atol=0)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.001, 0.02, 0.3, 0.9]), min_size=2, max_size=5), st.integers(0, 100))
+def test_sums_that_are_updated_are_those_of_the_pixels_that_count(shares, seed):
+    before = image("uint8", (40, 37), seed)
+    after = np.roll(before, 1)
+    pair = prepare(before, after, clip=None)
+    plane = pair.planes[0]
+    windows = windows_of(before, (3, 5)) - plane.before_shift
+    right = after[1:-1, 2:-2].ravel() - plane.after_shift
+    scattered = np.random.default_rng(seed).random(after.shape)
+    for share in shares:
+        # Masks that grow, shrink and move.
+        bad = np.roll(scattered, round(100 * share), axis=0) < share
+        (found,) = pair.without([bad]).statistics(centred((3, 5)))
+        chosen = ~bad[1:-1, 2:-2].ravel()
+        # Sums of whole numbers are exact, whatever was added and taken away before.
+        np.testing.assert_array_equal(found.gram, windows[chosen].T @ windows[chosen])
+        np.testing.assert_array_equal(found.cross, right[chosen] @ windows[chosen])
+        assert found.count == chosen.sum()
 
 
 @pytest.mark.parametrize("small", [0, 1 << 40])

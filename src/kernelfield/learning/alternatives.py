@@ -243,7 +243,7 @@ def _curve(x: np.ndarray, y: np.ndarray, pair: Pair) -> str:
 def _turned(before: np.ndarray, after: np.ndarray, variance: float, left: float) -> str | None:
     """Return the mirror or turn of the before that the after resembles."""
     best = max(0.0, 1.0 - left / variance) ** 0.5 if variance > 0.0 else 1.0
-    every = max(1, max(after.shape) // 512)
+    every = max(1, max(after.shape) // _SIDE)
     y = after[::every, ::every].astype(np.float64)
     y = y - y.mean()
     ways = {
@@ -364,8 +364,6 @@ def _mixed(pair: Pair, support: Support, maps: list[Map]) -> str | None:
     planes = pair.planes
     if len(planes) == 1 or not pair.same_size:
         return None
-    from scipy.ndimage import uniform_filter
-
     # The pixels in the middle of the windows.
     ends = ((support.top, support.rows), (support.left, support.columns))
     middles = [first + n // 2 for first, n in ends]
@@ -375,7 +373,8 @@ def _mixed(pair: Pair, support: Support, maps: list[Map]) -> str | None:
     features = []
     for plane in planes:
         image = plane.before.astype(np.float32)
-        for picture in (image, uniform_filter(image, 3), uniform_filter(image, 9)):
+        for box in (1, 3, 9):
+            picture = correlate(image, np.full((box, box), 1.0 / box**2)) if box > 1 else image
             features.append(picture[rows, columns].ravel()[::every].astype(np.float64))
     for which, part in enumerate(maps):
         keep = slice(None) if part.bad is None else ~part.bad.ravel()[::every]
@@ -385,10 +384,8 @@ def _mixed(pair: Pair, support: Support, maps: list[Map]) -> str | None:
         own = [features[3 * which + i][keep] for i in range(3)]
         variances = []
         for chosen in (own, [feature[keep] for feature in features]):
-            x = np.stack(chosen, axis=1)
-            x = x - x.mean(axis=0)
-            found = np.linalg.lstsq(x, left - left.mean(), rcond=None)[0]
-            variances.append(float(np.var(left - left.mean() - x @ found)))
+            x = np.stack(chosen)
+            variances.append(_misfit(x - x.mean(axis=1, keepdims=True), left - left.mean()))
         if variances[1] < _MIXED * variances[0]:
             return "channels that are mixed (each of the after takes from several of the before)"
     return None

@@ -24,7 +24,7 @@ _STEPS, _SHARE = 6, 0.6
 # what chance gives: some thousand steps and frequencies are tried.
 _ON_LATTICE, _CHANCE = 0.75, 5.0
 # The largest coefficients of a frequency that are tried first, and the share of the phase that they have to show.
-_FIRST, _HINT = 64, 0.5
+_FIRST, _HINT = 32, 0.5
 # Standard deviations of rounding beyond half a step, and the share of the coefficients that may lie there.
 _BEYOND, _OFF = 3.0, 0.03
 # Weights of red, green and blue in the luminance that is coded (ITU-T T.871).

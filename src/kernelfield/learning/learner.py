@@ -390,9 +390,8 @@ def _is_above(pair: Pair, support: Support, variance: float) -> bool:
     few = few_moments(pair, support, 8 * p)
     if few.count < 4 * p:
         return False
-    solution = solve(few)
-    left = few.unexplained(solution.kernel) / few.freedom
-    return solution.rank == p and left > variance * (1.0 + 6.0 * np.sqrt(2.0 / few.freedom))
+    left = few.unexplained(few.ridge_kernel) / few.freedom
+    return left > variance * (1.0 + 6.0 * float(np.sqrt(2.0 / few.freedom)))
 
 
 def _exactly(pair: Pair, used: Pair, estimate: Estimate) -> _Answer | None:
