@@ -14,7 +14,7 @@ import kernelfield as kf
 from kernelfield.cli.console import output, status
 from kernelfield.cli.files import check_figure, check_target, write_figure
 from kernelfield.cli.messages import UsageError, note, progress
-from kernelfield.cli.options import clip_range, kernel_size, noise_levels
+from kernelfield.cli.options import clip_range, kernel_size, noise_levels, penalty, variation
 from kernelfield.cli.pictures import (
     channel_axis_of,
     colours,
@@ -47,6 +47,14 @@ def learn(
     mask: Path | None = None,
     clip: Annotated[str, Parameter(allow_leading_hyphen=True)] = "auto",
     noise: str | None = None,
+    varying: str | None = None,
+    background: int = 0,
+    weights: Path | None = None,
+    regularise: str | None = None,
+    nonnegative: bool = False,
+    sum_to: float | None = None,
+    symmetric: Literal["h", "v", "hv", "square", "point", "radial", "auto"] | None = None,
+    support: Path | None = None,
     channel: str | None = None,
     per_channel: bool = False,
     channels: Literal["auto", "shared", "separate", "mixed"] = "auto",
@@ -95,6 +103,25 @@ def learn(
     noise
         Standard deviations of the noise in before and after, as 2,0.5: the weights are corrected for that in the
         before.
+    varying
+        Let the kernel vary over the picture: 2 as polynomials of that degree, 3,4 bilinearly between the nodes of a
+        grid, "auto" by the degree that the evidence prefers.
+    background
+        Degree of the polynomials that are added, 0 for a constant.
+    weights
+        A picture of the size of after: weights of the squared residuals, 1 / variance.
+    regularise
+        Penalise rough or large weights, for small pictures: "auto", "ridge", "smooth", a strength as 0.01, or both as
+        ridge,0.01.
+    nonnegative
+        Allow no negative weights.
+    sum_to
+        The sum of the weights.
+    symmetric
+        Mirrored left to right (h), top to bottom (v), both (hv), at the diagonals too (square), turned by 180 degrees
+        (point), equal at equal distances (radial), or what the evidence prefers (auto).
+    support
+        A picture of the size of the kernel: weights where it is 0 are 0.
     channel
         Learn from one channel only: R, G or B.
     per_channel
@@ -142,6 +169,8 @@ def learn(
     if channels != "auto" and (per_channel or channel is not None or method == "descent"):
         raise UsageError("--channels: expected none with --channel, --per-channel or --method descent; leave it out.")
     options: dict[str, Any] = {"size": kernel_size(size)}
+    known: dict[str, Any] = {"varying": variation(varying), "background": background}
+    known |= {"regularise": penalty(regularise), "nonnegative": nonnegative, "sum_to": sum_to, "symmetric": symmetric}
     if method == "descent":
         options |= {"framework": framework, "steps": steps, "lr": lr, "optimiser": optimiser, "momentum": momentum}
         options |= {"seed": seed, "report_every": report_every, "report": progress}
@@ -150,10 +179,18 @@ def learn(
     else:
         options |= {"max_size": max_size, "clip": clip_range(clip), "noise": noise_levels(noise)}
         options |= {"channels": channels, "stride": kernel_size(stride, "--stride")}
+    given = {name: value for name, value in (known | {"weights": weights, "support": support}).items() if value}
+    if sum_to is not None:
+        given["sum_to"] = sum_to
+    elsewhere = scheduler is not None or local is not None or is_store(str(before)) or is_store(str(after))
+    if given and (method == "descent" or elsewhere):
+        option = f"--{next(iter(given)).replace('_', '-')}"
+        where = "--method descent" if method == "descent" else "pictures that are learned tile by tile"
+        raise UsageError(f"{option}: expected none with {where}; leave it out.")
     check_figure(plot)
     check_target(save)
-    only_one_stream([str(before), str(after), str(mask)])
-    if scheduler is not None or local is not None or is_store(str(before)) or is_store(str(after)):
+    only_one_stream([str(each) for each in (before, after, mask, weights, support)])
+    if elsewhere:
         refused = {"--plot": plot, "--channel": channel, "--page": page, "--max-pixels": max_pixels}
         refused |= {"--per-channel": per_channel, "--method descent": method == "descent"}
         refused |= {f"--channels {channels}": channels not in ("auto", "shared")}
@@ -175,6 +212,14 @@ def learn(
             _check_channels(*pictures)
         if mask is not None:
             options["mask"] = _read_mask(str(mask), page, max_pixels)
+        if given:
+            options |= known
+            if weights is not None:
+                options["weights"] = _read_plane(str(weights), max_pixels)
+            if support is not None:
+                options["support"] = _read_plane(str(support), max_pixels) != 0
+            if pictures[0].stack and (known["varying"] is not None or background):
+                raise UsageError("--varying, --background: expected none with a stack of pictures; choose a --page.")
     pairs = _pairs(*pictures, channel, per_channel)
     if pictures[0].stack:
         options |= {"channels": "shared", "stride": 1} if method == "exact" else {}
@@ -267,6 +312,13 @@ def _read_mask(path: str, page: int | None, max_pixels: int | None) -> np.ndarra
         raise DataError(f"{shown(path)!r}: expected a mask with pixels that are not 0; received only 0; invert it")
     note(f"{shown(path)}: leaves out {keep.size - int(keep.sum()):,} of {keep.size:,} pixels")
     return keep
+
+
+def _read_plane(path: str, max_pixels: int | None) -> np.ndarray:
+    """Return a picture of numbers, of the first channel where it has several."""
+    pixels = colours(read_picture(path, max_pixels), path)[0]
+    plane: np.ndarray = pixels if pixels.ndim == 2 else pixels[..., 0]
+    return plane
 
 
 def _pairs(before: _Source, after: _Source, channel: str | None, per_channel: bool) -> dict[str, _Pair]:

@@ -28,6 +28,7 @@ from kernelfield.cli.export import export
 from kernelfield.cli.field import field
 from kernelfield.cli.lab import lab
 from kernelfield.cli.learn import learn
+from kernelfield.cli.match_psf import match_psf
 from kernelfield.cli.messages import STREAM, UsageError, fail, note, why_failed
 from kernelfield.cli.stores import verify
 from kernelfield.errors import KernelfieldWarning, bounded
@@ -41,7 +42,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 # These modules import NumPy, and modules that need it, inside functions: --help does not wait for them.
-for command in (learn, apply, verify, compare, export, design, field, code, lab, bench, doctor):
+for command in (learn, match_psf, apply, verify, compare, export, design, field, code, lab, bench, doctor):
     app.command(command)
 app["apply"].usage = "Usage: kernelfield apply [OPTIONS] FILTER PICTURES... RESULT"
 app.register_install_completion_command(

@@ -61,6 +61,44 @@ def noise_levels(text: str | None) -> tuple[float, float] | None:
     return before, after
 
 
+def variation(text: str | None) -> int | tuple[int, int] | str | None:
+    """Return the value of --varying.
+
+    Examples
+    --------
+    >>> variation("2"), variation("3,4"), variation("auto"), variation(None)
+    (2, (3, 4), 'auto', None)
+    """
+    if text is None or text.lower() == "auto":
+        return None if text is None else "auto"
+    values = _numbers(text, 0)
+    if not 1 <= len(values) <= 2:
+        raise UsageError(f"--varying: expected a degree as 2, a grid as 3,4, or auto; received {text!r}.")
+    return values[0] if len(values) == 1 else (values[0], values[1])
+
+
+def penalty(text: str | None) -> str | float | tuple[str, float] | None:
+    """Return the value of --regularise.
+
+    Examples
+    --------
+    >>> penalty("auto"), penalty("0.01"), penalty("ridge,0.01"), penalty(None)
+    ('auto', 0.01, ('ridge', 0.01), None)
+    """
+    if text is None:
+        return None
+    kind, comma, strength = text.rpartition(",")
+    try:
+        number = float(strength)
+    except ValueError:
+        if comma:
+            raise UsageError(
+                f"--regularise: expected auto, ridge, smooth, a strength as 0.01, or both; received {text!r}."
+            ) from None
+        return text.lower()
+    return (kind.lower(), number) if comma else number
+
+
 def whole_numbers(text: str | None, option: str, minimum: int) -> tuple[int, ...] | None:
     """Return the value of an option that takes whole numbers.
 

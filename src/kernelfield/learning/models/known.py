@@ -130,7 +130,7 @@ def _refined(
     restriction: Restriction,
     steps: bool,
 ) -> tuple[np.ndarray, float]:
-    """Return the kernel corrected by its residual, where float64 sums are not enough, and the residual's mean square."""
+    """Return the kernel corrected by its residual where sums are not enough, and the residual's mean square."""
     kernel = solution.kernel.reshape(support.size)
     residual = measure(pair, kernel, tuple(s.offset(kernel) for s in statistics), support, gradient=True)
     for _ in range(2 if steps else 0):
@@ -202,7 +202,7 @@ def _notes(solution: Restricted, restriction: Restriction) -> tuple[str, ...]:
         )
         if solution.seen < solution.rank:
             notes.append(
-                f"the pair alone determines {solution.seen} of {solution.rank} directions; the penalty decides the others"
+                f"the pair alone determines {solution.seen} of {solution.rank} directions; the penalty, the others"
             )
     if restriction.symmetric is not None:
         notes.append(f"symmetry: {_NAMES[solution.symmetric]}")
