@@ -211,6 +211,11 @@ def test_a_kernel_that_does_not_vary_has_the_plain_answer() -> None:
     plain, chosen = kf.learn(x, y, size=(3, 5)), kf.learn(x, y, size=(3, 5), varying="auto")
     assert chosen.varying is None
     assert np.array_equal(chosen.kernel.weights, plain.kernel.weights)
+    x, y, _ = made(0, 0, background=1)
+    # A background that was asked for stays.
+    assert kf.learn(x, y, size=(3, 5), varying="auto", background=1).varying.background[0] == pytest.approx(
+        [1, 2, 3], abs=1.0
+    )
 
 
 def test_intervals_cover() -> None:

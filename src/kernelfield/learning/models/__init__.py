@@ -21,30 +21,34 @@ def fit(model: Model, asked: Asked) -> Fit:
     if model.plain:
         return _shared(asked)
     if model.over_field or model.known:
-        if model.channels not in ("shared", "auto"):
-            raise ArgumentError(
-                f"channels: expected shared with a kernel that varies, restrictions, a penalty or weights; received "
-                f"{model.channels}; learn each channel by itself"
-            )
-        if asked.noise is not None:
-            raise ArgumentError(
-                "noise: expected none with a kernel that varies, restrictions, a penalty or weights; give the weights "
-                "1 / variance of the after instead"
-            )
-        pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis)
-        weights = check_weights(model.weights, pair.shapes[1])
-        if model.over_field:
-            order = 0 if model.varying is None else model.varying
-            fit = fit_varying(
-                pair, asked.size, asked.max_size, order, model.background, model.restriction, model.regularise, weights
-            )
-            if fit is not None:
-                return fit
-        if model.known:
-            return fit_known(pair, asked.size, asked.max_size, model.restriction, model.regularise, weights)
-        return learned(pair, asked.size, asked.max_size, asked.noise)
+        found = _informed(model, asked)
+        if found is not None:
+            return found
     strided = _strided(model, asked)
     return strided or _BY_CHANNELS[model.channels](asked)
+
+
+def _informed(model: Model, asked: Asked) -> Fit | None:
+    """Return the fit of a kernel that varies or of which something is known; None if "auto" finds neither."""
+    others = {"channels": model.channels not in ("shared", "auto"), "stride": model.stride not in (None, (1, 1))}
+    others |= {"noise": asked.noise is not None}
+    for name in [name for name, given in others.items() if given]:
+        raise ArgumentError(
+            f"{name}: expected none with a kernel that varies, a background, weights, a penalty or restrictions; "
+            "received both; leave one out"
+        )
+    pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis)
+    weights = check_weights(model.weights, pair.shapes[1])
+    if model.over_field:
+        order = 0 if model.varying is None else model.varying
+        fit = fit_varying(
+            pair, asked.size, asked.max_size, order, model.background, model.restriction, model.regularise, weights
+        )
+        if fit is not None:
+            return fit
+    if not model.known:
+        return None
+    return fit_known(pair, asked.size, asked.max_size, model.restriction, model.regularise, weights)
 
 
 def _shared(asked: Asked) -> Fit:

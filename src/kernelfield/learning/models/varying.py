@@ -86,7 +86,7 @@ def fit_varying(
     regularise: Regularise | None,
     weights: np.ndarray | None = None,
 ) -> Fit | None:
-    """Return the fit of a kernel that varies; None where "auto" finds that it does not.
+    """Return the fit of a kernel that varies; None where "auto" finds that neither it nor the background does.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def fit_varying(
         )
     chosen, evidence = _evidence(normal, functions, p)
     if order == "auto":
-        if chosen == 0:
+        if chosen == 0 and background == 0:
             return None
         if chosen != highest:
             return fit_varying(pair, support.size, max_size, chosen, background, restriction, regularise, weights)
