@@ -5,8 +5,8 @@
 function __fish_kernelfield_using_command
     set -l cmd (commandline -opc)
     set -l subcommands
-    set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --compare --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --stride --then --to --unit --unknown --wavelength --work -o'
-    set -l all_commands 'apply bench code compare design doctor export field lab learn verify'
+    set -l options_with_values '--aspect --background --bandwidth --boundary --by --channel --channel-axis --channels --clip --compare --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --regularise --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --stride --sum-to --support --symmetric --then --to --unit --unknown --varying --wavelength --weights --work -o'
+    set -l all_commands 'apply bench code compare design doctor export field lab learn match-psf verify'
     set -l skip_next 0
     # Extract command words (only real subcommand names) from command line
     set -e cmd[1]
@@ -43,6 +43,7 @@ end
 
 # Root-level commands
 complete -c kernelfield -n __fish_use_subcommand -a 'learn' -d 'Learn the filter that made one picture from another, with its uncertainty.'
+complete -c kernelfield -n __fish_use_subcommand -a 'match-psf' -d 'Find the kernel that makes one point-spread function of another.'
 complete -c kernelfield -n __fish_use_subcommand -a 'apply' -d 'Apply a learned or designed filter to a picture, or to many.'
 complete -c kernelfield -n __fish_use_subcommand -a 'verify' -d 'Check that a Zarr store which apply wrote is complete and unchanged.'
 complete -c kernelfield -n __fish_use_subcommand -a 'compare' -d 'Compare two filters: their difference in standard errors, weight by weight and …'
@@ -186,6 +187,14 @@ complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l max-size 
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l mask -r -F -d 'A picture of the same size: pixels where it is 0 do not count.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l clip -r -d 'Lowest and highest value of the sensor or format, as 0,4095: pixels clipped the…'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l noise -r -d 'Standard deviations of the noise in before and after, as 2,0.5: the weights are…'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l varying -r -d 'Let the kernel vary over the picture: 2 as polynomials of that degree, 3,4 bili…'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l background -r -d 'Degree of the polynomials that are added, 0 for a constant.'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l weights -r -F -d 'A picture of the size of after: weights of the squared residuals, 1 / variance.'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l regularise -r -d 'Penalise rough or large weights, for small pictures: "auto", "ridge", "smooth",…'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l nonnegative -d 'Allow no negative weights.'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l sum-to -r -d 'The sum of the weights.'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l symmetric -x -a 'h v hv square point radial auto' -d 'Mirrored left to right (h), top to bottom (v), both (hv), at the diagonals too …'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l support -r -F -d 'A picture of the size of the kernel: weights where it is 0 are 0.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l channel -r -d 'Learn from one channel only: R, G or B.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l per-channel -d 'Learn a filter for each channel, in a file with the channels'\'' names.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l channels -x -a 'auto shared separate mixed' -d '"shared" learns one kernel for all channels, "separate" one each, "mixed" one f…'
@@ -205,6 +214,18 @@ complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l report-ev
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l level -r -d 'Level of OME-Zarr images, 0 for the finest.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l scheduler -r -d 'Address of a Dask scheduler whose workers sum, as tcp://host:8786; they read th…'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l local -r -d 'Start so many processes here and sum with these.'
+# Options for: match-psf
+complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l help -d 'Display this message and exit.'
+complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -s h -d 'Display this message and exit.'
+complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l version -d 'Display application version.'
+complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l json -d 'Print the result as JSON, which apply reads, and nothing else.'
+complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l save -r -F -d 'Also write the result as JSON to this file.'
+complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l size -r -d 'Size of the kernel, as 15 or as 15,17 (rows, columns). By default that of the s…'
+complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l regularise -r -d 'The penalty on rough or large weights: "auto", "ridge", "smooth", a strength as…'
+complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l nonnegative -d 'Allow no negative weights.'
+complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l sum-to -r -d 'The sum of the weights.'
+complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l symmetric -x -a 'h v hv square point radial auto' -d 'Mirrored left to right (h), top to bottom (v), both (hv), at the diagonals too …'
+
 # Options for: verify
 complete -c kernelfield -n '__fish_kernelfield_using_command verify' -l help -d 'Display this message and exit.'
 complete -c kernelfield -n '__fish_kernelfield_using_command verify' -s h -d 'Display this message and exit.'
