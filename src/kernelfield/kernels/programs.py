@@ -200,7 +200,7 @@ _PADDED_OPENCV = """    padded = np.pad(np.asarray(image, np.{dtype}), (({top}, 
 
 
 def _fields(kernel: Kernel, name: str) -> dict[str, object]:
-    """Return what belongs to a kernel, by field; raise for an anchor outside it."""
+    """Return the properties of a kernel that code states, by field; raise for an anchor outside it."""
     (rows, columns), (top, left) = kernel.shape, kernel.anchor
     if not (0 <= top < rows and 0 <= left < columns):
         raise ArgumentError(f"kernel: expected an anchor inside {rows}×{columns}; received {kernel.anchor}; pad it")

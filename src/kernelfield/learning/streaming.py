@@ -279,7 +279,7 @@ class KernelLearner:
         )
 
     def _seen(self) -> Summary:
-        """Return what was learned; raise if nothing was."""
+        """Return the fit; raise if no pair was learned from."""
         found: Summary | None = getattr(self, "_summary", None)
         if found is None:
             raise DataError("KernelLearner: expected pairs that were learned; received none; call partial_fit first")

@@ -1,4 +1,4 @@
-"""What a `KernelLearner` keeps of the pairs it has seen, and the file it is saved in."""
+"""The summary that a `KernelLearner` keeps of the pairs it has seen, and the file it is saved in."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def _convolution(steps: Recipe) -> str | None:
 
 
 def _half(steps: Recipe) -> float:
-    """Return what is added before ffmpeg adds a half and cuts the fraction off."""
+    """Return the constant that is added before ffmpeg adds a half and cuts the fraction off."""
     return {"nearest down": -1e-6, "up": -1e-6, "to zero": -0.5 + 1e-6, "nearest even": 0.0}.get(steps.rounding, 1e-6)
 
 

@@ -152,7 +152,7 @@ class _Graph:
         return name
 
     def _node(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
-        """Return what a new node gives."""
+        """Return the output of a new node."""
         output = output or f"v{len(self.nodes)}"
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], **attributes))
         return output

@@ -1,4 +1,4 @@
-"""What a program needs to do what a fit does: whole weights and their divisor, offsets, border, rounding."""
+"""The steps of a fit as a program performs them: whole weights and their divisor, offsets, border, rounding."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class Design:
-    """What the parameters of one plane are multiplied by: functions of the place times windows, and the background.
+    """The regressors of one plane: functions of the place times windows, and the background.
 
     Attributes
     ----------

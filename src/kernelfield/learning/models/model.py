@@ -31,7 +31,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Model:
-    """What relates after to before, besides one kernel and an offset a channel; checked when it is made.
+    """The relation of after to before, where it is richer than a kernel and an offset a channel; checked when made.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What is known of a kernel before it is learned: where it has weights, its symmetry, its sum, their sign.
+"""Knowledge of a kernel before it is learned: where it has weights, its symmetry, its sum, their sign.
 
 Weights that symmetry makes equal are one parameter, and weights outside the support none: the kernel is a basis times
 its parameters, whatever the data. The sum is one linear equation of the parameters.
@@ -20,7 +20,7 @@ SYMMETRIES = ("radial", "square", "hv", "point", "h", "v")
 
 @dataclass(frozen=True, eq=False)
 class Restriction:
-    """What is known of the kernel, checked when it is made.
+    """Knowledge of the kernel, checked when it is made.
 
     Attributes
     ----------

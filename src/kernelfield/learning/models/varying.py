@@ -347,7 +347,7 @@ def _fit(
 
 
 def _description(functions: Basis) -> str:
-    """Return what varies, as a phrase."""
+    """Return the varying parts as a phrase."""
     if isinstance(functions.order, tuple):
         return f"a kernel that varies over the field, on a grid of {functions.order[0]}×{functions.order[1]} nodes"
     return f"a kernel that varies over the field, of degree {functions.order}"
