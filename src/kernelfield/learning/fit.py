@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from kernelfield.errors import ArgumentError, shortened
-from kernelfield.files import write_bytes
+from kernelfield.files import check_writable, write_bytes
 from kernelfield.kernels import Kernel
 from kernelfield.learning.curve import Curve
 from kernelfield.learning.light import Light
@@ -320,6 +320,43 @@ class Fit:
 
         return compare(self, other, level)
 
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        before: ArrayLike | str | os.PathLike[str],
+        after: ArrayLike | str | os.PathLike[str],
+        *,
+        command: str = "",
+        channel_axis: int | str | None = "auto",
+    ) -> None:
+        """Write a report as one HTML file, which needs nothing from elsewhere.
+
+        Before, after, prediction and residual lie in views that zoom and move together, the first three on one scale of
+        grey; then the kernel with its errors, the MTF, and what was found. Pictures of more than 1,000 pixels along a
+        side are reduced.
+
+        Parameters
+        ----------
+        path : str or path-like
+        before, after : array_like, PIL image, str or path-like
+            The pair, as `kernelfield.learn` takes it.
+        command : str
+            What made the fit, for the page.
+        channel_axis : int or "auto"
+            As `kernelfield.learn` takes it.
+
+        Raises
+        ------
+        ArgumentError
+            If the pair does not belong to the fit.
+        FileError
+            If the file cannot be written; no partial file remains.
+        """
+        from kernelfield.learning.page import report_page
+
+        check_writable(path)
+        write_bytes(path, report_page(self, before, after, command, channel_axis).encode())
+
     def residual_structure(
         self,
         before: ArrayLike | str | os.PathLike[str],
@@ -328,6 +365,8 @@ class Fit:
         channel_axis: int | str | None = "auto",
     ) -> Structure:
         """Return a test of the residual of a pair against pixels that are independent of their neighbours.
+
+        Values at the ends of an integer type, which may be clipped, do not count.
 
         Parameters
         ----------

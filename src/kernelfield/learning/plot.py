@@ -126,12 +126,12 @@ def _with_pair(fit: Fit, before: np.ndarray, after: np.ndarray, left: np.ndarray
     height = width * high / wide
     page = _page(fit, [max(width, _LEAST)] * 2, [height, max(height, _LEAST)])
     (first, second), (third, fourth) = page.axes
-    scale = _range(before)
+    scale = value_range(before)
     _draw_image(first, before, "Before", scale, (0, 0), 72 * width / wide)
     low, high_ = scale
     inside = np.isfinite(after) & (after >= low) & (after <= high_)
     shared = np.count_nonzero(inside) >= (_SHARED if after.ndim == 2 else _SHARED_COLOUR) * after.size
-    _draw_image(second, after, "After", scale if shared else _range(after), moved, 72 * width / wide)
+    _draw_image(second, after, "After", scale if shared else value_range(after), moved, 72 * width / wide)
     if fit.verdict == "not linear":
         _draw_relation(page, third, after - left, after)
     else:
@@ -208,7 +208,7 @@ def _under(predicted: np.ndarray, frame: tuple[int, int], after: tuple[int, ...]
     return wide[row : row + after[0], column : column + after[1]]
 
 
-def _range(image: np.ndarray) -> tuple[float, float]:
+def value_range(image: np.ndarray) -> tuple[float, float]:
     """Return the values to draw as black and white."""
     if image.dtype == np.uint8:
         return 0.0, 255.0
@@ -289,6 +289,19 @@ def _draw_relation(page: _Page, axes: Axes, predicted: np.ndarray, after: np.nda
     axes.set_ylabel("after", fontsize=SMALL)
 
 
+def _rounding_floor(after: np.ndarray) -> float:
+    """Return residuals that are rounding errors of floating point alone."""
+    step = float(np.finfo(after.dtype if after.dtype.kind == "f" else np.float64).eps)
+    return _ROUNDING * step * float(np.abs(after[np.isfinite(after)]).max(initial=0.0))
+
+
+def signed_peak(left: np.ndarray, after: np.ndarray) -> float:
+    """Return the residual to draw in full colour: nearly the largest; rounding errors alone are nearly white."""
+    known = np.abs(left[np.isfinite(left)])
+    peak = float(np.quantile(known, 0.999)) if known.size else 0.0
+    return max(peak or float(known.max(initial=0.0)), _rounding_floor(after)) or 1.0
+
+
 def _draw_residual(axes: Axes, left: np.ndarray, after: np.ndarray, moved: tuple[int, int], cell: float) -> None:
     """Draw the residual, zero white, pixels without a prediction grey."""
     label = "after − filtered before"
@@ -296,13 +309,8 @@ def _draw_residual(axes: Axes, left: np.ndarray, after: np.ndarray, moved: tuple
         where = np.argmax(np.abs(np.nan_to_num(left)), axis=2)
         left = np.take_along_axis(left, where[..., None], axis=2)[..., 0]
         label += ", largest of the channels"
-    known = np.abs(left[np.isfinite(left)])
-    largest = float(known.max(initial=0.0))
-    peak = float(np.quantile(known, 0.999)) if known.size else 0.0
-    # Residuals of rounding errors alone are nearly white.
-    step = float(np.finfo(after.dtype if after.dtype.kind == "f" else np.float64).eps)
-    floor = _ROUNDING * step * float(np.abs(after[np.isfinite(after)]).max(initial=0.0))
-    peak = max(peak or largest, floor) or 1.0
+    largest = float(np.abs(left[np.isfinite(left)]).max(initial=0.0))
+    floor, peak = _rounding_floor(after), signed_peak(left, after)
     drawn = draw_signed(axes, left, peak, extent=_extent(left, moved))
     panel_title(axes, "Residual")
     axes.set_xlabel(f"{label}: at most {largest:.3g}".replace("e-", "e−"), fontsize=SMALL)

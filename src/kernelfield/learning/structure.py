@@ -16,6 +16,7 @@ import scipy.stats
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
+    from kernelfield.learning.plot import Compared
 
 # Rows and columns up to which residuals are compared.
 _REACH = 2
@@ -57,8 +58,8 @@ class Structure:
         if self.p_value >= 0.01:
             return f"no structure: its pixels are independent of their neighbours, as noise is (p {self.p_value:.2g})"
         return (
-            f"structure: pixels {down} down and {right} to the right of each other have a correlation of "
-            f"{self.correlation:.2g} (p {self.p_value:.2g})"
+            f"structure: pixels {down} down and {abs(right)} to the {'left' if right < 0 else 'right'} of each other "
+            f"have a correlation of {self.correlation:.2g} (p {self.p_value:.2g})"
         )
 
 
@@ -115,5 +116,13 @@ def structure_of_pair(fit: Fit, before: Any, after: Any, channel_axis: int | str
     """Return the test of what a fit leaves of a pair; arguments as in `Fit.residual_structure`."""
     from kernelfield.learning.plot import of_pair
 
-    left = of_pair(fit, before, after, channel_axis).residual
+    return structure_of(of_pair(fit, before, after, channel_axis))
+
+
+def structure_of(pair: Compared) -> Structure:
+    """Return the test of the residual of a pair; values at the ends of an integer type may be clipped: not of these."""
+    left, after = pair.residual, pair.after
+    if after.dtype.kind in "iu":
+        limits = np.iinfo(after.dtype)
+        left = np.where((after == limits.min) | (after == limits.max), np.nan, left)
     return structure([left] if left.ndim == 2 else list(np.moveaxis(left, 2, 0)))
