@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import html
+import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -383,3 +386,39 @@ def test_axes_of_arrays(run, refused, stacks, tmp_path, valid):
         assert "--channel-axis: expected" in refused(2, *pair, "--channel-axis", wrong)
     np.save(tmp_path / "flat.npy", np.load(stacks / "before.npy")[0])
     assert "three axes" in refused(1, "learn", tmp_path / "flat.npy", tmp_path / "flat.npy", "--channel-axis", "0")
+
+
+def test_several_pairs_learn_one_filter(run, refused, pictures, tmp_path):
+    folders = [tmp_path / name for name in ("before", "after")]
+    for folder in folders:
+        folder.mkdir()
+    for i, name in enumerate(("grey", "coins")):
+        for folder, ending in zip(folders, ("", "-sharpen")):
+            shutil.copy(pictures / f"{name}{ending}.png", folder / f"{i}.png")
+    result = run("learn", folders[0] / "*.png", folders[1] / "*.png", "--json", "--report", tmp_path / "report.html")
+    record = json.loads(result.out)
+    assert (result.status, record["verdict"], record["channels"]) == (0, "exact", ["grey"])
+    assert "sharpen" in record["description"].lower()
+    single = json.loads(run("learn", folders[0] / "0.png", folders[1] / "0.png", "--json").out)
+    assert record["samples"] > single["samples"]
+    assert record["kernel"] == single["kernel"]
+    assert "2 pairs, matched by their names" in result.err
+    text = html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert f"kernelfield learn '{folders[0] / '*.png'}'" in text
+    (folders[1] / "2.png").write_bytes((folders[1] / "1.png").read_bytes())
+    message = refused(1, "learn", folders[0] / "*.png", folders[1] / "*.png")
+    assert "expected a file for each of the 2 of" in message
+    assert "received 3" in message
+    (folders[0] / "2.png").write_bytes((folders[0] / "0.png").read_bytes())
+    assert "grey picture of the size" in refused(1, "learn", folders[0] / "*.png", folders[1] / "*.png")
+    (folders[0] / "2.png").unlink()
+    (folders[1] / "2.png").unlink()
+    assert "--per-channel" in refused(2, "learn", folders[0] / "*.png", folders[1] / "*.png", "--per-channel")
+
+
+def test_a_report_is_written_for_one_pair_and_for_each_channel(run, refused, pictures, tmp_path):
+    pair = pictures / "flower.png", pictures / "flower-sharpen.png"
+    assert run("learn", *pair, "--report", tmp_path / "one.html").status == 0
+    assert run("learn", *pair, "--per-channel", "--report", tmp_path / "each.html").status == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*(f"each-{c}.html" for c in "BGR"), "one.html"]
+    assert "ends in .html" in refused(2, "learn", *pair, "--report", tmp_path / "one.txt")

@@ -98,7 +98,7 @@ def test_completion_by_bash(process, tmp_path):
         "--dtype",
         "float32 float64",
         "photo.png",
-        "--channel --channel-axis",
+        "--channel --channels --channel-axis",
     ], done.stderr
 
 

@@ -5,8 +5,13 @@
 function __fish_kernelfield_using_command
     set -l cmd (commandline -opc)
     set -l subcommands
+<<<<<<< HEAD
     set -l options_with_values '--aspect --background --bandwidth --boundary --by --channel --channel-axis --channels --clip --compare --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --regularise --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --stride --sum-to --support --symmetric --then --to --unit --unknown --varying --wavelength --weights --work -o'
     set -l all_commands 'apply bench code compare design doctor export field lab learn match-psf verify'
+=======
+    set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --compare --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --report --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --stride --then --to --unit --unknown --wavelength --work -o'
+    set -l all_commands 'apply bench code compare design doctor export field lab learn verify'
+>>>>>>> 225425d (A report as one HTML file; several pairs on the command line learn one filter)
     set -l skip_next 0
     # Extract command words (only real subcommand names) from command line
     set -e cmd[1]
@@ -182,6 +187,7 @@ complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l version -
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l json -d 'Print the result as JSON, which apply reads, and nothing else.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l plot -r -F -d 'Also draw before, after, kernel and residual: a .png, .svg or .pdf.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l save -r -F -d 'Also write the result as JSON to this file.'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l report -r -F -d 'Also write a report to this .html file: pictures in linked views, kernel with e…'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l size -r -d 'Size of the kernel, as 5 or as 3,5 (rows, columns). Searched for by default.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l max-size -r -d 'The largest size to search, at most 255.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l mask -r -F -d 'A picture of the same size: pixels where it is 0 do not count.'

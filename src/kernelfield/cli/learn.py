@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,8 +14,14 @@ from cyclopts import Parameter
 import kernelfield as kf
 from kernelfield.cli.console import output, status
 from kernelfield.cli.files import check_figure, check_target, write_figure
+<<<<<<< HEAD
 from kernelfield.cli.messages import UsageError, note, progress
 from kernelfield.cli.options import clip_range, kernel_size, noise_levels, penalty, variation
+=======
+from kernelfield.cli.messages import UsageError, note, progress, words
+from kernelfield.cli.options import clip_range, kernel_size, noise_levels
+from kernelfield.cli.paths import paired
+>>>>>>> 225425d (A report as one HTML file; several pairs on the command line learn one filter)
 from kernelfield.cli.pictures import (
     channel_axis_of,
     colours,
@@ -42,6 +49,7 @@ def learn(
     json: bool = False,
     plot: Path | None = None,
     save: Path | None = None,
+    report: Path | None = None,
     size: str | None = None,
     max_size: int = 255,
     mask: Path | None = None,
@@ -82,15 +90,19 @@ def learn(
     Parameters
     ----------
     before
-        The picture: PNG, JPEG, TIFF, NPY and others. - is stdin.
+        The picture: PNG, JPEG, TIFF, NPY and others. - is stdin. A pattern in quotes, as "before/*.tif", names several
+        grey pictures, from which one filter is learned.
     after
-        The same picture, filtered.
+        The same picture, filtered. As many as befores, matched in the order of their names.
     json
         Print the result as JSON, which apply reads, and nothing else.
     plot
         Also draw before, after, kernel and residual: a .png, .svg or .pdf.
     save
         Also write the result as JSON to this file.
+    report
+        Also write a report to this .html file: pictures in linked views, kernel with errors, MTF; of several pairs the
+        pictures are those of the first.
     size
         Size of the kernel, as 5 or as 3,5 (rows, columns). Searched for by default.
     max_size
@@ -189,9 +201,21 @@ def learn(
         raise UsageError(f"{option}: expected none with {where}; leave it out.")
     check_figure(plot)
     check_target(save)
+<<<<<<< HEAD
     only_one_stream([str(each) for each in (before, after, mask, weights, support)])
     if elsewhere:
         refused = {"--plot": plot, "--channel": channel, "--page": page, "--max-pixels": max_pixels}
+=======
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report: expected a name that ends in .html; received {str(report)!r}.")
+    check_target(report, "--report")
+    named_pairs = paired(str(before), str(after))
+    if len(named_pairs) == 1:
+        before, after = map(Path, named_pairs[0])
+    only_one_stream([str(before), str(after), str(mask)])
+    if scheduler is not None or local is not None or is_store(str(before)) or is_store(str(after)):
+        refused = {"--plot": plot, "--report": report, "--channel": channel, "--page": page, "--max-pixels": max_pixels}
+>>>>>>> 225425d (A report as one HTML file; several pairs on the command line learn one filter)
         refused |= {"--per-channel": per_channel, "--method descent": method == "descent"}
         refused |= {f"--channels {channels}": channels not in ("auto", "shared")}
         refused |= {"--stride": stride}
@@ -207,7 +231,16 @@ def learn(
         raise UsageError("--level: expected a level of an OME-Zarr image; received other pictures; leave it out.")
     axis = channel_axis_of(channel_axis)
     with status("reading"):
-        pictures = _read(str(before), axis, page, max_pixels), _read(str(after), axis, page, max_pixels)
+        if len(named_pairs) > 1:
+            if per_channel or channel is not None or channels in ("separate", "mixed") or method == "descent":
+                raise UsageError(
+                    "--per-channel, --channel, --channels, --method descent: expected none with several pairs; leave "
+                    "them out."
+                )
+            pictures, first = _read_many(named_pairs, page, max_pixels)
+        else:
+            pictures = _read(str(before), axis, page, max_pixels), _read(str(after), axis, page, max_pixels)
+            first = None
         if channels not in ("auto", "mixed") or per_channel or channel is not None or method == "descent":
             _check_channels(*pictures)
         if mask is not None:
@@ -230,7 +263,14 @@ def learn(
     figures = {}
     if plot is not None:
         with status("drawing"):
-            figures = {_figure_name(plot, name, len(fits)): fit.plot(*pairs[name].pixels) for name, fit in fits.items()}
+            figures = {
+                _figure_name(plot, name, len(fits)): fit.plot(*(first or pairs[name].pixels))
+                for name, fit in fits.items()
+            }
+    if report is not None:
+        with status("writing the report"):
+            for name, fit in fits.items():
+                _write_report(fit, _figure_name(report, name, len(fits)), first or pairs[name].pixels)
     for path, figure in figures.items():
         write_figure(path, figure)
     if len(figures) > 1:
@@ -291,6 +331,42 @@ def _read(path: str, axis: int | str | None, page: int | None, max_pixels: int |
     if count > 1 and page is None:
         note(f"{shown(path)}: the first of {count} pages; --page chooses another, --channel-axis none takes all")
     return _Source(*colours(picture, path), shown(path))
+
+
+def _read_many(
+    named_pairs: list[tuple[str, str]], page: int | None, max_pixels: int | None
+) -> tuple[tuple[_Source, _Source], tuple[Pixels, Pixels]]:
+    """Return several pairs of grey pictures as two stacks, and the first pair; smaller ones have a masked rim."""
+    import numpy as np
+
+    befores: list[Any] = []
+    afters: list[Any] = []
+    for names in named_pairs:
+        x, y = (_read(name, "auto", page, max_pixels) for name in names)
+        if x.pixels.ndim != 2 or y.pixels.shape != x.pixels.shape:
+            raise ArgumentError(
+                f"{shown(names[1])!r}: expected a grey picture of the size of {shown(names[0])!r}, as all pairs of "
+                f"several; received shapes {x.pixels.shape} and {y.pixels.shape}; learn others one by one"
+            )
+        befores.append(x.pixels)
+        afters.append(y.pixels)
+    shape = tuple(max(one.shape[axis] for one in befores) for axis in (0, 1))
+    sources = []
+    for pictures, name in zip((befores, afters), named_pairs[0]):
+        ends = [[(0, n - m) for n, m in zip(shape, one.shape)] for one in pictures]
+        stack = np.stack([np.pad(one, end) for one, end in zip(pictures, ends)], axis=2)
+        if any(one.shape != shape for one in pictures):
+            outside = [np.pad(np.zeros(one.shape, bool), end, constant_values=True) for one, end in zip(pictures, ends)]
+            stack = np.ma.array(stack, mask=np.stack(outside, axis=2))
+        sources.append(_Source(stack, numbers(len(pictures)), shown(name), True))
+    note(f"{len(named_pairs)} pairs, matched by their names in order: {named_pairs[0][0]} and {named_pairs[0][1]}, ...")
+    return (sources[0], sources[1]), (befores[0], afters[0])
+
+
+def _write_report(fit: kf.Fit, path: Path, pair: tuple[Any, Any]) -> None:
+    """Write the report of a filter, with the command that learned it."""
+    several = any(picture.ndim == 3 for picture in pair)
+    fit.report(path, *pair, command=shlex.join(["kernelfield", *words]), channel_axis=2 if several else "auto")
 
 
 def _check_channels(before: _Source, after: _Source) -> None:

@@ -28,8 +28,12 @@ from kernelfield.cli.export import export
 from kernelfield.cli.field import field
 from kernelfield.cli.lab import lab
 from kernelfield.cli.learn import learn
+<<<<<<< HEAD
 from kernelfield.cli.match_psf import match_psf
 from kernelfield.cli.messages import STREAM, UsageError, fail, note, why_failed
+=======
+from kernelfield.cli.messages import STREAM, UsageError, fail, note, why_failed, words
+>>>>>>> 225425d (A report as one HTML file; several pairs on the command line learn one filter)
 from kernelfield.cli.stores import verify
 from kernelfield.errors import KernelfieldWarning, bounded
 
@@ -69,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A terminal that has no × shows a question mark.
         sys.stdout.reconfigure(errors="replace")
     tokens = [STREAM if token == "-" else token for token in (sys.argv[1:] if arguments is None else arguments)]
+    words[:] = ["-" if token == STREAM else token for token in tokens]
     interrupts: list[int] = []
     try:
         with _warnings_as_notes(), _recorded(interrupts):

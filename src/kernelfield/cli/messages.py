@@ -10,6 +10,9 @@ from kernelfield.errors import KernelfieldError, bounded
 #: Stands for the word ``-`` of the command line, which is stdin or stdout; the parser takes the word for an option.
 STREAM = "\N{HYPHEN}"
 
+#: The words of the command that runs, after the program's name.
+words: list[str] = []
+
 
 class UsageError(Exception):
     """A command that cannot be understood; the message is one line."""

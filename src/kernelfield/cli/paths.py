@@ -23,6 +23,23 @@ class Job:
     target: str
 
 
+def paired(before: str, after: str) -> list[tuple[str, str]]:
+    """Return the pairs that two names or patterns of names stand for, matched in the order of their names.
+
+    Raises
+    ------
+    FileError
+        If a pattern matches no file, or the two match different numbers of files.
+    """
+    befores, afters = matches(before), matches(after)
+    if len(befores) != len(afters):
+        raise FileError(
+            f"{after!r}: expected a file for each of the {len(befores)} of {before!r}; received {len(afters)}; name "
+            "those that belong together alike"
+        )
+    return list(zip(befores, afters))
+
+
 def folder_of(sources: Sequence[str], target: str) -> str | None:
     """Return the folder for results: the target, if it ends in /, or there are several pictures or a pattern of them.
 
@@ -44,7 +61,7 @@ def find_jobs(sources: Sequence[str], target: str, format: str | None) -> list[J
     if STREAM in (*sources, target):
         raise UsageError("-: expected one picture and one result with stdin or stdout; received several.")
     jobs: dict[str, Job] = {}
-    for path in dict.fromkeys(path for source in sources for path in _matches(source)):
+    for path in dict.fromkeys(path for source in sources for path in matches(source)):
         name = os.path.basename(path)
         if format is not None:
             name = f"{PurePath(name).stem}.{format.lstrip('.')}"
@@ -93,7 +110,7 @@ def _is_pattern(source: str) -> bool:
     return glob.has_magic(source) and not os.path.lexists(source)
 
 
-def _matches(source: str) -> list[str]:
+def matches(source: str) -> list[str]:
     """Return the files that a name or pattern stands for, in order."""
     if not _is_pattern(source):
         return [source]

@@ -53,7 +53,8 @@ min-height:30px}
 .row>*{min-width:0}
 svg{max-width:100%;height:auto}.chart text{fill:var(--quiet);font-size:12px}
 .scroll{overflow-x:auto}table{border-collapse:collapse}td,th{padding:3px 10px 3px 0;text-align:left;vertical-align:top}
-th{font-weight:400;color:var(--quiet);white-space:nowrap}.weights td{text-align:right;padding:3px 8px;white-space:nowrap}
+th{font-weight:400;color:var(--quiet);white-space:nowrap}
+.weights td{text-align:right;padding:3px 8px;white-space:nowrap}
 .weights small{color:var(--quiet)}.weights .anchor{outline:2px solid var(--quiet)}
 pre{background:var(--panel);padding:10px 12px;border-radius:6px;overflow-x:auto;margin:0}
 """
@@ -66,8 +67,8 @@ s=Math.min(64,Math.max(1,s));x=Math.min(0,Math.max(w-w*s,x));y=Math.min(0,Math.m
 for(const v of views){const k=v.clientWidth/w;v.firstElementChild.style.transform=
 `translate(${x*k}px,${y*k}px) scale(${s})`}}
 function zoom(f,cx,cy){const old=s;s=Math.min(64,Math.max(1,s*f));f=s/old;x=cx-(cx-x)*f;y=cy-(cy-y)*f;draw()}
-function at(v,e){const r=v.getBoundingClientRect(),k=views[0].clientWidth/r.width;
-return[(e.clientX-r.left)*k,(e.clientY-r.top)*k]}
+function at(v,e){const r=v.getBoundingClientRect(),k=views[0].clientWidth/v.clientWidth;
+return[(e.clientX-r.left-v.clientLeft)*k,(e.clientY-r.top-v.clientTop)*k]}
 for(const v of views){
 v.addEventListener('wheel',e=>{e.preventDefault();zoom(Math.exp(-e.deltaY/300),...at(v,e))},{passive:false});
 v.addEventListener('pointerdown',e=>{held=at(v,e);v.setPointerCapture(e.pointerId)});
@@ -99,7 +100,7 @@ def report_page(fit: Fit, before: Any, after: Any, command: str, channel_axis: i
         _views(fit, pair.before, pair.after, pair.residual),
     ]
     if linear:
-        parts.append(f'<div class="row">{_kernel(fit)}{_mtf(fit)}</div>')
+        parts.append(f'<div class="row">{_kernel(fit)}{_mtf(fit)}</div>' if fit.plain else _kernels(fit))
     parts.append(_found(fit, before, after, pair, channel_axis))
     if command:
         parts.append(f"<h2>Made by</h2><pre>{_text(command, 2000)}</pre>")
@@ -182,7 +183,8 @@ def _reduced(image: np.ndarray, step: int) -> np.ndarray:
         return image.astype(np.float64)
     rows, columns = (n // step * step for n in image.shape[:2])
     blocks = image[:rows, :columns].astype(np.float64).reshape(rows // step, step, columns // step, step, -1)
-    return blocks.mean(axis=(1, 3)).reshape(rows // step, columns // step, *image.shape[2:])
+    means: np.ndarray = blocks.mean(axis=(1, 3))
+    return means.reshape(rows // step, columns // step, *image.shape[2:])
 
 
 def _grey(image: np.ndarray, low: float, high: float, step: int) -> str:
@@ -237,6 +239,24 @@ def _kernel(fit: Fit) -> str:
         f'<p class="quiet">Cross-correlation weights{_text(over)}; the one over the output pixel is framed. Below, '
         f"weights ± standard errors.</p>{numbers}</section>"
     )
+
+
+def _kernels(fit: Fit) -> str:
+    """Return the kernels of a fit of more than one kernel for all channels and places: their pictures, row by row."""
+    bank = fit.varying.bank[None] if fit.varying is not None else fit.bank
+    rows = [[fit.kernel.weights]] if bank is None else bank
+    pictures = "".join(
+        f'<div class="row" style="grid-template-columns:repeat({len(row)},max-content);overflow-x:auto">'
+        + "".join(picture(Kernel(weights, anchor=fit.anchor)) for weights in row)
+        + "</div>"
+        for row in rows
+    )
+    what = "a row for each channel of the after, a column for each of the before"
+    if fit.varying is not None:
+        what = "the fixed kernels whose sum, weighted over the field, is the kernel of a place"
+    elif bank is None:
+        what = f"one for all channels{f', at every {fit.stride[0]}×{fit.stride[1]} pixels' * (fit.stride != (1, 1))}"
+    return f'<h2>Kernel</h2>{pictures}<p class="quiet">Cross-correlation weights: {_text(what)}.</p>'
 
 
 def _mtf(fit: Fit) -> str:

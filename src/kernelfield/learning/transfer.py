@@ -10,6 +10,7 @@ import scipy.optimize
 from numpy.typing import ArrayLike
 
 from kernelfield.errors import ArgumentError, DataError, received
+from kernelfield.learning.filtering import check_plain
 
 if TYPE_CHECKING:
     from kernelfield.learning.fit import Fit
@@ -71,6 +72,7 @@ def transfer(fit: Fit, angle: float, frequencies: ArrayLike | None) -> Transfer:
     given = np.linspace(0.0, limit, 65) if frequencies is None else np.asarray(frequencies, np.float64)
     if given.ndim != 1 or not np.isfinite(given).all():
         raise ArgumentError(f"frequencies: expected a list of finite numbers; received {received(frequencies)}")
+    check_plain(fit, "fit")
     weights = fit.kernel.weights.ravel()
     total = float(weights.sum())
     if abs(total) <= 1e-9 * float(np.abs(weights).sum()):
@@ -92,7 +94,8 @@ def transfer(fit: Fit, angle: float, frequencies: ArrayLike | None) -> Transfer:
         slope = (np.conj(response)[:, None] * waves).real / (size * abs(total))[:, None]
         slope -= (np.abs(response) / (abs(total) * total))[:, None]
         variance: np.ndarray = np.einsum("fi,ij,fj->f", slope, covariance, slope)
-        return np.sqrt(np.maximum(variance, 0.0))
+        sd: np.ndarray = np.sqrt(np.maximum(variance, 0.0))
+        return sd
 
     half, half_error = _half(value, error, limit)
     return Transfer(given, value(given), error(given), float(angle), half, half_error)
