@@ -5,13 +5,8 @@
 function __fish_kernelfield_using_command
     set -l cmd (commandline -opc)
     set -l subcommands
-<<<<<<< HEAD
-    set -l options_with_values '--aspect --background --bandwidth --boundary --by --channel --channel-axis --channels --clip --compare --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --regularise --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --stride --sum-to --support --symmetric --then --to --unit --unknown --varying --wavelength --weights --work -o'
+    set -l options_with_values '--aspect --background --bandwidth --boundary --by --channel --channel-axis --channels --clip --compare --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --regularise --report --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --stride --sum-to --support --symmetric --then --to --unit --unknown --varying --wavelength --weights --work -o'
     set -l all_commands 'apply bench code compare design doctor export field lab learn match-psf verify'
-=======
-    set -l options_with_values '--aspect --bandwidth --boundary --by --channel --channel-axis --channels --clip --compare --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --report --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --stride --then --to --unit --unknown --wavelength --work -o'
-    set -l all_commands 'apply bench code compare design doctor export field lab learn verify'
->>>>>>> 225425d (A report as one HTML file; several pairs on the command line learn one filter)
     set -l skip_next 0
     # Extract command words (only real subcommand names) from command line
     set -e cmd[1]

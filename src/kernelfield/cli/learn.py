@@ -14,14 +14,9 @@ from cyclopts import Parameter
 import kernelfield as kf
 from kernelfield.cli.console import output, status
 from kernelfield.cli.files import check_figure, check_target, write_figure
-<<<<<<< HEAD
-from kernelfield.cli.messages import UsageError, note, progress
-from kernelfield.cli.options import clip_range, kernel_size, noise_levels, penalty, variation
-=======
 from kernelfield.cli.messages import UsageError, note, progress, words
-from kernelfield.cli.options import clip_range, kernel_size, noise_levels
+from kernelfield.cli.options import clip_range, kernel_size, noise_levels, penalty, variation
 from kernelfield.cli.paths import paired
->>>>>>> 225425d (A report as one HTML file; several pairs on the command line learn one filter)
 from kernelfield.cli.pictures import (
     channel_axis_of,
     colours,
@@ -194,6 +189,9 @@ def learn(
     given = {name: value for name, value in (known | {"weights": weights, "support": support}).items() if value}
     if sum_to is not None:
         given["sum_to"] = sum_to
+    named_pairs = paired(str(before), str(after))
+    if len(named_pairs) == 1:
+        before, after = map(Path, named_pairs[0])
     elsewhere = scheduler is not None or local is not None or is_store(str(before)) or is_store(str(after))
     if given and (method == "descent" or elsewhere):
         option = f"--{next(iter(given)).replace('_', '-')}"
@@ -201,21 +199,13 @@ def learn(
         raise UsageError(f"{option}: expected none with {where}; leave it out.")
     check_figure(plot)
     check_target(save)
-<<<<<<< HEAD
-    only_one_stream([str(each) for each in (before, after, mask, weights, support)])
-    if elsewhere:
-        refused = {"--plot": plot, "--channel": channel, "--page": page, "--max-pixels": max_pixels}
-=======
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--report: expected a name that ends in .html; received {str(report)!r}.")
     check_target(report, "--report")
-    named_pairs = paired(str(before), str(after))
-    if len(named_pairs) == 1:
-        before, after = map(Path, named_pairs[0])
-    only_one_stream([str(before), str(after), str(mask)])
-    if scheduler is not None or local is not None or is_store(str(before)) or is_store(str(after)):
-        refused = {"--plot": plot, "--report": report, "--channel": channel, "--page": page, "--max-pixels": max_pixels}
->>>>>>> 225425d (A report as one HTML file; several pairs on the command line learn one filter)
+    only_one_stream([str(each) for each in (before, after, mask, weights, support)])
+    if elsewhere:
+        refused = {"--plot": plot, "--channel": channel, "--page": page, "--max-pixels": max_pixels}
+        refused |= {"--report": report, "several pairs": len(named_pairs) > 1}
         refused |= {"--per-channel": per_channel, "--method descent": method == "descent"}
         refused |= {f"--channels {channels}": channels not in ("auto", "shared")}
         refused |= {"--stride": stride}

@@ -28,12 +28,8 @@ from kernelfield.cli.export import export
 from kernelfield.cli.field import field
 from kernelfield.cli.lab import lab
 from kernelfield.cli.learn import learn
-<<<<<<< HEAD
 from kernelfield.cli.match_psf import match_psf
-from kernelfield.cli.messages import STREAM, UsageError, fail, note, why_failed
-=======
 from kernelfield.cli.messages import STREAM, UsageError, fail, note, why_failed, words
->>>>>>> 225425d (A report as one HTML file; several pairs on the command line learn one filter)
 from kernelfield.cli.stores import verify
 from kernelfield.errors import KernelfieldWarning, bounded
 
