@@ -320,3 +320,8 @@ def test_tolerance_by_element_and_bad_arguments():
             k.match(weights, tolerance=bad)
     with pytest.raises(ArgumentError, match="weights"):
         k.match([[np.nan]])
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_levels_both_ways_are_a_binomial_with_a_gain_not_a_texture_mask(size):
+    assert named(0.8 * k.binomial(size).weights) is None

@@ -75,7 +75,9 @@ def _builders(size: tuple[int, int]) -> Iterator[Builder]:
         yield from (partial(catalogue.robinson, angle, levels) for angle in range(0, 360, 45) for levels in (5, 3))
         yield from (partial(catalogue.frei_chen, mask) for mask in range(1, 9))
     if size in ((3, 3), (5, 5)):
-        yield from (partial(catalogue.laws, pair) for pair in catalogue.PAIRS if pair[1] == str(size[0]))
+        # Levels both ways are a binomial kernel with a gain, and are called that.
+        pairs = (pair for pair in catalogue.PAIRS if pair[1] == str(size[0]) and (pair[0], pair[2]) != ("L", "L"))
+        yield from (partial(catalogue.laws, pair) for pair in pairs)
     if size[0] % 2 and size[1] % 2:
         yield from _savitzky_golay(size)
 
