@@ -28,7 +28,7 @@ ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
 # Environments hold a path to src/; the engine is laid there by build/engine, once for all of them.
 EDITABLE := --no-build-isolation --config-settings=engine=built --editable
 
-.PHONY: demo build environments test test-architectures test-engine test-sets test-mxnet check sanitize cross wasm docs share \
+.PHONY: demo build environments test test-python test-architectures test-engine test-sets test-mxnet check sanitize cross wasm docs share \
 	dist dist-arm bench calibrate faults producers mutants clean
 
 demo: $(VENV)/installed build/engine
@@ -43,7 +43,10 @@ environments: $(TOOLS)/installed $(MXNET)/installed
 PARALLEL := OMP_NUM_THREADS=1 KERNELFIELD_THREADS=2 TF_NUM_INTRAOP_THREADS=1
 SPREAD := --numprocesses 2 --dist loadfile
 
-test: $(TOOLS)/installed test-engine test-sets test-mxnet docs
+test: docs test-engine test-sets test-mxnet test-python
+
+# With PyTorch, TensorFlow and JAX; the tests of the site read what `make docs` built.
+test-python: $(TOOLS)/installed build/engine
 	$(TOOLS)/bin/python tests/helpers/browser.py
 	$(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) -m "not threads"
 	$(TOOLS)/bin/python -m pytest -m threads
