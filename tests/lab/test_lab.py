@@ -69,6 +69,10 @@ def test_cancel(opened, tmp_path):
     expect(opened.locator(".pane.before")).to_contain_text("2000 × 2000")
     opened.locator("[data-learn]").click()
     cancel = opened.get_by_role("button", name="Cancel")
+    expect(opened.locator(".working .note")).to_have_text(
+        re.compile(r"(searching|solving|estimating|trying) [a-z ]*, \d+ s")
+    )
+    assert 0 < opened.locator("progress").evaluate("bar => bar.value") < 1
     cancel.click()
     expect(cancel).to_be_hidden()
     give(opened, EXAMPLES / "before.png", EXAMPLES / "after.png")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from helpers.browser import FLAGS, chromium
+from helpers.static import ASSETS
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -224,6 +225,49 @@ def test_a_file_that_is_no_picture_is_refused_in_one_line(visit):
     page = visit()
     page.locator("input[type=file]").set_input_files({"name": "notes.txt", "mimeType": "", "buffer": b"not a picture"})
     expect(page.locator(".message")).to_contain_text("notes.txt: expected a picture")
+    expect(page.locator(".pane.before h2 small")).to_have_text("6 × 8")
+
+
+BROKEN = {
+    "empty.png": b"",
+    "short.npy": b"\x93NUMPY\x01",
+    "cut.npy": lambda: _npy(np.zeros((50, 60)))[:-1],
+    "headless.npy": lambda: _npy(np.zeros((50, 60)))[:40],
+    "three axes.npy": lambda: _npy(np.zeros((5, 6, 3))),
+    "fortran.npy": lambda: _npy(np.asfortranarray(np.zeros((5, 6)))),
+    "words.npy": lambda: _npy(np.full((5, 6), "x")),
+    "nothing.npy": lambda: _npy(np.zeros((0, 6))),
+    "cut.png": lambda: (ASSETS / "photographs" / "brick.png").read_bytes()[:300],
+}
+
+
+def test_broken_files_are_refused_in_one_line_and_the_page_goes_on(visit):
+    page = visit("at=2,1")
+    for name, content in BROKEN.items():
+        buffer = content if isinstance(content, bytes) else content()
+        page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "", "buffer": buffer})
+        expect(page.locator(".message")).to_contain_text(f"{name}: expected")
+        expect(page.locator(".pane.before h2 small")).to_have_text("6 × 8")
+    many = [{"name": f"{i}.png", "mimeType": "", "buffer": b""} for i in range(3)]
+    page.locator("input[type=file]").set_input_files(many)
+    expect(page.locator(".message")).to_contain_text("files: expected a picture, or a before and an after; received 3")
+    numbers = np.ones((40, 50), np.float32)
+    numbers[3:5] = [[np.nan], [np.inf]]
+    page.locator("input[type=file]").set_input_files({"name": "a.npy", "mimeType": "", "buffer": _npy(numbers)})
+    expect(page.locator(".pane.before h2 small")).to_have_text("40 × 50")
+    cell = page.get_by_label("row 1, column 1")
+    cell.fill("3")
+    expect(page.locator(".strip .total")).to_have_text(re.compile(r"[0-9−]"))
+
+
+def test_a_camera_that_is_refused_is_said_in_one_line(watched, visit):
+    page = visit(on=watched(viewport={"width": 1280, "height": 800}, permissions=[]))
+    page.evaluate("""() => {
+      navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("denied", "NotAllowedError"); };
+    }""")
+    page.locator("summary", has_text="picture").click()
+    page.get_by_role("button", name="Camera").click()
+    expect(page.locator(".message")).to_have_text("camera: the browser did not allow it")
     expect(page.locator(".pane.before h2 small")).to_have_text("6 × 8")
 
 

@@ -24,20 +24,19 @@ const KINDS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Ar
 
 /**
  * Returns an array of a file of NumPy as an image, or null where it is none.
- * @param {ArrayBuffer} bytes
+ * @param {ArrayBuffer} bytes @param {string} name
  * @returns {Image | null}
  */
-export function fromNpy(bytes) {
-  const view = new DataView(bytes), magic = new Uint8Array(bytes, 0, 6);
-  if (String.fromCharCode(...magic) !== "\x93NUMPY") return null;
-  const wide = view.getUint8(6) > 1, begin = wide ? 12 : 10, length = wide ? view.getUint32(8, true) : view.getUint16(8, true);
-  const header = new TextDecoder("latin1").decode(new Uint8Array(bytes, begin, length));
-  const type = /'descr': '([<|])(f4|f8|u1|u2)'/.exec(header), shape = /'shape': \((\d+), (\d+)\)/.exec(header);
-  if (!type || !shape || /True/.test(header)) throw new Error("array: expected two axes of u1, u2, f4 or f8 in C order");
-  const kind = /** @type {keyof typeof KINDS} */ (type[2]), [height, width] = [+shape[1], +shape[2]];
-  const data = Float32Array.from(new KINDS[kind](bytes.slice(begin + length, begin + length + height * width * KINDS[kind].BYTES_PER_ELEMENT)));
-  if (data.length < height * width) throw new Error(`array: expected ${height}×${width} numbers; received ${data.length}`);
-  return { height, width, channels: 1, data, depth: kind === "u1" ? 8 : kind === "u2" ? 16 : "float" };
+export function fromNpy(bytes, name) {
+  if (String.fromCharCode(...new Uint8Array(bytes.slice(0, 6))) !== "\x93NUMPY") return null;
+  const view = new DataView(bytes.slice(0, 12)), wide = view.byteLength === 12 && view.getUint8(6) > 1, begin = wide ? 12 : 10;
+  const length = view.byteLength < 12 ? 0 : wide ? view.getUint32(8, true) : view.getUint16(8, true), end = begin + length;
+  const header = new TextDecoder("latin1").decode(bytes.slice(begin, end));
+  const type = /'descr': '[<|](f4|f8|u1|u2)'/.exec(header), shape = /'shape': \(([1-9]\d*), ([1-9]\d*)\)/.exec(header);
+  if (!type || !shape || /True/.test(header)) throw new Error(`${name}: expected an array of two axes of u1, u2, f4 or f8 in C order`);
+  const kind = /** @type {keyof typeof KINDS} */ (type[1]), [height, width] = [+shape[1], +shape[2]], size = height * width * KINDS[kind].BYTES_PER_ELEMENT;
+  if (bytes.byteLength < end + size) throw new Error(`${name}: expected ${size} bytes of numbers; received ${Math.max(0, bytes.byteLength - end)}`);
+  return { height, width, channels: 1, data: Float32Array.from(new KINDS[kind](bytes.slice(end, end + size))), depth: kind === "u1" ? 8 : kind === "u2" ? 16 : "float" };
 }
 
 /**

@@ -1069,7 +1069,7 @@ export class Lab {
   /** @param {File} file @returns {Promise<Image>} */
   async openFile(file) {
     const name = file.name || "the picture", bytes = await file.arrayBuffer().catch(() => { throw new Error(`${name}: expected a file that can be read; received a folder, or a file that has gone`); });
-    const array = fromNpy(bytes);
+    const array = fromNpy(bytes, name);
     if (array) return array;
     if (!this.remote) return this.local.open(bytes, name);
     // Python reads the numbers as they are stored: a browser brings 16 bits to 8, and applies colour profiles.
