@@ -15,7 +15,7 @@ import kernelfield as kf
 from kernelfield.cli.console import output, status
 from kernelfield.cli.files import check_figure, check_target, write_figure
 from kernelfield.cli.messages import UsageError, note, progress, words
-from kernelfield.cli.options import clip_range, kernel_size, noise_levels, penalty, variation
+from kernelfield.cli.options import clip_range, kernel_size, noise_levels, penalty, transfer_function, variation
 from kernelfield.cli.paths import paired
 from kernelfield.cli.pictures import (
     channel_axis_of,
@@ -62,6 +62,7 @@ def learn(
     per_channel: bool = False,
     channels: Literal["auto", "shared", "separate", "mixed"] = "auto",
     stride: str | None = None,
+    light: str | None = None,
     channel_axis: str = "auto",
     page: int | None = None,
     max_pixels: int | None = None,
@@ -139,6 +140,8 @@ def learn(
     stride
         Rows and columns of the before for each pixel of the after, as 2 or 2,3: the kernel of a reduction. By default
         the sizes of the pair decide.
+    light
+        Learn the filter of light: "sRGB", an exponent as 2.2, or "auto" to find it. By default the numbers as they are.
     channel_axis
         Axis of the channels in NPY and NPZ; none for a stack of grey images (N, H, W), or all pages of a TIFF: one
         filter.
@@ -186,6 +189,7 @@ def learn(
     else:
         options |= {"max_size": max_size, "clip": clip_range(clip), "noise": noise_levels(noise)}
         options |= {"channels": channels, "stride": kernel_size(stride, "--stride")}
+        options |= {"light": transfer_function(light)}
     given = {name: value for name, value in (known | {"weights": weights, "support": support}).items() if value}
     if sum_to is not None:
         given["sum_to"] = sum_to
@@ -208,8 +212,8 @@ def learn(
         refused |= {"--report": report, "several pairs": len(named_pairs) > 1}
         refused |= {"--per-channel": per_channel, "--method descent": method == "descent"}
         refused |= {f"--channels {channels}": channels not in ("auto", "shared")}
-        refused |= {"--stride": stride}
-        options = {key: value for key, value in options.items() if key not in ("channels", "stride")}
+        refused |= {"--stride": stride, "--light": light}
+        options = {key: value for key, value in options.items() if key not in ("channels", "stride", "light")}
         for option in [name for name, value in refused.items() if value not in (None, False)]:
             raise UsageError(f"{option}: expected none with pictures that are learned tile by tile; leave it out.")
         options |= {"mask": None if mask is None else str(mask), "channel_axis": channel_axis_of(channel_axis)}

@@ -23,6 +23,25 @@ def kernel_size(text: str | None, option: str = "--size") -> int | tuple[int, in
     return values[0] if len(values) == 1 else (values[0], values[1])
 
 
+def transfer_function(text: str | None) -> str | float | None:
+    """Return the value of --light.
+
+    Examples
+    --------
+    >>> transfer_function("2.2"), transfer_function("srgb"), transfer_function("none")
+    (2.2, 'sRGB', None)
+    """
+    if text is None or text.lower() == "none":
+        return None
+    named = {"srgb": "sRGB", "auto": "auto"}.get(text.lower())
+    if named is not None:
+        return named
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--light: expected sRGB, auto, none or an exponent as 2.2; received {text!r}.") from None
+
+
 def clip_range(text: str) -> str | tuple[float, float] | None:
     """Return the value of --clip.
 

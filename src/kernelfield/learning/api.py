@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from kernelfield.learning import models
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.models import Asked, Model
+from kernelfield.learning.models.in_light import check_light
 from kernelfield.learning.models.regularise import Regularise
 from kernelfield.learning.models.restriction import Restriction
 from kernelfield.learning.models.strided import check_stride
@@ -26,6 +27,7 @@ def learn(
     noise: tuple[float, float] | None = None,
     channels: str = "auto",
     stride: int | tuple[int, int] | None = None,
+    light: str | float | None = None,
     varying: int | tuple[int, int] | str | None = None,
     background: int = 0,
     weights: ArrayLike | None = None,
@@ -65,6 +67,10 @@ def learn(
     stride : int or (int, int), optional
         Rows and columns of the before from one pixel of the after to the next, for reduced pictures. By default that of
         the sizes of the pair, 1 to 8, where it explains the pair. Other factors than whole numbers have no one kernel.
+    light : "auto", "sRGB", float or None
+        The transfer function between stored numbers and light that is undone in both pictures: IEC 61966-2-1 or the
+        exponent of a power. ``"auto"`` takes the one that explains the pair much better than none, if one does. The
+        kernel and the offset, a share of the light of white, are then of light; residual and verdict of the numbers.
     noise : (float, float), optional
         Standard deviation of the noise in the before and in the after, if known: least squares is corrected for that
         in the before, which otherwise draws every kernel towards a blur. That in the after is taken from the residual,
@@ -118,6 +124,7 @@ def learn(
     asked = Asked(before, after, size, max_size, mask, clip, channel_axis, noise)
     model = Model(
         channels=channels,
+        light=check_light(light),
         stride=None if stride is None else check_stride(stride),
         varying=None if varying is None else check_order("varying", varying),
         background=check_degree("background", background),

@@ -33,6 +33,8 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
         return lines + [("note", note) for note in fit.notes]
     if fit.bank is not None:
         lines.append(("channels", _CHANNELS[fit.model].format(*_counts(fit))))
+    if fit.light is not None:
+        lines.append(("light", f"{fit.light}: decoded before the kernel, encoded after it"))
     if fit.stride != (1, 1):
         lines.append(("stride", "{} rows and {} columns of the before for each pixel".format(*fit.stride)))
     lines.append(

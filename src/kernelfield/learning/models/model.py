@@ -46,6 +46,8 @@ class Model:
     restriction : Restriction
     stride : (int, int) or None
         None is found by the sizes of the pair.
+    light : str, float or None
+        The transfer function between stored numbers and light, or "auto".
     """
 
     channels: str = "shared"
@@ -55,6 +57,7 @@ class Model:
     regularise: Regularise | None = None
     restriction: Restriction = UNRESTRICTED
     stride: tuple[int, int] | None = (1, 1)
+    light: str | float | None = None
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
@@ -73,4 +76,5 @@ class Model:
     @property
     def plain(self) -> bool:
         """Whether one kernel for all channels and places is to be learned, from the numbers as they are."""
-        return self.channels == "shared" and not self.over_field and not self.known and self.stride == (1, 1)
+        numbers = self.light is None and self.stride == (1, 1)
+        return self.channels == "shared" and not self.over_field and not self.known and numbers
