@@ -267,6 +267,7 @@ export class Lab {
     if (!SHIPPED[image]) {
       this.say(image === "own" || image === "camera" ? "the picture of this address stayed with its owner: open it, or take another" : `image: expected one of ${Object.keys(PICTURES).join(", ")}; received ${image}`);
       this.state = { ...this.state, image: "edge", at: null };
+      this.controls();
       return { before: edge() };
     }
     const [before, after] = await Promise.all(SHIPPED[image].map(async (name) => this.local.open(await (await fetch(this.options.asset(name))).arrayBuffer(), name)));
@@ -295,7 +296,8 @@ export class Lab {
     } finally {
       this.running = false;
     }
-    this.controls();
+    // The controls of Slide show the state alone, the others what was computed too.
+    if (this.state.view !== "slide") this.controls();
     this.draw();
   }
 
