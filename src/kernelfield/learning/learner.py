@@ -694,7 +694,7 @@ def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, ab
             "more than their errors"
         )
     elif errors.disagreement > DISAGREE:
-        cause = "noise in the before (give noise=), or a kernel that varies over the picture"
+        cause = "noise in the before (give noise=), or a kernel that varies over the picture (try varying='auto')"
         parts.append(f"calm and busy parts disagree: weights may be off, by {cause}")
     return "; ".join(parts)
 
