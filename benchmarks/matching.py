@@ -1,10 +1,10 @@
-"""Kernels that vary, and kernels between point-spread functions, beside the programs that astronomers match images with.
+"""Kernels that vary, and kernels between point-spread functions, beside astronomers' programs that match images.
 
 KERNELFIELD_PEERS=PYTHON python -m benchmarks.matching [varying | psf] [SIDE] [--without PROGRAM]
 
-PYTHON is the Python of an environment with sfft 1.7 (its package sfftcore is enough), ois, photutils and pypher; without
-it only kernelfield is shown. Every program runs in a process of its own, twice, and the second run counts: sfft compiles
-in the first. Times are those of the processors, of all threads.
+PYTHON is the Python of an environment with sfft 1.7 (its package sfftcore is enough), ois, photutils and pypher;
+without it only kernelfield is shown. Each program runs twice, in a process of its own, and the second run counts: sfft is
+compiled in the first. Times are those of the processors, of all threads.
 """
 
 from __future__ import annotations
