@@ -3,7 +3,7 @@
 KERNELFIELD_PEERS=PYTHON python -m benchmarks.matching [varying | psf] [SIDE] [--without PROGRAM]
 
 PYTHON is the Python of an environment with sfft 1.7 (its package sfftcore is enough), ois, photutils and pypher;
-without it only kernelfield is shown. Each program runs twice, in a process of its own, and the second run counts: sfft is
+without it only kernelfield is shown. Each runs twice in a process of its own, and the second run counts: sfft is
 compiled in the first. Times are those of the processors, of all threads.
 """
 
