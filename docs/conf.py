@@ -71,11 +71,14 @@ smartquotes = False
 def setup(app: Any) -> None:
     from site_parts import commands, lab, notebooks, pictures, reference
 
+    from kernelfield.kernels.conventions import table
+
     drawn = HERE / "_drawn"
     (drawn / "extra").mkdir(parents=True, exist_ok=True)
     lab.copy(drawn / "extra" / "lab")
     pictures.draw(drawn)
     commands.write(drawn / "commands.md", commands.page())
+    commands.write(drawn / "conventions.md", table())
     commands.write(HERE / "reference" / "api.md", reference.page())
     errors = (HERE / "reference" / "errors.md").read_text(encoding="utf-8")
     reference.remove_stale(HERE / "reference" / "generated", reference.page(), errors)

@@ -216,6 +216,10 @@ PICTURES: dict[str, tuple[Callable[[], Figure], int]] = {
     "learn": (learned, 1000),
     "edge": (lambda: kf.kernels.edge((1, 1)).plot(), 1000),
     "log-gabor": (lambda: kf.kernels.log_gabor(8, 30).plot(), 1000),
+    "compared": (
+        lambda: kf.kernels.compare([kf.kernels.sobel(), kf.kernels.scharr(), kf.kernels.farid()]).plot(),
+        1000,
+    ),
     "coding": (lambda: kf.coding.code(pair()[0], kf.coding.bank(6)).plot(), 1000),
     "field": (field, 1400),
     "sliding": (sliding, 1000),

@@ -87,6 +87,15 @@ def test_list(run):
     assert "needed" in run("design", "shift", "--list").out
 
 
+def test_compare(run, tmp_path):
+    result = run("design", "--compare", "sobel:axis=0,size=5,scharr,farid:size=7", "--plot", tmp_path / "figure.png")
+    assert (result.status, result.err) == (0, "")
+    names = [line.split()[0] for line in result.out.splitlines()[2:5]]
+    assert names == ["sobel:axis=0,size=5", "scharr", "farid:size=7"]
+    assert "0.16°" in result.out
+    assert np.asarray(Image.open(tmp_path / "figure.png")).std() > 10
+
+
 @pytest.mark.parametrize(
     ("status", "arguments", "says"),
     [
@@ -109,6 +118,10 @@ def test_list(run):
         (2, "gabor --wavelength", "requires an argument"),
         (2, "shift --rows 2", "expected columns"),
         (2, "sobel 3", "Unused"),
+        (1, "--compare sobel,sobell", "did you mean sobel"),
+        (1, "--compare sobel,sobel", "expected different ones"),
+        (2, "edge --compare sobel", "--compare: expected no other name"),
+        (2, "--compare sobel --json", "--compare: expected no other name"),
         (2, "edge --plot edge.bmp", "--plot: expected a name that ends in .png"),
     ],
 )

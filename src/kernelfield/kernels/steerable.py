@@ -164,7 +164,8 @@ def quadrature(
     """Return the quadrature partner of `steerable`: nearly its Hilbert transform along the direction, and steerable.
 
     ``weights[p] = Q(u·p / sigma) / sigma**n * g[p]``, with Q the polynomial of degree n + 1, of the other parity, that
-    under the Gaussian comes closest to the Hilbert transform of the n-th derivative of the Gaussian. The squares of the
+    times the Gaussian comes closest to the Hilbert transform of its n-th derivative, among those of sum zero (of order
+    1 that is a second derivative). The squares of the
     responses of both, added, are the energy of a line or an edge, whatever its phase. The n + 2 filters at
     ``180 j / (n + 2)`` degrees and the weights ``steering(n + 1, θ)`` give every orientation. On a wave of which
     `steerable` keeps the cosine, the partner keeps the sine with the sign of `gabor` at phase 90. The weights sum to
@@ -235,11 +236,15 @@ def _partner(order: int) -> tuple[float, ...]:
     # (-1)^n d^n g / dx^n = He_n g has the spectrum (-i w)^n exp(-w²/2); gabor's phase 90 is minus the sine.
     turn = (-1j) ** order * 1j
     wave = (turn * np.exp(1j * np.outer(x, w)) @ spectrum).real * (w[1] / math.pi)
-    powers = range((order + 1) % 2, order + 2, 2)
     density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
-    found = np.linalg.lstsq(np.stack([x**k * density for k in powers], axis=1), wave, rcond=None)[0]
+    # Even powers less their mean under the Gaussian, (k - 1)!!, sum to zero as the Hilbert transform does.
+    powers = range(1 if order % 2 == 0 else 2, order + 2, 2)
+    means = [math.prod(range(k - 1, 0, -2)) if k % 2 == 0 else 0 for k in powers]
+    parts = [(x**k - mean) * density for k, mean in zip(powers, means)]
+    found = np.linalg.lstsq(np.stack(parts, axis=1), wave, rcond=None)[0]
     coefficients = np.zeros(order + 2)
     coefficients[list(powers)] = found
+    coefficients[0] = -float(np.dot(found, means))
     return tuple(coefficients.tolist())
 
 
