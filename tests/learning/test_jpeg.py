@@ -49,3 +49,36 @@ def test_a_blur_of_a_picture_with_calm_parts_is_approximate(quality):
     fit = kf.learn(data.camera(), compressed(FILTERS["box"](data.camera()), quality))
     assert fit.verdict == "approximate"
     assert "JPEG" in fit.explanation + (fit.errors_note or "")
+
+
+def test_colours_that_are_coded_coarsely_are_no_kernels_of_their_own():
+    before = data.chelsea()[:300, :300]
+    sharpened = cv2.filter2D(before, -1, np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32))
+    fit = kf.learn(before, compressed(sharpened, 90))
+    assert fit.verdict == "approximate"
+    assert "channels disagree" not in fit.explanation
+    assert "sharpen" in fit.description
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: image * np.array([1.1, 1.0, 0.85]),
+        lambda image: image + 0.4 * (image - (image @ np.array([0.299, 0.587, 0.114]))[..., None]),
+        lambda image: np.dstack([image[..., 1], image[..., 1], image[..., 2]]),
+    ],
+    ids=["gains", "saturation", "a channel twice"],
+)
+def test_colours_that_were_changed_are_not_explained_by_their_coding(change):
+    before = data.chelsea()[:300, :300]
+    fit = kf.learn(before, compressed(np.clip(np.rint(change(before)), 0, 255).astype(np.uint8), 90))
+    assert "channels" in fit.explanation
+
+
+@pytest.mark.parametrize("quality", [80, 90])
+def test_quantisation_is_no_noise_in_the_before(quality):
+    sharpened = cv2.filter2D(data.camera(), -1, np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32))
+    fit = kf.learn(data.camera(), compressed(sharpened, quality))
+    assert "noise in the before" not in str(fit)
+    assert "JPEG" in fit.errors_note
+    assert "nearest: sharpen" in fit.description

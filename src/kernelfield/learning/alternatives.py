@@ -81,16 +81,21 @@ class Signs:
     compressed: bool = False
 
 
-def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float) -> Signs:
-    """Return the signs of nonlinearity in the residual, and the alternative that explains the pair better."""
+def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float, whole: Pair | None = None) -> Signs:
+    """Return the signs of nonlinearity in the residual, and the alternative that explains the pair better.
+
+    `whole` is the pair with the pixels that were left out as outliers or clipped.
+    """
     signs = measure_signs(pair, maps, correlation)
     if _columns(maps)[1].size < _FEWEST:
         return signs
     # The residual of movement, backgrounds and gamma is nowhere alike.
     even = 1.0 / _NO_TEXTURE < signs.texture < _NO_TEXTURE
     noise = signs.curve < _NO_CURVE and even and abs(correlation) < _NO_LIKENESS
-    looks_like, every = _looks_like(pair, estimate, maps, noise, signs.curve)
-    compressed = looks_like is None and not noise and jpeg.explains(pair, estimate.support, maps)
+    # Grey pictures are asked only where no alternative speaks.
+    coded = len(maps) > 1 and not noise and jpeg.explains(whole or pair, estimate.support, maps)
+    looks_like, every = _looks_like(pair, estimate, maps, noise, signs.curve, coded)
+    compressed = looks_like is None and not noise and (coded or jpeg.explains(whole or pair, estimate.support, maps))
     grows = signs.grows and looks_like is None
     return replace(signs, looks_like=looks_like, every=every, grows=grows, compressed=compressed)
 
@@ -142,10 +147,13 @@ def _between(residual: np.ndarray) -> float:
     return float(counts @ (bin_means(residual, starts) - residual.mean()) ** 2)
 
 
-def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map], noise: bool, curve: float) -> tuple[str | None, bool]:
+def _looks_like(
+    pair: Pair, estimate: Estimate, maps: list[Map], noise: bool, curve: float, coded: bool
+) -> tuple[str | None, bool]:
     """Return the first alternative that leaves much less than the linear filter, and whether it gives every pixel.
 
-    `noise` is whether the residual is the same everywhere, `curve` the share of it that depends on the prediction.
+    `noise` is whether the residual is the same everywhere, `curve` the share of it that depends on the prediction,
+    `coded` whether JPEG explains it, which loses detail of the colours.
     """
     plane, part = pair.planes[len(pair.planes) // 2], maps[len(maps) // 2]
     support = estimate.support
@@ -161,7 +169,7 @@ def _looks_like(pair: Pair, estimate: Estimate, maps: list[Map], noise: bool, cu
     left = float(np.mean((residual[good] - residual[good].mean()) ** 2))
     top, first = rows.start + cut[0].start, columns.start + cut[1].start
     after = plane.after[top : top + residual.shape[0], first : first + residual.shape[1]].astype(np.float64)
-    mixed = _mixed(pair, support, maps)
+    mixed = None if coded else _mixed(pair, support, maps)
     if mixed is not None:
         return mixed, False
     uneven = None if noise else _uneven(maps)
@@ -356,10 +364,10 @@ def _misfit(terms: np.ndarray, values: np.ndarray) -> float:
 
 
 def _mixed(pair: Pair, support: Support, maps: list[Map]) -> str | None:
-    """Return that the channels are mixed, where the other channels explain much of what the kernel leaves of one.
+    """Return that the channels are mixed, where the other channels explain much of the residual of one.
 
     The residual of each channel is compared with the pixels, and their means over neighbours, of the other channels
-    and of itself: only what the others add counts.
+    and of itself: only the gain by the others counts.
     """
     planes = pair.planes
     if len(planes) == 1 or not pair.same_size:

@@ -27,8 +27,12 @@ _ON_LATTICE, _CHANCE = 0.75, 5.0
 _FIRST, _HINT = 32, 0.5
 # Standard deviations of rounding beyond half a step, and the share of the coefficients that may lie there.
 _BEYOND, _OFF = 3.0, 0.03
-# Weights of red, green and blue in the luminance that is coded (ITU-T T.871).
-_LUMA = np.array([0.299, 0.587, 0.114])
+# Weights of red, green and blue in the luminance that is coded, and the factors of blue and red less that (ITU-T
+# T.871).
+_LUMA, _CHROMA = np.array([0.299, 0.587, 0.114]), ((2, 0.564), (0, 0.713))
+# The colours are coded for squares of 16 pixels; levels by which the mean of such a square may be off. The step of it
+# is 17 eighths of a level at quality 50, and the error half of that.
+_SQUARE, _COLOUR_OFF = 16, 1.5
 
 
 def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
@@ -37,30 +41,35 @@ def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
     Parameters
     ----------
     pair : Pair
-        Its after begins at the corner of a block.
+        Its after begins at the corner of a block. Blocks with excluded pixels are not looked at: only those without a
+        value are to be excluded, not outliers, which subsampled colours seem to be.
     support : Support
     maps : list of Map
         Residuals and predictions over the positions of `support`.
     """
     unit = pair.after_unit
-    if len(maps) not in (1, 3) or abs(pair.step * unit.scale - 1.0) > 1e-6:
+    share = _shares(pair)
+    if share is None:
         return False
-    share = _LUMA if len(maps) == 3 else np.ones(1)
-    predicted = sum(s * np.clip(m.predicted * unit.scale + unit.centre, 0.0, 255.0) for s, m in zip(share, maps))
-    after = sum(s * ((m.predicted + m.residual) * unit.scale + unit.centre) for s, m in zip(share, maps))
+    foreseen = [np.clip(m.predicted * unit.scale + unit.centre, 0.0, 255.0) for m in maps]
+    seen = [(m.predicted + m.residual) * unit.scale + unit.centre for m in maps]
+    predicted, after = (sum(s * image for s, image in zip(share, images)) for images in (foreseen, seen))
     if after.min() < -0.5 or after.max() > 255.5:
         return False
-    bad = np.zeros(after.shape, bool)
-    for part in maps:
-        if part.bad is not None:
-            bad |= part.bad
     rows, columns = support.positions(*pair.shapes)
     inside = tuple(slice(-first % _SIDE, None) for first in (rows.start, columns.start))
-    good = ~_blocks(bad[inside]).any(axis=(1, 2))
-    chosen = np.flatnonzero(good)
+    masks = [plane.excluded(support) for plane in pair.planes]
+    if len(maps) == 3:
+        # Decoding ends colours at the range, and the luminance of what is left is another.
+        masks += [None if plane.clipped is None else plane.clipped[rows, columns] for plane in pair.planes]
+    chosen = _usable(masks, after.shape, inside)
     if chosen.size < _FEWEST:
         return False
-    chosen = chosen[:: -(-chosen.size // _MOST)]
+    for which, factor in _CHROMA if len(maps) == 3 else ():
+        error = factor * ((seen[which] - after) - (foreseen[which] - predicted))
+        means = _blocks(error[inside], _SQUARE).mean(axis=(1, 2))
+        if np.mean(np.abs(means) > _COLOUR_OFF) > _OFF:
+            return False
     coded = _cosines(_blocks(after[inside])[chosen])
     table = _table(coded)
     if table is None:
@@ -72,11 +81,43 @@ def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
     return bool(tested.sum() >= _FEWEST and (miss > allowed)[tested].mean() < _OFF)
 
 
-def _blocks(image: np.ndarray) -> np.ndarray:
-    """Return the whole blocks of an image, shape (n, 8, 8)."""
-    rows, columns = (n // _SIDE for n in image.shape)
-    whole = image[: rows * _SIDE, : columns * _SIDE].reshape(rows, _SIDE, columns, _SIDE)
-    return whole.transpose(0, 2, 1, 3).reshape(-1, _SIDE, _SIDE)
+def is_compressed(pair: Pair) -> bool:
+    """Return whether the after is a decoded JPEG, from its pixels alone; arguments as in `explains`."""
+    share = _shares(pair)
+    if share is None:
+        return False
+    unit = pair.after_unit
+    after = sum(s * (plane.after * unit.scale + unit.centre) for s, plane in zip(share, pair.planes))
+    if after.min() < -0.5 or after.max() > 255.5:
+        return False
+    chosen = _usable([plane.bad_after for plane in pair.planes], after.shape, (slice(None), slice(None)))
+    if chosen.size < _FEWEST:
+        return False
+    return _table(_cosines(_blocks(after)[chosen])) is not None
+
+
+def _shares(pair: Pair) -> np.ndarray | None:
+    """Return the share of each channel in the luminance; None for pictures that no JPEG of 8 bits gives."""
+    if len(pair.planes) not in (1, 3) or abs(pair.step * pair.after_unit.scale - 1.0) > 1e-6:
+        return None
+    return _LUMA if len(pair.planes) == 3 else np.ones(1)
+
+
+def _usable(masks: list[np.ndarray | None], shape: tuple[int, ...], inside: tuple[slice, ...]) -> np.ndarray:
+    """Return the numbers of blocks without an excluded pixel, at most `_MOST` of them, spread over the picture."""
+    bad = np.zeros(shape, bool)
+    for mask in masks:
+        if mask is not None:
+            bad |= mask
+    chosen = np.flatnonzero(~_blocks(bad[inside]).any(axis=(1, 2)))
+    return chosen[:: max(1, -(-chosen.size // _MOST))]
+
+
+def _blocks(image: np.ndarray, side: int = _SIDE) -> np.ndarray:
+    """Return the whole blocks of an image, shape (n, side, side)."""
+    rows, columns = (n // side for n in image.shape)
+    whole = image[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    return whole.transpose(0, 2, 1, 3).reshape(-1, side, side)
 
 
 def _cosines(blocks: np.ndarray) -> np.ndarray:

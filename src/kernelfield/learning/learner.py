@@ -13,6 +13,7 @@ import numpy as np
 
 from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels import Kernel
+from kernelfield.learning import jpeg
 from kernelfield.learning.alternatives import Signs, examine
 from kernelfield.learning.boundary import find_boundary
 from kernelfield.learning.counting import Rule, count_out, count_outliers
@@ -256,6 +257,11 @@ def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
     maps = residual_maps(seen, answer.kernel, answer.offsets, estimate.support)
     errors = measure_errors(answer.used, estimate, level, maps) if answer.complete else None
     judged = replace(answer, errors=errors, apart=_apart(seen, estimate))
+    if errors is not None and errors.noise:
+        maps = residual_maps(seen, judged.kernel, judged.offsets, estimate.support)
+    if judged.apart > 0.0 and jpeg.explains(answer.pair.sample, estimate.support, maps):
+        # JPEG codes colours coarser than the brightness: that is no kernel of a channel's own.
+        judged = replace(judged, apart=0.0)
     if judged.apart > 0.0:
         # Which pixels are predicted beyond the range was decided by the kernel of all: here by their values.
         seen = answer.pair.sample.without_clipped()
@@ -264,10 +270,8 @@ def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
         maps = [residual_maps(channel, one.kernel, one.offsets, one.support)[0] for channel, one in zip(channels, own)]
         # A curve is sought in the channel in the middle.
         estimate = own[len(own) // 2]
-    elif errors is not None and errors.noise:
-        maps = residual_maps(seen, judged.kernel, judged.offsets, estimate.support)
     begin("trying other explanations")
-    signs = examine(seen, estimate, maps, errors.correlation if errors else 0.0)
+    signs = examine(seen, estimate, maps, errors.correlation if errors else 0.0, answer.pair.sample)
     return replace(judged, signs=signs)
 
 

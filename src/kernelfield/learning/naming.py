@@ -18,8 +18,8 @@ from kernelfield.kernels.matching import Match, Near, nearest
 
 # Distances, as shares of the norm of the weights, up to which a known kernel is near: of exact weights and of others.
 _NEAR = (0.1, 0.25)
-# A fitted number has to bring a kernel nearer by this factor.
-_NUMBER = 1.25
+# A fitted number has to bring a kernel nearer by this factor; distances below the second number are the same.
+_NUMBER, _SAME = 1.25, 0.01
 # A sum of weights that is this share of the sum of their magnitudes is a gain.
 _GAIN = 0.2
 # Standard errors within which weights agree, and the smallest tolerance, as a share of the largest weight.
@@ -233,7 +233,11 @@ def _nearest(
     """Return the two nearest kernels of the catalogue with their distances, as a phrase."""
     allowed = np.minimum(tolerance, 0.3 * float(np.abs(kernel).max()))
     found: list[Near] = []
-    for one in sorted(nearest(kernel, anchor, allowed), key=lambda one: one.distance * _NUMBER ** _numbers(one.kernel)):
+
+    def rank(one: Near) -> float:
+        return float(max(one.distance, _SAME) * _NUMBER ** _numbers(one.kernel))
+
+    for one in sorted(nearest(kernel, anchor, allowed), key=rank):
         # A box of one pixel is the identity: the same weights are said once.
         same = any(np.allclose((one.kernel - other.kernel).weights, 0.0, atol=1e-9) for other in found)
         if one.distance < most and not same:

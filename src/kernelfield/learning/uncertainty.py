@@ -20,6 +20,7 @@ import scipy.linalg
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
 from kernelfield.errors import ArgumentError
+from kernelfield.learning import jpeg
 from kernelfield.learning.estimate import LARGEST_GRAM, Estimate, estimate_kernel
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import Map, residual_maps
@@ -52,7 +53,7 @@ class Uncertainty:
     disagreement : float
         Root mean square difference between calm and busy tiles in standard errors; about 1 if the model holds.
     blocky : bool
-        Whether the residual jumps at the edges of blocks of eight, as after JPEG.
+        Whether the residual jumps at the edges of blocks of eight, or the after is quantised as JPEG does.
     noise : float
         Standard deviation of the noise in the before that was corrected for; 0 for none.
     measured : bool
@@ -122,6 +123,10 @@ def measure_errors(
             found = _measured_noise(pair.sample, sampled, own, scores)
         echo, certain = _echo(maps, solved.kernel)
         agreed = found is not None and certain and 0.5 < found[0] / max(echo, 1e-300) < 2.0
+        # Quantisation leaves in calm and busy parts what noise in the before would.
+        blocky = (found is not None or certain) and jpeg.is_compressed(pair.sample)
+        if blocky:
+            found, certain = None, False
         if found is not None and found[2] > (_AGREED if agreed else _SIGNIFICANT):
             variance, error, _ = found
             other = _Solved.of(estimate, variance)
