@@ -10,6 +10,7 @@ import numpy as np
 
 from kernelfield.errors import DataError
 from kernelfield.kernels import Kernel
+from kernelfield.learning import jpeg
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
 from kernelfield.learning.least_squares import Moments, solve
@@ -18,6 +19,7 @@ from kernelfield.learning.models.joint import Joint, gather_joint
 from kernelfield.learning.models.mixed import fit_mixed, prepared, task_of
 from kernelfield.learning.models.model import Asked
 from kernelfield.learning.pair import Pair, prepare
+from kernelfield.learning.residual import residual_maps
 from kernelfield.learning.support import Support
 from kernelfield.learning.verdict import Verdict
 
@@ -117,6 +119,10 @@ def fit_auto(asked: Asked) -> Fit:
     kind, sure = chosen(pair, asked.max_size) if inputs > 1 and pair.same_size else ("shared", True)
     if kind == "shared":
         return learned(pair, asked.size, asked.max_size, asked.noise)
+    if jpeg.is_compressed(pair):
+        shared = learned(pair, asked.size, asked.max_size, asked.noise)
+        if _is_coded(pair, shared):
+            return shared
     richer = joined(_each(pair, asked)) if kind == "separate" else fit_mixed(asked)
     clear = richer.verdict == "exact" or (richer.verdict == "approximate" and sure)
     if clear and not _is_less(richer):
@@ -126,6 +132,16 @@ def fit_auto(asked: Asked) -> Fit:
         richer = separate if _goes_before(separate, richer) else richer
     shared = learned(pair, asked.size, asked.max_size, asked.noise)
     return shared if _goes_before(shared, richer) else richer
+
+
+def _is_coded(pair: Pair, fit: Fit) -> bool:
+    """Return whether one kernel for all and JPEG, which mixes channels where it codes colours coarsely, give the after.
+
+    The numbers of the fit are those of a pair of 8 bits.
+    """
+    support = Support(-fit.anchor[0], -fit.anchor[1], *fit.size)
+    offsets = tuple(np.broadcast_to(np.atleast_1d(fit.offset), len(pair.planes)).tolist())
+    return jpeg.explains(pair, support, residual_maps(pair, fit.kernel.weights, offsets, support))
 
 
 def _goes_before(simple: Fit, richer: Fit) -> bool:
