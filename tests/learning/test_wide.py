@@ -105,6 +105,37 @@ def test_a_wide_kernel_of_any_weights_is_exact():
     np.testing.assert_allclose(fit.kernel.weights, expected, atol=1e-9)
 
 
+def areas(radius: float, parts: int = 40) -> np.ndarray:
+    """The share of each pixel inside a disk, by counting points."""
+    reach = int(np.ceil(radius - 0.5))
+    places = (np.arange((2 * reach + 1) * parts) + 0.5) / parts - reach - 0.5
+    inside = (places[:, None] ** 2 + places**2 <= radius**2).astype(float)
+    shares = inside.reshape(2 * reach + 1, parts, 2 * reach + 1, parts).mean(axis=(1, 3))
+    return shares / shares.sum()
+
+
+@pytest.mark.parametrize(("radius", "flat"), [(20.0, True), (20.0, False), (24.5, False)])
+def test_wide_disks_in_eight_bits_are_known_by_their_radius(radius, flat):
+    before = photograph("camera")
+    weights = areas(radius, 1 if flat else 40)
+    fit = kf.learn(before, np.rint(ndi.correlate(before.astype(float), weights, mode="mirror")).astype(np.uint8))
+    assert (fit.verdict, fit.boundary, fit.size) == ("exact", "mirror", weights.shape)
+    np.testing.assert_allclose(fit.kernel.weights, weights, atol=2e-2 * weights.max())
+    if flat:
+        assert fit.description == "flat disk of radius 20, the mean of 1,257 pixels"
+        assert fit.divisor == 1257
+    else:
+        assert (fit.name, fit.parameters["radius"]) == ("disk", radius)
+
+
+def test_a_wide_blur_that_is_no_disk_is_none():
+    before = photograph("camera")
+    y, x = np.mgrid[-20:21, -20:21]
+    weights = ((abs(y) + abs(x)) <= 20) / 841.0
+    fit = kf.learn(before, np.rint(ndi.correlate(before.astype(float), weights, mode="mirror")).astype(np.uint8))
+    assert "disk" not in fit.description.split("nearest")[0]
+
+
 def test_noise_in_the_before_of_a_wide_kernel_is_refused():
     before = photograph("camera").astype(float)
     after = ndi.uniform_filter(before, 61) + np.random.default_rng(0).normal(size=before.shape)

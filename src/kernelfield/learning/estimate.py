@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kernelfield.correlation import correlate
 from kernelfield.errors import DataError
 from kernelfield.learning.free import Free, fit_free
 from kernelfield.learning.least_squares import Moments, Solution, solve
@@ -14,6 +15,7 @@ from kernelfield.learning.residual import measure
 from kernelfield.learning.separable import Lines, fit_lines
 from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support
+from kernelfield.learning.views import View
 
 #: Weights up to which a Gram matrix of all of them is made.
 LARGEST_GRAM = 1100
@@ -159,6 +161,22 @@ def _start(support: Support, near: Estimate | None) -> tuple[np.ndarray, np.ndar
 def of_lines(pair: Pair, lines: Lines) -> Estimate:
     """Return the estimate of a separable kernel."""
     return replace(_reduced(pair, lines, lines.stderr(), lines.kernel.size), lines=lines)
+
+
+def of_weights(pair: Pair, support: Support, kernel: np.ndarray, error: float) -> Estimate:
+    """Return the estimate that is a kernel of known weights, with their standard error."""
+    views = [View.of(plane, support, None) for plane in pair.planes]
+    offsets, square, left = [], 0.0, 0.0
+    for view in views:
+        good = np.ones(view.y.shape, bool) if view.good is None else view.good
+        values = view.y[good].astype(np.float64)
+        residual = values - correlate(view.x, kernel, mode="valid", dtype=np.float64)[good]
+        offsets.append(float(residual.mean()))
+        square += float(((values - values.mean()) ** 2).sum())
+        left += float(((residual - residual.mean()) ** 2).sum())
+    count = sum(view.count for view in views)
+    found = Free(support, kernel, error, tuple(offsets), square, left, count, kernel.size)
+    return _reduced(pair, found, np.full(support.size, error), kernel.size)
 
 
 def _reduced(pair: Pair, found: Lines | Free, stderr: np.ndarray, rank: int) -> Estimate:

@@ -153,9 +153,11 @@ def _excess_of_tile(pair: Pair, exact: Exact, support: Support) -> Sums:
 
 def _candidates(kernel: np.ndarray, error: float) -> Iterator[tuple[np.ndarray, int]]:
     """Yield integers and divisors near the kernel, small divisors first, then outer products of integers."""
-    # Boxes of any size.
-    equal = 1.0 / float(np.abs(kernel).mean()) if np.abs(kernel).any() else 1.0
-    even = {round(equal)} if np.ptp(kernel) < _NEAR / max(equal, 1.0) and equal > max(_DIVISORS) else set()
+    # Means over boxes, disks and other sets of pixels of any number.
+    peak = float(kernel.max())
+    equal = 1.0 / float(kernel[kernel > peak / 2.0].mean()) if peak > 0.0 else 1.0
+    scaled = kernel * equal
+    even = {round(equal)} if equal > 256.0 and np.minimum(np.abs(scaled), np.abs(scaled - 1.0)).max() < _NEAR else set()
     divisors = np.array([*even, *_DIVISORS])
     far = np.zeros(divisors.size)
     # All divisors at once, row by row: no table is larger than the kernel.

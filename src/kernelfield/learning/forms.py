@@ -1,4 +1,4 @@
-"""Separable kernels of a known form, tried in place of weights that the pair does not determine to the last place.
+"""Kernels of a known form, tried in place of weights that the pair does not determine to the last place.
 
 The outer weights of a wide Gaussian are below what 8 bits show, and lost from an estimate weight by weight. Its sigmas
 are known far better than any weight: with them the whole kernel is tried on every pixel.
@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from kernelfield.correlation import correlate
+from kernelfield.learning.disks import known_disks
 from kernelfield.learning.estimate import Estimate, of_lines
 from kernelfield.learning.pair import Pair
 from kernelfield.learning.separable import Lines, fit_lines, leading, lines_at
@@ -26,11 +27,12 @@ _WIDEST, _MANY = 255, 300
 
 
 def known_forms(pair: Pair, estimate: Estimate) -> Iterator[Estimate]:
-    """Yield separable estimates near one of many weights: a column and a row of any weights, boxes and Gaussians."""
+    """Yield estimates of known form near one of many weights: a column and a row, boxes, Gaussians and disks."""
     lines = estimate.lines
     if lines is None:
         lines = _as_lines(pair, estimate)
         if lines is None:
+            yield from known_disks(pair, estimate)
             return
         yield of_lines(pair, lines)
     rounding = _NEAR * pair.step**2 / 12.0

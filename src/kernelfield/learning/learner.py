@@ -283,7 +283,8 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
     if first is None and size is None:
         first = _exactly_wider(pair, found.pair, estimate, max_size)
     if first is not None:
-        return replace(first, found=found)
+        # A form that is exact is complete, wherever the search for its size ended.
+        return replace(first, found=replace(found, limit=0))
     if estimate.solution.undetermined.size:
         everything = estimate_kernel(pair, found.support) if found.pair is not pair else estimate
         # The remaining pixels do not determine the kernel; the ends of the range may be true values, as in a drawing.

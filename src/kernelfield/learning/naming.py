@@ -158,13 +158,16 @@ def _gaussian_at(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> t
 
 
 def _special(kernel: np.ndarray, anchor: tuple[int, int], tolerance: np.ndarray) -> Name | None:
-    """Return a Gaussian between the pixels, or three boxes in a row, if one agrees within the tolerance."""
+    """Return a flat disk, three boxes in a row, or a Gaussian between pixels, if one agrees within the tolerance."""
     if min(kernel.shape) < 3 or min(kernel.min(), 0.0) < -tolerance.max() - _LEAST:
         return None
     peak = float(np.abs(kernel).max())
     allowed = np.maximum(tolerance, _LEAST * peak)
     if tolerance.max() > 0.05 * peak:
         return None
+    disk = _flat_disk(kernel, anchor, allowed)
+    if disk is not None:
+        return Name(None, disk)
     boxes = _three_boxes(kernel)
     if boxes is not None and (np.abs(kernel - boxes[1]) <= allowed).all():
         return Name(None, _boxes_text(boxes[0]))
@@ -183,6 +186,20 @@ def _special(kernel: np.ndarray, anchor: tuple[int, int], tolerance: np.ndarray)
             moves.append(f"{abs(value):.2f} pixels {ways[value > 0]}")
     text = f"Gaussian blur, sigma {sigma_text}, shifted {' and '.join(moves)}"
     return Name("gaussian", text, {"sigma": (down, right), "shift": (-row, -column)})
+
+
+def _flat_disk(kernel: np.ndarray, anchor: tuple[int, int], allowed: np.ndarray) -> str | None:
+    """Return the text for equal weights of all pixels with their middle within a radius of the anchor, or None."""
+    rows, columns = (np.arange(n) - a for n, a in zip(kernel.shape, anchor))
+    squares = rows[:, None] ** 2 + columns**2
+    held = kernel > float(kernel.max()) / 2.0
+    square = int(squares[held].max())
+    if square < 2 or not np.array_equal(held, squares <= square):
+        return None
+    count = int(np.count_nonzero(held))
+    if not (np.abs(kernel - held / count) <= allowed).all():
+        return None
+    return f"flat disk of radius {np.sqrt(square):.4g}, the mean of {count:,} pixels"
 
 
 def _boxes_text(radius: float) -> str:
