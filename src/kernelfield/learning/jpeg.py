@@ -58,11 +58,8 @@ def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
         return False
     rows, columns = support.positions(*pair.shapes)
     inside = tuple(slice(-first % _SIDE, None) for first in (rows.start, columns.start))
-    masks = [plane.excluded(support) for plane in pair.planes]
-    if len(maps) == 3:
-        # Decoding ends colours at the range, and the luminance of what is left is another.
-        masks += [None if plane.clipped is None else plane.clipped[rows, columns] for plane in pair.planes]
-    chosen = _usable(masks, after.shape, inside)
+    ended = [None if mask is None else mask[rows, columns] for mask in _ended(pair)]
+    chosen = _usable([*(plane.excluded(support) for plane in pair.planes), *ended], after.shape, inside)
     if chosen.size < _FEWEST:
         return False
     for which, factor in _CHROMA if len(maps) == 3 else ():
@@ -90,7 +87,8 @@ def is_compressed(pair: Pair) -> bool:
     after = sum(s * (plane.after * unit.scale + unit.centre) for s, plane in zip(share, pair.planes))
     if after.min() < -0.5 or after.max() > 255.5:
         return False
-    chosen = _usable([plane.bad_after for plane in pair.planes], after.shape, (slice(None), slice(None)))
+    masks = [*(plane.bad_after for plane in pair.planes), *_ended(pair)]
+    chosen = _usable(masks, after.shape, (slice(None), slice(None)))
     if chosen.size < _FEWEST:
         return False
     return _table(_cosines(_blocks(after)[chosen])) is not None
@@ -101,6 +99,11 @@ def _shares(pair: Pair) -> np.ndarray | None:
     if len(pair.planes) not in (1, 3) or abs(pair.step * pair.after_unit.scale - 1.0) > 1e-6:
         return None
     return _LUMA if len(pair.planes) == 3 else np.ones(1)
+
+
+def _ended(pair: Pair) -> list[np.ndarray | None]:
+    """Return the masks of colours at the ends of the range, which decoding clips: it changes the luminance."""
+    return [plane.clipped for plane in pair.planes] if len(pair.planes) == 3 else []
 
 
 def _usable(masks: list[np.ndarray | None], shape: tuple[int, ...], inside: tuple[slice, ...]) -> np.ndarray:
