@@ -56,6 +56,7 @@ def test_equals_least_squares(sizes: tuple[int, int]) -> None:
     assert fit.kernel.weights.ravel() == pytest.approx(expected, abs=1e-10)
     errors = np.sqrt(np.diag(np.linalg.inv(table.T @ table)) * left[0] / (b.size - 15))
     assert fit.stderr.ravel() == pytest.approx(errors, rel=1e-8)
+    assert np.diag(fit.covariance) == pytest.approx(errors**2, rel=1e-8)
 
 
 def test_moffats_with_noise() -> None:

@@ -134,6 +134,7 @@ def match_psf(
         scale=named.scale,
         notes=_notes(kernel, solution.kind, solution.strength, solution.freedom),
         degrees_of_freedom=solution.freedom,
+        covariance=solution.inverse * variance if complete else None,
     )
 
 
