@@ -10,7 +10,6 @@ from html import unescape
 
 import numpy as np
 import pytest
-from helpers.browser import started
 from PIL import Image
 from scipy import ndimage
 
@@ -107,30 +106,30 @@ def test_another_pair_and_a_place_that_cannot_be_written_are_refused(pair, tmp_p
     assert not list(tmp_path.iterdir())
 
 
-def test_the_views_move_together_in_a_browser(pair, tmp_path):
+def test_the_views_move_together_in_a_browser(browser, pair, tmp_path):
     written(kf.learn(*pair, size=3), tmp_path, *pair)
-    with started() as browser:
-        page = browser.new_page(viewport={"width": 390, "height": 800})
-        problems, asked = [], []
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((tmp_path / "report.html").as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
-        views = page.locator(".view img")
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    problems, asked = [], []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    views = page.locator(".view img")
 
-        def moved():
-            return {one.evaluate("image => image.style.transform") for one in views.all()}
+    def moved():
+        return {one.evaluate("image => image.style.transform") for one in views.all()}
 
-        page.locator("#in").click()
-        [zoomed] = moved()
-        assert "scale(1.5)" in zoomed
-        page.locator(".view").nth(3).press("ArrowRight")
-        [after] = moved()
-        assert after != zoomed
-        page.locator("#all").click()
-        assert moved() == {"translate(0px, 0px) scale(1)"}
-        page.locator(".view").nth(2).hover(position={"x": 5, "y": 5})
-        assert page.locator("#where").text_content() == "row 1, column 1"
-        assert not problems
-        assert all(url.startswith(("file:", "data:")) for url in asked)
+    page.locator("#in").click()
+    [zoomed] = moved()
+    assert "scale(1.5)" in zoomed
+    page.locator(".view").nth(3).press("ArrowRight")
+    [after] = moved()
+    assert after != zoomed
+    page.locator("#all").click()
+    assert moved() == {"translate(0px, 0px) scale(1)"}
+    page.locator(".view").nth(2).hover(position={"x": 5, "y": 5})
+    assert page.locator("#where").text_content() == "row 1, column 1"
+    assert not problems
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+    page.close()
