@@ -63,6 +63,18 @@ def test_a_pair_is_tested():
     assert kf.learn(before, after, size=1).residual_structure(before, after).p_value < 1e-9
 
 
+def test_noise_that_is_cut_off_at_an_end_is_no_structure():
+    rng = np.random.default_rng(7)
+    before = kf.correlate(rng.normal(scale=200, size=(120, 130)), np.ones((9, 9)) / 9).clip(0, 255).astype(np.uint8)
+    after = kf.correlate(before, np.ones((3, 3)) / 9, dtype=np.float64) + rng.normal(scale=2.0, size=before.shape)
+    after = after.round().clip(0, 255).astype(np.uint8)
+    found = kf.learn(before, after, size=3).residual_structure(before, after)
+    assert found.p_value > 0.001
+    assert 1000 < found.count < 0.9 * before.size
+    dark = kf.learn(before, after // 64, size=3).residual_structure(before // 64, np.zeros_like(before))
+    assert str(dark).startswith("not known")
+
+
 def test_chi_square_is_1_where_the_noise_is_that_given():
     rng = np.random.default_rng(4)
     clean = rng.normal(100, 30, (120, 130))

@@ -366,7 +366,7 @@ class Fit:
     ) -> Structure:
         """Return a test of the residual of a pair against pixels that are independent of their neighbours.
 
-        Values at the ends of an integer type, which may be clipped, do not count.
+        Pixels whose prediction is near an end of an integer type, where noise is cut off, do not count.
 
         Parameters
         ----------

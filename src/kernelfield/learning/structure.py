@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Rows and columns up to which residuals are compared.
 _REACH = 2
+# Standard deviations of the residual that a prediction lies inside the range.
+_INSIDE = 4.0
 #: The lags of half a plane; the others are their mirror images.
 LAGS = tuple((i, j) for i in range(_REACH + 1) for j in range(-_REACH, _REACH + 1) if (i, j) > (0, 0))
 
@@ -55,6 +57,8 @@ class Structure:
 
     def __str__(self) -> str:
         down, right = self.strongest
+        if not self.count:
+            return "not known: no prediction lies inside the range of the numbers"
         if self.p_value >= 0.01:
             return f"no structure: its pixels are independent of their neighbours, as noise is (p {self.p_value:.2g})"
         return (
@@ -120,9 +124,15 @@ def structure_of_pair(fit: Fit, before: Any, after: Any, channel_axis: int | str
 
 
 def structure_of(pair: Compared) -> Structure:
-    """Return the test of the residual of a pair; values at the ends of an integer type may be clipped: not of these."""
+    """Return the test of the residual of a pair, of pixels whose prediction lies inside the range of an integer type.
+
+    Noise near an end is cut off there. To leave out the values at the end would keep the other half of it.
+    """
     left, after = pair.residual, pair.after
     if after.dtype.kind in "iu":
-        limits = np.iinfo(after.dtype)
-        left = np.where((after == limits.min) | (after == limits.max), np.nan, left)
+        limits, predicted = np.iinfo(after.dtype), after - left
+        known = left[np.isfinite(left)]
+        margin = _INSIDE * float(known.std()) if known.size else 0.0
+        inside = (predicted > limits.min + margin) & (predicted < limits.max - margin)
+        left = np.where(inside, left, np.nan)
     return structure([left] if left.ndim == 2 else list(np.moveaxis(left, 2, 0)))
