@@ -17,6 +17,8 @@ from kernelfield.kernels.target import Target
 
 # Share of the energy that may be unexplained: where a search begins, and where it ends with a candidate.
 _START, _END = 0.05, 1e-4
+# Full width from which a pattern's integrals over pixels and its samples are the same.
+_WIDE = 12.0
 # Weights of the longest axis on which resampling is looked for, and side of the largest round blur.
 _LONGEST, _LARGEST = 64, 129
 
@@ -281,7 +283,7 @@ def _patterns(target: Target, patch: Weights) -> Iterator[Kernel]:
         (
             optics.pinhole,
             optics.pinhole_pattern,
-            [(width * f, n) for n in (0.3, 0.7, 1.0, 1.5, 2.5, 4.0) for f in (0.25, 0.4, 0.6, 0.9, 1.3)],
+            [(width * f, n) for n in (0.2, 0.4, 0.7, 1.0, 1.4, 1.8, 2.5, 4.0) for f in (0.4, 0.6, 0.9, 1.2, 1.6, 2.1)],
             [0.3, fine, 0.06, 49.0],
         ),
     ]
@@ -298,6 +300,9 @@ def _patterns(target: Target, patch: Weights) -> Iterator[Kernel]:
             if found is None:
                 break
             values, left = found
+            # Pixels matter to narrow patterns only, and then by little.
+            if left > 1e-2 or (method == "sampled" and left > _END and width > _WIDE):
+                break
             if left < _END:
                 named = simplest(target, partial(_sized, family, size, method), values)
                 yield named
@@ -342,7 +347,7 @@ def _best_of(
     for i in np.argsort(costs, kind="stable")[:2]:
         if costs[i] > _START:
             break
-        values, _, left = refine(shape, starts[i], box, patch, _START)
+        values, _, left = refine(shape, starts[i], box, patch, _START, 15)
         if best is None or left < best[1]:
             best = [float(value) for value in values], left
         if left < 1e-12:
@@ -351,13 +356,13 @@ def _best_of(
 
 
 def _half_width(patch: Weights) -> float:
-    """Return the full width at half maximum along the middle row."""
+    """Return the full width at half maximum along the middle row, whose largest weight may lie on a ring."""
     row = patch[patch.shape[0] // 2, patch.shape[1] // 2 :]
-    under = np.flatnonzero(row < row[0] / 2)
-    if not len(under) or not under[0]:
-        return float(len(row))
-    at = int(under[0])
-    return 2 * (at - 1 + float((row[at - 1] - row[0] / 2) / (row[at - 1] - row[at])))
+    half = row.max() / 2
+    at = int(np.flatnonzero(row >= half)[-1])
+    if at + 1 == len(row):
+        return 2.0 * len(row)
+    return 2 * (at + float((row[at] - half) / (row[at] - row[at + 1])))
 
 
 def _lines(target: Target) -> tuple[Weights, Weights] | None:
