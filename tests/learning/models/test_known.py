@@ -99,6 +99,13 @@ def test_fewer_pixels_than_weights() -> None:
     assert 0.85 <= np.mean(np.abs(fit.kernel.weights - truth) < 2.0 * fit.stderr) <= 1.0
 
 
+def test_a_before_without_detail() -> None:
+    noise = np.random.default_rng(0).random(SHAPE)
+    fit = kf.learn(np.full(SHAPE, 7.0), noise, size=3, regularise="auto")
+    assert fit.verdict == "not linear"
+    assert np.isfinite(fit.kernel.weights).all()
+
+
 def test_channels_and_what_is_left_out() -> None:
     x, y, kernel = made(4)
     other, second, _ = made(5)

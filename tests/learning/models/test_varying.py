@@ -258,6 +258,8 @@ def test_unrelated_pictures_are_said_to_be() -> None:
     rng = np.random.default_rng(0)
     fit = kf.learn(rng.normal(size=SHAPE), rng.normal(size=SHAPE), size=3, varying=1)
     assert fit.verdict == "not linear"
+    fit = kf.learn(rng.normal(size=SHAPE), np.full(SHAPE, 7.0), size=3, varying=1)
+    assert fit.verdict == "undetermined"
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,8 @@ def find_strength(
     given : float or None
     """
     p = cross.size
-    unit = max(float(np.trace(gram)) / float(np.trace(matrix)), 1e-300)
+    # Of a before without any detail no strength is better than another.
+    unit = float(np.trace(gram)) / float(np.trace(matrix)) or 1.0
     # Parameters in which the penalty is the identity and the Gram matrix diagonal: what any strength gives is a sum.
     lower = scipy.linalg.cholesky(matrix, lower=True)
     half = scipy.linalg.solve_triangular(lower, gram, lower=True)

@@ -304,7 +304,9 @@ def _fit(
     share, amount = f"{100.0 * r2:.6g} % of the variance", sd * pair.after_unit.scale
     residual = f"the residual has a standard deviation of {amount:.3g}"
     verdict: Verdict
-    if exact:
+    if total == 0.0:
+        verdict, explanation = "undetermined", "the after has a single value, of which nothing tells a filter"
+    elif exact:
         verdict, explanation = "exact", "the varying filter explains the picture; only rounding is left"
     elif not related or r2 < _HALF:
         verdict = "not linear"
@@ -316,6 +318,8 @@ def _fit(
         verdict, explanation = "approximate", f"the varying filter accounts for {share}; {residual}"
     offsets = tuple(float(Basis(varying.background_order, varying.shape).means() @ row) for row in varying.background)
     middle = support.anchor if pair.same_size else (support.rows // 2, support.columns // 2)
+    implied = [before - after + 1 for before, after in zip(*pair.shapes)]
+    crop = not pair.same_size and support != Support(0, 0, *implied)
     positions = support.positions(*pair.shapes)
     places = (positions[0].stop - positions[0].start) * (positions[1].stop - positions[1].start)
     return Fit(
@@ -341,6 +345,7 @@ def _fit(
         explanation=explanation,
         notes=_notes(varying, evidence, solution),
         channels=tuple(str(i) for i in range(len(pair.planes))) if len(pair.planes) > 1 else ("grey",),
+        frame=(support.top + middle[0], support.left + middle[1]) if crop else None,
         varying=varying,
         degrees_of_freedom=solution.freedom,
     )
