@@ -318,8 +318,8 @@ def _fit(
         verdict, explanation = "approximate", f"the varying filter accounts for {share}; {residual}"
     offsets = tuple(float(Basis(varying.background_order, varying.shape).means() @ row) for row in varying.background)
     middle = support.anchor if pair.same_size else (support.rows // 2, support.columns // 2)
-    implied = [before - after + 1 for before, after in zip(*pair.shapes)]
-    crop = not pair.same_size and support != Support(0, 0, *implied)
+    implied = tuple(before - after + 1 for before, after in zip(*pair.shapes))
+    crop = not pair.same_size and (support.top, support.left, *support.size) != (0, 0, *implied)
     positions = support.positions(*pair.shapes)
     places = (positions[0].stop - positions[0].start) * (positions[1].stop - positions[1].start)
     return Fit(
