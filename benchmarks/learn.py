@@ -83,6 +83,24 @@ def beside_lstsq() -> dict[str, Any]:
     return {"median_seconds": times, "largest_error": errors}
 
 
+def mixed_channels() -> dict[str, Any]:
+    """Return times of a mix of colours, 5×5 from each channel to each, beside one correlate of the picture."""
+    before = photograph(3000, 4000, 3)
+    bank = np.random.default_rng(5).normal(size=(3, 3, 5, 5)) / 32
+    noise = np.random.default_rng(6)
+    planes = [sum(kf.correlate(before[..., c], own[c], dtype="float32") for c in range(3)) for own in bank]
+    after = np.stack(planes, axis=2) + 120 + noise.normal(size=before.shape).astype(np.float32)
+    after = np.clip(np.rint(after), 0, 255).astype(np.uint8)
+    calls = {
+        "learn mixed 5×5": lambda: kf.learn(before, after, channels="mixed", size=5),
+        "correlate": lambda: kf.correlate(before, bank[0, 0], channel_axis=2, dtype="uint8"),
+    }
+    times = interleaved(calls, rounds=3)
+    rows = [[name, f"{1e3 * value:.1f}", f"{value / times['correlate']:.2f}"] for name, value in times.items()]
+    show("learn RGB to RGB 5×5, 12 megapixels uint8, size given", ["", "ms", "over one correlate"], rows)
+    return {"median_seconds": times}
+
+
 def size_unknown() -> dict[str, Any]:
     """Return times and the sizes found where the size has to be searched for."""
     picture = np.random.default_rng(2).random((2048, 2048))
@@ -224,11 +242,12 @@ def main() -> None:
         "1024² float32": beside_lstsq(),
         "size unknown, 2048² uint8": size_unknown(),
         "KernelLearner, 4096² uint8": streamed(),
+        "RGB to RGB 5×5, 12 megapixels uint8": mixed_channels(),
     }
     write(RESULTS / "learn.json", ("torch",), figures=figures)
 
 
-PARTS = {"photographs": real_photographs, "files": command_line, "streamed": streamed}
+PARTS = {"photographs": real_photographs, "files": command_line, "streamed": streamed, "mixed": mixed_channels}
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ def learn(
     channels: Literal["auto", "shared", "separate", "mixed"] = "auto",
     stride: str | None = None,
     light: str | None = None,
+    curve: Literal["none", "auto"] = "none",
     channel_axis: str = "auto",
     page: int | None = None,
     max_pixels: int | None = None,
@@ -142,6 +143,8 @@ def learn(
         the sizes of the pair decide.
     light
         Learn the filter of light: "sRGB", an exponent as 2.2, or "auto" to find it. By default the numbers as they are.
+    curve
+        "auto" also learns a tone curve before or after the kernel, where one explains the pair much better.
     channel_axis
         Axis of the channels in NPY and NPZ; none for a stack of grey images (N, H, W), or all pages of a TIFF: one
         filter.
@@ -189,7 +192,7 @@ def learn(
     else:
         options |= {"max_size": max_size, "clip": clip_range(clip), "noise": noise_levels(noise)}
         options |= {"channels": channels, "stride": kernel_size(stride, "--stride")}
-        options |= {"light": transfer_function(light)}
+        options |= {"light": transfer_function(light), "curve": None if curve == "none" else curve}
     given = {name: value for name, value in (known | {"weights": weights, "support": support}).items() if value}
     if sum_to is not None:
         given["sum_to"] = sum_to
@@ -212,8 +215,8 @@ def learn(
         refused |= {"--report": report, "several pairs": len(named_pairs) > 1}
         refused |= {"--per-channel": per_channel, "--method descent": method == "descent"}
         refused |= {f"--channels {channels}": channels not in ("auto", "shared")}
-        refused |= {"--stride": stride, "--light": light}
-        options = {key: value for key, value in options.items() if key not in ("channels", "stride", "light")}
+        refused |= {"--stride": stride, "--light": light, "--curve": curve != "none"}
+        options = {k: v for k, v in options.items() if k not in ("channels", "stride", "light", "curve")}
         for option in [name for name, value in refused.items() if value not in (None, False)]:
             raise UsageError(f"{option}: expected none with pictures that are learned tile by tile; leave it out.")
         options |= {"mask": None if mask is None else str(mask), "channel_axis": channel_axis_of(channel_axis)}

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from kernelfield.learning import models
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.models import Asked, Model
+from kernelfield.learning.models.curved import check_curve
 from kernelfield.learning.models.in_light import check_light
 from kernelfield.learning.models.regularise import Regularise
 from kernelfield.learning.models.restriction import Restriction
@@ -28,6 +29,7 @@ def learn(
     channels: str = "auto",
     stride: int | tuple[int, int] | None = None,
     light: str | float | None = None,
+    curve: str | None = None,
     varying: int | tuple[int, int] | str | None = None,
     background: int = 0,
     weights: ArrayLike | None = None,
@@ -71,6 +73,9 @@ def learn(
         The transfer function between stored numbers and light that is undone in both pictures: IEC 61966-2-1 or the
         exponent of a power. ``"auto"`` takes the one that explains the pair much better than none, if one does. The
         kernel and the offset, a share of the light of white, are then of light; residual and verdict of the numbers.
+    curve : "auto" or None
+        ``"auto"`` learns a pointwise rising curve (tone curve, gamma) before or after the kernel, where one explains
+        held-out tiles of the pair much better than the kernel alone.
     noise : (float, float), optional
         Standard deviation of the noise in the before and in the after, if known: least squares is corrected for that
         in the before, which otherwise draws every kernel towards a blur. That in the after is taken from the residual,
@@ -125,6 +130,7 @@ def learn(
     model = Model(
         channels=channels,
         light=check_light(light),
+        curve=check_curve(curve),
         stride=None if stride is None else check_stride(stride),
         varying=None if varying is None else check_order("varying", varying),
         background=check_degree("background", background),

@@ -35,6 +35,8 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
         lines.append(("channels", _CHANNELS[fit.model].format(*_counts(fit))))
     if fit.light is not None:
         lines.append(("light", f"{fit.light}: decoded before the kernel, encoded after it"))
+    if fit.curve is not None:
+        lines.append(("curve", f"{fit.curve.place} the kernel: {fit.curve.description}"))
     if fit.stride != (1, 1):
         lines.append(("stride", "{} rows and {} columns of the before for each pixel".format(*fit.stride)))
     lines.append(

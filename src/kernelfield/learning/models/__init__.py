@@ -7,6 +7,7 @@ from dataclasses import replace
 from kernelfield.errors import ArgumentError
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
+from kernelfield.learning.models.curved import fit_with_curve
 from kernelfield.learning.models.in_light import fit_in_light
 from kernelfield.learning.models.known import check_weights, fit_known
 from kernelfield.learning.models.mixed import fit_mixed, sizes
@@ -27,6 +28,11 @@ def fit(model: Model, asked: Asked) -> Fit:
         found = _informed(model, asked)
         if found is not None:
             return found
+    if model.curve is not None and model.light is not None:
+        raise ArgumentError("curve: expected none with light; received both; give one of them")
+    if model.curve is not None:
+        uncurved = replace(model, curve=None)
+        return fit_with_curve(asked, lambda other: fit(uncurved, other))
     if model.light is not None:
         bare = replace(model, light=None)
         return fit_in_light(model.light, asked, lambda other: fit(bare, other))
@@ -37,7 +43,7 @@ def fit(model: Model, asked: Asked) -> Fit:
 def _informed(model: Model, asked: Asked) -> Fit | None:
     """Return the fit of a kernel that varies or of which something is known; None if "auto" finds neither."""
     others = {"channels": model.channels not in ("shared", "auto"), "stride": model.stride not in (None, (1, 1))}
-    others |= {"light": model.light is not None, "noise": asked.noise is not None}
+    others |= {"light": model.light is not None, "curve": model.curve is not None, "noise": asked.noise is not None}
     for name in [name for name, given in others.items() if given]:
         raise ArgumentError(
             f"{name}: expected none with a kernel that varies, a background, weights, a penalty or restrictions; "

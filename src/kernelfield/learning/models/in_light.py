@@ -53,7 +53,7 @@ def fit_in_light(transfer: str | float, asked: Asked, inner: Callable[[Asked], F
     """Return the fit that `inner` makes of the decoded pair, or of the pair itself where no transfer is found."""
     if asked.noise is not None:
         raise ArgumentError("noise: expected none with light, in which noise grows with brightness; leave it out")
-    whites = _whites(asked)
+    whites = whites_of(asked)
     light = _found(asked, whites) if transfer == "auto" else Light(transfer, *whites)
     if light is None:
         return inner(asked)
@@ -100,7 +100,7 @@ def decoded(asked: Asked, light: Light) -> Asked:
     return replace(asked, before=images[0], after=images[1], clip=clip)
 
 
-def _whites(asked: Asked) -> tuple[float, float]:
+def whites_of(asked: Asked) -> tuple[float, float]:
     """Return the numbers of white in before and after: of integers the largest, of floats 1, 255 or the largest."""
     found = []
     for value, name in ((asked.before, "before"), (asked.after, "after")):

@@ -48,6 +48,8 @@ class Model:
         None is found by the sizes of the pair.
     light : str, float or None
         The transfer function between stored numbers and light, or "auto".
+    curve : "auto" or None
+        A pointwise curve before or after the kernel.
     """
 
     channels: str = "shared"
@@ -58,6 +60,7 @@ class Model:
     restriction: Restriction = UNRESTRICTED
     stride: tuple[int, int] | None = (1, 1)
     light: str | float | None = None
+    curve: str | None = None
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
@@ -76,5 +79,5 @@ class Model:
     @property
     def plain(self) -> bool:
         """Whether one kernel for all channels and places is to be learned, from the numbers as they are."""
-        numbers = self.light is None and self.stride == (1, 1)
+        numbers = self.light is None and self.curve is None and self.stride == (1, 1)
         return self.channels == "shared" and not self.over_field and not self.known and numbers
