@@ -1,6 +1,6 @@
 """`learn` beside one application of the kernel, PyTorch's forward pass, and least squares on an im2col matrix.
 
-python -m benchmarks.learn [photographs | files | streamed], for all or for a part
+python -m benchmarks.learn [photographs | files | streamed | mixed], for all or for a part
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 function __fish_kernelfield_using_command
     set -l cmd (commandline -opc)
     set -l subcommands
-    set -l options_with_values '--aspect --background --bandwidth --boundary --by --channel --channel-axis --channels --clip --compare --compression --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --light --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --regularise --report --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --stride --sum-to --support --symmetric --then --to --unit --unknown --varying --wavelength --weights --work -o'
+    set -l options_with_values '--aspect --background --bandwidth --boundary --by --channel --channel-axis --channels --clip --compare --compression --curve --dtype --format --framework --host --image --input-size --iterations --kernels --layer --level --light --local --lr --mask --max-pixels --max-size --method --momentum --network --noise --optimiser --output --page --password --plot --port --reconstruction --regularise --report --report-every --sampling --save --scales --scheduler --seed --size --sizes --steps --stride --sum-to --support --symmetric --then --to --unit --unknown --varying --wavelength --weights --work -o'
     set -l all_commands 'apply bench code compare design doctor export field lab learn match-psf verify'
     set -l skip_next 0
     # Extract command words (only real subcommand names) from command line
@@ -201,6 +201,7 @@ complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l per-chann
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l channels -x -a 'auto shared separate mixed' -d '"shared" learns one kernel for all channels, "separate" one each, "mixed" one f…'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l stride -r -d 'Rows and columns of the before for each pixel of the after, as 2 or 2,3: the ke…'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l light -r -d 'Learn the filter of light: "sRGB", an exponent as 2.2, or "auto" to find it. By…'
+complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l curve -x -a 'none auto' -d '"auto" also learns a tone curve before or after the kernel, where one explains …'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l channel-axis -r -d 'Axis of the channels in NPY and NPZ; none for a stack of grey images (N, H, W),…'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l page -r -d 'Page to learn from, counted from 0. By default the first.'
 complete -c kernelfield -n '__fish_kernelfield_using_command learn' -l max-pixels -r -d 'Refuse pictures of more pixels before decoding them (500 million by default).'

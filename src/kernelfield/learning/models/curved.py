@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -36,10 +37,14 @@ _PART, _TILE, _MOST = 1 << 16, 16, 24_000
 _KNOTS, _SIZES = {"after": 24, "before": 10}, {"after": 7, "before": 5}
 # The share of the mean square on held-out tiles that a curve must leave no more than.
 _BETTER = 0.5
+# The share of the variance from which on a filter with a curve counts as an approximation.
+_ENOUGH = 0.99
 # Distance from a known curve, as a share of white, within which its name is tried, and the share of the mean square
 # within which the known one is preferred.
 _NEAR, _ALIKE = 0.02, 1.05
 _POINTS = 1025
+# Rounds in which a curve after the kernel and the kernel are refined in turn, and the points of the curve.
+_ROUNDS, _BINS = 4, 96
 
 
 def check_curve(curve: str | None) -> str | None:
@@ -61,6 +66,11 @@ def fit_with_curve(asked: Asked, inner: Callable[[Asked], Fit]) -> Fit:
     fit = inner(_without_curve(asked, curve))
     fit = replace(fit, curve=curve, integers=None, divisor=None, gain=1.0, rounding=None)
     fit = judged(fit, stored_residual(fit, asked), fit.kernel.weights.size + len(found.inputs))
+    if fit.verdict == "not linear" and fit.r2 > _ENOUGH:
+        # Points of a curve leave a residual that follows the picture; held-out tiles have judged it.
+        text = f"the filter with its curve accounts for {100.0 * fit.r2:.6g} % of the variance"
+        explanation = f"{text}; the residual has a standard deviation of {fit.residual_sd:.3g}"
+        fit = replace(fit, verdict="approximate", explanation=explanation)
     sure = fit.verdict in ("exact", "approximate")
     order = (curve.description, fit.description) if curve.place == "before" else (fit.description, curve.description)
     if fit.name == "identity":
@@ -191,7 +201,8 @@ def _knots(values: np.ndarray, count: int) -> np.ndarray:
     """Return values that divide a sample into equal parts, apart from each other."""
     found = np.unique(np.quantile(values, np.linspace(0.0, 1.0, count)))
     apart = np.append(True, np.diff(found) > 1e-3)
-    return found[apart]
+    spaced: np.ndarray = found[apart]
+    return spaced
 
 
 def _hats(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
@@ -223,7 +234,27 @@ def _after(trial: _Trial) -> _Shape | None:
     total_weight = float(weights[:-1].sum())
     scale = total_weight if abs(total_weight) > 0.2 * float(np.abs(weights[:-1]).sum()) else float(np.ptp(values))
     inputs = (values - weights[-1]) / scale
-    return _monotone("after", inputs, knots)
+    shape = _monotone("after", inputs, knots)
+    if shape is None:
+        return None
+    for _ in range(_ROUNDS):
+        # The means of the after where the filter gives nearly the same are the curve; undone, they give the filter.
+        weights = np.linalg.lstsq(x, np.interp(y, shape.outputs, shape.inputs), rcond=None)[0]
+        value = x @ weights
+        bins = np.array_split(np.argsort(value, kind="stable"), _BINS)
+        marks, means = (np.array([one[part].mean() for part in bins]) for one in (value, y))
+        rising = np.append(True, (marks[1:] > np.maximum.accumulate(marks)[:-1] + 1e-9))
+        rising &= np.append(True, means[1:] > np.maximum.accumulate(means)[:-1])
+        if rising.sum() < 4:
+            break
+        marks, means = marks[rising], means[rising]
+        # Straight on to the ends of what was seen.
+        ends = [np.interp(y.min(), means, marks), np.interp(y.max(), means, marks)]
+        slopes = (marks[1] - marks[0]) / (means[1] - means[0]), (marks[-1] - marks[-2]) / (means[-1] - means[-2])
+        first = ends[0] + min(0.0, (y.min() - means[0]) * slopes[0]) - 1e-9
+        last = ends[1] + max(0.0, (y.max() - means[-1]) * slopes[1]) + 1e-9
+        shape = _Shape("after", np.r_[first, marks, last], np.r_[y.min() - 1e-9, means, y.max() + 1e-9])
+    return shape
 
 
 def _before(trial: _Trial) -> _Shape | None:
@@ -275,11 +306,17 @@ def _known(shape: _Shape, trial: _Trial, support: Support) -> Sequence[_Shape]:
         if _miss(shape, done, undone) < _NEAR:
             found.append(_Shape(shape.place, grid, done(grid), text))
     powers = np.geomspace(0.2, 5.0, 81)
-    misses = [_miss(shape, lambda v, g=g: np.abs(v) ** g, lambda v, g=g: np.abs(v) ** (1.0 / g)) for g in powers]
+    misses = [_miss(shape, partial(_raised, power=g), partial(_raised, power=1.0 / g)) for g in powers]
     best = int(np.argmin(misses))
     if misses[best] < _NEAR:
         found.append(_power(shape.place, _refined(shape.place, float(powers[best]), trial, support)))
     return found
+
+
+def _raised(values: np.ndarray, power: float) -> np.ndarray:
+    """Return magnitudes to a power."""
+    raised: np.ndarray = np.abs(values) ** power
+    return raised
 
 
 def _miss(shape: _Shape, done: Callable[[np.ndarray], np.ndarray], undone: Callable[[np.ndarray], np.ndarray]) -> float:
@@ -301,8 +338,8 @@ def _power(place: Literal["before", "after"], gamma: float) -> _Shape:
 
 def _refined(place: Literal["before", "after"], gamma: float, trial: _Trial, support: Support) -> float:
     """Return the exponent near one that leaves least, with as few digits as leave nearly as little."""
-    low, high = 0.9 * gamma, 1.1 * gamma
-    for _ in range(4):
+    low, high = gamma / 1.4, 1.4 * gamma
+    for _ in range(5):
         tried = np.linspace(low, high, 7)
         best = int(np.argmin([trial.left(_power(place, float(one)), support) for one in tried]))
         low, high = float(tried[max(0, best - 1)]), float(tried[min(6, best + 1)])
