@@ -115,7 +115,8 @@ class _Shape:
 
     def of(self, values: np.ndarray) -> np.ndarray:
         """Return the outputs."""
-        return np.interp(values, self.inputs, self.outputs)
+        results: np.ndarray = np.interp(values, self.inputs, self.outputs)
+        return results
 
 
 @dataclass(frozen=True)
