@@ -82,3 +82,9 @@ def test_quantisation_is_no_noise_in_the_before(quality):
     assert "noise in the before" not in str(fit)
     assert "JPEG" in fit.errors_note
     assert "nearest: sharpen" in fit.description
+
+
+@pytest.mark.parametrize("quality", [90, 95])
+def test_weights_around_a_kernel_by_compression_do_not_hide_its_nearest_relative(quality):
+    fit = kf.learn(data.camera(), compressed(cv2.blur(data.camera(), (3, 3)), quality))
+    assert "nearest: box 3×3" in fit.description

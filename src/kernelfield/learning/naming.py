@@ -18,7 +18,7 @@ from kernelfield.kernels.matching import Match, Near, nearest
 
 # Distances, as shares of the norm of the weights, up to which a known kernel is near: of exact weights and of others.
 _NEAR = (0.1, 0.25)
-# A fitted number has to bring a kernel nearer by this factor; distances below the second number are the same.
+# A fitted number has to bring a kernel nearer by this factor; by default distances below the second are the same.
 _NUMBER, _SAME = 1.25, 0.01
 # A sum of weights that is this share of the sum of their magnitudes is a gain.
 _GAIN = 0.2
@@ -39,7 +39,13 @@ class Name:
 
 
 def name_kernel(
-    kernel: np.ndarray, anchor: tuple[int, int], stderr: np.ndarray, offset: float, certain: bool, claims: bool
+    kernel: np.ndarray,
+    anchor: tuple[int, int],
+    stderr: np.ndarray,
+    offset: float,
+    certain: bool,
+    claims: bool,
+    same: float = _SAME,
 ) -> Name:
     """Return the name of a kernel.
 
@@ -53,6 +59,8 @@ def name_kernel(
         Whether the weights reproduce the after exactly.
     claims : bool
         Whether the errors hold: else nothing but the nearest is named.
+    same : float
+        Distance within which known kernels are as near: of those the simplest comes first.
     """
     peak = float(np.abs(kernel).max())
     if peak == 0.0:
@@ -79,7 +87,7 @@ def name_kernel(
         special = Name(special.name, f"{special.description}, times {gain:.4g}", special.parameters, gain)
     if special is not None and (special.name is None or claims):
         return special
-    near = _nearest(kernel / gain, anchor, tolerance / abs(gain), gain, _NEAR[not certain])
+    near = _nearest(kernel / gain, anchor, tolerance / abs(gain), gain, _NEAR[not certain], same)
     return Name(None, f"no known filter; nearest: {near}" if near else "no known filter")
 
 
@@ -245,19 +253,19 @@ def _three_boxes(kernel: np.ndarray) -> tuple[float, np.ndarray] | None:
 
 
 def _nearest(
-    kernel: np.ndarray, anchor: tuple[int, int], tolerance: np.ndarray, gain: float, most: float
+    kernel: np.ndarray, anchor: tuple[int, int], tolerance: np.ndarray, gain: float, most: float, same: float
 ) -> str | None:
     """Return the two nearest kernels of the catalogue with their distances, as a phrase."""
     allowed = np.minimum(tolerance, 0.3 * float(np.abs(kernel).max()))
     found: list[Near] = []
 
     def rank(one: Near) -> float:
-        return float(max(one.distance, _SAME) * _NUMBER ** _numbers(one.kernel))
+        return float(max(one.distance, same) * _NUMBER ** _numbers(one.kernel))
 
     for one in sorted(nearest(kernel, anchor, allowed), key=rank):
         # A box of one pixel is the identity: the same weights are said once.
-        same = any(np.allclose((one.kernel - other.kernel).weights, 0.0, atol=1e-9) for other in found)
-        if one.distance < most and not same:
+        known = any(np.allclose((one.kernel - other.kernel).weights, 0.0, atol=1e-9) for other in found)
+        if one.distance < most and not known:
             found.append(one)
     if not found:
         return None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kernelfield.learning.least_squares import Moments
-from kernelfield.learning.support import Support
+from kernelfield.learning.support import Support, centred
 
 # Coefficients from which on rows and columns are not dropped one by one.
 _LARGE = 600
@@ -43,6 +43,24 @@ def _part_of(moments: Moments, support: Support, part: Support) -> Moments:
     top, left = part.top - support.top, part.left - support.left
     chosen = index[top : top + part.rows, left : left + part.columns].ravel()
     return replace(moments, gram=moments.gram[np.ix_(chosen, chosen)], cross=moments.cross[chosen])
+
+
+def core_of(moments: Moments, support: Support, share: float) -> tuple[Support, np.ndarray] | None:
+    """Return the smallest odd square about the output pixel that leaves at most `share` times as much, and its weights.
+
+    None where no smaller part of the support does.
+    """
+    most = share * moments.unexplained(moments.ridge_kernel)
+    for size in range(1, min(support.size), 2):
+        part = centred((size, size))
+        if part.top < support.top or part.left < support.left:
+            return None
+        if part.top + size > support.top + support.rows or part.left + size > support.left + support.columns:
+            return None
+        own = _part_of(moments, support, part)
+        if own.unexplained(own.ridge_kernel) <= most:
+            return part, own.ridge_kernel.reshape(part.size)
+    return None
 
 
 def shrink(
