@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.ndimage as ndi
 from cases import photograph
 
 import kernelfield as kf
@@ -41,3 +42,14 @@ def test_a_few_enormous_pixels_are_left_out_and_change_nothing(side, count, valu
     assert fit.left_out[rows, columns].all()
     assert fit.name == "gaussian"
     assert fit.parameters["sigma"] == pytest.approx(1.2, abs=0.03)
+
+
+@pytest.mark.parametrize("gain", [1.0, 1e-9, 1e6])
+def test_outliers_are_found_at_any_gain(gain):
+    before = np.random.default_rng(0).normal(size=(70, 80))
+    after = gain * ndi.uniform_filter(before, 3, mode="mirror")
+    after[20:24, 30:40] += 1e-3 * gain
+    after[50, 60] += 50.0 * gain
+    fit = kf.learn(before, after, size=3)
+    assert (fit.verdict, fit.outliers) == ("exact", 41)
+    np.testing.assert_allclose(fit.kernel.weights, gain / 9.0, rtol=1e-9)

@@ -101,7 +101,8 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
         sample = _sampled(part, estimate)
         if sample.predicted.size < 100:
             break
-        limits, trial = _limits(sample, pair, ends), None
+        energy = float((estimate.kernel**2).sum())
+        limits, trial = _limits(sample, pair, ends, energy), None
         if seek:
             seen = _seen(sample, limits, known)
             if seen != known and previous < 0 and not settled:
@@ -109,7 +110,7 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
                 trial = _find(part, estimate, limits)
             if trial is None or not trial.credible:
                 ends, trial = seen, None
-                limits = _limits(sample, pair, ends)
+                limits = _limits(sample, pair, ends, energy)
         found = trial or _find(part, estimate, limits)
         both = found.left_out(pair)
         # A sample without outliers says nothing of the rest.
@@ -220,9 +221,12 @@ def _sampled(pair: Pair, estimate: Estimate) -> _Sample:
     return sample.part(order_of(sample.predicted))
 
 
-def _limits(sample: _Sample, pair: Pair, ends: tuple[float, ...]) -> _Limits:
-    """Return the limits for a range; values near its ends say nothing of the spread."""
-    floor = float(np.sqrt(pair.exact_variance(0.0, 1)))
+def _limits(sample: _Sample, pair: Pair, ends: tuple[float, ...], energy: float) -> _Limits:
+    """Return the limits for a range; values near its ends say nothing of the spread.
+
+    `energy` is the sum of the squared weights, which scales the rounding of the sums.
+    """
+    floor = float(np.sqrt(pair.exact_variance(0.0, 1, energy)))
     spread, least = _spread(sample, floor)
     margins = _margins(spread, ends, pair)
     inside = (sample.predicted >= ends[0] + margins[0]) & (sample.predicted <= ends[1] - margins[1])
