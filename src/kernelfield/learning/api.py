@@ -78,8 +78,8 @@ def learn(
         held-out tiles of the pair much better than the kernel alone.
     noise : (float, float), optional
         Standard deviation of the noise in the before and in the after, if known: least squares is corrected for that
-        in the before, which otherwise draws every kernel towards a blur. That in the after is taken from the residual,
-        whatever is given.
+        in the before, which otherwise draws every kernel towards a blur. That in the after gives `Fit.chi_square`; the
+        errors rest on the residual, whatever is given.
     varying : int, (int, int) or "auto", optional
         Let the kernel vary over the field: as polynomials of the place up to this total degree, at most 5, or
         bilinearly between the nodes of a grid, (3, 4) for three rows of four. ``"auto"`` takes the degree from 0 to 2
@@ -110,7 +110,7 @@ def learn(
     Raises
     ------
     ArgumentError
-        If shapes, size, mask or clip are invalid.
+        If shapes or an option are invalid, or options cannot be combined.
     DataError
         If too few pixels remain to determine the kernel.
 
