@@ -48,6 +48,8 @@ _ALIKE, _SMOOTH, _UNEXPLAINED = 0.05, 0.5, 0.3
 _BESIDE = 8
 # A shift up to this lies inside the smallest support that is searched.
 _NEAR = 2
+# Residual variances within this factor of the least are the same.
+_ALIKE_LEFT = 1.02
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,7 @@ def choose_support(pair: Pair, size: Any, max_size: int) -> Found:
             "take a smaller size or a larger image"
         )
     found = Found(support, pair.without_clipped() if _needs_censoring(pair, support) else pair, frames=frames)
-    if given is None and not pair.same_size:
-        return _crop(found, pair, int(max_size))
-    return found
+    return found if pair.same_size else _crop(found, pair, given, int(max_size))
 
 
 def check_size(size: Any) -> tuple[int, int]:
@@ -128,22 +128,55 @@ def _of_smaller(pair: Pair, given: tuple[int, int] | None) -> tuple[Support, Fra
                 f"after: expected the scale of before; received {after[0]}×{after[1]}, about 1/{ratio[0]:.3g} of "
                 f"{before[0]}×{before[1]} on both axes, as a resized picture is; bring both to one size"
             )
-        if given is not None:
+        if given is not None and max(implied) <= _LARGEST_VALID:
             raise ArgumentError(
                 f"size: expected {implied[0]}×{implied[1]}, as an after of {after[0]}×{after[1]} from a before of "
                 f"{before[0]}×{before[1]} implies; received {given[0]}×{given[1]}; leave it out"
             )
         raise ArgumentError(
             f"after: expected at most {_LARGEST_VALID - 1} rows and columns less than before's "
-            f"{before[0]}×{before[1]}, or a crop of it; received {after[0]}×{after[1]}; crop both to the same scene"
+            f"{before[0]}×{before[1]}, or a larger crop of it; received {after[0]}×{after[1]}; "
+            "crop both to the same scene"
         )
-    size = given or (_LEVELS[0], _LEVELS[0])
-    return Support(frames.rows - size[0] // 2, frames.columns - size[1] // 2, *size), frames
+    place = frames.rows, frames.columns
+    return _about((_LEVELS[0], _LEVELS[0]), place) if given is None else _best_about(pair, given, place), frames
 
 
-def _crop(found: Found, pair: Pair, max_size: int) -> Found:
+def _best_about(pair: Pair, size: tuple[int, int], place: tuple[int, int]) -> Support:
+    """Return the support of a size that explains a crop best, about an offset or up to two pixels beside it.
+
+    The peak of a crop's phase need not be the middle of its kernel. Of supports that explain the pair alike, as do
+    those larger than the kernel, the one with the kernel in its middle is taken.
+    """
+    middle = _about(size, place)
+    wide = _around(middle, _NEAR)
+    room = [_length(one) for one in wide.positions(*pair.shapes)]
+    if wide.parameters > LARGEST_GRAM or room[0] * room[1] * len(pair.planes) <= 2 * wide.parameters:
+        return middle
+    moments = (pair.without_clipped() if pair.clipped else pair).moments(wide, _MOST)
+    if moments.count <= 2 * wide.parameters:
+        return middle
+    allowed = pair.exact_variance(moments.square, moments.count) * moments.count
+    places = np.arange(wide.parameters).reshape(wide.size)
+    tried = []
+    for row, column in np.ndindex(2 * _NEAR + 1, 2 * _NEAR + 1):
+        kept = places[row : row + size[0], column : column + size[1]].ravel()
+        part = replace(moments, gram=moments.gram[np.ix_(kept, kept)], cross=moments.cross[kept])
+        kernel = part.ridge_kernel.reshape(size)
+        energy = kernel**2 / max(float((kernel**2).sum()), 1e-300)
+        down = float(energy.sum(axis=1) @ np.arange(size[0])) - (size[0] - 1) / 2.0
+        right = float(energy.sum(axis=0) @ np.arange(size[1])) - (size[1] - 1) / 2.0
+        support = replace(middle, top=wide.top + row, left=wide.left + column)
+        tried.append((max(part.unexplained(kernel.ravel()), allowed), float(np.hypot(down, right)), support))
+    least = min(left for left, _, _ in tried)
+    return min((one for one in tried if one[0] <= _ALIKE_LEFT * least), key=lambda one: one[1])[2]
+
+
+def _crop(found: Found, pair: Pair, given: tuple[int, int] | None, max_size: int) -> Found:
     """Return the support about the place of a smaller after, where its valid part does not explain it."""
     support = found.support
+    if given is not None and found.frames is not None:
+        return found
     noise, allowed = _left(found.pair, support)
     if (found.frames is None and noise <= allowed) or min(pair.shapes[1]) < 16:
         return found
@@ -152,7 +185,11 @@ def _crop(found: Found, pair: Pair, max_size: int) -> Found:
     middle = Support(0, 0, before[0] - after[0] + 1, before[1] - after[1] + 1)
     if not frames.found:
         frames = Frames(middle.rows // 2, middle.columns // 2, 0.0)
-    other = find_support(pair, max_size, frames)
+    if given is None:
+        other = find_support(pair, max_size, frames)
+    else:
+        about = _best_about(pair, given, (frames.rows, frames.columns))
+        other = replace(found, support=about, noise=_left(found.pair, about)[0], frames=frames)
     if found.frames is not None or (other.noise is not None and other.noise < 0.97 * noise):
         return other
     return found
