@@ -372,7 +372,8 @@ def _exactly_wider(pair: Pair, used: Pair, estimate: Estimate, max_size: int) ->
         if support.rows == 1 and more < 2:
             size, tall = (1, size[1]), 0
         other = Support(row - tall, column - wide, *size, support.separable)
-        if max(size) > max_size or other == support:
+        room = [places.stop - places.start for places in other.positions(*pair.shapes)]
+        if max(size) > max_size or other == support or min(room) <= 0:
             continue
         if more in tried:
             wider = tried[more]

@@ -783,7 +783,8 @@ def _scattered(
     where = np.flatnonzero(good)
     count = min(where.size, count)
     # One of each of equal parts: spread over the picture, and not in step with it.
-    chosen = where[((np.arange(count) + np.random.default_rng(0).random(count)) * (where.size / count)).astype(int)]
+    places = (np.arange(count) + np.random.default_rng(0).random(count)) * (where.size / max(1, count))
+    chosen = where[places.astype(int)]
     rest = np.ones(y.shape, bool)
     rest.ravel()[chosen] = False
     return gather(x, y, support.size, *shifts, rest)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy import ndimage
 from skimage import data
 
 import kernelfield as kf
+from kernelfield.errors import DataError
 
 PICTURE = data.astronaut()[::2, ::2]
 KERNELS = ([[0.0, 1.0, 0.0]], [[1.0, 2.0, 1.0]] * 2, [[-1.0, 0.0, 1.0]])
@@ -51,3 +53,26 @@ def test_a_single_channel_has_one_kernel():
     grey = PICTURE[..., 0]
     fit = kf.learn(grey, grey, channels="separate")
     assert (fit.model, fit.name) == ("shared", "identity")
+
+
+@pytest.mark.parametrize("given", [{}, {"size": 3}])
+@pytest.mark.parametrize("depth", ["uint8", "float64"])
+@pytest.mark.parametrize("shape", [(12, 12), (12, 30), (16, 16), (24, 9)])
+def test_a_shared_kernel_of_a_tiny_picture_stays_one(shape, depth, given):
+    """Of few pixels kernels that mix explain much, and one for all everything."""
+    before = data.coffee()[110 : 110 + shape[0], 130 : 130 + shape[1]]
+    after = ndimage.correlate(before.astype(float), np.ones((3, 3, 1)) / 9, mode="nearest")
+    after = np.rint(after).astype(depth) if depth == "uint8" else after
+    fit = kf.learn(before, after, **given)
+    assert (fit.model, fit.verdict, fit.name) == ("shared", "exact", "box")
+
+
+@pytest.mark.parametrize("n", [6, 7, 8, 9, 10])
+def test_channels_of_a_few_pixels_are_answered_or_refused(n):
+    for picture in (data.astronaut()[110 : 110 + n, 130 : 130 + n], data.coffee()[110 : 110 + n, 130 : 130 + n]):
+        after = np.rint(ndimage.correlate(picture.astype(float), np.ones((3, 3, 1)) / 9, mode="nearest"))
+        try:
+            fit = kf.learn(picture, after.astype(np.uint8))
+        except DataError:
+            continue
+        np.testing.assert_allclose(fit.apply(picture)[1:-1, 1:-1], after[1:-1, 1:-1], atol=12.0)

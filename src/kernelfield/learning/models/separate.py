@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from kernelfield.learning.models.mixed import fit_mixed, prepared, task_of
 from kernelfield.learning.models.model import Asked
 from kernelfield.learning.pair import Pair, prepare
 from kernelfield.learning.residual import residual_maps
-from kernelfield.learning.support import Support
+from kernelfield.learning.support import Support, centred
+from kernelfield.learning.support_search import check_size
 from kernelfield.learning.verdict import Verdict
 
 # From the best to the worst.
@@ -116,7 +117,8 @@ def fit_auto(asked: Asked) -> Fit:
     pair, inputs, outputs = prepared(asked)
     if inputs != outputs:
         return fit_mixed(asked)
-    kind, sure = chosen(pair, asked.max_size) if inputs > 1 and pair.same_size else ("shared", True)
+    several = inputs > 1 and pair.same_size
+    kind, sure = chosen(pair, asked.size, asked.max_size) if several else ("shared", True)
     if kind == "shared":
         return learned(pair, asked.size, asked.max_size, asked.noise)
     if jpeg.is_compressed(pair):
@@ -124,8 +126,7 @@ def fit_auto(asked: Asked) -> Fit:
         if _is_coded(pair, shared):
             return shared
     richer = joined(_each(pair, asked)) if kind == "separate" else fit_mixed(asked)
-    clear = richer.verdict == "exact" or (richer.verdict == "approximate" and sure)
-    if clear and not _is_less(richer):
+    if sure and richer.verdict in ("exact", "approximate") and not _is_less(richer):
         return richer
     if kind == "mixed":
         separate = joined(_each(pair, asked))
@@ -147,6 +148,8 @@ def _is_coded(pair: Pair, fit: Fit) -> bool:
 def _goes_before(simple: Fit, richer: Fit) -> bool:
     """Return whether a simpler fit explains the pair as well as a richer one."""
     places = [_VERDICTS.index(fit.verdict) for fit in (simple, richer)]
+    if simple.verdict == "exact":
+        return True
     return simple.residual_sd**2 < _APART * richer.residual_sd**2 or places[0] < places[1]
 
 
@@ -160,15 +163,21 @@ def _is_less(fit: Fit) -> bool:
     return bool(np.abs(across).max() <= least)
 
 
-def chosen(pair: Pair, max_size: int) -> tuple[str, bool]:
+def chosen(pair: Pair, size: Any, max_size: int) -> tuple[str, bool]:
     """Return the model of the channels that the evidence of a part of a pair supports, by F tests of nested models.
 
-    Also whether that is sure: it is not where the kernels are larger than those compared.
+    Also whether that is sure: it is not where the kernels may be larger than those compared.
     """
     task = part_of_task(task_of(pair, len(pair.planes), len(pair.planes)), _PART)
     task = task.without([plane.clipped for plane in task.targets])
-    support = find_support(task, min(max_size, _REACH))
-    planes, sure = len(task.sources), max(support.size) < _REACH - 1
+    planes, sure = len(task.sources), True
+    if size is None:
+        # No larger than the picture lets `find_support` search.
+        largest = min(max_size, _REACH, (min(task.sources[0].shape) - 8) // 2)
+        support = find_support(task, largest)
+        sure = max(support.size) < largest - 1
+    else:
+        support = centred(check_size(size))
     try:
         joints = gather_joint(task, support, _COST)
     except DataError:
