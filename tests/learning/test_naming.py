@@ -26,6 +26,15 @@ def test_gain_and_offset_stand_apart(gain, offset, dtype):
         np.testing.assert_allclose(fit.gain * fit.integers / fit.divisor, fit.kernel.weights, rtol=1e-9)
 
 
+@pytest.mark.parametrize("gain", [2.0, -0.5])
+def test_sharpening_has_a_gain_though_its_sum_is_small(gain):
+    after = kf.correlate(CAMERA / 255.0, gain * kf.kernels.sharpen(1.0))
+    fit = kf.learn(CAMERA / 255.0, after)
+    assert (fit.verdict, fit.name) == ("exact", "sharpen")
+    assert fit.scale == pytest.approx(gain)
+    assert fit.description.endswith(f"times {gain:g}")
+
+
 def test_pillows_blur_is_three_boxes():
     fit = kf.learn(CAMERA, np.asarray(Image.fromarray(CAMERA).filter(ImageFilter.GaussianBlur(2))))
     assert fit.name is None

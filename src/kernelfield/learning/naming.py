@@ -21,7 +21,7 @@ _NEAR = (0.1, 0.25)
 # A fitted number has to bring a kernel nearer by this factor; by default distances below the second are the same.
 _NUMBER, _SAME = 1.25, 0.01
 # A sum of weights that is this share of the sum of their magnitudes is a gain.
-_GAIN = 0.2
+_GAIN, _SHARPER = 0.2, 0.02
 # Standard errors within which weights agree, and the smallest tolerance, as a share of the largest weight.
 _ERRORS, _LEAST = 5.0, 2e-3
 # Steps towards the nearest Gaussian.
@@ -77,11 +77,13 @@ def name_kernel(
                 return Name(None, _boxes_text(boxes[0]))
         if known is not None and (certain or not _has_rival(known, kernel, anchor, stderr)):
             return Name(known.name, known.description, dict(known.parameters))
-        if known is None and abs(gain - 1.0) > 1e-3:
-            known = match(kernel / gain, anchor, tolerance / abs(gain), None)
-            if known is not None and (certain or not _has_rival(known, kernel / gain, anchor, stderr / abs(gain))):
-                text = f"{known.description}, times {gain:.6g}"
-                return Name(known.name, text, dict(known.parameters), gain)
+        # Of sharpening the sum is small beside the weights.
+        sum_ = total if abs(total) > _SHARPER * size else 1.0
+        if known is None and abs(sum_ - 1.0) > 1e-3:
+            known = match(kernel / sum_, anchor, tolerance / abs(sum_), None)
+            if known is not None and (certain or not _has_rival(known, kernel / sum_, anchor, stderr / abs(sum_))):
+                text = f"{known.description}, times {sum_:.6g}"
+                return Name(known.name, text, dict(known.parameters), sum_)
     special = _special(kernel / gain, anchor, tolerance / abs(gain)) if abs(total) > _GAIN * size else None
     if special is not None and abs(gain - 1.0) > 1e-3:
         special = Name(special.name, f"{special.description}, times {gain:.4g}", special.parameters, gain)

@@ -325,7 +325,8 @@ def _found(fit: Fit, before: Any, after: Any, pair: Compared, channel_axis: int 
         except KernelfieldError as error:
             lines.append(("held out", f"not known: {error}"))
     if fit.verdict != "exact":
-        lines.append(("structure", str(structure_of(pair))))
+        found = str(structure_of(pair)).replace("no structure: ", "none: ").removeprefix("structure: ")
+        lines.append(("structure", found))
     rows = "".join(f"<tr><th>{_text(label)}</th><td>{_text(text, 2000)}</td></tr>" for label, text in lines)
     return f'<h2>Found</h2><div class="scroll"><table>{rows}</table></div>'
 
