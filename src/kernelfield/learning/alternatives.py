@@ -350,8 +350,8 @@ def _uneven(maps: list[Map]) -> str | None:
     if min(added, scaled) > _BETTER * total:
         return None
     if added <= scaled:
-        return "a filter and a background that varies over the picture (level both pictures first)"
-    return "a filter and a brightness that varies over the picture, as vignetting (level both pictures first)"
+        return "a filter and a background that varies over the picture (learn with background=4)"
+    return "a filter and a brightness that varies over the picture, as vignetting (learn with varying='auto')"
 
 
 def _misfit(terms: np.ndarray, values: np.ndarray) -> float:
@@ -395,7 +395,7 @@ def _mixed(pair: Pair, support: Support, maps: list[Map]) -> str | None:
             x = np.stack(chosen)
             variances.append(_misfit(x - x.mean(axis=1, keepdims=True), left - left.mean()))
         if variances[1] < _MIXED * variances[0]:
-            return "channels that are mixed (each of the after takes from several of the before)"
+            return "channels that are mixed (each of the after takes from several: learn with channels='mixed')"
     return None
 
 
@@ -417,7 +417,7 @@ def _curve_after(pair: Pair, estimate: Estimate, limit: float, curve: float) -> 
         if x.size < _BINS:
             return None
         if float(np.var(values - np.interp(inside, x, y))) < limit:
-            return "a filter and then a tone curve or gamma (undo the curve in the after, then learn)"
+            return "a filter and then a tone curve or gamma (learn with curve='auto')"
         predicted = _refitted(before, np.interp(after, y, x), bad, kernel.shape)
     return None
 
@@ -440,7 +440,7 @@ def _linear_light(pair: Pair, estimate: Estimate, limit: float) -> str | None:
         predicted = _refitted((read / top) ** 2.2, (wanted / top) ** 2.2, out, kernel.shape)
         if not float(np.var((wanted - top * np.maximum(predicted, 0.0) ** (1 / 2.2))[~out])) < most:
             return None
-    return "a linear filter of light (brightness to the power 2.2: undo gamma in both, then learn)"
+    return "a linear filter of light (brightness to the power 2.2: learn with light='auto')"
 
 
 @dataclass(frozen=True)

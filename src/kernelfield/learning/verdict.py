@@ -140,8 +140,8 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
         )
     if evidence.channels:
         return (
-            f"the channels disagree: each has a kernel of its own, and one for all accounts for {share}; learn them "
-            f"one by one (--per-channel); {left}"
+            f"the channels disagree: each has a kernel of its own, and one for all accounts for {share}; learn "
+            f"with channels='separate'; {left}"
         )
     if seen is None or is_noise(seen):
         alike = "is the same in calm and busy parts, as noise is"
