@@ -129,6 +129,14 @@ def _without_palette(image: Any) -> Any:
     return image
 
 
+def check_channel_axis(channel_axis: Any) -> None:
+    """Raise for a value that is neither "auto", None nor an integer, whatever the shape of the image."""
+    if channel_axis is None or (isinstance(channel_axis, str) and channel_axis == "auto"):
+        return
+    if isinstance(channel_axis, (bool, np.bool_)) or not isinstance(channel_axis, (int, np.integer)):
+        raise ArgumentError(f"channel_axis: expected 'auto', None or an axis; received {received(channel_axis)}")
+
+
 def channel_axis_of(shape: tuple[int, ...], channel_axis: Any) -> int | None:
     """Return the axis of an image's channels, counted from the front; None if there is none.
 
@@ -152,9 +160,10 @@ def channel_axis_of(shape: tuple[int, ...], channel_axis: Any) -> int | None:
     (2, None)
     """
     axes = len(shape)
-    if channel_axis is None or (isinstance(channel_axis, str) and channel_axis == "auto" and axes < 3):
+    check_channel_axis(channel_axis)
+    if channel_axis is None or (channel_axis == "auto" and axes < 3):
         return None
-    if isinstance(channel_axis, str) and channel_axis == "auto":
+    if channel_axis == "auto":
         if shape[-1] > MOST_CHANNELS:
             return None
         if axes == 3 and min(shape[:2]) > MOST_CHANNELS:
@@ -163,8 +172,6 @@ def channel_axis_of(shape: tuple[int, ...], channel_axis: Any) -> int | None:
             f"channel_axis: expected -1 if the last axis of shape {shape} holds channels, None if each image is "
             f"{shape[-2]}×{shape[-1]}; received 'auto', which cannot tell"
         )
-    if isinstance(channel_axis, (bool, np.bool_)) or not isinstance(channel_axis, (int, np.integer)):
-        raise ArgumentError(f"channel_axis: expected 'auto', None or an axis; received {received(channel_axis)}")
     if axes < 3:
         raise ArgumentError(
             f"channel_axis: expected None for shape {shape}, which has no channels; received {received(channel_axis)}"

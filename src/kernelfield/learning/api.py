@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
+from kernelfield.arrays import check_channel_axis
 from kernelfield.learning import models
 from kernelfield.learning.fit import Fit
+from kernelfield.learning.learner import check_noise
 from kernelfield.learning.models import Asked, Model
 from kernelfield.learning.models.curved import check_curve
 from kernelfield.learning.models.in_light import check_light
@@ -14,6 +16,7 @@ from kernelfield.learning.models.restriction import Restriction
 from kernelfield.learning.models.strided import check_stride
 from kernelfield.learning.models.varying import check_degree, check_order
 from kernelfield.learning.progress import begin
+from kernelfield.learning.support_search import check_max_size, check_size
 
 
 def learn(
@@ -126,7 +129,17 @@ def learn(
     array([[ 1., -1.]])
     """
     begin("reading the pair")
-    asked = Asked(before, after, size, max_size, mask, clip, channel_axis, noise)
+    check_channel_axis(channel_axis)
+    asked = Asked(
+        before,
+        after,
+        None if size is None else check_size(size),
+        check_max_size(max_size),
+        mask,
+        clip,
+        channel_axis,
+        check_noise(noise),
+    )
     model = Model(
         channels=channels,
         light=check_light(light),

@@ -92,7 +92,9 @@ class Basis:
     @property
     def count(self) -> int:
         """The number of functions."""
-        return len(self.terms)
+        if isinstance(self.order, tuple):
+            return self.order[0] * self.order[1]
+        return (self.order + 1) * (self.order + 2) // 2
 
     def along(self, axis: int, places: np.ndarray) -> np.ndarray:
         """Return the functions of the row (axis 0) or column (1) at places, shape (functions, n)."""

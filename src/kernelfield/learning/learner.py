@@ -67,7 +67,7 @@ def learned(
     noise: tuple[float, float] | None = None,
 ) -> Fit:
     """Return the fit of a prepared pair; other arguments as in `kernelfield.learn`."""
-    level = _checked_noise(noise)
+    level = check_noise(noise)
     sample = pair.sample
     part = part_of(pair) if sample is pair else None if sample.shapes == pair.shapes else sample
     answer = None if part is None else _by_part(pair, part, size, max_size, level)
@@ -160,7 +160,7 @@ class _Answer:
         return None if self.signs is None else self.signs.looks_like
 
 
-def _checked_noise(noise: tuple[float, float] | None) -> tuple[float, float] | None:
+def check_noise(noise: tuple[float, float] | None) -> tuple[float, float] | None:
     """Return the noise as two numbers."""
     if noise is None:
         return None
@@ -540,7 +540,7 @@ def _describe(answer: _Answer) -> Fit:
         # A kernel of the producer's may be smaller than the size that was given.
         narrower = find_boundary(used.frame, part, inner, offsets, sd**2, wrong)
         rule = narrower if narrower.name is not None else rule
-    gain = _gain(pair)
+    gain = pair.weight_unit
     absolute = tuple(
         o * pair.after_unit.scale + pair.after_unit.centre - gain * pair.before_unit.centre * float(kernel.sum())
         for o in offsets
@@ -595,18 +595,6 @@ def _folded(integers: np.ndarray, divisor: int, gain: float) -> tuple[np.ndarray
     divisor = divisor * simple.denominator
     common = int(np.gcd.reduce(np.append(whole.ravel(), divisor)))
     return whole // common, divisor // common, 1.0
-
-
-def _gain(pair: Pair) -> float:
-    """Return the factor from weights of the pair to weights of the images."""
-    with np.errstate(over="ignore", under="ignore"):
-        gain = float(np.float64(pair.after_unit.scale) / np.float64(pair.before_unit.scale))
-    if not 1e-305 < gain < 1e305:
-        raise DataError(
-            f"before, after: expected scales whose quotient float64 holds; received {pair.before_unit.scale:.3g} and "
-            f"{pair.after_unit.scale:.3g}; scale one of them"
-        )
-    return gain
 
 
 def _without_ring(

@@ -203,6 +203,18 @@ class Pair:
         return self.step / self.before_step if self.step > 0.0 and self.before_step > 0.0 else 1.0
 
     @property
+    def weight_unit(self) -> float:
+        """The factor from weights of the planes to weights of the images; raises DataError where it is out of range."""
+        with np.errstate(over="ignore", under="ignore"):
+            factor = float(np.float64(self.after_unit.scale) / np.float64(self.before_unit.scale))
+        if not 1e-305 < factor < 1e305:
+            raise DataError(
+                f"before, after: expected scales whose quotient float64 holds; received {self.before_unit.scale:.3g} "
+                f"and {self.after_unit.scale:.3g}; scale one of them"
+            )
+        return factor
+
+    @property
     def clipped(self) -> bool:
         """Whether any value of the after lies at an end of the range."""
         return any(plane.clipped is not None for plane in self.planes)

@@ -10,7 +10,7 @@ import numpy as np
 
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
-from kernelfield.errors import ArgumentError, DataError
+from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.learning.estimate import LARGEST_GRAM
 from kernelfield.learning.frames import Frames, compare_frames
 from kernelfield.learning.free import fit_free
@@ -80,8 +80,7 @@ class Found:
 
 def choose_support(pair: Pair, size: Any, max_size: int) -> Found:
     """Return the support: implied by the image shapes, given as `size`, or searched for up to `max_size`."""
-    if isinstance(max_size, bool) or not isinstance(max_size, (int, np.integer)) or not 1 <= max_size <= _LARGEST_SIZE:
-        raise ArgumentError(f"max_size: expected an integer from 1 to {_LARGEST_SIZE}; received {max_size!r}")
+    max_size = check_max_size(max_size)
     before, after = pair.shapes
     given = None if size is None else check_size(size)
     frames = None
@@ -90,7 +89,7 @@ def choose_support(pair: Pair, size: Any, max_size: int) -> Found:
     elif given is not None:
         support = centred(given)
     else:
-        return find_support(pair, int(max_size))
+        return find_support(pair, max_size)
     positions = support.positions(before, after)
     room = [p.stop - p.start for p in positions]
     coefficients = support.rows * support.columns
@@ -101,7 +100,7 @@ def choose_support(pair: Pair, size: Any, max_size: int) -> Found:
             "take a smaller size or a larger image"
         )
     found = Found(support, pair.without_clipped() if _needs_censoring(pair, support) else pair, frames=frames)
-    return found if pair.same_size else _crop(found, pair, given, int(max_size))
+    return found if pair.same_size else _crop(found, pair, given, max_size)
 
 
 def check_size(size: Any) -> tuple[int, int]:
@@ -110,8 +109,15 @@ def check_size(size: Any) -> tuple[int, int]:
     if len(values) != 2 or not all(
         isinstance(v, (int, np.integer)) and not isinstance(v, bool) and 1 <= v <= _LARGEST_SIZE for v in values
     ):
-        raise ArgumentError(f"size: expected one or two integers from 1 to {_LARGEST_SIZE}; received {size!r}")
+        raise ArgumentError(f"size: expected one or two integers from 1 to {_LARGEST_SIZE}; received {received(size)}")
     return int(values[0]), int(values[1])
+
+
+def check_max_size(max_size: Any) -> int:
+    """Return a checked largest size of a search."""
+    if isinstance(max_size, bool) or not isinstance(max_size, (int, np.integer)) or not 1 <= max_size <= _LARGEST_SIZE:
+        raise ArgumentError(f"max_size: expected an integer from 1 to {_LARGEST_SIZE}; received {received(max_size)}")
+    return int(max_size)
 
 
 def _of_smaller(pair: Pair, given: tuple[int, int] | None) -> tuple[Support, Frames | None]:

@@ -55,6 +55,13 @@ def test_a_tone_curve_is_points():
     np.testing.assert_allclose(fit.kernel.weights / fit.kernel.weights.sum(), BLUR, atol=0.01)
 
 
+def test_a_smaller_after():
+    after = bytes_of(ndimage.correlate(SHARES, BLUR) ** 0.45)[1:-1, 1:-1]
+    fit = kf.learn(PICTURE, after, curve="auto")
+    assert (fit.curve.place, fit.curve.description) == ("after", "brightness to the power 0.45")
+    np.testing.assert_allclose(fit.kernel.weights, BLUR, atol=5e-3)
+
+
 @pytest.mark.parametrize("function", [lambda x: ndimage.correlate(x, BLUR), lambda x: ndimage.median_filter(x, 3)])
 def test_no_curve_is_found_where_none_is(function):
     fit = kf.learn(PICTURE, bytes_of(function(SHARES)), curve="auto", size=3)

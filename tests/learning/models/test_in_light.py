@@ -70,6 +70,16 @@ def test_where_the_numbers_were_filtered_no_light_is_found():
     assert (fit.light, fit.verdict, fit.divisor) == (None, "exact", 9)
 
 
+@pytest.mark.parametrize("light", ["sRGB", "auto"])
+@pytest.mark.parametrize("crop", [(slice(2, -2), slice(2, -2)), (slice(4, -3), slice(3, -2))])
+def test_a_smaller_after_lies_where_it_lies(light, crop):
+    before = PICTURE / 255.0
+    after = stored_of(ndimage.gaussian_filter(light_of(before), 0.8, radius=2))[crop]
+    fit = kf.learn(before, after, light=light, size=None if crop[0].start == 2 else 5)
+    assert (fit.verdict, fit.name, fit.light.transfer) == ("exact", "gaussian", "sRGB")
+    assert fit.r2 == pytest.approx(1.0)
+
+
 def test_colours_and_files(tmp_path):
     colour = data.astronaut()[:160, :160]
     after = bytes_of(ndimage.correlate(light_of(colour / 255.0), np.full((3, 3, 1), 1 / 9)))

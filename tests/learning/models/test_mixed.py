@@ -194,3 +194,12 @@ def test_what_is_wrong_is_said():
         kf.learn(PICTURE, PICTURE[..., 0], channels="shared")
     with pytest.raises(DataError, match="usable pixels for 3 kernels of 5×5"):
         kf.learn(PICTURE[:9, :9], PICTURE[:9, :9], channels="mixed", size=5)
+
+
+def test_a_smaller_after_than_the_kernel_implies_is_a_crop():
+    before = PICTURE[:60, :64]
+    bank = SEPIA[:, :, None, None] * np.outer([1, 2, 1], [1, 2, 1]) / 16
+    after = filtered(before, bank)[3:-2, 4:-4]
+    fit = kf.learn(before, after, channels="mixed", size=3)
+    assert fit.frame == (3, 4)
+    np.testing.assert_allclose(fit.bank, bank, atol=1e-9)

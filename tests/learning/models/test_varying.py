@@ -272,6 +272,7 @@ def test_unrelated_pictures_are_said_to_be() -> None:
         ({"background": 1.5}, "background: expected a degree"),
         ({"varying": 1, "nonnegative": True}, "nonnegative, varying: expected one of them"),
         ({"varying": (20, 20)}, "varying, size: expected at most 8,000 weights"),
+        ({"varying": (10**9, 10**9)}, "varying, size: expected at most 8,000 weights"),
         ({"varying": 1, "noise": (1, 1)}, "noise: expected none"),
         ({"varying": 1, "weights": np.ones((3, 3))}, "weights: expected the shape of after"),
         ({"weights": -np.ones(SHAPE)}, "weights: expected finite numbers"),

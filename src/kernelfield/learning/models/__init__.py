@@ -28,8 +28,6 @@ def fit(model: Model, asked: Asked) -> Fit:
         found = _informed(model, asked)
         if found is not None:
             return found
-    if model.curve is not None and model.light is not None:
-        raise ArgumentError("curve: expected none with light; received both; give one of them")
     if model.curve is not None:
         uncurved = replace(model, curve=None)
         return fit_with_curve(asked, lambda other: fit(uncurved, other))
@@ -72,10 +70,6 @@ def _shared(asked: Asked) -> Fit:
 def _strided(model: Model, asked: Asked) -> Fit | None:
     """Return the fit with the stride that is given, or that is found and explains the pair; else None."""
     if model.stride not in (None, (1, 1)):
-        if model.channels not in ("shared", "auto"):
-            raise ArgumentError(
-                f"channels: expected shared with a stride; received {model.channels}; learn each channel by itself"
-            )
         return fit_strided(asked, model.stride)
     if model.stride == (1, 1) or model.channels not in ("shared", "auto"):
         return None

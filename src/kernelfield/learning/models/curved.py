@@ -21,18 +21,15 @@ from kernelfield.learning.curve import Curve
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.least_squares import solve
 from kernelfield.learning.light import Light
-from kernelfield.learning.models.bank import part_of_task
 from kernelfield.learning.models.encoded import judged, stored_residual
-from kernelfield.learning.models.in_light import whites_of
+from kernelfield.learning.models.in_light import part_in_white, whites_of
 from kernelfield.learning.models.joint import Task, gather_joint, rows_of
-from kernelfield.learning.models.mixed import task_of
 from kernelfield.learning.models.model import Asked
-from kernelfield.learning.pair import as_image, prepare
+from kernelfield.learning.pair import as_image
 from kernelfield.learning.support import Support, centred
 
-# Pixels of the part on which a curve is sought, the side of its tiles, every other one of which is held out, and
-# positions that are used at once.
-_PART, _TILE, _MOST = 1 << 16, 16, 24_000
+# The side of the tiles, every other one of which is held out, and positions that are used at once.
+_TILE, _MOST = 16, 24_000
 # Knots of the curve after and before the kernel, and the sizes of the kernel with each.
 _KNOTS, _SIZES = {"after": 24, "before": 10}, {"after": 7, "before": 5}
 # The share of the mean square on held-out tiles that a curve must leave no more than.
@@ -49,7 +46,7 @@ _ROUNDS, _BINS = 4, 96
 
 def check_curve(curve: str | None) -> str | None:
     """Return the curve that was asked for."""
-    if curve not in (None, "auto"):
+    if curve is not None and not (isinstance(curve, str) and curve == "auto"):
         raise ArgumentError(f'curve: expected "auto" or None; received {received(curve)}')
     return curve
 
@@ -127,21 +124,10 @@ class _Trial:
 
     @classmethod
     def of(cls, asked: Asked, whites: tuple[float, float]) -> _Trial | None:
-        """Return the middle of a pair; None where before and after differ in size or lie far from 0."""
-        pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis, mixed=True)
-        if not pair.same_size or pair.before_unit.centre or pair.after_unit.centre:
+        """Return the middle of a pair; None where it is too small, and as `part_in_white`."""
+        task = part_in_white(asked, whites)
+        if task is None:
             return None
-        plane = pair.planes[min(1, len(pair.planes) - 1)]
-        white = whites[0] / pair.before_unit.scale, whites[1] / pair.after_unit.scale
-        scaled = replace(
-            plane,
-            before=plane.before.astype(np.float64) / white[0],
-            after=plane.after.astype(np.float64) / white[1],
-            before_shift=0.5,
-            after_shift=0.5,
-        )
-        whole = task_of(replace(pair, planes=(scaled,), step=0.0, ends=None), 1, 1)
-        task = part_of_task(whole.without([scaled.clipped]), _PART)
         return cls(task) if min(task.sources[0].shape) >= 4 * _TILE else None
 
     def halves(self, support: Support) -> tuple[np.ndarray, np.ndarray]:

@@ -50,13 +50,13 @@ def stored_residual(fit: Fit, asked: Asked) -> Stored:
     image = np.stack([plane.astype(np.float64) for plane in channels(before, "before", asked.channel_axis)], axis=2)
     result = apply(fit, image if image.shape[2] > 1 else image[..., 0], dtype=np.float64).pixels
     values = [result] if result.ndim == 2 else list(np.moveaxis(result, 2, 0))
-    row, column = fit.anchor
-    support = Support(-row, -column, *fit.size)
+    support = support_of(fit, pair)
     rows, columns = support.positions(*pair.shapes)
+    down, right = support.top + fit.anchor[0], support.left + fit.anchor[1]
     maps, square, total, largest, count = [], 0.0, 0.0, 0.0, 0
     for plane, value in zip(pair.planes, values):
         after = plane.after[rows, columns].astype(np.float64) * pair.after_unit.scale + pair.after_unit.centre
-        predicted = value[rows, columns]
+        predicted = value[down:, right:][rows, columns]
         bad = np.zeros(after.shape, bool) | ~np.isfinite(predicted)
         for mask in (plane.excluded(support), None if plane.clipped is None else plane.clipped[rows, columns]):
             bad = bad if mask is None else bad | mask
@@ -69,6 +69,16 @@ def stored_residual(fit: Fit, asked: Asked) -> Stored:
         maps.append(Map(predicted, residual, contrast(windows, after.shape, support), bad if bad.any() else None))
     r2 = 1.0 if total == 0.0 else float(np.clip(1.0 - square / total, 0.0, 1.0))
     return Stored(maps, float(np.sqrt(square / max(1, count))), r2, largest, count, pair)
+
+
+def support_of(fit: Fit, pair: Pair) -> Support:
+    """Return the offsets from pixels of the after to those of the before that a fit reads."""
+    row, column = fit.anchor
+    if pair.same_size or fit.stride != (1, 1):
+        return Support(-row, -column, *fit.size)
+    # A smaller after is a crop, or lies over the pixels whose windows are inside the before.
+    down, right = fit.frame or fit.anchor
+    return Support(down - row, right - column, *fit.size)
 
 
 def judged(fit: Fit, stored: Stored, parameters: int) -> Fit:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from kernelfield.errors import ArgumentError, received
+from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels import Kernel
 from kernelfield.learning.exactness import satisfied
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.least_squares import solve
 from kernelfield.learning.light import Light
 from kernelfield.learning.models.bank import find_support, part_of_task
-from kernelfield.learning.models.encoded import Stored, judged, stored_residual
+from kernelfield.learning.models.encoded import Stored, judged, stored_residual, support_of
 from kernelfield.learning.models.joint import Task, gather_joint, predicted, rows_of
 from kernelfield.learning.models.mixed import task_of
 from kernelfield.learning.models.model import Asked
@@ -29,6 +30,8 @@ from kernelfield.learning.support import Support
 # Pixels of the part on which transfer functions are compared, the exponents that are tried, the halvings of the
 # interval, and the share of the variance that a transfer function must leave no more than.
 _PART, _POWERS, _HALVINGS, _BETTER = 1 << 16, (1.2, 3.2), 12, 0.7
+# The largest kernel that transfer functions are compared with.
+_TRIED = 15
 # The largest kernel that is tried with a row and a column more at each side.
 _WIDENED = 25
 # sRGB is preferred to a power that leaves nearly as much.
@@ -36,13 +39,16 @@ _ALIKE = 1.05
 # Standard deviation of the residual over that of rounding up to which exact weights are looked for, rounds, pixels that
 # are constraints at once, and the distance from the bounds that moved weights keep, in steps.
 _ROUNDED, _ROUNDS, _MOST, _INSIDE, _SLACK = 2.0, 10, 3000, 1e-3, 0.01
+# Numbers of which float64 holds the squares and their sums.
+_LEAST, _GREATEST = 1e-100, 1e100
 
 
-def check_light(light: str | float | None) -> str | float | None:
+def check_light(light: Any) -> str | float | None:
     """Return the transfer function that was asked for."""
-    if light is None or light in ("auto", "sRGB"):
+    if light is None or (isinstance(light, str) and light in ("auto", "sRGB")):
         return light
-    if isinstance(light, (int, float)) and not isinstance(light, bool) and 0.05 <= light <= 20.0:
+    numbers = (int, float, np.integer, np.floating)
+    if isinstance(light, numbers) and not isinstance(light, bool) and 0.05 <= light <= 20.0:
         return float(light)
     raise ArgumentError(
         f'light: expected "auto", "sRGB", an exponent from 0.05 to 20 or None; received {received(light)}'
@@ -108,7 +114,15 @@ def whites_of(asked: Asked) -> tuple[float, float]:
         if image.dtype.kind in "iu":
             found.append(float(np.iinfo(image.dtype).max))
             continue
-        top = float(np.nanmax(np.where(np.isfinite(image), image, np.nan)))
+        finite = image[np.isfinite(image)]
+        if not finite.size:
+            raise DataError(f"{name}: expected usable pixels; received only NaN or infinite ones")
+        top = float(finite.max())
+        if not _LEAST < float(np.abs(finite).max()) < _GREATEST and finite.any():
+            raise DataError(
+                f"{name}: expected numbers whose squares float64 holds, of {_LEAST:g} to {_GREATEST:g}; received "
+                "others; scale them"
+            )
         found.append(1.0 if top <= 1.5 else 255.0 if top <= 300.0 else top)
     return found[0], found[1]
 
@@ -133,7 +147,7 @@ def _found(asked: Asked, whites: tuple[float, float]) -> Light | None:
             if value not in at:
                 at[value] = trial.left(Light(float(np.exp(value)), *whites))
     best = min(at, key=lambda value: at[value])
-    if min(srgb, at[best]) > _BETTER * plain:
+    if not min(srgb, at[best]) < _BETTER * plain:
         return None
     if srgb <= _ALIKE * at[best]:
         return Light("sRGB", *whites)
@@ -143,37 +157,46 @@ def _found(asked: Asked, whites: tuple[float, float]) -> Light | None:
     return Light(simple if alike else power, *whites)
 
 
+def part_in_white(asked: Asked, whites: tuple[float, float]) -> Task | None:
+    """Return the middle of one channel of a pair in shares of white, a smaller after in the middle of the before.
+
+    None where the sizes differ by more than a kernel that is tried, or the numbers lie far from 0.
+    """
+    pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis, mixed=True)
+    less = max(before - after for before, after in zip(*pair.shapes))
+    if less >= _TRIED or pair.before_unit.centre or pair.after_unit.centre:
+        return None
+    plane = pair.planes[min(1, len(pair.planes) - 1)]
+    white = whites[0] / pair.before_unit.scale, whites[1] / pair.after_unit.scale
+    scaled = replace(
+        plane,
+        before=plane.before.astype(np.float64) / white[0],
+        after=plane.after.astype(np.float64) / white[1],
+        before_shift=plane.before_shift / white[0],
+        after_shift=plane.after_shift / white[1],
+    )
+    whole = task_of(replace(pair, planes=(scaled,), step=pair.step / white[1], ends=None), 1, 1)
+    return part_of_task(whole.without([target.clipped for target in whole.targets]), _PART)
+
+
 @dataclass(frozen=True)
 class _Trial:
     """A part of a pair, in shares of white, and the support of a filter to try transfer functions with."""
 
     task: Task
     support: Support
-    step: float
 
     @classmethod
     def of(cls, asked: Asked, whites: tuple[float, float]) -> _Trial | None:
-        """Return the middle of a pair; None where no pixel counts."""
-        pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis, mixed=True)
-        if not pair.same_size or pair.before_unit.centre or pair.after_unit.centre:
+        """Return the middle of a pair; None where too few pixels count, and as `part_in_white`."""
+        task = part_in_white(asked, whites)
+        if task is None:
             return None
-        which = min(1, len(pair.planes) - 1)
-        plane = pair.planes[which]
-        white = whites[0] / pair.before_unit.scale, whites[1] / pair.after_unit.scale
-        scaled = replace(
-            plane,
-            before=plane.before.astype(np.float64) / white[0],
-            after=plane.after.astype(np.float64) / white[1],
-            before_shift=plane.before_shift / white[0],
-            after_shift=plane.after_shift / white[1],
-        )
-        whole = task_of(replace(pair, planes=(scaled,), step=pair.step / white[1], ends=None), 1, 1)
-        task = part_of_task(whole.without([scaled.clipped]), _PART)
-        support = find_support(_decoded_task(task, Light("sRGB")), min(asked.max_size, 15))
+        support = find_support(_decoded_task(task, Light("sRGB")), min(asked.max_size, _TRIED))
         rows, columns = task.positions(support)
         if (rows.stop - rows.start) * (columns.stop - columns.start) < 4 * support.rows * support.columns + 100:
             return None
-        return cls(task, support, pair.step / white[1])
+        return cls(task, support)
 
     def left(self, light: Light | None) -> float:
         """Return the mean square of what a filter in some light leaves of the stored numbers."""
@@ -204,8 +227,7 @@ def _decoded_task(task: Task, light: Light) -> Task:
 def _exact(fit: Fit, stored: Stored, light: Light) -> Fit | None:
     """Return the fit with weights moved until rounding reproduces every stored pixel, or None."""
     pair = stored.pair
-    row, column = fit.anchor
-    support = Support(-row, -column, *fit.size)
+    support = support_of(fit, pair)
     rows, columns = support.positions(*pair.shapes)
     half = pair.step * pair.after_unit.scale / 2.0
     kernel = fit.kernel.weights

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.errors import ArgumentError, DataError, DtypeError
+from kernelfield.arrays import as_numbers
+from kernelfield.errors import ArgumentError, DataError
 from kernelfield.learning.estimate import LARGEST_GRAM, Estimate
 from kernelfield.learning.field_basis import Basis
 from kernelfield.learning.fit import Fit
@@ -23,6 +24,9 @@ from kernelfield.learning.residual import measure
 from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support, centred
 from kernelfield.learning.support_search import Found, check_size
+
+# A sum of weights, in units of the pair, whose square float64 holds with that of any residual.
+_LARGEST_SUM = 1e60
 
 _NAMES = {
     None: "no symmetry",
@@ -39,9 +43,7 @@ def check_weights(weights: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarr
     """Return checked weights of squared residuals, their mean 1 where they are not 0."""
     if weights is None:
         return None
-    table = np.asarray(weights)
-    if table.dtype.kind not in "biuf":
-        raise DtypeError(f"weights: expected numbers, as 1 / variance; received {table.dtype}")
+    table = as_numbers(weights, "weights")
     if table.shape != tuple(shape):
         raise ArgumentError(f"weights: expected the shape of after {tuple(shape)}; received {table.shape}")
     table = table.astype(np.float64)
@@ -78,8 +80,13 @@ def fit_known(
     if restriction.symmetric != "auto":
         restriction.basis(support.size, restriction.symmetric)
     used = found.pair
-    gain = pair.after_unit.scale / pair.before_unit.scale
+    gain = pair.weight_unit
     if restriction.sum_to is not None:
+        if abs(restriction.sum_to) > _LARGEST_SUM * gain:
+            raise ArgumentError(
+                f"sum_to: expected a number near the scale of after over that of before, {gain:.3g}; received "
+                f"{restriction.sum_to:.3g}; scale one of the images"
+            )
         restriction = replace(restriction, sum_to=restriction.sum_to / gain)
     statistics = used.statistics(support)
     moments = sum((Moments.of(s) for s in statistics[1:]), start=Moments.of(statistics[0]))

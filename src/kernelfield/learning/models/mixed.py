@@ -118,7 +118,7 @@ def describe_bank(bank: Bank, task: Task) -> Fit:
     sure = verdict in ("exact", "approximate")
     text, mix = _named(bank, stderr, sure, verdict == "exact", pair)
     rule = _boundary(bank, task, sd)
-    gain = pair.after_unit.scale / pair.before_unit.scale
+    gain = pair.weight_unit
     offsets = tuple(
         offset * pair.after_unit.scale + pair.after_unit.centre - gain * pair.before_unit.centre * float(kernels.sum())
         for offset, kernels in zip(bank.offsets, bank.kernels)
@@ -135,6 +135,10 @@ def describe_bank(bank: Bank, task: Task) -> Fit:
             f"{bank.kernels[0].size - bank.rank} of {bank.kernels[0].size} directions of the kernels change nothing in "
             "this pair, as where channels are equal; the kernels of least norm are given"
         )
+    frame = None
+    if not pair.same_size:
+        implied = tuple(before - after + 1 for before, after in zip(*pair.shapes))
+        frame = None if support.size == implied else (-(-(implied[0] - 1) // 2), -(-(implied[1] - 1) // 2))
     everywhere = (rows.stop - rows.start) * (columns.stop - columns.start) * outputs
     return Fit(
         kernel=Kernel(bank.kernels.sum(axis=1).mean(axis=0) * gain, anchor=support.anchor),
@@ -160,6 +164,7 @@ def describe_bank(bank: Bank, task: Task) -> Fit:
         parameters={} if mix is None else mix.parameters,
         notes=tuple(notes),
         channels=tuple(str(i) for i in range(outputs)) if outputs > 1 else ("grey",),
+        frame=frame,
         model="mixed",
         bank=bank.kernels * gain,
         bank_stderr=stderr * gain,
@@ -178,7 +183,9 @@ def _grey_error(bank: Bank, stderr: np.ndarray) -> np.ndarray:
         plain = np.sqrt(np.maximum(np.einsum("aiai->i", blocks), 1e-300))
         together = np.sqrt(np.maximum(np.einsum("aibi->i", blocks), 0.0))
         size = np.sqrt((stderr[number] ** 2).sum(axis=0))
-        found += (together / plain).reshape(rows, columns) * size
+        # A weight that is not determined has an infinite error whatever its share.
+        unknown = np.full(size.shape, np.inf)
+        found += np.multiply((together / plain).reshape(size.shape), size, out=unknown, where=np.isfinite(size))
     mean: np.ndarray = found / outputs
     return mean
 

@@ -63,8 +63,14 @@ class Model:
     curve: str | None = None
 
     def __post_init__(self) -> None:
-        if self.channels not in CHANNELS:
+        if not isinstance(self.channels, str) or self.channels not in CHANNELS:
             raise ArgumentError(f"channels: expected one of {', '.join(CHANNELS)}; received {received(self.channels)}")
+        if self.curve is not None and self.light is not None:
+            raise ArgumentError("curve: expected none with light; received both; give one of them")
+        if self.stride not in (None, (1, 1)) and self.channels not in ("shared", "auto"):
+            raise ArgumentError(
+                f"channels: expected shared with a stride; received {self.channels}; learn each channel by itself"
+            )
 
     @property
     def over_field(self) -> bool:

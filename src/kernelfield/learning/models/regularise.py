@@ -11,6 +11,7 @@ estimated with what its own error adds (Kass and Steffey, *J. Am. Statist. Assoc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ PENALTIES = ("ridge", "smooth")
 _FIRST, _LAST, _REFINE = -14, 6, 24
 # Powers of ten over which the likelihood's curvature is taken, and the largest variance of a strength's logarithm.
 _STEP, _LEAST_KNOWN = 0.2, 10.0
+# Strengths beyond this leave float64 nothing of the pair.
+_STRONGEST = 1e12
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -53,16 +56,13 @@ class Regularise:
         elif not isinstance(regularise, (tuple, list)):
             kind, strength = "smooth", regularise
         number = -1.0
-        if strength is not None and not isinstance(strength, (bool, np.bool_)):
-            try:
-                number = float(strength)
-            except (TypeError, ValueError):
-                number = -1.0
-        known = kind in PENALTIES or (kind == "auto" and strength is None)
-        if not known or (strength is not None and not 0.0 < number < 1e12):
+        if not isinstance(strength, bool) and isinstance(strength, Real):
+            number = float(strength) if strength < _STRONGEST else _STRONGEST
+        known = isinstance(kind, str) and (kind in PENALTIES or (kind == "auto" and strength is None))
+        if not known or (strength is not None and not 0.0 < number < _STRONGEST):
             raise ArgumentError(
-                'regularise: expected "auto", "ridge", "smooth", a strength above 0 or a pair of both as '
-                f'("ridge", 0.01); received {received(regularise)}'
+                'regularise: expected "auto", "ridge", "smooth", a strength from above 0 to below 1e12, or a '
+                f'pair of both as ("ridge", 0.01); received {received(regularise)}'
             )
         return cls(PENALTIES if kind == "auto" else (kind,), None if strength is None else number)
 

@@ -7,12 +7,13 @@ its parameters, whatever the data. The sum is one linear equation of the paramet
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernelfield.arrays import as_array
 from kernelfield.errors import ArgumentError, DtypeError, received
+from kernelfield.kernels.arguments import flag, number
 
 #: Symmetries of a kernel about its middle, from the strongest to none.
 SYMMETRIES = ("radial", "square", "hv", "point", "h", "v")
@@ -49,26 +50,23 @@ class Restriction:
         support: ArrayLike | None = None,
     ) -> Restriction:
         """Return the restriction of the arguments of `kernelfield.learn`."""
-        if symmetric is True:
-            symmetric = "hv"
-        elif symmetric is False:
-            symmetric = None
-        if symmetric is not None and symmetric not in ("auto", *SYMMETRIES):
+        if isinstance(symmetric, (bool, np.bool_)):
+            symmetric = "hv" if symmetric else None
+        if symmetric is not None and not (isinstance(symmetric, str) and symmetric in ("auto", *SYMMETRIES)):
             raise ArgumentError(
                 f'symmetric: expected True, "auto" or one of {", ".join(SYMMETRIES)}; received {received(symmetric)}'
             )
         if sum_to is not None:
-            sum_to = _finite("sum_to", sum_to)
-        if not isinstance(nonnegative, (bool, np.bool_)):
-            raise ArgumentError(f"nonnegative: expected True or False; received {received(nonnegative)}")
+            sum_to = number("sum_to", sum_to)
+        nonnegative = flag("nonnegative", nonnegative)
         if nonnegative and sum_to is not None and sum_to <= 0.0:
             raise ArgumentError(
                 f"sum_to, nonnegative: expected a sum above 0 for weights that are not negative; received {sum_to:g}; "
                 "leave one of them out"
             )
         if support is None:
-            return cls(symmetric, sum_to, bool(nonnegative))
-        mask = np.asarray(support)
+            return cls(symmetric, sum_to, nonnegative)
+        mask = as_array(support, "support")
         if mask.dtype != np.bool_:
             raise DtypeError(f"support: expected bool, True for weights; received {mask.dtype}; compare it to 0")
         if mask.ndim != 2 or not mask.any():
@@ -76,7 +74,7 @@ class Restriction:
                 f"support: expected a mask (kh, kw) with at least one True; received shape {mask.shape}"
                 + ("" if mask.any() else " without any")
             )
-        return cls(symmetric, sum_to, bool(nonnegative), mask)
+        return cls(symmetric, sum_to, nonnegative, mask)
 
     @property
     def none(self) -> bool:
@@ -111,17 +109,6 @@ class Restriction:
 
 #: Nothing is known.
 UNRESTRICTED = Restriction()
-
-
-def _finite(name: str, value: Any) -> float:
-    """Return a finite number."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if isinstance(value, (bool, np.bool_)) or not np.isfinite(number):
-        raise ArgumentError(f"{name}: expected a finite number; received {received(value)}")
-    return number
 
 
 def orbits(size: tuple[int, int], symmetric: str | None) -> np.ndarray:

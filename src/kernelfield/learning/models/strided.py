@@ -7,6 +7,8 @@ pixels ``stride * q + a`` for each ``a``; the kernel is then a bank of kernels o
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -28,15 +30,16 @@ from kernelfield.learning.support_search import check_size
 _LARGEST, _SIGNIFICANT, _ERRORS, _LEAST, _ROUGH = 8, 5.0, 5.0, 1e-6, 0.01
 
 
-def check_stride(stride: int | tuple[int, int]) -> tuple[int, int]:
+def check_stride(stride: Any) -> tuple[int, int]:
     """Return a stride that was given as rows and columns."""
     values = stride if isinstance(stride, (tuple, list)) else (stride, stride)
-    if len(values) != 2 or not all(isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= 64 for v in values):
+    known = all(not isinstance(v, bool) and isinstance(v, Integral) and 1 <= int(v) <= 64 for v in values)
+    if len(values) != 2 or not known:
         raise ArgumentError(
             f"stride: expected one or two integers from 1 to 64; received {received(stride)}; pictures resized by "
             "other factors have no one kernel"
         )
-    return values[0], values[1]
+    return int(values[0]), int(values[1])
 
 
 def found_stride(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, int]:
@@ -52,6 +55,8 @@ def found_stride(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, 
 
 def fit_strided(asked: Asked, stride: tuple[int, int]) -> Fit:
     """Return the fit of a kernel with a stride."""
+    if asked.noise is not None:
+        raise ArgumentError("noise: expected none with a stride; received both; leave it out")
     pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis)
     before, after = pair.shapes
     if any(not n // s <= m <= -(-n // s) for n, m, s in zip(before, after, stride)):
@@ -77,7 +82,7 @@ def fit_strided(asked: Asked, stride: tuple[int, int]) -> Fit:
         if not all(one is not None for one in bank.whole):
             table, errors = _restricted(bank, task, stride, given)
     table, errors, anchor = _trimmed(table, errors, top, left, _LEAST if pair.step == 0.0 else 1e-9)
-    gain = pair.after_unit.scale / pair.before_unit.scale
+    gain = pair.weight_unit
     peak = float(np.abs(table).max())
     tolerance = np.maximum(_ERRORS * errors, (_LEAST if fit.verdict == "exact" else _ROUGH) * peak)
     sure = fit.verdict in ("exact", "approximate")
@@ -101,6 +106,7 @@ def fit_strided(asked: Asked, stride: tuple[int, int]) -> Fit:
         undetermined=np.zeros((0, *table.shape)),
         excluded=after[0] * after[1] * count - fit.samples,
         channels=tuple(str(i) for i in range(count)) if count > 1 else ("grey",),
+        frame=None,
         model="shared",
         bank=None,
         bank_stderr=None,

@@ -137,7 +137,7 @@ def fit_varying(
         if chosen != highest:
             return fit_varying(pair, support.size, max_size, chosen, background, restriction, regularise, weights)
     moments = normal.moments()
-    scale = _gain(pair)
+    scale = pair.weight_unit
     if restriction.sum_to is not None:
         restriction = replace(restriction, sum_to=restriction.sum_to / scale)
     solution = solve_restricted(moments, support.size, restriction, regularise, functions.constant(1.0))
@@ -169,11 +169,6 @@ def _parts(n: int) -> list[slice]:
     width = min(n, max(_PART, n // 8))
     starts = sorted({0, (n - width) // 2, n - width}) if n >= 2 * width else [(n - width) // 2]
     return [slice(start, start + width) for start in starts]
-
-
-def _gain(pair: Pair) -> float:
-    """Return the factor from weights of the pair to weights of the images."""
-    return pair.after_unit.scale / pair.before_unit.scale
 
 
 def _evidence(normal: Normal, functions: Basis, p: int) -> tuple[int, tuple[float, float] | None]:
@@ -286,14 +281,12 @@ def _fit(
     mixing = np.kron(means, np.eye(p))
     mean_error = np.sqrt(np.maximum(np.einsum("iu,uv,iv->i", mixing, solution.inverse, mixing) * variance, 0.0))
     # What widened the errors of the single weights widens those of their mean.
-    first = np.sqrt(np.maximum(np.diag(solution.inverse)[:p] * variance, 1e-300)) * _gain(pair)
-    mean_error = (
-        mean_error.reshape(support.size)
-        * _gain(pair)
-        * np.maximum(varying.stderr[0] / first.reshape(support.size), 1.0)
-    )
+    first = np.sqrt(np.maximum(np.diag(solution.inverse)[:p] * variance, 1e-300)) * pair.weight_unit
+    widened = np.maximum(varying.stderr[0] / first.reshape(support.size), 1.0)
+    own = mean_error.reshape(support.size) * pair.weight_unit
+    mean_error = np.multiply(own, widened, out=np.full(own.shape, np.inf), where=np.isfinite(widened))
     complete = not solution.undetermined.size
-    energy = float((varying.bank**2).sum()) / _gain(pair) ** 2
+    energy = float(((varying.bank / pair.weight_unit) ** 2).sum())
     exact = sd**2 <= pair.exact_variance(moments.square, moments.count, energy) and complete
     # Rounding leaves half a step, and the errors of the weights a share of the noise.
     known = np.sqrt(variance * solution.freedom / max(1, moments.count))
