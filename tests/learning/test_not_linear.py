@@ -131,6 +131,16 @@ def test_what_it_looks_like_is_in_the_first_lines(words):
     assert "kernel, as" not in str(fit)
 
 
+@pytest.mark.parametrize(("photo", "sigma"), [("camera", 1.5), ("astronaut", 1.0), ("china", 3.0)])
+def test_a_blur_of_light_moves_edges_but_distorts_nothing(photo, sigma):
+    share = photograph(photo)[100:300, 100:320] / 255.0
+    light = ndi.gaussian_filter(np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4), sigma)
+    after = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    fit = kf.learn(np.rint(255 * share).astype(np.uint8), np.rint(255 * after).astype(np.uint8), max_size=15)
+    assert fit.verdict == "not linear"
+    assert "filter of light" in fit.description
+
+
 GEOMETRY = ("rotated", "resized", "stretched", "distorted", "varies", "then a tone curve")
 
 

@@ -180,7 +180,7 @@ def _looks_like(
         return "a threshold (the after has two values)", False
     if pair.same_size and not noise:
         turned = _turned(plane.before, plane.after, float(np.var(after[good])), left)
-        turned = turned or _warped(plane, part, support) or _distorted(part)
+        turned = turned or _warped(plane, part, support)
         if turned is not None:
             return turned, False
     limit = max(_BETTER * left, pair.exact_variance(0.0, 1))
@@ -191,7 +191,9 @@ def _looks_like(
             return phrase, bool(np.abs(miss).max() <= 0.51 * pair.step)
     if noise:
         return None, False
-    return _linear_light(pair, estimate, limit) or _curve_after(pair, estimate, limit, curve), False
+    found = _linear_light(pair, estimate, limit) or _curve_after(pair, estimate, limit, curve)
+    # Edges blurred in light lie elsewhere too, as if they had moved.
+    return found or (_distorted(part) if pair.same_size else None), False
 
 
 def _predictions(
