@@ -64,6 +64,15 @@ def test_a_power_is_found():
     assert (fit.light.transfer, fit.name) == (1.8, "box")
 
 
+@pytest.mark.parametrize("picture", [data.moon()[60:260, 60:280], data.astronaut()[60:260, 60:280]])
+def test_a_power_near_the_standard_is_told_from_it(picture):
+    """The comparison on a part cannot: the fits do."""
+    weights = np.outer([1, 2, 1], [1, 2, 1]).reshape(3, 3, *[1] * (picture.ndim - 2)) / 16
+    light = ndimage.correlate((picture / 255.0) ** 2.2, weights, mode="nearest")
+    fit = kf.learn(picture, np.rint(255 * light ** (1 / 2.2)).astype(np.uint8), light="auto")
+    assert (fit.light.transfer, fit.name, fit.verdict) == (2.2, "binomial", "exact")
+
+
 def test_where_the_numbers_were_filtered_no_light_is_found():
     after = np.floor(ndimage.uniform_filter(PICTURE.astype(float), 3) + 0.5).astype(np.uint8)
     fit = kf.learn(PICTURE, after, light="auto")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from kernelfield.learning.models.model import Asked
 from kernelfield.learning.naming import name_kernel
 from kernelfield.learning.pair import as_image, prepare
 from kernelfield.learning.support import Support
+from kernelfield.learning.verdict import Verdict
 
 # Pixels of the part on which transfer functions are compared, the exponents that are tried, the halvings of the
 # interval, and the share of the variance that a transfer function must leave no more than.
@@ -34,8 +35,12 @@ _PART, _POWERS, _HALVINGS, _BETTER = 1 << 16, (1.2, 3.2), 12, 0.7
 _TRIED = 15
 # The largest kernel that is tried with a row and a column more at each side.
 _WIDENED = 25
-# sRGB is preferred to a power that leaves nearly as much.
-_ALIKE = 1.05
+# sRGB and powers of one decimal are preferred to a power that leaves nearly as much. Up to the second factor, as the
+# part and the support of the comparison are not those of the fit, the fits decide, by residuals that differ by more
+# than the third.
+_ALIKE, _LIKELY, _SAME = 1.05, 4.0, 1.01
+# From the best to the worst.
+_VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 # Standard deviation of the residual over that of rounding up to which exact weights are looked for, rounds, pixels that
 # are constraints at once, and the distance from the bounds that moved weights keep, in steps.
 _ROUNDED, _ROUNDS, _MOST, _INSIDE, _SLACK = 2.0, 10, 3000, 1e-3, 0.01
@@ -60,9 +65,23 @@ def fit_in_light(transfer: str | float, asked: Asked, inner: Callable[[Asked], F
     if asked.noise is not None:
         raise ArgumentError("noise: expected none with light, in which noise grows with brightness; leave it out")
     whites = whites_of(asked)
-    light = _found(asked, whites) if transfer == "auto" else Light(transfer, *whites)
-    if light is None:
-        return inner(asked)
+    if transfer != "auto":
+        return _fitted(Light(transfer, *whites), asked, inner, "as given")
+    best: Fit | None = None
+    for light in _found(asked, whites):
+        fit = _fitted(light, asked, inner, "found by itself")
+        if fit.verdict == "exact":
+            return fit
+        if best is None or (_VERDICTS.index(fit.verdict), fit.residual_sd) < (
+            _VERDICTS.index(best.verdict),
+            best.residual_sd / _SAME,
+        ):
+            best = fit
+    return inner(asked) if best is None else best
+
+
+def _fitted(light: Light, asked: Asked, inner: Callable[[Asked], Fit], found: str) -> Fit:
+    """Return the fit that `inner` makes of the pair decoded by a transfer function, judged by the stored numbers."""
     other = decoded(asked, light)
     fit = _in(light, inner(other))
     stored = stored_residual(fit, asked)
@@ -79,7 +98,6 @@ def fit_in_light(transfer: str | float, asked: Asked, inner: Callable[[Asked], F
     fit = judged(fit, stored, fit.kernel.weights.size)
     if fit.bank is None:
         fit = _named(fit)
-    found = "found by itself" if transfer == "auto" else "as given"
     return replace(fit, notes=(*fit.notes, f"the filter acts on light, decoded by {light} ({found})"))
 
 
@@ -127,11 +145,14 @@ def whites_of(asked: Asked) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def _found(asked: Asked, whites: tuple[float, float]) -> Light | None:
-    """Return the transfer function in which a filter leaves least of the stored numbers; None for them themselves."""
+def _found(asked: Asked, whites: tuple[float, float]) -> list[Light]:
+    """Return the transfer functions in which a filter leaves least of the stored numbers, the likeliest first.
+
+    There are none where it leaves as little of the numbers themselves.
+    """
     trial = _Trial.of(asked, whites)
     if trial is None:
-        return None
+        return []
     plain = trial.left(None)
     srgb = trial.left(Light("sRGB", *whites))
     low, high = np.log(_POWERS)
@@ -147,14 +168,20 @@ def _found(asked: Asked, whites: tuple[float, float]) -> Light | None:
             if value not in at:
                 at[value] = trial.left(Light(float(np.exp(value)), *whites))
     best = min(at, key=lambda value: at[value])
-    if not min(srgb, at[best]) < _BETTER * plain:
-        return None
-    if srgb <= _ALIKE * at[best]:
-        return Light("sRGB", *whites)
+    least = min(srgb, at[best])
+    if not least < _BETTER * plain:
+        return []
     power = float(np.exp(best))
     simple = round(power, 1)
-    alike = trial.left(Light(simple, *whites)) <= _ALIKE * at[best]
-    return Light(simple if alike else power, *whites)
+    # What is simple goes first where it leaves nearly as much.
+    tried: list[tuple[float, str | float]] = [
+        (srgb / _ALIKE, "sRGB"),
+        (trial.left(Light(simple, *whites)) / _ALIKE, simple),
+        (at[best], power),
+    ]
+    return [
+        Light(transfer, *whites) for left, transfer in sorted(tried, key=lambda one: one[0]) if left <= _LIKELY * least
+    ]
 
 
 def part_in_white(asked: Asked, whites: tuple[float, float]) -> Task | None:
