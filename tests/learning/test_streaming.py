@@ -12,6 +12,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from skimage import data
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError, DataError, FileError
@@ -354,3 +355,12 @@ def test_it_follows_the_conventions_of_scikit_learn():
         assert search.predict(X)[0].shape == (60, 60)
     if hasattr(sklearn.utils, "get_tags"):
         assert sklearn.utils.get_tags(learner).estimator_type == "regressor"
+
+
+def test_sums_that_tell_integers_tell_their_name():
+    learner = kf.KernelLearner(size=7)
+    for picture in (data.brick(), data.coins()):
+        before = picture[60:260, 60:280]
+        learner.partial_fit(before, kf.correlate(before, kf.kernels.binomial(3), dtype="uint8"))
+    fit = learner.fit_
+    assert (fit.divisor, fit.name) == (16, "binomial")

@@ -55,7 +55,9 @@ def describe(estimate: Estimate, summary: Summary) -> Fit:
     named, whole = Name(None, "no known filter"), None
     if verdict == "approximate":
         whole = as_integers(estimate.kernel, stderr, 1e-9 * max(float(np.abs(estimate.kernel).max()), 1e-300))
-        named = name_kernel(estimate.kernel, anchor, stderr, estimate.offsets[0], False, True)
+        # Integers over a divisor that no chance gives are the weights: their name is theirs.
+        kernel = estimate.kernel if whole is None else whole[0] / whole[1]
+        named = name_kernel(kernel, anchor, stderr, estimate.offsets[0], whole is not None, True)
     offsets = tuple(float(value) for value in estimate.offsets)
     return Fit(
         kernel=Kernel(estimate.kernel, named.name, dict(named.parameters), None, anchor),
