@@ -51,7 +51,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     FileError
         The file cannot be written: a folder, no permission, no space.
     """
-    name = _name(path)
+    name = file_name(path)
     try:
         if _replaceable(name):
             with _replacing(os.path.realpath(name)) as file:
@@ -71,7 +71,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise the `FileError` of `writing` for a file that cannot be written, before the work that leads to it."""
-    name = _name(path)
+    name = file_name(path)
     if not _replaceable(name):
         if not os.access(name, os.W_OK):
             raise _refusal(name, "cannot be written (no permission)")
@@ -84,7 +84,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise _refusal(name, "cannot be written (no permission)")
 
 
-def _name(path: str | os.PathLike[str]) -> str:
+def file_name(path: str | os.PathLike[str]) -> str:
     """Return `path` as text; raise if it cannot name a file."""
     name = os.fsdecode(path) if isinstance(path, str | os.PathLike) else ""
     if not name or "\0" in name:

@@ -113,3 +113,45 @@ def test_images_whose_scales_differ_by_far(options):
     np.testing.assert_allclose(fit.kernel.weights[1] * 1e300, [0.5, 0.5, 0.0], atol=1e-6)
     with pytest.raises(KernelfieldError, match="sum_to: expected a number near"):
         kf.learn(BEFORE * 1e300, after, size=3, sum_to=1.0)
+
+
+FIT = kf.learn(BEFORE, kf.correlate(BEFORE, [[0.5, 0.5]], boundary="mirror"), size=3)
+NAMES = [np.zeros(0), np.zeros((2, 2)), [], {}, np.ma.masked, 2 + 3j, True, object()]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", NAMES, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("target", lambda value: FIT.export(value)),
+        ("dtype", lambda value: FIT.export("numpy", dtype=value)),
+        ("angle", lambda value: FIT.mtf(value)),
+        ("other", lambda value: FIT.compare(value)),
+        ("level", lambda value: FIT.compare(FIT, value)),
+        ("boundary", lambda value: FIT.apply(BEFORE, boundary=value)),
+        ("path", lambda value: kf.Fit.load(value)),
+        ("path", lambda value: kf.KernelLearner.load(value)),
+        ("channel_axis", lambda value: kf.KernelLearner(3, channel_axis=value).partial_fit(BEFORE, BEFORE)),
+        ("clip", lambda value: kf.KernelLearner(3, clip=value).partial_fit(BEFORE, BEFORE)),
+    ],
+)
+def test_what_is_asked_of_a_fit_is_refused_by_name(name, call, value):
+    with pytest.raises(KernelfieldError, match=f"{name}: expected .*received"):
+        call(value)
+
+
+@pytest.mark.parametrize("frequencies", ["high", 2j, [[1, 2], [3]], np.ma.masked_equal([0.1, 0.2], 0.2), {}, 0.1])
+def test_frequencies_are_numbers_on_one_axis(frequencies):
+    with pytest.raises(KernelfieldError, match="frequencies: expected"):
+        FIT.mtf(0.0, frequencies)
+
+
+def test_the_command_of_a_report_is_text(tmp_path):
+    with pytest.raises(KernelfieldError, match="command: expected text"):
+        FIT.report(tmp_path / "page.html", BEFORE, BEFORE, command=["learn"])
+
+
+def test_ragged_lists_are_no_pictures():
+    with pytest.raises(KernelfieldError, match="before: expected an array of numbers"):
+        kf.KernelLearner(3).partial_fit([[1, 2], [3]], BEFORE)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from kernelfield.correlation import correlate
 from kernelfield.correlation.arguments import check_image
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, received
 from kernelfield.kernels import Kernel
 from kernelfield.learning.rounding import RULES
 
@@ -40,15 +40,17 @@ def apply(fit: Fit, image: ArrayLike, boundary: str | None = None, dtype: DTypeL
     if pixels.ndim not in (2, 3):
         raise ArgumentError(f"image: expected (H, W) or (H, W, C); received shape {pixels.shape}")
     kind = pixels.dtype if dtype is None else result_type(dtype)
+    rule = fit.boundary or "reflect" if boundary is None else boundary
+    if not isinstance(rule, str):
+        raise ArgumentError(f"boundary: expected None or the name of a rule, as 'reflect'; received {received(rule)}")
     if not fit.plain:
-        return _apply_model(fit, pixels, boundary or fit.boundary or "reflect", kind)
+        return _apply_model(fit, pixels, rule, kind)
     offsets = np.atleast_1d(np.asarray(fit.offset, dtype=np.float64))
     planes = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0))
     if offsets.size not in (1, len(planes)):
         raise ArgumentError(
             f"image: expected {offsets.size} channels, one for each offset learned; received {len(planes)}"
         )
-    rule = boundary or fit.boundary or "reflect"
     results = [
         _filter(fit, plane, float(offset), rule, kind)
         for plane, offset in zip(planes, np.broadcast_to(offsets, len(planes)))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from kernelfield.errors import ArgumentError, shortened
-from kernelfield.files import check_writable, write_bytes
+from kernelfield.errors import ArgumentError, received, shortened
+from kernelfield.files import check_writable, file_name, write_bytes
 from kernelfield.kernels import Kernel
 from kernelfield.learning.curve import Curve
 from kernelfield.learning.light import Light
@@ -251,7 +251,7 @@ class Fit:
         """
         from kernelfield.learning.record import from_record
 
-        return from_record(cls, Path(path))
+        return from_record(cls, Path(file_name(path)))
 
     def mtf(self, angle: float = 0.0, frequencies: ArrayLike | None = None) -> Transfer:
         """Return the modulation transfer function along a direction, with standard errors and the MTF50.
@@ -318,6 +318,8 @@ class Fit:
         """
         from kernelfield.learning.comparison import compare
 
+        if not isinstance(other, Fit):
+            raise ArgumentError(f"other: expected a Fit, as kernelfield.learn returns; received {received(other)}")
         return compare(self, other, level)
 
     def report(
@@ -354,6 +356,8 @@ class Fit:
         """
         from kernelfield.learning.page import report_page
 
+        if not isinstance(command, str):
+            raise ArgumentError(f"command: expected text; received {received(command)}")
         check_writable(path)
         write_bytes(path, report_page(self, before, after, command, channel_axis).encode())
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelfield.arrays import MOST_CHANNELS, as_array, channel_axis_of
+from kernelfield.arrays import MOST_CHANNELS, as_array, channel_axis_of, check_channel_axis
 from kernelfield.correlation.arguments import check_image
 from kernelfield.errors import ArgumentError, DataError, DtypeError, received
 from kernelfield.learning.least_squares import Moments
@@ -508,6 +508,7 @@ def in_unit(plane: np.ndarray, unit: Unit) -> np.ndarray:
 
 def channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> list[np.ndarray]:
     """Return the planes of an image, by the channel rule of `kernelfield.learn`."""
+    check_channel_axis(channel_axis)
     if image.ndim == 2:
         return [np.ascontiguousarray(image)]
     if image.ndim != 3:

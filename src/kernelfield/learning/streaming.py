@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernelfield.errors import ArgumentError, DataError, received
-from kernelfield.files import write_bytes
+from kernelfield.files import file_name, write_bytes
 from kernelfield.learning.estimate import LARGEST_GRAM, Estimate, of_statistics
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.fit_of_sums import describe
@@ -102,7 +102,7 @@ class KernelLearner:
 
     def __repr__(self) -> str:
         defaults = {name: one.default for name, one in inspect.signature(type(self).__init__).parameters.items()}
-        changed = (f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name])
+        changed = (f"{name}={value!r}" for name, value in self.get_params().items() if _differs(value, defaults[name]))
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def partial_fit(self, before: Any, after: Any, mask: Any = None) -> KernelLearner:
@@ -239,7 +239,7 @@ class KernelLearner:
         """
         from kernelfield.learning.record import read_data
 
-        summary = unpacked(read_data(Path(path), _LARGEST_FILE), received(os.fspath(path)))
+        summary = unpacked(read_data(Path(file_name(path)), _LARGEST_FILE), received(os.fspath(path)))
         rows, columns = summary.statistics[0].size
         learner = cls(rows if rows == columns else (rows, columns))
         learner._keep(summary)
@@ -298,7 +298,8 @@ class KernelLearner:
     def _is_list(self, value: Any) -> bool:
         """Return whether an argument is a list of pictures rather than one."""
         if isinstance(value, (list, tuple)):
-            return not (value and isinstance(value[0], (list, tuple)) and np.ndim(value) == 2)
+            rows = value and isinstance(value[0], (list, tuple))
+            return not (rows and not (value[0] and isinstance(value[0][0], (list, tuple, np.ndarray))))
         if not isinstance(value, np.ndarray):
             return False
         if value.ndim == 3:
@@ -374,6 +375,11 @@ class KernelLearner:
         positions = max(0, rows.stop - rows.start) * max(0, columns.stop - columns.start) * len(planes)
         excluded = positions - sum(one.count for one in statistics)
         return Summary(support, statistics, 1, excluded, step, epsilon)
+
+
+def _differs(value: Any, usual: Any) -> bool:
+    """Return whether a parameter is not its default; an array, which no parameter is by default, has no one answer."""
+    return type(value) is not type(usual) or bool(value != usual)
 
 
 def _sample(picture: Picture, name: str) -> list[np.ndarray]:

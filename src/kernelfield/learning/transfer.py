@@ -9,7 +9,9 @@ import numpy as np
 import scipy.optimize
 from numpy.typing import ArrayLike
 
+from kernelfield.arrays import as_numbers
 from kernelfield.errors import ArgumentError, DataError, received
+from kernelfield.kernels.arguments import number
 from kernelfield.learning.filtering import check_plain
 
 if TYPE_CHECKING:
@@ -61,15 +63,14 @@ class Transfer:
 
 def transfer(fit: Fit, angle: float, frequencies: ArrayLike | None) -> Transfer:
     """Return the modulation transfer function; arguments as in `Fit.mtf`."""
-    try:
-        direction = np.deg2rad(float(angle))
-    except (TypeError, ValueError):
-        direction = np.nan
-    if not np.isfinite(direction):
-        raise ArgumentError(f"angle: expected degrees, clockwise from the right; received {received(angle)}")
+    direction = np.deg2rad(number("angle", angle))
     down, right = np.sin(direction), np.cos(direction)
     limit = 0.5 / max(abs(down), abs(right))
-    given = np.linspace(0.0, limit, 65) if frequencies is None else np.asarray(frequencies, np.float64)
+    given = (
+        np.linspace(0.0, limit, 65)
+        if frequencies is None
+        else as_numbers(frequencies, "frequencies").astype(np.float64)
+    )
     if given.ndim != 1 or not np.isfinite(given).all():
         raise ArgumentError(f"frequencies: expected a list of finite numbers; received {received(frequencies)}")
     check_plain(fit, "fit")

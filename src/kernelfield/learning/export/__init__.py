@@ -32,8 +32,8 @@ TARGETS: dict[str, Callable[[Recipe], str | bytes]] = {
 
 def export(fit: Fit, target: str, dtype: str | None = None) -> str | bytes:
     """Return a fit for another program; arguments as in `Fit.export`."""
-    if target not in TARGETS:
+    if not isinstance(target, str) or target not in TARGETS:
         raise ArgumentError(f"target: expected one of {', '.join(TARGETS)}; received {received(target)}")
-    if dtype is not None and dtype not in DTYPES:
+    if dtype is not None and not (isinstance(dtype, str) and dtype in DTYPES):
         raise ArgumentError(f"dtype: expected one of {', '.join(DTYPES)}; received {received(dtype)}")
     return TARGETS[target](recipe(fit, dtype))
