@@ -36,6 +36,7 @@ from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
 from kernelfield.learning.pair import Pair, few_moments, number_of
 from kernelfield.learning.part import part_of
+from kernelfield.learning.periods import folded
 from kernelfield.learning.progress import begin
 from kernelfield.learning.rational import as_integers
 from kernelfield.learning.residual import Residual, measure, residual_maps
@@ -729,6 +730,9 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
     for which, marker in zip(("before", "after"), pair.markers):
         if marker is not None:
             notes.append(f"pixels of {marker:.6g} in the {which} are taken for missing ones: give mask= otherwise")
+    repeated = folded(answer.pair.planes[0].before, answer.estimate.support.size)
+    if repeated:
+        notes.append(repeated)
     if frame is not None:
         notes.append(f"the after is a crop: its first pixel lies over row {frame[0]}, column {frame[1]} of the before")
     if found.sampled:
