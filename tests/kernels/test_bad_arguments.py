@@ -37,6 +37,7 @@ CALLS = [
     lambda: k.sharpen(float("inf")),
     lambda: k.unsharp(1, blur="box", size=3),
     lambda: k.unsharp(blur="binomial"),
+    lambda: k.binomial((100_000, 3)),
     lambda: k.unsharp(1, size=4),
     lambda: k.sobel().integers(max_divisor=0),
     lambda: k.disk(0),

@@ -43,6 +43,9 @@ _INTERPOLATED = {
 # Share of sigma by which that of the weights may differ before a warning.
 _WRONG = 0.1
 
+# A square of binomial coefficients has about as many weights as a kernel may have.
+_LONGEST_ROW = 4097
+
 
 @kernel_family
 def identity() -> Kernel:
@@ -312,7 +315,12 @@ def _check_spread(sigmas: Sequence[float], factors: Sequence[Weights], method: s
 
 
 def pascal(size: int) -> list[int]:
-    """Return the row of Pascal's triangle with `size` entries."""
+    """Return the row of Pascal's triangle with `size` entries, at most 4,097: they have as many bits."""
+    if size > _LONGEST_ROW:
+        raise ArgumentError(
+            f"size: expected at most {_LONGEST_ROW:,} binomial coefficients along an axis, received {received(size)}; "
+            "take a gaussian of variance (size - 1) / 4"
+        )
     return [comb(size - 1, k) for k in range(size)]
 
 
