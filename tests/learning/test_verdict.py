@@ -103,7 +103,7 @@ def test_the_verdict_beside_each_threshold(evidence, verdict):
         (replace(STRONG, r2=0.001), "does not follow the before"),
         (replace(signs(correlation=0.6), r2=0.4), "hardly follows the before"),
         (replace(STRONG, limit=31), "ended at its limit of 31×31"),
-        (replace(signs(curve=0.05), channels=0.99), "one by one"),
+        (replace(signs(curve=0.05), channels=0.99), "channels='separate'"),
         (replace(STRONG, complete=False), "does not determine the kernel"),
     ],
 )
