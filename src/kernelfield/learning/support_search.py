@@ -129,7 +129,8 @@ def _of_smaller(pair: Pair, given: tuple[int, int] | None) -> tuple[Support, Fra
     frames = compare_frames(pair) if min(after) >= 16 else Frames(0, 0, 0.0)
     ratio = before[0] / after[0], before[1] / after[1]
     if not frames.found:
-        if max(ratio) > 1.1 and abs(ratio[0] - ratio[1]) < 0.05 * ratio[0]:
+        # The valid part of a tiny picture has a smaller share of its rows and columns.
+        if max(ratio) > (1.1 if min(after) >= 16 else 1.5) and abs(ratio[0] - ratio[1]) < 0.05 * ratio[0]:
             raise DataError(
                 f"after: expected the scale of before; received {after[0]}×{after[1]}, about 1/{ratio[0]:.3g} of "
                 f"{before[0]}×{before[1]} on both axes, as a resized picture is; bring both to one size"
