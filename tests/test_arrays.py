@@ -30,6 +30,7 @@ CALLS = {
     "correlate": (PIXELS, np.ones((3, 3))),
     "convolve": (PIXELS, np.ones((3, 3))),
     "plan": ((64, 64), np.ones((3, 3))),
+    "match_psf": (kf.kernels.gaussian(1.0, 9).weights, kf.kernels.gaussian(1.5, 9).weights),
     "learn": (PIXELS, kf.correlate(PIXELS, np.ones((3, 3)), dtype=np.float64)),
     "descend": (PIXELS, kf.correlate(PIXELS, [[1.0, -1.0]], mode="valid"), (1, 2)),
     "Kernel": ([[1.0, 2.0]],),
@@ -79,9 +80,11 @@ COUNTED = {("correlate", 0), ("convolve", 0), ("corr2d", 0), ("learn", 0), ("lea
 #: Public names without arrays among their arguments: what networks and threads are asked, what others return, and
 #: what shows in a notebook (tests/lab/test_widget.py).
 WITHOUT = {
-    "Fit", "Lab", "receptive_field", "set_threads", "threads", "matrix.Condition", "matrix.NullSpace", "kernels.Match",
-    "kernels.design", "kernels.minimum_size", "kernels.parse", "kernels.steering", "coding.AmplitudeSpectrum",
+    "Fit", "KernelLearner", "Lab", "receptive_field", "set_threads", "threads", "coding.AmplitudeSpectrum",
     "coding.Bandwidths", "coding.Bank", "coding.Code", "coding.Dictionary", "coding.Matches", "coding.Sensor",
+    "kernels.compare", "kernels.Compared", "kernels.Comparison", "kernels.design", "kernels.Match",
+    "kernels.minimum_size", "kernels.parse", "kernels.Properties", "kernels.steering", "matrix.Condition",
+    "matrix.NullSpace",
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from kernelfield.cli.messages import STREAM, UsageError, fail, note, why_failed
 from kernelfield.cli.paths import Job, check_jobs, find_jobs, folder_of
 from kernelfield.cli.pictures import (
     channel_axis_of,
+    check_channels,
     only_one_stream,
     read_picture,
     say,
@@ -258,6 +259,7 @@ class _How:
     def _read(self, job: Job) -> tuple[Sequence[np.ndarray], Picture]:
         """Return the pages of a picture, all or the one that is chosen, and the picture."""
         picture = read_picture(job.source, self.max_pixels, self.page, self.tell, self.channel_axis)
+        check_channels(picture, job.source, self.channel_axis)
         return (picture.pages if self.page is None else [picture.pixels]), picture
 
     def _write(self, target: str, results: _Results, picture: Picture) -> None:

@@ -19,6 +19,7 @@ from kernelfield.cli.options import clip_range, kernel_size, noise_levels, penal
 from kernelfield.cli.paths import paired
 from kernelfield.cli.pictures import (
     channel_axis_of,
+    check_channels,
     colours,
     numbers,
     only_one_stream,
@@ -318,6 +319,7 @@ def _read(path: str, axis: int | str | None, page: int | None, max_pixels: int |
     import numpy as np
 
     picture = read_picture(path, max_pixels, page, axis=axis)
+    check_channels(picture, path, axis)
     count = len(picture.pages)
     if axis is None and page is None and count > 1:
         pages = [np.asarray(one) for one in picture.pages]

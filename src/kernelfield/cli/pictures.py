@@ -42,13 +42,17 @@ def read_picture(
     picture = read(source, page=page, max_pixels=max_pixels, channel_axis=axis)
     for text in picture.notes:
         tell(shown(path), text)
+    return picture
+
+
+def check_channels(picture: Picture, path: str, axis: int | str | None) -> None:
+    """Raise for an array of three axes of which the last is probably none of channels, unless the axis was given."""
     shape = picture.pixels.shape
     if axis == "auto" and picture.metadata.format in ("NPY", "NPZ") and len(shape) == 3 and shape[2] > _MOST_CHANNELS:
         raise ArgumentError(
             f"{shown(path)!r}: expected (H, W) or (H, W, C) with up to {_MOST_CHANNELS} channels; received {shape}; "
             "give --channel-axis: a number, or none for a stack of images (N, H, W)"
         )
-    return picture
 
 
 def colours(picture: Picture, path: str) -> tuple[np.ndarray, tuple[str, ...]]:

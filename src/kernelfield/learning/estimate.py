@@ -56,8 +56,8 @@ class Estimate:
     def covariance(self, stderr: np.ndarray, support: Support) -> np.ndarray | None:
         """Return the covariance of weights with other errors and support, with the correlations of least squares.
 
-        Weights outside the estimate's support do not vary. None where some weight is not determined, or there is no
-        Gram matrix.
+        Weights outside the estimate's support do not vary. None where some weight is not determined, there is no Gram
+        matrix, or float64 does not hold the squares of the errors.
         """
         if not self.whole or not np.isfinite(stderr).all():
             return None
@@ -71,8 +71,11 @@ class Estimate:
         found = np.zeros((scale.size, scale.size))
         inverse = self.solution.inverse[np.ix_(places, places)]
         found[np.ix_(inside, inside)] = inverse / np.outer(sd[places], sd[places])
-        found *= np.outer(scale, scale)
-        return found
+        with np.errstate(over="ignore", under="ignore"):
+            squares = np.outer(scale, scale)
+        if not np.isfinite(squares).all() or (np.diag(squares)[scale > 0.0] < np.finfo(float).tiny).any():
+            return None
+        return found * squares
 
     @property
     def whole(self) -> bool:

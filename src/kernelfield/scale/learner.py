@@ -77,7 +77,8 @@ def learn(
 
     Examples
     --------
-    >>>     >>> import kernelfield as kf
+    >>> import numpy as np
+    >>> import kernelfield as kf
     >>> before = np.random.default_rng(0).integers(0, 256, (60, 50), dtype=np.uint8)
     >>> after = kf.correlate(before, np.full((3, 3), 1 / 9), dtype=np.uint8)
     >>> kf.scale.learn(before, after).description
