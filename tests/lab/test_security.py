@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import http.server
+import io
 import json
 import os
 import signal
@@ -22,13 +23,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.lab import Client, running, served, slow_network
+from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from kernelfield.lab import connections, jobs, session
 from kernelfield.lab.security import HEADERS
 
-NAME = ("name", {"kernel": {"weights": [[1]]}})
+CODE = ("code", {"kernel": {"weights": [[1]]}, "target": "numpy"})
 
 
 def exchange(lab, request: bytes) -> bytes:
@@ -190,7 +192,7 @@ def test_half_open_connections_leave_room_for_pages(lab, page):
             connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
         page.goto(lab.address)
         with Client(lab) as client:
-            assert client.ask(*NAME)[0]["name"] == "identity"
+            assert "def correlate" in client.ask(*CODE)[0]["text"]
         closed = 0
         for connection in opened:
             connection.settimeout(0.001)
@@ -202,6 +204,13 @@ def test_half_open_connections_leave_room_for_pages(lab, page):
                 closed += 1
         assert closed >= 400
         assert len(os.listdir(f"/proc/{lab.process.pid}/fd")) < 350
+
+
+def stored(pixels: np.ndarray, **options: int) -> bytes:
+    """Return a picture's PNG."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", **options)
+    return file.getvalue()
 
 
 def png(width: int, height: int) -> bytes:
@@ -222,7 +231,7 @@ def test_a_bomb_is_not_decoded(lab, size):
         error = client.answer("open", {"name": "holiday.png"}, [png(*size)])["error"]
         assert "\n" not in error
         assert f"'holiday.png': the header says {size[0]} x {size[1]} pixels" in error
-        assert client.ask(*NAME)[0]["name"] == "identity"
+        assert "def correlate" in client.ask(*CODE)[0]["text"]
 
 
 def test_a_file_name_is_no_path(lab):
@@ -247,7 +256,7 @@ def closed_with(lab, *messages: str | bytes) -> int:
 
 def request(**changes: object) -> str:
     image = {"width": 4, "height": 4, "channels": 1, "dtype": "u1"}
-    return json.dumps({"id": 1, "op": "apply", "args": {}, "images": [image]} | changes)
+    return json.dumps({"id": 1, "op": "learn", "args": {}, "images": [image]} | changes)
 
 
 BROKEN = {
@@ -256,7 +265,7 @@ BROKEN = {
     "no JSON": (["{"], 1008),
     "a number": (["1"], 1008),
     "deep JSON": (["[" * 100_000], 1008),
-    "NaN": (['{"id": 1, "op": "name", "args": {"kernel": {"weights": [[NaN]]}}}'], 1008),
+    "NaN": (['{"id": 1, "op": "code", "args": {"kernel": {"weights": [[NaN]]}}}'], 1008),
     "bytes first": ([b"abc"], 1008),
     "an id in words": ([request(id="1")], 1008),
     "a huge image": ([request(images=[{"width": 10**6, "height": 10**6, "channels": 1, "dtype": "u1"}])], 1008),
@@ -284,7 +293,7 @@ def test_an_image_that_does_not_come_is_not_waited_for(monkeypatch):
             client.socket.send(bytes(3))
             client.socket.recv(30)
         with Client(lab) as client:
-            assert client.ask(*NAME)[0]["name"] == "identity"
+            assert "def correlate" in client.ask(*CODE)[0]["text"]
 
 
 def test_memory_for_images_and_requests_is_bounded(monkeypatch):
@@ -318,7 +327,8 @@ def test_a_job_that_takes_too_long_is_ended(monkeypatch):
     with running() as lab, Client(lab) as client:
         error = client.answer("learn", {}, list(noise))["error"]
         assert error == "learn: took longer than 0 s; expected less; cut the image smaller"
-        assert client.ask("apply", {"kernel": {"weights": [[1]]}}, [noise[0, :9, :9]])[1][0].shape == (9, 9)
+        _, [opened] = client.ask("open", {"name": "noise.png"}, [stored(noise[0, :9, :9])])
+        assert np.array_equal(opened, noise[0, :9, :9])
 
 
 def test_a_worker_that_dies_is_one_line_and_replaced(lab):
@@ -327,12 +337,13 @@ def test_a_worker_that_dies_is_one_line_and_replaced(lab):
     after = np.median([np.roll(before, by, 1) for by in range(3)], axis=0).astype(np.uint8)
     with Client(lab) as client:
         client.send("learn", {}, [before, after])
-        while "computing" not in client.message()["text"]:
+        # A share of the work is told by the process that does it.
+        while client.message()["progress"] is None:
             pass
         for child in children(lab.process.pid):
             os.kill(child, signal.SIGKILL)
         assert "its process ended" in client.result()["error"]
-        assert client.ask(*NAME)[0]["name"] == "identity"
+        assert "def correlate" in client.ask(*CODE)[0]["text"]
 
 
 def children(parent: int) -> list[int]:
@@ -362,7 +373,7 @@ def test_fifty_sessions_learn_at_once_and_others_are_unharmed():
         began = [client.send("learn", {}, [before, after]) for client in clients]
         answers = [pool.submit(client.result, 300) for client in clients]
         with Client(lab) as other:
-            assert other.ask(*NAME)[0]["name"] == "identity"
+            assert "def correlate" in other.ask(*CODE)[0]["text"]
             assert sum(answer.done() for answer in answers) < 50, "who asks little does not wait for those who learn"
             most = sum(map(resident, [lab.process.pid, *children(lab.process.pid)]))
         for number, answer in zip(began, answers):
@@ -419,27 +430,30 @@ def test_another_website_in_the_same_browser(lab, watched):
 
 
 def test_a_slow_network(page):
+    size = 1300
+    picture = np.arange(size * size).reshape(size, size) % 251
+    file = base64.b64encode(stored(picture.astype(np.uint8), compress_level=0)).decode()
     with slow_network(0.03) as (port, target), running(port) as lab:
         target(lab.bound)
         page.goto(lab.address)
         answer = page.evaluate(
-            """async (token) => {
+            """async ([token, file]) => {
               const { createRemote } = await import("/remote.js");
               const remote = createRemote(new URL("/session", location.href.replace("http", "ws")), token);
-              const size = 1300;
-              const data = Float32Array.from({ length: size * size }, (_, index) => index % 251);
-              const image = { width: size, height: size, channels: 1, depth: 8, data };
-              const fractions = [];
-              const onProgress = (fraction) => fractions.push(fraction);
-              const result = await remote.apply(image, { weights: [[2]], anchor: [0, 0] }, {}, { onProgress });
-              const sent = fractions.filter((fraction) => fraction !== null);
-              return { last: result.data.at(-1), ends: data.at(-1) * 2, sent: sent.length, most: Math.max(...sent) };
+              const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0)).buffer;
+              const sent = [];
+              const onProgress = (fraction, text) => { if (text === "sending") sent.push(fraction); };
+              const { width, height, data } = await remote.open(bytes, "large.png", { onProgress });
+              const whole = data.length === width * height && data.every((value, index) => value === index % 251);
+              return { size: [width, height], whole, sent };
             }""",
-            lab.token,
+            [lab.token, file],
         )
-    assert answer["last"] == answer["ends"]
-    assert answer["sent"] == 2
-    assert answer["most"] <= 1
+    assert answer["size"] == [size, size]
+    assert answer["whole"]
+    assert len(answer["sent"]) == 2
+    assert answer["sent"] == sorted(answer["sent"])
+    assert answer["sent"][-1] <= 1
 
 
 def test_others_need_the_password():
@@ -465,7 +479,7 @@ def test_others_need_the_password():
         lab.origin = f"http://{lab.host}"
         assert handshake(lab, lab.origin, "") == 401
         with Client(lab) as client:
-            assert client.ask(*NAME)[0]["name"] == "identity"
+            assert "def correlate" in client.ask(*CODE)[0]["text"]
         assert [ask("wrong")[0] for _ in range(6)] == [401] * 5 + [429]
         assert ask("correct horse")[0] == 429, "guessing goes no faster with a right one between"
         assert status(get(lab, location)) == 200, "who has the token needs no password"

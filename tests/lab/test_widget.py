@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import re
 import sys
@@ -58,10 +59,14 @@ def test_a_pair_is_learned_in_this_process(told):
 
 def test_images_come_back(told):
     image = np.arange(70, dtype=np.uint8).reshape(7, 10)
-    ask(kf.Lab(), "apply", {"kernel": {"weights": [[2]]}}, image)
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    request = {"id": 7, "op": "open", "args": {"name": "a.png"}, "images": [{"bytes": len(file.getvalue())}]}
+    lab = kf.Lab()
+    lab._receive(lab, {**request, "piece": [0, 0]}, [file.getvalue()])
     [(message, [data])] = told
-    assert message["images"] == [{"width": 10, "height": 7, "channels": 1, "depth": "float", "dtype": "f4"}]
-    assert np.array_equal(np.frombuffer(data, np.float32).reshape(7, 10), image * 2.0)
+    assert message["images"] == [{"width": 10, "height": 7, "channels": 1, "depth": 8, "dtype": "u1"}]
+    assert np.array_equal(np.frombuffer(data, np.uint8).reshape(7, 10), image)
 
 
 def test_the_kernel_goes_both_ways():
@@ -83,9 +88,9 @@ def test_messages_without_meaning_are_left_alone(told, message):
 def test_what_cannot_be_done_is_one_line(told):
     lab = kf.Lab()
     lab._receive(lab, {"id": 1, "op": "learn", "images": [{"width": 10**9}]}, [])
-    lab._receive(lab, {"id": 2, "op": "apply", "images": [{"bytes": 3}], "piece": [0, 0]}, [b"four"])
+    lab._receive(lab, {"id": 2, "op": "open", "images": [{"bytes": 3}], "piece": [0, 0]}, [b"four"])
     lab._receive(lab, {"id": 3, "op": "fly"}, [])
-    lab._receive(lab, {"id": 4, "op": "name", "args": []}, [])
+    lab._receive(lab, {"id": 4, "op": "code", "args": []}, [])
     for number, place in enumerate(([0, -1], [1, 0], ["0", 0], None, [0]), 5):
         lab._receive(lab, {"id": number, "op": "open", "images": [{"bytes": 9}], "piece": place}, [b"x"])
     assert [message["id"] for message, _ in told] == list(range(1, 10))

@@ -19,7 +19,7 @@ from kernelfield.lab.images import size_of
 from kernelfield.lab.operations import QUICK, Buffer
 
 #: Seconds that a request may compute.
-TIME_LIMITS = {"learn": 120.0, "open": 30.0, "apply": 30.0}
+TIME_LIMITS = {"learn": 120.0, "open": 30.0}
 QUICK_LIMIT = 10.0
 #: Requests that may wait for a worker.
 MOST_WAITING = 128

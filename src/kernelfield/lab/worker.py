@@ -28,10 +28,10 @@ def answer(
 
     Examples
     --------
-    >>> answer("name", {"kernel": {"weights": [[1]]}}, [])[0]["result"]["name"]
-    'identity'
+    >>> "def correlate" in answer("code", {"kernel": {"weights": [[1]]}, "target": "numpy"}, [])[0]["result"]["text"]
+    True
     >>> answer("fly", {}, [])[0]["error"][:30]
-    'op: expected one of open, appl'
+    'op: expected one of open, lear'
     """
     try:
         with listening(listener):
