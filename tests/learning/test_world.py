@@ -196,6 +196,16 @@ def test_units_change_nothing(scale, exact):
     assert fit.boundary == "mirror"
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_a_covariance_outside_the_range_of_numbers_is_not_given(scale):
+    before, after = floats(), filtered(floats(), gaussian(5, 1.1), (2, 2), "mirror") + noise(1.0)
+    fit = kf.learn(before * scale, after, size=5)
+    assert fit.stderr.min() > 0
+    assert fit.covariance is None
+    near = kf.learn(before * 1e-100, after, size=5)
+    assert np.sqrt(np.diag(near.covariance)) == pytest.approx(near.stderr.ravel(), rel=1e-9)
+
+
 def test_pedestals_of_sixteen_bits():
     before = (camera() + np.uint16(60_000)).astype(np.uint16)
     after = np.rint(ndi.uniform_filter(before.astype(float), 3)).astype(np.uint16)

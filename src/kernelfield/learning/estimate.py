@@ -75,7 +75,8 @@ class Estimate:
             squares = np.outer(scale, scale)
         if not np.isfinite(squares).all() or (np.diag(squares)[scale > 0.0] < np.finfo(float).tiny).any():
             return None
-        return found * squares
+        found *= squares
+        return found
 
     @property
     def whole(self) -> bool:

@@ -117,8 +117,8 @@ class Fit:
         varies. `kernel` is then its mean over the field, and `offset` the mean of the background.
     covariance : numpy.ndarray, shape (kh * kw, kh * kw), or None
         Of the weights, row by row: its diagonal is that of `stderr` squared, its correlations are those of least
-        squares. None where the pair does not determine all weights, for kernels of more than 1,100 and for others than
-        one kernel. Saved for up to 121 weights.
+        squares. None where the pair does not determine all weights, for kernels of more than 1,100, for others than
+        one kernel, and where squares of `stderr` lie outside the range of float64. Saved for up to 121 weights.
     chi_square : float or None
         χ² of the residual per degree of freedom, where the noise was given: its variance over that which the noise of
         both images and rounding to the after's grid leave. About 1 where model and noise hold.
