@@ -325,3 +325,20 @@ def test_tolerance_by_element_and_bad_arguments():
 @pytest.mark.parametrize("size", [3, 5])
 def test_levels_both_ways_are_a_binomial_with_a_gain_not_a_texture_mask(size):
     assert named(0.8 * k.binomial(size).weights) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "weights",
+    [
+        np.outer([1, 2, 3, 4, 3, 2, 1], [1, 2, 3, 4, 3, 2, 1]) / 256,
+        np.outer([0.3, 0.7], [0.4, 0.6]),
+        np.array([[-2, 3, 6, 7, 6, 3, -2]]) / 21,
+    ],
+    ids=["linear B-spline", "linear shift", "Savitzky-Golay"],
+)
+def test_families_with_numbers_to_fit_name_no_weights_that_differ_by_2_percent(weights, seed):
+    assert k.match(weights, tolerance=1e-4 * weights.max()) is not None
+    change = np.random.default_rng(seed).choice([-0.02, 0.02], weights.shape) * weights.max()
+    other = weights + change - change.mean()
+    assert k.match(other, tolerance=1e-4 * weights.max()) is None
