@@ -48,7 +48,7 @@ def star_pair(side: int) -> dict[str, np.ndarray]:
 
 
 def by_kernelfield(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return what the varying filter makes of the before."""
+    """Return the before, filtered by the varying kernel."""
     import kernelfield as kf
 
     return kf.learn(before, after, size=SIZE, varying=DEGREE, background=BACKGROUND, clip=None).apply(before)
@@ -184,7 +184,7 @@ def worker(program: str, path: str) -> None:
 
 
 def run(program: str, path: str) -> dict[str, Any] | None:
-    """Return what a program achieves in a process of its own; None where it is not there."""
+    """Return time, memory and error of a program in a process of its own; None where it is not installed."""
     python = sys.executable if program == "kernelfield" else os.environ.get("KERNELFIELD_PEERS", "")
     if not python:
         return None

@@ -79,7 +79,7 @@ def settled(page: Page) -> np.ndarray:
 
 
 def drawn(page: Page, name: str) -> np.ndarray:
-    """Return what a canvas shows; the browser lays it on whole pixels."""
+    """Return the pixels of a canvas; the browser lays it on whole pixels."""
     canvas = page.locator(f".pane.{name} canvas").first
     box, (height, width) = canvas.bounding_box(), canvas.evaluate("e => [e.height, e.width]")
     return shot(page)[round(box["y"]) :, round(box["x"]) :][:height, :width]

@@ -1,4 +1,4 @@
-"""What a fit exports gives its pixels where it is run: in SciPy, OpenCV, PyTorch, ONNX, C, ImageMagick and ffmpeg."""
+"""Exports of a fit give its pixels where they are run: in SciPy, OpenCV, PyTorch, ONNX, C, ImageMagick and ffmpeg."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def imagemagick() -> str | None:
 
 
 def ran(command: str, program: str, image: np.ndarray, folder) -> np.ndarray:
-    """Return what the command makes of an image."""
+    """Return the image as the command filters it."""
     Image.fromarray(image).save(folder / "before.png")
     [line] = [line for line in command.splitlines() if not line.startswith("#")]
     words = [program, *shlex.split(line)[1:]]

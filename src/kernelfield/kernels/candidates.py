@@ -221,13 +221,14 @@ def unsharp_masks(target: Target) -> Iterator[Kernel]:
     for size in target.sizes():
         if any(n % 2 == 0 for n in size):
             continue
-        for blur, family in (("box", smoothing.box), ("binomial", smoothing.binomial)):
+        families: dict[sharpening.Blur, Callable[..., Kernel]] = {"box": smoothing.box, "binomial": smoothing.binomial}
+        for blur, family in families.items():
             placed = target.place(family(size))
             if placed is not None:
                 amount, error = target.strength(centre - placed, centre)
                 for value in dict.fromkeys([tidy(amount, error), amount]):
                     if value > 0:
-                        yield sharpening.unsharp(None, value, size, blur)  # type: ignore[arg-type]
+                        yield sharpening.unsharp(None, value, size, blur)
         rest = target.patch(size) - _impulse(size)
 
         def mask(sigma: float, size: tuple[int, int] = size) -> Weights:

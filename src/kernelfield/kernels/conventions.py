@@ -42,7 +42,7 @@ _DIAGONALS = {"main": (1.0, 1.0), "anti": (1.0, -1.0)}
 
 @dataclass(frozen=True)
 class Convention:
-    """What a parameter of direction means, measured on the weights.
+    """The meaning of a parameter of direction, measured on the weights.
 
     Attributes
     ----------

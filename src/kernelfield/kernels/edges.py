@@ -33,7 +33,7 @@ from kernelfield.kernels.smoothing import Sigma, Size, neighbourhood, pascal
 
 # Highest order of a derivative of a Gaussian: the factorial of twice it is a float64.
 _MOST_ORDER = 64
-# Acting sigma beyond which it is said to be another one, relative to the sigma asked for.
+# Relative difference between the sigma of the weights and the sigma asked for, from which on a warning is given.
 _WRONG = 0.1
 
 _FARID = "H. Farid and E. P. Simoncelli, IEEE Trans. Image Processing 13 (2004), 496-508, table 1"

@@ -353,7 +353,7 @@ def satisfied(at: np.ndarray, rows: np.ndarray, bounds: np.ndarray, metric: np.n
 
 
 @dataclass(frozen=True)
-class _Tight:
+class Tight:
     """Constraints of the pixels with the largest residuals; the largest excess, and pixels violated and in all."""
 
     rows: np.ndarray
@@ -363,14 +363,24 @@ class _Tight:
     total: int
 
 
-def _tightest(pair: Pair, kernel: np.ndarray, offsets: np.ndarray, support: Support, means: np.ndarray) -> _Tight:
+def _tightest(pair: Pair, kernel: np.ndarray, offsets: np.ndarray, support: Support, means: np.ndarray) -> Tight:
     """Return the constraints of the pixels nearest to a violation, or violated."""
     after = pair.shapes[1]
     size = after[0] * after[1] * len(pair.planes)
     found = pair.total(_tightest_of_tile, kernel, offsets, support, means, size)
     violated, total = (int(count) for count in found.added)
     rows = found.rows
-    return _Tight(rows[:, :-2], rows[:, -2:], max(0.0, float(found.largest[0])), violated, total)
+    return Tight(rows[:, :-2], rows[:, -2:], max(0.0, float(found.largest[0])), violated, total)
+
+
+def outermost(excess: np.ndarray, residual: np.ndarray, most: int) -> np.ndarray:
+    """Return the flat positions of the largest excesses, half of them of each sign of the residual.
+
+    Of both signs: against those of one sign alone an offset would do.
+    """
+    share, positive = max(1, min(excess.size, most) // 2), residual > 0.0
+    sides = np.where(positive, excess, -np.inf), np.where(positive, -np.inf, excess)
+    return np.concatenate([np.argpartition(-side, share - 1, axis=None)[:share] for side in sides])
 
 
 def _tightest_of_tile(
@@ -394,11 +404,7 @@ def _tightest_of_tile(
             total += excess.size
             worst = max(worst, float(excess.max()))
             violated += int(np.count_nonzero(excess > 0.0))
-            most = min(excess.size, max(64, _MOST_ROWS * excess.size // size))
-            # Of both signs: against those of one sign alone an offset would do.
-            share, positive = max(1, most // 2), block.residual > 0.0
-            sides = (np.where(positive, excess, -np.inf), np.where(positive, -np.inf, excess))
-            flat = np.concatenate([np.argpartition(-side, share - 1, axis=None)[:share] for side in sides])
+            flat = outermost(excess, block.residual, max(64, _MOST_ROWS * excess.size // size))
             where = np.unravel_index(flat, excess.shape)
             windows = np.lib.stride_tricks.sliding_window_view(block.windows, support.size)[where]
             unit = np.zeros((flat.size, len(offsets)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernelfield.learning.exactness import Span, offset_within, satisfied
+from kernelfield.learning.exactness import Span, Tight, offset_within, outermost, satisfied
 from kernelfield.learning.models.joint import Band, Joint, Task, bands, rows_of
 from kernelfield.learning.support import Support
 
@@ -137,20 +137,9 @@ def _moved(task: Task, support: Support, number: int, kernels: np.ndarray, joint
     return None
 
 
-@dataclass(frozen=True)
-class _Tight:
-    """Constraints of the pixels with the largest residuals; the largest excess, and pixels violated and in all."""
-
-    rows: np.ndarray
-    bounds: np.ndarray
-    worst: float
-    violated: int
-    total: int
-
-
 def _tightest(
     task: Task, support: Support, number: int, kernels: np.ndarray, offset: float, means: np.ndarray
-) -> _Tight:
+) -> Tight:
     """Return the constraints of the pixels nearest to a violation, or violated."""
     half, windows = task.pair.step / 2.0, task.windows(support)
     ends, clipped = task.pair.ends, task.targets[number].clipped
@@ -168,10 +157,7 @@ def _tightest(
             total -= int(band.bad.sum())
         total += excess.size
         worst, violated = max(worst, float(excess.max())), violated + int(np.count_nonzero(excess > 0.0))
-        share = max(1, min(excess.size // 2, max(64, _MOST * excess.size // size) // 2))
-        positive = band.residual > 0.0
-        sides = np.where(positive, excess, -np.inf), np.where(positive, -np.inf, excess)
-        flat = np.concatenate([np.argpartition(-side, share - 1, axis=None)[:share] for side in sides])
+        flat = outermost(excess, band.residual, max(64, _MOST * excess.size // size))
         columns = band.after.shape[1]
         read = rows_of(windows, support.size, columns, flat + band.start * columns)
         rows.append(np.hstack([read - means, np.ones((flat.size, 1))]))
@@ -181,4 +167,4 @@ def _tightest(
             lower = np.where(at_low.ravel()[flat], -np.inf, lower)
             upper = np.where(at_high.ravel()[flat], np.inf, upper)
         bounds.append(np.stack([lower, upper], axis=1))
-    return _Tight(np.vstack(rows), np.vstack(bounds), max(0.0, worst), violated, total)
+    return Tight(np.vstack(rows), np.vstack(bounds), max(0.0, worst), violated, total)

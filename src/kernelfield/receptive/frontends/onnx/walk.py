@@ -7,7 +7,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.receptive.builder import Builder
@@ -269,8 +269,8 @@ def _dims(name: str, dims: Iterable[int]) -> tuple[int, ...]:
     return shape
 
 
-def _opsets(imports: Iterable[object]) -> dict[str, int]:
-    return {("" if i.domain == "ai.onnx" else i.domain): int(i.version) for i in imports}  # type: ignore[attr-defined]
+def _opsets(imports: Iterable[Any]) -> dict[str, int]:
+    return {("" if i.domain == "ai.onnx" else i.domain): int(i.version) for i in imports}
 
 
 def _opset(opsets: Mapping[str, int], where: str) -> int:
