@@ -39,6 +39,34 @@ DESCRIPTION
 {summary}
 
 {rest}
+
+EXIT STATUS
+===========
+
+0
+    Done; of compare: the filters are the same.
+1
+    An input cannot be used or a result cannot be written; of compare: the filters differ.
+2
+    The command cannot be understood; of compare: any trouble.
+130
+    Ctrl-C.
+141
+    The reader of the output went away.
+
+ENVIRONMENT
+===========
+
+KERNELFIELD_THREADS
+    Number of threads. By default the processors that this process may use.
+KERNELFIELD_CPU
+    Instruction set, as avx2 or baseline. By default the widest that the processor has.
+KERNELFIELD_CACHE
+    Folder for the figures of bench --tune, by default kernelfield in ~/.cache; nothing is stored where it is empty.
+KERNELFIELD_LAB_PASSWORD
+    Password of lab --host.
+KERNELFIELD_TRACEBACK
+    1 shows where an error comes from.
 """
 
 
@@ -76,6 +104,10 @@ def _help(form: Literal["markdown", "rst"]) -> str:
     # cyclopts takes the program's name from the words of this process.
     with patch.object(sys, "argv", ["kernelfield"]):
         text = app.generate_docs(output_format=form, heading_level=2)
+    # The help is plain text: a star in a pattern is no emphasis, an address no link.
+    text = re.sub(r"(?<=/)\*(?=\.)", r"\\*", text)
+    if form == "rst":
+        text = re.sub(r"(?<=\w)://", r"\\://", text)
     # Where a command writes its usage itself, its name is put in front once more.
     return re.sub(r"kernelfield (\w+) (?:kernelfield )?\1 ", r"kernelfield \1 ", text)
 

@@ -60,6 +60,16 @@ def test_the_reference_of_a_command_is_its_help(command):
         assert sentence.replace("\\", "") in printed
 
 
+def test_patterns_and_addresses_of_the_help_are_whole_everywhere():
+    special = {word.strip('",.') for name in app if not name.startswith("-") for word in help_of(name).split()}
+    special = {word for word in special if re.search(r"\*\.|://", word)}
+    assert len(special) > 2
+    man = commands.man_page().replace(r"\(dq", '"').replace("\\", "")
+    for word in special:
+        assert re.search(rf"[\s\"]{re.escape(word)}[\s\",.]", man), word
+        assert word.replace("*", r"\*") in commands.page()
+
+
 def test_share_holds_the_man_page_and_completions_of_these_commands():
     for name, text in commands.files().items():
         assert (commands.SHARE / name).read_text(encoding="utf-8") == text, "after a change of the commands: make share"
