@@ -1,26 +1,28 @@
 """Mutation testing: small changes to the source, one at a time, and the tests that do not notice them.
 
-``python tests/mutants.py learning geometry.py --sample 200``; `make mutants`. A first run of the tests notes which
-lines each test executes; then each change is tried, in a process of its own, on the tests that reach its line, fast
-ones first.
+``python tests/mutants.py learning geometry.py --sample 200``; `make mutants`. The tests are collected once. A first run
+notes which lines each test executes; then each change is put into the module as it lies in memory, in a process of its
+own, and the tests that reach its line are run, those of the file that mirrors the module first, fast ones before slow.
 """
 
 from __future__ import annotations
+import __future__
 
 import argparse
 import ast
 import copy
+import functools
 import json
 import os
 import random
-import shutil
+import resource
 import signal
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +44,17 @@ _NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "rint": "floor
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: the file, its line, the text of the line, the change, and the whole changed source."""
+    """One change: the file, its line, the text of the line, the change, and a function that makes the statement.
+
+    The statement is that of the module's top level which holds the change, compiled.
+    """
 
     path: Path
     line: int
     before: str
     after: str
-    source: str
+    statement: ast.stmt
+    made: Callable[[], types.CodeType]
 
     def __str__(self) -> str:
         return f"{self.path.relative_to(SOURCE)}: {self.before}: {self.after}"
@@ -113,18 +119,36 @@ def _places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]
 def mutants(path: Path) -> Iterator[Mutant]:
     """Yield the mutants of a file."""
     text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
     lines = text.splitlines()
-    for parent, name, index, child in list(_places(tree)):
-        for other in changed(child):
-            _put(parent, name, index, ast.copy_location(other, child))
-            source = ast.unparse(ast.fix_missing_locations(tree))
-            if isinstance(child, (ast.If, ast.While)):
-                after = f"{type(child).__name__.lower()} {ast.unparse(other.test)}:"
-            else:
-                after = ast.unparse(other).splitlines()[0]
-            shown = f"{ast.unparse(child).splitlines()[0][:60]} ⇒ {after[:60]}"
-            yield Mutant(path, child.lineno, lines[child.lineno - 1].strip()[:100], shown, source)
+    for statement in ast.parse(text).body:
+        for parent, name, index, child in list(_places(ast.Module([statement], []))):
+            for other in changed(child):
+                ast.copy_location(other, child)
+                if isinstance(child, (ast.If, ast.While)):
+                    shown = f"{_head(child)[:60]} ⇒ {type(child).__name__.lower()} {ast.unparse(other.test)}:"
+                else:
+                    shown = f"{ast.unparse(child).splitlines()[0][:60]} ⇒ {ast.unparse(other).splitlines()[0][:60]}"
+                made = functools.partial(_made, path, statement, parent, name, index, child, other)
+                yield Mutant(path, child.lineno, lines[child.lineno - 1].strip()[:100], shown, statement, made)
+
+
+def _head(node: ast.If | ast.While) -> str:
+    return f"{type(node).__name__.lower()} {ast.unparse(node.test)}:"
+
+
+def _made(
+    path: Path, statement: ast.stmt, parent: ast.AST, name: str, index: int | None, child: ast.AST, other: ast.AST
+) -> types.CodeType:
+    """Return the compiled statement with a node in place of another."""
+    if isinstance(parent, ast.Module):
+        statement = other
+    else:
+        _put(parent, name, index, other)
+    try:
+        module = ast.fix_missing_locations(ast.Module([statement], []))
+        return compile(module, str(path), "exec", __future__.annotations.compiler_flag, dont_inherit=True)
+    finally:
+        if not isinstance(parent, ast.Module):
             _put(parent, name, index, child)
 
 
@@ -135,17 +159,132 @@ def _put(parent: ast.AST, name: str, index: int | None, child: ast.AST) -> None:
         getattr(parent, name)[index] = child
 
 
-class Tracer:
-    """A pytest plugin: the lines of the files of interest that each test executes, and its seconds."""
+def graft(module: types.ModuleType, code: types.CodeType) -> None:
+    """Put a changed statement of its top level into a module that others have imported from.
 
-    def __init__(self, root: Path) -> None:
-        self.root = str(root)
-        self.lines: dict[str, list[str]] = {}
-        self.seconds: dict[str, float] = {}
-        self.imported: set[str] = set()
+    Functions and the methods of classes keep their identity and get the changed code; other values are replaced in
+    every module that has them.
+    """
+    names = dict(vars(module))
+    exec(code, names)
+    for name, new in names.items():
+        old = vars(module).get(name)
+        if new is old or name == "__builtins__":
+            continue
+        if isinstance(new, type) and isinstance(old, type):
+            _graft_class(old, new)
+        elif not _graft_function(old, new):
+            for other in list(sys.modules.values()):
+                held = getattr(other, "__dict__", None)
+                if isinstance(held, dict) and name in held and held[name] is old:
+                    held[name] = new
+            setattr(module, name, new)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> Any:
+
+def _graft_function(old: Any, new: Any) -> bool:
+    """Give an old function the code and the defaults of a new one; return whether they are functions."""
+    if hasattr(old, "cache_clear"):
+        old.cache_clear()
+    while hasattr(old, "__wrapped__") and hasattr(new, "__wrapped__"):
+        old, new = old.__wrapped__, new.__wrapped__
+    if not (isinstance(old, types.FunctionType) and isinstance(new, types.FunctionType)):
+        return False
+    old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
+    return True
+
+
+def _graft_class(old: type, new: type) -> None:
+    for name, value in vars(new).items():
+        mine = vars(old).get(name)
+        for part in ("__func__", "fget", "func"):
+            if hasattr(value, part) and hasattr(mine, part):
+                value, mine = getattr(value, part), getattr(mine, part)
+        # What a data class has been given needs no change but in the defaults of its fields.
+        if not _graft_function(mine, value) and isinstance(value, (int, float, str, tuple)) and name[:2] != "__":
+            setattr(old, name, value)
+    if is_dataclass(new):
+        for one, other in zip(fields(old), fields(new)):
+            one.default = other.default
+
+
+class Session:
+    """A pytest plugin that runs the collected tests on one change after the other."""
+
+    def __init__(self, given: argparse.Namespace, files: list[Path], mirrored: set[Path]) -> None:
+        self.given, self.files, self.mirrored = given, files, mirrored
+        self.failed: list[str] = []
+        self.stop = False
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            if self.stop:
+                os._exit(1)
+            self.failed.append(report.nodeid)
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        with tempfile.TemporaryDirectory() as folder:
+            facts = Path(folder, "facts.json")
+            print(f"which of {len(items)} tests reaches which line …", file=sys.stderr, flush=True)
+            in_child(lambda: self._traced(items, facts), 3600.0)
+            learned = json.loads(facts.read_text())
+        if learned["failed"]:
+            print(f"left out, since they fail without any change: {', '.join(learned['failed'])}", file=sys.stderr)
+        reached: dict[str, list[str]] = {}
+        for test, lines in learned["lines"].items():
+            for line in lines:
+                reached.setdefault(line, []).append(test)
+        seconds: dict[str, float] = learned["seconds"]
+        order = {test: (items[test].path not in self.mirrored, seconds[test]) for test in seconds}
+        known = set()
+        if EQUIVALENT.exists():
+            known = {line.split("   # ")[0].strip() for line in EQUIVALENT.read_text(encoding="utf-8").splitlines()}
+        every = [mutant for file in self.files for mutant in mutants(file)]
+        if self.given.sample and self.given.sample < len(every):
+            every = random.Random(self.given.seed).sample(every, self.given.sample)
+            every.sort(key=lambda mutant: (mutant.path, mutant.line))
+        counts = dict.fromkeys(("killed", "survived", "reached by no test", "equivalent"), 0)
+        for mutant in every:
+            tests = sorted(_tests_of(mutant, reached), key=order.__getitem__)[: self.given.most]
+            outcome = "reached by no test"
+            if str(mutant) in known:
+                outcome = "equivalent"
+            elif tests:
+                limit = 10.0 + 10.0 * sum(seconds[test] for test in tests)
+                chosen = [items[test] for test in tests]
+                status = in_child(lambda: self._tried(mutant, chosen), limit)  # noqa: B023
+                outcome = "survived" if status == 0 else "killed"
+            counts[outcome] += 1
+            if outcome not in ("killed", "equivalent"):
+                print(f"{outcome}, line {mutant.line}: {mutant}", flush=True)
+        total = len(every)
+        share = 100 * counts["killed"] / max(1, total - counts["equivalent"])
+        print(f"{total} mutants: {', '.join(f'{n} {k}' for k, n in counts.items())}; {share:.1f} % killed", flush=True)
+        return True
+
+    def _tried(self, mutant: Mutant, items: list[Any]) -> None:
+        """Run tests on a change, up to the first that fails."""
+        # Loaded before pytest starts, it would be too late for pytest to rewrite it.
+        from hypothesis import Phase
+
+        self.stop = True
+        name = "kernelfield." + ".".join(mutant.path.relative_to(SOURCE).with_suffix("").parts)
+        module = sys.modules[name.removesuffix(".__init__")]
+        graft(module, mutant.made())
+        for item in items:
+            settings = getattr(item.obj, "_hypothesis_internal_use_settings", None)
+            if settings is not None:
+                # One failing example is enough: it need not be the smallest.
+                brief = type(settings)(settings, phases=(Phase.explicit, Phase.generate), report_multiple_bugs=False)
+                item.obj._hypothesis_internal_use_settings = brief
+        for item, following in zip(items, [*items[1:], None]):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+    def _traced(self, items: dict[str, Any], facts: Path) -> None:
+        """Write which lines of the files each test executes, and its seconds of processor time."""
+        wanted = {str(file): str(file.relative_to(SOURCE)) for file in self.files}
+        lines: dict[str, list[str]] = {}
+        seconds: dict[str, float] = {}
         seen: set[tuple[str, int]] = set()
 
         def local(frame: Any, event: str, argument: Any) -> Any:
@@ -153,52 +292,43 @@ class Tracer:
             return local
 
         def outer(frame: Any, event: str, argument: Any) -> Any:
-            name = frame.f_code.co_filename
-            if not name.startswith(self.root):
+            if frame.f_code.co_filename not in wanted:
                 return None
-            seen.add((name, frame.f_lineno))
+            seen.add((frame.f_code.co_filename, frame.f_lineno))
             return local
 
-        start = time.process_time()
-        sys.settrace(outer)
-        try:
-            return (yield)
-        finally:
+        ordered = list(items.items())
+        for (test, item), (_, following) in zip(ordered, [*ordered[1:], ("", None)]):
+            seen.clear()
+            start = time.process_time()
+            sys.settrace(outer)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             sys.settrace(None)
-            self.seconds[item.nodeid] = time.process_time() - start
-            self.lines[item.nodeid] = [f"{name[len(self.root) + 1 :]}:{line}" for name, line in seen]
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.failed:
-            self.seconds.pop(report.nodeid, None)
-            self.imported.add(report.nodeid)
+            seconds[test] = time.process_time() - start
+            lines[test] = [f"{wanted[file]}:{line}" for file, line in seen]
+        good = {test: found for test, found in lines.items() if test not in self.failed}
+        facts.write_text(json.dumps({"lines": good, "seconds": seconds, "failed": self.failed}))
 
 
-def in_child(source: Path, arguments: list[str], timeout: float, tracer: Path | None = None) -> int:
-    """Return pytest's status for a copy of the source, in a child process; 124 if it ran too long."""
+def in_child(work: Callable[[], None], limit: float) -> int:
+    """Return the status of some work in a child process, not 0 if it took more processor time than the limit."""
+    sys.stdout.flush()
     child = os.fork()
     if child == 0:
         status = 99
         try:
             os.setpgid(0, 0)
-            sys.dont_write_bytecode = tracer is None
-            sys.path.insert(0, str(source))
+            resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 1, int(limit) + 2))
             with open(os.devnull, "w") as null:
-                for number in (1, 2) if tracer is None else (1,):
-                    os.dup2(null.fileno(), number)
-            plugin = Tracer(source / "kernelfield") if tracer else None
-            options = ["-q", "--no-header", "-p", "no:cacheprovider", *([] if tracer else ["-x"])]
-            status = int(pytest.main([*options, *arguments], plugins=[plugin] if plugin else []))
-            if plugin:
-                failed = sorted(plugin.imported)
-                plugin.lines = {name: lines for name, lines in plugin.lines.items() if name not in plugin.imported}
-                facts = {"lines": plugin.lines, "seconds": plugin.seconds, "failed": failed}
-                tracer.write_text(json.dumps(facts))
-        except BaseException:
-            traceback.print_exc()
+                os.dup2(null.fileno(), 1)
+                os.dup2(null.fileno(), 2)
+            work()
+            status = 0
         finally:
             os._exit(status)
-    end = time.monotonic() + timeout
+    # A child that waits for ever takes no processor time; the machine may be busy.
+    end = time.monotonic() + 20.0 * limit
+    pause = 0.001
     while True:
         done, state = os.waitpid(child, os.WNOHANG)
         if done:
@@ -207,7 +337,8 @@ def in_child(source: Path, arguments: list[str], timeout: float, tracer: Path | 
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return 124
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(0.05, 1.5 * pause)
 
 
 def main() -> None:
@@ -217,46 +348,45 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", help="files of tests; by default those that mirror the parts")
     parser.add_argument("--sample", type=int, help="try so many, chosen at random")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--most", type=int, default=40, help="tests that are run on one mutant, the fastest of its line"
-    )
+    parser.add_argument("--most", type=int, default=40, help="tests that are run on one mutant, the first of its line")
     given = parser.parse_args()
-    files = [f for part in given.parts for f in _files(part)]
-    mirrored = [path for part in given.parts for path in (HERE / part, HERE / f"test_{part}") if path.exists()]
-    tests = given.tests or [str(path) for path in mirrored]
-    if not given.tests and "geometry.py" in given.parts:
-        tests += [str(HERE / "correlation"), str(HERE / "receptive" / "builder")]
-    known = set()
-    if EQUIVALENT.exists():
-        known = {line.split("   # ")[0].strip() for line in EQUIVALENT.read_text(encoding="utf-8").splitlines()}
-    for module in ("numpy", "scipy.ndimage", "scipy.optimize", "PIL.Image", "cv2", "skimage.filters"):
-        __import__(module)
+    files = [file for part in given.parts for file in _files(part)]
+    mirrored = {file: _mirror(file) for file in files}
+    tests = given.tests or _tests_by_default(given.parts, mirrored)
+    sys.path.insert(0, str(ROOT / "src"))
     os.environ.setdefault("KERNELFIELD_CACHE", "")
-    with tempfile.TemporaryDirectory() as folder:
-        source, facts = Path(folder, "src"), Path(folder, "facts.json")
-        shutil.copytree(SOURCE, source / "kernelfield", ignore=shutil.ignore_patterns("__pycache__"))
-        print("which test reaches which line …", file=sys.stderr)
-        in_child(source, tests, 3600, facts)
-        learned = json.loads(facts.read_text())
-        seconds: dict[str, float] = learned["seconds"]
-        if learned["failed"]:
-            print(f"{len(learned['failed'])} tests fail without any change and are left out", file=sys.stderr)
-        reached: dict[str, list[str]] = {}
-        for test, lines in learned["lines"].items():
-            for line in lines:
-                reached.setdefault(line, []).append(test)
-        every = [mutant for file in files for mutant in mutants(file) if str(mutant) not in known]
-        if given.sample and given.sample < len(every):
-            every = sorted(random.Random(given.seed).sample(every, given.sample), key=lambda m: (m.path, m.line))
-        counts = {"killed": 0, "survived": 0, "reached by no test": 0}
-        for mutant in every:
-            outcome = _tried(mutant, source, reached, seconds, given.most)
-            counts[outcome] += 1
-            if outcome != "killed":
-                print(f"{outcome}, line {mutant.line}: {mutant}", flush=True)
-    total = sum(counts.values())
-    share = 100 * counts["killed"] / max(1, total)
-    print(f"{total} mutants: {', '.join(f'{n} {k}' for k, n in counts.items())}; {share:.1f} % killed")
+    plugin = Session(given, files, {*mirrored.values(), *files})
+    options = [
+        "-q",
+        "-s",
+        "--no-header",
+        "-p",
+        "no:cacheprovider",
+        f"--rootdir={ROOT}",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+    ]
+    sys.exit(int(pytest.main([*options, *tests], plugins=[plugin])))
+
+
+def _mirror(file: Path) -> Path:
+    """Return the file of tests that mirrors a module."""
+    place = file.relative_to(SOURCE)
+    return HERE / place.parent / f"test_{place.name}"
+
+
+def _tests_by_default(parts: list[str], mirrored: dict[Path, Path]) -> list[str]:
+    """Return the folders of tests of the parts that are folders; for a file, those of its own and its doctests."""
+    found = []
+    for part in parts:
+        if not part.endswith(".py"):
+            found.append(str(HERE / part))
+            continue
+        file = SOURCE / part
+        found += [str(mirrored[file] if mirrored[file].exists() else mirrored[file].parent), str(file)]
+        if part == "geometry.py":
+            found += [str(HERE / "correlation"), str(HERE / "receptive" / "builder")]
+    return found
 
 
 def _files(part: str) -> list[Path]:
@@ -264,35 +394,33 @@ def _files(part: str) -> list[Path]:
     return [SOURCE / part] if part.endswith(".py") else sorted((SOURCE / part).rglob("*.py"))
 
 
-def _around(mutant: Mutant) -> range:
-    """Return the lines of the function whose head holds a mutant's line; of the file, outside of functions."""
-    tree = ast.parse(mutant.path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.lineno <= mutant.line <= node.end_lineno:
-            head = mutant.line < node.body[0].lineno
-            return range(node.lineno, node.end_lineno + 1) if head else range(0)
-    return range(1, 100_000)
+def _tests_of(mutant: Mutant, reached: dict[str, list[str]]) -> set[str]:
+    """Return the tests that reach the line of a mutant.
 
-
-def _tried(mutant: Mutant, source: Path, reached: dict[str, list[str]], seconds: dict[str, float], most: int) -> str:
-    """Return the outcome of the tests for a mutant."""
+    Lines that are read at the import are those of a head, whose function tests have to reach, and of constants, which
+    they have to read.
+    """
     name = mutant.path.relative_to(SOURCE)
-    tests = reached.get(f"{name}:{mutant.line}", [])
-    if not tests:
-        # Defaults and constants are read at the import: the tests of their function, or of the whole file.
-        lines = _around(mutant)
-        tests = list({test for line in lines for test in reached.get(f"{name}:{line}", [])})
-    if not tests:
-        return "reached by no test"
-    chosen = sorted(tests, key=lambda test: seconds.get(test, 0.0))[:most]
-    target = source / "kernelfield" / name
-    target.write_text(mutant.source, encoding="utf-8")
-    for cached in (target.parent / "__pycache__").glob(f"{target.stem}.*"):
-        cached.unlink()
-    limit = 30 + 10 * sum(seconds.get(test, 0.0) for test in chosen)
-    status = in_child(source, chosen, limit)
-    shutil.copy(mutant.path, target)
-    return "survived" if status == 0 else "killed"
+
+    def those(lines: Any) -> set[str]:
+        return {test for line in lines for test in reached.get(f"{name}:{line}", [])}
+
+    if found := those([mutant.line]):
+        return found
+    functions = [node for node in ast.walk(mutant.statement) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    if functions:
+        # The innermost that holds the line; of one statement over several lines some are not noted.
+        around = [node for node in functions if node.lineno <= mutant.line <= node.end_lineno]
+        inner = min(around, key=lambda node: node.end_lineno - node.lineno)
+        parts = [node for node in ast.walk(inner) if isinstance(node, ast.stmt) and node is not inner]
+        parts = [node for node in parts if node.lineno <= mutant.line <= node.end_lineno]
+        if parts and (found := those(range(parts[-1].lineno, parts[-1].end_lineno + 1))):
+            return found
+        return those(range(inner.lineno, inner.end_lineno + 1))
+    own = {node.id for node in ast.walk(mutant.statement) if isinstance(node, ast.Name)}
+    tree = ast.parse(mutant.path.read_text(encoding="utf-8"))
+    read = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in own}
+    return those(read) or those(range(1, len(mutant.path.read_text(encoding="utf-8").splitlines()) + 1))
 
 
 if __name__ == "__main__":
