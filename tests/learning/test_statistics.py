@@ -178,6 +178,8 @@ def test_positions_of_a_support():
         (np.arange(256, dtype=np.uint8), 1.0),
         (np.arange(0, 4096, dtype=np.uint16) * 16, 16.0),
         (np.array([0, 255] * 50, np.uint8), 1.0),
+        (np.repeat(np.arange(0, 4096, dtype=np.uint16) * 16, [9000] + 4095 * [1]), 16.0),
+        (np.repeat(np.array([0, 3, 4], np.uint8), [9000, 1, 1]), 1.0),
         (np.arange(256) / 255, 1 / 255),
         ((np.arange(256) / 255).astype(np.float32), 1 / 255),
         ((np.arange(0, 65536, 7) / 65535).astype(np.float32), pytest.approx(7 / 65535, rel=1e-6)),

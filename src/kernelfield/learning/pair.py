@@ -427,7 +427,9 @@ def grid_step(image: np.ndarray) -> float:
     every = max(1, image.size // (_SAMPLE if image.dtype.kind in "iu" else _SAMPLE >> 5))
     sample = image.ravel()[::every]
     if image.dtype.kind in "iu":
-        whole = int(np.gcd.reduce(sample.astype(np.int64) - int(sample[0])))
+        # A few tell nearly always.
+        few = sample[:: max(1, sample.size >> 12)]
+        whole = 1 if _divisor(few) == 1 else _divisor(sample)
         if whole <= 1:
             return 1.0
         seen = np.unique(sample[:: max(1, sample.size >> 16)])
@@ -456,6 +458,11 @@ def grid_step(image: np.ndarray) -> float:
         if abs(fitted / usual - 1.0) * levels[-1] * usual <= 4.0 * place * scale:
             return float(usual)
     return float(fitted)
+
+
+def _divisor(values: np.ndarray) -> int:
+    """Return the greatest common divisor of the differences of integers, 0 if all are the same."""
+    return int(np.gcd.reduce(values.astype(np.int64) - int(values[0])))
 
 
 def _is_scale(levels: int, span: float) -> bool:
@@ -508,9 +515,14 @@ def in_unit(plane: np.ndarray, unit: Unit) -> np.ndarray:
 
 def channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> list[np.ndarray]:
     """Return the planes of an image, by the channel rule of `kernelfield.learn`."""
+    return [np.ascontiguousarray(plane) for plane in views(image, name, channel_axis)]
+
+
+def views(image: np.ndarray, name: str, channel_axis: int | str | None) -> np.ndarray:
+    """Return the planes of an image as `channels` does, shape (C, H, W), where they lie."""
     check_channel_axis(channel_axis)
     if image.ndim == 2:
-        return [np.ascontiguousarray(image)]
+        return image[None]
     if image.ndim != 3:
         raise ArgumentError(f"{name}: expected (H, W) or an image with channels; received shape {image.shape}")
     place = channel_axis_of(image.shape, channel_axis)
@@ -521,8 +533,7 @@ def channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> li
             f"{name}: expected {expected}; received shape {image.shape}; give channel_axis=, "
             "or learn each image by itself"
         )
-    planes = np.moveaxis(image, place, 0)
-    return [np.ascontiguousarray(plane) for plane in planes]
+    return np.moveaxis(image, place, 0)
 
 
 def _check_mask(mask: ArrayLike | None, before: tuple[int, ...], after: tuple[int, ...]) -> np.ndarray | None:
@@ -595,10 +606,10 @@ def _at_end(pair: Pair, side: int, extreme: float) -> Sums:
     # Without a grid no two values are the same by chance.
     width = 8.0 * pair.step
     for plane in pair.planes:
-        at += int(np.count_nonzero(plane.after == side * extreme))
+        at += int(np.count_nonzero(plane.after == _like(side * extreme, plane.after)))
         if pair.step > 0.0:
-            inside = plane.after >= extreme - width if side > 0 else plane.after <= width - extreme
-            near += int(np.count_nonzero(inside))
+            edge = _like(side * (extreme - width), plane.after)
+            near += int(np.count_nonzero(plane.after >= edge if side > 0 else plane.after <= edge))
     return Sums.of(at, near)
 
 
@@ -606,8 +617,14 @@ def _with_clipped(plane: Plane, ends: Ends | None) -> Plane:
     """Return the plane with its pixels at the ends of the range."""
     if ends is None:
         return plane
-    clipped = (plane.after <= ends.low) | (plane.after >= ends.high)
+    clipped = plane.after <= _like(ends.low, plane.after)
+    clipped |= plane.after >= _like(ends.high, plane.after)
     return replace(plane, clipped=clipped if clipped.any() else None)
+
+
+def _like(value: float, image: np.ndarray) -> float:
+    """Return a number to compare bytes with: an integer, for which NumPy does not convert them, where it is one."""
+    return int(value) if image.dtype == np.uint8 and 0.0 <= value <= 255.0 and value.is_integer() else value
 
 
 def last_place(dtype: np.dtype) -> float:

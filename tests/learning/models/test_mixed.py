@@ -10,6 +10,7 @@ from skimage import data
 import kernelfield as kf
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.learning.gram import cross_gram
+from kernelfield.learning.models import bank as bank_module
 
 PICTURE = data.astronaut()[::2, ::2]
 SEPIA = np.array([[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]])
@@ -203,3 +204,26 @@ def test_a_smaller_after_than_the_kernel_implies_is_a_crop():
     fit = kf.learn(before, after, channels="mixed", size=3)
     assert fit.frame == (3, 4)
     np.testing.assert_allclose(fit.bank, bank, atol=1e-9)
+
+
+@pytest.mark.parametrize("tile", [4, 128])
+def test_clipped_pixels_are_left_out_by_their_prediction(tile, monkeypatch):
+    monkeypatch.setattr(bank_module, "_TILE", tile)
+    rng = np.random.default_rng(12)
+    before, bank = PICTURE[:120, :140], rng.normal(size=(2, 3, 3, 3)) / 4
+    after = rounded(filtered(before, bank) + 120 + rng.normal(scale=3.0, size=(120, 140, 2)))
+    inner = after[1:-1, 1:-1].astype(np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(before.astype(np.float64), (3, 3), axis=(0, 1))
+    design = np.c_[windows.reshape(-1, 27), np.ones(inner[..., 0].size)]
+    expected, left_out = [], 0
+    for values in np.moveaxis(inner, 2, 0).reshape(2, -1):
+        used = (values > 0) & (values < 255)
+        assert 30 < np.count_nonzero(~used) < 2000
+        first, square, *_ = np.linalg.lstsq(design[used], values[used], rcond=None)
+        margin = 4 * np.sqrt(square[0] / (used.sum() - 28))
+        used = (design @ first >= margin) & (design @ first <= 255 - margin)
+        expected.append(np.linalg.lstsq(design[used], values[used], rcond=None)[0][:-1].reshape(3, 3, 3))
+        left_out += np.count_nonzero(~used)
+    fit = kf.learn(before, after, size=3, channels="mixed")
+    assert (fit.verdict, fit.excluded) == ("approximate", left_out)
+    np.testing.assert_allclose(fit.bank, expected, rtol=0, atol=1e-8)

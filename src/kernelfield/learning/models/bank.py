@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from kernelfield._core import lag_products
 from kernelfield.errors import DataError
 from kernelfield.learning.alternatives import Signs, measure_signs
 from kernelfield.learning.least_squares import Moments, Solution, solve
-from kernelfield.learning.models.joint import Joint, Task, bands, gather_joint, map_of, working_dtype
+from kernelfield.learning.models.joint import Joint, Task, bands, gather_joint, map_of, predicted, working_dtype
 from kernelfield.learning.models.matrices import likely
 from kernelfield.learning.models.whole import Whole, find_row
 from kernelfield.learning.support import Support, centred
@@ -26,6 +27,9 @@ _TILES = 10
 _SIGNIFICANT = 5.0
 # Variance of the residual over that of rounding up to which exact weights are looked for.
 _ROUNDED = 4.0
+# Standard deviations within which of an end a prediction is censored; those from an end beyond which a value has no
+# such prediction, unless its residual is one of eight; the side of the tiles that are looked at for others.
+_MARGIN, _FAR, _TILE = 4.0, 12.0, 128
 
 
 @dataclass(frozen=True)
@@ -242,19 +246,37 @@ def _censored(task: Task, bank: Bank) -> list[np.ndarray | None]:
     masks: list[np.ndarray | None] = []
     ends = task.pair.ends
     assert ends is not None
+    origin, dtype = Support(0, 0, *bank.support.size), working_dtype(task)
+    windows = task.windows(bank.support)
     rows, columns = task.positions(bank.support)
     for number, plane in enumerate(task.targets):
         if plane.clipped is None:
             masks.append(None)
             continue
         mask = np.zeros(plane.after.shape, bool)
-        margin = 4.0 * float(np.sqrt(bank.variances[number]))
-        inner = mask[rows, columns]
-        for band in bands(task, bank.support, number, bank.kernels[number], bank.offsets[number], working_dtype(task)):
-            value = band.after - band.residual
-            inner[band.start : band.start + len(value)] = (value < ends.low + margin) | (value > ends.high - margin)
+        sd = float(np.sqrt(bank.variances[number]))
+        low, high = ends.low + _MARGIN * sd, ends.high - _MARGIN * sd
+        inner, after = mask[rows, columns], plane.after[rows, columns]
+        for part in _near(after, ends.low + _FAR * sd, ends.high - _FAR * sd):
+            read = [window[origin.windows(part)] for window in windows]
+            value = predicted(read, bank.kernels[number], dtype) + dtype.type(bank.offsets[number])
+            np.logical_or(value < low, value > high, out=inner[part])
         masks.append(mask)
     return masks
+
+
+def _near(after: np.ndarray, low: float, high: float) -> Iterator[tuple[slice, slice]]:
+    """Yield the tiles with a value outside a range, neighbours in a row of tiles as one."""
+    for top in range(0, after.shape[0], _TILE):
+        rows = slice(top, min(top + _TILE, after.shape[0]))
+        starts = np.arange(0, after.shape[1], _TILE)
+        ends = (
+            np.minimum.reduceat(after[rows].min(axis=0), starts),
+            np.maximum.reduceat(after[rows].max(axis=0), starts),
+        )
+        edges = np.flatnonzero(np.diff((ends[0] < low) | (ends[1] > high), prepend=False, append=False))
+        for first, last in edges.reshape(-1, 2):
+            yield rows, slice(int(first) * _TILE, min(int(last) * _TILE, after.shape[1]))
 
 
 def _solved(task: Task, support: Support, noise: float) -> Bank:
@@ -359,12 +381,14 @@ def clustered(bank: Bank) -> np.ndarray:
     count = (cuts[0].size - 1) * (cuts[1].size - 1)
     if count < 20 or not bank.complete:
         return bank.stderr
-    windows, stderr = part.windows(support), bank.stderr.copy()
+    windows, stderr, dtype = part.windows(support), bank.stderr.copy(), working_dtype(part)
     for number, joint in enumerate(bank.joints):
-        found = map_of(part, support, number, bank.kernels[number], bank.offsets[number])
-        residual = found.residual.astype(np.float64)
-        if found.bad is not None:
-            residual[found.bad] = 0.0
+        target = part.targets[number]
+        after, bad = target.after[rows, columns], target.excluded(support)
+        offset = bank.offsets[number]
+        residual = np.subtract(after, predicted(windows, bank.kernels[number], dtype) + dtype.type(offset), dtype=float)
+        if bad is not None:
+            residual[bad] = 0.0
         means = joint.means()
         scores, square = [], 0.0
         for top, bottom in zip(cuts[0][:-1], cuts[0][1:]):
@@ -374,7 +398,7 @@ def clustered(bank: Bank) -> np.ndarray:
                 products = _products(read, top, tile, tuple(0.0 for _ in read), size)
                 scores.append(products - tile.sum() * means)
                 square += float((tile**2).sum())
-        used = residual.size - (0 if found.bad is None else int(found.bad.sum()))
+        used = residual.size - (0 if bad is None else int(bad.sum()))
         # The inverse of the whole picture, as that of the part.
         influence = np.stack(scores) @ (bank.solutions[number].inverse * (joint.count / max(1, used)))
         seen = np.sqrt((influence**2).sum(axis=0) * count / (count - 1.0))

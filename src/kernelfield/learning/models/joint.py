@@ -8,7 +8,7 @@ after that exclude no other positions.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -43,12 +43,15 @@ class Task:
         The planes of the after; of their befores only the shape and the excluded pixels count.
     pair : Pair
         Grid, precision and range of the after.
+    everywhere : dict
+        The sums over all positions of the support that was last asked for: they do not depend on what is excluded.
     """
 
     sources: tuple[np.ndarray, ...]
     shifts: tuple[float, ...]
     targets: tuple[Plane, ...]
     pair: Pair
+    everywhere: dict[Support, list[Joint]] = field(default_factory=dict, repr=False, compare=False)
 
     def positions(self, support: Support) -> tuple[slice, slice]:
         """Return the rows and columns of the after with their windows inside the before."""
@@ -81,7 +84,7 @@ class Task:
             )
             for plane in self.targets
         )
-        return replace(self, sources=tuple(source[place] for source in self.sources), targets=targets)
+        return replace(self, sources=tuple(source[place] for source in self.sources), targets=targets, everywhere={})
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,8 @@ def gather_joint(task: Task, support: Support, most: int = _EXPLICIT) -> list[Jo
     excluded = [plane.excluded(support) for plane in task.targets]
     afters = [plane.after[rows, columns] for plane in task.targets]
     cost = weights * weights
-    shared: tuple[np.ndarray, np.ndarray] | None = None
     result = []
-    for plane, after, bad in zip(task.targets, afters, excluded):
+    for number, (plane, after, bad) in enumerate(zip(task.targets, afters, excluded)):
         many = 0 if bad is None else int(np.count_nonzero(bad))
         explicit = count * weights <= _SMALL or after.shape[0] < size[0] or after.shape[1] < size[1]
         if explicit or min(many, count - many) * cost > most or 2 * many > count:
@@ -148,9 +150,7 @@ def gather_joint(task: Task, support: Support, most: int = _EXPLICIT) -> list[Jo
             every = max(1, min(-(-good.size * cost // most), good.size // (_FEWEST * weights)))
             result.append(_explicit(task, windows, after, plane.after_shift, size, good[::every]))
             continue
-        if shared is None:
-            shared = _gram(task, windows, size)
-        whole = _lagged(task, windows, after, plane.after_shift, size, shared)
+        whole = _everywhere(task, support)[number]
         if many and bad is not None:
             part = _explicit(task, windows, after, plane.after_shift, size, np.flatnonzero(bad))
             whole = replace(
@@ -164,6 +164,18 @@ def gather_joint(task: Task, support: Support, most: int = _EXPLICIT) -> list[Jo
             )
         result.append(whole)
     return result
+
+
+def _everywhere(task: Task, support: Support) -> list[Joint]:
+    """Return the sums of each plane of the after over all positions, from lag products."""
+    if support not in task.everywhere:
+        task.everywhere.clear()
+        windows, size, where = task.windows(support), support.size, task.positions(support)
+        shared = _gram(task, windows, size)
+        task.everywhere[support] = [
+            _lagged(task, windows, plane.after[where], plane.after_shift, size, shared) for plane in task.targets
+        ]
+    return task.everywhere[support]
 
 
 def _gram(task: Task, windows: list[np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

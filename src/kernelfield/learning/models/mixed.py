@@ -15,7 +15,7 @@ from kernelfield.learning.models.joint import Task
 from kernelfield.learning.models.matrices import Mix, name_matrix
 from kernelfield.learning.models.model import Asked
 from kernelfield.learning.naming import name_kernel
-from kernelfield.learning.pair import Pair, as_image, channels, prepare
+from kernelfield.learning.pair import Pair, as_image, prepare, views
 from kernelfield.learning.support import Support, centred
 from kernelfield.learning.support_search import check_size
 from kernelfield.learning.verdict import Evidence, explain, judge
@@ -39,7 +39,7 @@ def sizes(asked: Asked) -> tuple[tuple[int, ...], tuple[int, ...]]:
     found = []
     for value, name in ((asked.before, "before"), (asked.after, "after")):
         image, _ = as_image(value, name)
-        found.append(channels(image, name, asked.channel_axis)[0].shape)
+        found.append(views(image, name, asked.channel_axis).shape[1:])
     return found[0], found[1]
 
 
@@ -48,7 +48,7 @@ def prepared(asked: Asked) -> tuple[Pair, int, int]:
     counts = []
     for value, name in ((asked.before, "before"), (asked.after, "after")):
         image, _ = as_image(value, name)
-        counts.append(len(channels(image, name, asked.channel_axis)))
+        counts.append(len(views(image, name, asked.channel_axis)))
     pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis, mixed=True)
     return pair, counts[0], counts[1]
 
