@@ -138,3 +138,11 @@ def test_what_cannot_be_combined_is_refused(arguments: dict[str, object], messag
     x = np.random.default_rng(0).random((90, 90))
     with pytest.raises(ArgumentError, match=message):
         kf.learn(x, x, **arguments)
+
+
+@pytest.mark.parametrize("regularise", [None, "auto", ("ridge", 1.0)])
+def test_a_sum_alone_decides_a_single_weight(regularise):
+    x = np.random.default_rng(0).random((20, 21))
+    fit = kf.learn(x, 2.0 * x, size=1, sum_to=2.0, regularise=regularise)
+    assert fit.kernel.weights.tolist() == [[2.0]]
+    assert fit.verdict == "exact"

@@ -192,3 +192,134 @@ def test_bad_arguments_are_refused() -> None:
     for bad in ("strong", -1.0, np.nan, True, ("ridge",), ("auto", 1.0), [1, 2, 3]):
         with pytest.raises(ArgumentError, match="regularise: expected"):
             Regularise.checked(bad)
+
+
+def test_the_variance_of_the_residual_is_over_what_is_free():
+    found = solve_restricted(moments(*problem(0)), SIZE, Restriction())
+    assert (found.freedom, found.kind) == (15.0, "")
+    assert found.variance(8.0, 59) == pytest.approx(8.0 / 44.0)
+    assert found.variance(8.0, 16) == found.variance(8.0, 15) == found.variance(8.0, 3) == 8.0
+    found = solve_restricted(moments(*problem(0)), SIZE, Restriction(), Regularise.checked(("ridge", 0.1)))
+    assert found.variance(8.0, 4) == pytest.approx((8.0 + found.penalised) / 4.0)
+    assert found.variance(8.0, 0) == pytest.approx(8.0 + found.penalised)
+
+
+@pytest.mark.parametrize("kind", ["ridge", "smooth"])
+@pytest.mark.parametrize("total", [None, 1.5])
+def test_a_strength_that_is_estimated_adds_what_its_own_error_does(kind, total):
+    """The kernel's derivative by the strength's logarithm, by differences, squared, times that one's variance."""
+    x, y = problem(7, noise=8.0)
+    known, n = Restriction.checked(sum_to=total), len(y) - 1
+    found = solve_restricted(moments(x, y), SIZE, known, Regularise.checked(kind))
+    ends = [np.exp(step) * found.strength for step in (-1e-4, 0.0, 1e-4)]
+    low, same, high = (solve_restricted(moments(x, y), SIZE, known, Regularise.checked((kind, one))) for one in ends)
+    np.testing.assert_allclose(found.kernel, same.kernel, rtol=1e-9)
+    assert (found.kind, found.strength) == (kind, same.strength)
+    slope = (high.kernel - low.kernel) / 2e-4
+    left = float(((y - x @ found.kernel) ** 2).sum())
+    # With a sum the variance is of the freed problem: what remains of the after and its penalty.
+    variance = found.variance(left, n)
+    added = found.inverse - same.inverse
+    doubt = float(np.trace(added)) * variance / float(slope @ slope)
+    np.testing.assert_allclose(added, np.outer(slope, slope) * doubt / variance, atol=1e-4 * np.abs(added).max())
+    if total is None:
+        expected = find_strength(x.T @ x, x.T @ y, float(y @ y), n, penalty(SIZE, kind), None).variance
+        assert doubt == pytest.approx(expected, rel=1e-4)
+        matrix = found.strength * np.trace(x.T @ x) / np.trace(penalty(SIZE, kind)) * penalty(SIZE, kind)
+        assert found.penalised == pytest.approx(found.kernel @ matrix @ found.kernel)
+    else:
+        assert found.kernel.sum() == pytest.approx(total)
+    assert found.seen == P - (total is not None)
+
+
+@pytest.mark.parametrize("kind", ["ridge", "smooth"])
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_a_sum_and_a_penalty(kind, nonnegative):
+    """Lagrange's equations of the penalised squares; without negative weights the conditions of Karush and others."""
+    x, y = problem(4)
+    regularise = Regularise.checked((kind, 0.2))
+    known = Restriction.checked(sum_to=2.0, nonnegative=nonnegative)
+    found = solve_restricted(moments(x, y), SIZE, known, regularise)
+    free = solve_restricted(moments(x, y), SIZE, Restriction.checked(sum_to=2.0), regularise)
+    # The unit of the strength is that of the problem without its equation, of one parameter less.
+    matrix = penalty(SIZE, kind)
+    basis = np.linalg.svd(np.ones((1, P)))[2][1:].T
+    start = np.linalg.solve(matrix, np.ones(P))
+    start *= 2.0 / start.sum()
+    factor = 0.2 * np.trace(basis.T @ x.T @ x @ basis) / np.trace(basis.T @ matrix @ basis)
+    total = x.T @ x + factor * matrix
+    system = np.block([[total, np.ones((P, 1))], [np.ones((1, P)), np.zeros((1, 1))]])
+    expected = np.linalg.solve(system, np.r_[x.T @ y, 2.0])[:P]
+    assert found.kernel.sum() == pytest.approx(2.0)
+    if not nonnegative:
+        np.testing.assert_allclose(found.kernel, expected, atol=1e-9)
+        inner = np.linalg.inv(basis.T @ total @ basis)
+        np.testing.assert_allclose(found.inverse, basis @ inner @ basis.T, atol=1e-12)
+        assert found.freedom == pytest.approx(np.trace(inner @ basis.T @ x.T @ x @ basis))
+        assert found.rank == P - 1
+        return
+    slope = x.T @ y - total @ found.kernel
+    held = found.kernel > 0.0
+    assert 2 < held.sum() < P
+    scale = np.abs(total).max() * 2.0
+    assert np.ptp(slope[held]) < 1e-9 * scale
+    assert (slope[~held] <= slope[held].mean() + 1e-9 * scale).all()
+    # The errors are those without the bound; the freedom that of the weights above 0.
+    np.testing.assert_allclose(found.inverse, free.inverse)
+    part = np.linalg.svd(np.ones((1, held.sum())))[2][1:].T
+    own = total[np.ix_(held, held)]
+    seen = (x.T @ x)[np.ix_(held, held)]
+    assert found.freedom == pytest.approx(np.trace(np.linalg.solve(part.T @ own @ part, part.T @ seen @ part)))
+
+
+def test_kernels_of_several_planes_have_sums_of_their_own():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(200, 8))
+    y = x @ rng.normal(size=8) + rng.normal(size=200)
+    shares = np.array([1.0, -0.5])
+    for symmetric in (None, "point"):
+        known = Restriction.checked(symmetric, sum_to=3.0)
+        found = solve_restricted(moments(x, y), (2, 2), known, sums=shares).kernel.reshape(2, 4)
+        np.testing.assert_allclose(found.sum(axis=1), 3.0 * shares, atol=1e-12)
+        rows = np.kron(np.eye(2), np.ones(4))
+        if symmetric:
+            np.testing.assert_array_equal(found, found[:, ::-1])
+            rows = np.vstack([rows, np.kron(np.eye(2), [[1, 0, 0, -1], [0, 1, -1, 0]])])
+        system = np.block([[x.T @ x, rows.T], [rows, np.zeros((len(rows),) * 2)]])
+        goal = np.r_[x.T @ y, 3.0 * shares, np.zeros(len(rows) - 2)]
+        np.testing.assert_allclose(found.ravel(), np.linalg.solve(system, goal)[:8], atol=1e-10)
+
+
+@pytest.mark.parametrize("noise", [0.3, 3.0, 30.0])
+def test_the_symmetry_is_that_of_the_lowest_criterion(noise):
+    """Of kernels that are nearly symmetrical, where one parameter more or less decides."""
+    rng = np.random.default_rng(6)
+    chosen = set()
+    for _ in range(25):
+        x = rng.normal(size=(60, 9))
+        kernel = rng.normal(size=9)
+        kernel = kernel.reshape(3, 3) + kernel.reshape(3, 3)[:, ::-1] + 0.1 * rng.normal(size=(3, 3))
+        y = x @ kernel.ravel() + noise * rng.normal(size=60)
+        x, y = x - x.mean(axis=0), y - y.mean()
+        scores = {}
+        for name in (None, *SYMMETRIES):
+            labels = orbits((3, 3), name).ravel()
+            table = np.stack([x[:, labels == label].sum(axis=1) for label in np.unique(labels)], axis=1)
+            left = float(np.linalg.lstsq(table, y, rcond=None)[1][0])
+            scores[name] = 60 * np.log(left / 60) + table.shape[1] * np.log(60)
+        best = min(scores.values())
+        found = solve_restricted(moments(x, y), (3, 3), Restriction.checked("auto")).symmetric
+        assert scores[found] == pytest.approx(best, abs=1e-6)
+        chosen.add(found)
+    assert len(chosen) > 1
+
+
+def test_a_single_parameter_that_the_sum_decides():
+    x, y = problem(1)
+    known = Restriction.checked("radial", sum_to=2.0, support=np.eye(1, 3, 1, dtype=bool))
+    found = solve_restricted(moments(x[:, :3], y), (1, 3), known)
+    np.testing.assert_array_equal(found.kernel, [0.0, 2.0, 0.0])
+    assert (found.rank, found.freedom, len(found.undetermined)) == (0, 0.0, 0)
+    found = solve_restricted(moments(x[:, :3], y), (1, 3), known, Regularise.checked("auto"))
+    np.testing.assert_array_equal(found.kernel, [0.0, 2.0, 0.0])
+    assert found.kind == ""

@@ -103,7 +103,7 @@ def fit_known(
     kernel = solution.kernel.reshape(support.size)
     left = own.unexplained(kernel)
     if weights is None and pair.step == 0.0 and left <= own.count * pair.exact_variance(own.square, own.count):
-        kernel, square = _refined(used, statistics, support, solution, restriction, regularise is None)
+        kernel, square = _refined(used, statistics, support, solution, restriction, not solution.kind)
         left = square * own.count
     variance = solution.variance(left, own.count - own.offsets)
     stderr = np.sqrt(np.maximum(np.diag(solution.inverse), 0.0) * variance)
@@ -123,7 +123,7 @@ def fit_known(
         variance,
     )
     # Of a penalty that decides some directions nothing is exact.
-    sure = regularise is None or (solution.seen == p and own.count > 2 * p)
+    sure = not solution.kind or (solution.seen == p and own.count > 2 * p)
     fit = described(pair, found, estimate, lambda other: sure and _holds(other, kernel, restriction))
     notes = _notes(solution, restriction)
     return replace(fit, degrees_of_freedom=solution.freedom, notes=(*notes, *fit.notes))

@@ -98,7 +98,8 @@ def solve_restricted(
         each_sum = np.kron(np.eye(planes), np.ones(size[0] * size[1]))
         equations = _Equations(each_sum if basis is None else each_sum @ basis.T, shares * restriction.sum_to)
     matrix, kind, strength, doubt = None, "", 0.0, 0.0
-    if regularise is not None:
+    # Where the equations leave nothing free a penalty has nothing to draw.
+    if regularise is not None and (equations is None or cross.size > equations.values.size):
         choices = []
         for each in regularise.kinds:
             own = _mixed(basis, np.kron(np.eye(planes), penalty(size, each)))
