@@ -108,7 +108,7 @@ def _of_channel(residual: np.ndarray) -> Structure:
 def _beside(image: np.ndarray, down: int, right: int) -> np.ndarray:
     """Return the products of pixels and those a lag away."""
     rows, columns = image.shape
-    first = image[: max(0, rows - down), max(0, -right) : columns - max(0, right)]
+    first = image[: rows - down, max(0, -right) : columns - max(0, right)]
     second = image[down:, max(0, right) : columns - max(0, -right)]
     if 0 in first.shape or 0 in second.shape:
         return np.zeros((0, 0))

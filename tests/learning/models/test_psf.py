@@ -114,3 +114,70 @@ def test_bad_arguments_are_refused(arguments: dict[str, object], error: type[Ker
     both = {"psf_a": np.eye(5), "psf_b": np.eye(5)} | arguments
     with pytest.raises(error, match=message):
         kf.match_psf(both.pop("psf_a"), both.pop("psf_b"), **both)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((8, 11), (7, 11)), ((9, 2), (9, 1)), ((40, 33), (31, 31)), ((31, 32), (31, 31))]
+)
+def test_a_size_that_is_not_given_is_odd_and_fits(shape, size):
+    b = np.random.default_rng(0).random(shape)
+    fit = kf.match_psf(np.eye(5), b, regularise=("ridge", 1.0))
+    assert fit.size == size
+    assert fit.anchor == (size[0] // 2, size[1] // 2)
+
+
+def test_size_and_pixels_have_limits_that_are_inside():
+    b = np.random.default_rng(0).random((5, 5))
+    assert kf.match_psf(np.eye(5), b, size=5, regularise=None).samples == 25
+    with pytest.raises(ArgumentError, match="size: expected at most the 25 pixels of psf_b in weights; received 2×13"):
+        kf.match_psf(np.eye(5), b, size=(2, 13), regularise=None)
+
+
+def test_numbers_of_the_residual_are_those_of_least_squares():
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(2, 12, 13))
+    fit = kf.match_psf(a, b, size=3, regularise=None)
+    left = b - kf.correlate(a, fit.kernel, boundary="constant")
+    square = float((left**2).sum())
+    assert fit.r2 == pytest.approx(1.0 - square / float((b**2).sum()), rel=1e-12)
+    assert 0.01 < fit.r2 < 0.5
+    assert fit.residual_sd == pytest.approx(np.sqrt(square / b.size), rel=1e-12)
+    assert (fit.samples, fit.degrees_of_freedom, fit.rank, fit.verdict) == (156, 9.0, 9, "approximate")
+    assert f"explains {100 * fit.r2:.6g} % of the sum of squares" in fit.explanation
+    assert f"a standard deviation of {fit.residual_sd:.3g}" in fit.explanation
+    total, norm = float(fit.kernel.weights.sum()), float(np.sqrt((fit.kernel.weights**2).sum()))
+    assert fit.notes[0] == f"the kernel's sum, the ratio of the fluxes, is {total:.6g}"
+    sharpens = [f"it sharpens: independent noise grows {norm / abs(total):.3g} times as much as light"]
+    assert list(fit.notes[1:]) == sharpens * (norm > abs(total))
+
+
+@pytest.mark.parametrize(("weights", "sharpens"), [([[1.0]], False), ([[1.01, -0.01]], True), ([[-1.2, 0.1]], True)])
+def test_noise_that_grows_more_than_light(weights, sharpens):
+    a = np.pad(np.random.default_rng(0).normal(size=(9, 9)), 3)
+    b = kf.correlate(a, weights, boundary="constant")
+    notes = kf.match_psf(a, b, size=np.shape(weights), regularise=None).notes
+    assert any("sharpens" in note for note in notes) == sharpens
+
+
+def test_weights_that_the_functions_do_not_tell_have_no_error():
+    """A light at the lower right corner is read by weights over it and to its lower right from inside alone."""
+    a, b = np.zeros((5, 5)), np.random.default_rng(0).random((5, 5))
+    a[4, 4] = 2.0
+    fit = kf.match_psf(a, b, size=(3, 5), regularise=None)
+    seen = np.zeros((3, 5), bool)
+    seen[1:, 2:] = True
+    np.testing.assert_array_equal(np.isfinite(fit.stderr), seen)
+    np.testing.assert_allclose(fit.kernel.weights[1:, 2:], b[2:, 2:][2::-1, ::-1][:2] / 2.0)
+    assert (fit.rank, fit.verdict, fit.covariance, len(fit.undetermined)) == (6, "undetermined", None, 9)
+    b = b[:1, :1]
+    fit = kf.match_psf(a, b, size=(1, 1), regularise=None)
+    assert (fit.verdict, fit.rank, fit.covariance) == ("undetermined", 0, None)
+    assert np.isinf(fit.stderr).all()
+    assert fit.undetermined.shape == (1, 1, 1)
+
+
+def test_an_exact_match_has_the_errors_of_rounding():
+    a = np.random.default_rng(0).normal(size=(9, 9))
+    fit = kf.match_psf(a, 3.0 * a, size=1, regularise=None)
+    assert fit.stderr[0, 0] == pytest.approx(3.0 * np.finfo(float).eps, rel=1.0)
+    assert fit.stderr[0, 0] > 0.0

@@ -49,8 +49,7 @@ def likely(matrix: np.ndarray) -> list[np.ndarray]:
             grey = np.tile(weights, (3, 1))
             s = _share(matrix - grey, np.eye(3) - grey)
             found += [grey + round(s, digits) * (np.eye(3) - grey) for digits in (1, 2, 3)]
-        degrees = _degrees(matrix)[0]
-        found += [_turned(round(degrees, digits)) for digits in (0, 1)]
+        found += [_turned(round(_degrees(matrix), digits)) for digits in (0, 1)]
     return [one for one in found if np.abs(one - matrix).max() < _LIKELY]
 
 
@@ -104,8 +103,8 @@ def _saturation(matrix: np.ndarray, tolerance: np.ndarray) -> Mix | None:
 
 def _hue(matrix: np.ndarray, tolerance: np.ndarray) -> Mix | None:
     """Return that the matrix turns the hue, as W3C Filter Effects does."""
-    degrees, size = _degrees(matrix)
-    if abs(size - 1.0) > 0.02 + float(tolerance.max()) or (np.abs(matrix - _turned(degrees)) > tolerance).any():
+    degrees = _degrees(matrix)
+    if (np.abs(matrix - _turned(degrees)) > tolerance).any():
         return None
     return Mix("hue rotation", f"hue turned by {degrees:.4g}°", {"degrees": degrees})
 
@@ -115,12 +114,12 @@ def _share(matrix: np.ndarray, direction: np.ndarray) -> float:
     return float((matrix * direction).sum() / (direction**2).sum())
 
 
-def _degrees(matrix: np.ndarray) -> tuple[float, float]:
-    """Return the angle of the nearest turn of the hue, and the length of its cosine and sine, 1 for a turn."""
+def _degrees(matrix: np.ndarray) -> float:
+    """Return the angle of the nearest turn of the hue."""
     basis = np.stack([np.ravel(_HUE_COSINE), np.ravel(_HUE_SINE)], axis=1)
     grey = np.tile(LUMA["W3C Filter Effects"], (3, 1))
     cosine, sine = np.linalg.lstsq(basis, (matrix - grey).ravel(), rcond=None)[0]
-    return float(np.degrees(np.arctan2(sine, cosine))), float(np.hypot(cosine, sine))
+    return float(np.degrees(np.arctan2(sine, cosine)))
 
 
 def _turned(degrees: float) -> np.ndarray:

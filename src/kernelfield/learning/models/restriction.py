@@ -133,8 +133,7 @@ def orbits(size: tuple[int, int], symmetric: str | None) -> np.ndarray:
         raise ArgumentError(f'symmetric: expected a square kernel for "square"; received {rows}×{columns}; take "hv"')
     turned = {"h": [labels[:, ::-1]], "v": [labels[::-1]], "point": [labels[::-1, ::-1]]}
     turned["hv"] = turned["h"] + turned["v"] + turned["point"]
-    if symmetric == "square":
-        turned["square"] = [*turned["hv"], *(image.T for image in (labels, *turned["hv"]))]
+    turned["square"] = [*turned["hv"], *(image.T for image in (labels, *turned["hv"]))]
     least: np.ndarray = np.minimum.reduce([labels, *turned[symmetric]])
     return least
 
