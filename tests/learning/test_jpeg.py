@@ -88,3 +88,45 @@ def test_quantisation_is_no_noise_in_the_before(quality):
 def test_weights_around_a_kernel_by_compression_do_not_hide_its_nearest_relative(quality):
     fit = kf.learn(data.camera(), compressed(cv2.blur(data.camera(), (3, 3)), quality))
     assert "nearest: box 3×3" in fit.description
+
+
+SHARPEN = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
+
+
+@pytest.mark.parametrize("corner", [(3, 5), (7, 2), (0, 1)])
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_crop_of_a_jpeg_is_read_like_the_whole(name, corner):
+    before = data.camera()[100:340, 100:340]
+    after = compressed(FILTERS[name](before), 85)
+    part = slice(corner[0], None), slice(corner[1], None)
+    assert jpeg.corner(prepare(before[part], after[part])) == tuple(-n % 8 for n in corner)
+    assert explained(before[part], after[part]) == (name in LINEAR)
+
+
+def test_a_filter_is_learned_from_a_crop_of_a_jpeg():
+    before = data.camera()[128:388, 128:388]
+    after = compressed(cv2.blur(before, (3, 3)), 80)
+    fit = kf.learn(before[3:-5, 5:-2], after[3:-5, 5:-2])
+    assert fit.size == (3, 3)
+    assert "JPEG" in fit.explanation
+    assert "nearest: box 3×3" in fit.description
+
+
+@pytest.mark.parametrize(("quality", "subsampling"), [(90, 2), (80, 2), (85, 1), (90, 0)])
+def test_coarse_colours_are_no_mix_of_channels(quality, subsampling):
+    before = data.astronaut()[:250, 150:400]
+    after = compressed(cv2.filter2D(before, -1, SHARPEN), quality, subsampling=subsampling)
+    fit = kf.learn(before, after)
+    assert (fit.model, fit.verdict, fit.size) == ("shared", "approximate", (3, 3))
+    assert np.linalg.norm(fit.kernel.weights - SHARPEN) < 0.07 * np.linalg.norm(SHARPEN)
+    assert "nearest: sharpen" in fit.description
+    assert fit.offset == (fit.offset[0],) * 3
+    assert any("brightness" in note for note in fit.notes)
+    assert kf.correlate(before, fit.kernel.weights, channel_axis=2, dtype=float).shape == after.shape
+
+
+def test_an_exact_filter_of_a_jpeg_is_exact_in_every_colour():
+    before = compressed(data.astronaut()[:200, 150:350], 85)
+    fit = kf.learn(before, np.roll(before, 1, axis=0))
+    assert fit.verdict == "exact"
+    assert not any("brightness" in note for note in fit.notes)

@@ -7,6 +7,9 @@ most: a filter that was applied before predicts all coefficients within that, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from kernelfield.learning.pair import Pair
@@ -27,12 +30,18 @@ _ON_LATTICE, _CHANCE = 0.75, 5.0
 _FIRST, _HINT = 32, 0.5
 # Standard deviations of rounding beyond half a step, and the share of the coefficients that may lie there.
 _BEYOND, _OFF = 3.0, 0.03
+# Side of the middle part of a large picture that is looked at for its table.
+_PART = 2048
+# Blocks that show where blocks begin, and the size of a coefficient that was coded as 0.
+_SHOW, _ZERO = 256, 1.0
 # Weights of red, green and blue in the luminance that is coded, and the factors of blue and red less that (ITU-T
 # T.871).
 _LUMA, _CHROMA = np.array([0.299, 0.587, 0.114]), ((2, 0.564), (0, 0.713))
 # The colours are coded for squares of 16 pixels; levels by which the mean of such a square may be off. The step of it
 # is 17 eighths of a level at quality 50, and the error half of that.
 _SQUARE, _COLOUR_OFF = 16, 1.5
+# The fewest squares that tell: those without a colour at an end of the range.
+_SQUARES = 8
 
 
 def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
@@ -41,36 +50,34 @@ def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
     Parameters
     ----------
     pair : Pair
-        Its after begins at the corner of a block. Blocks with excluded pixels are not looked at: only those without a
-        value are to be excluded, not outliers, which subsampled colours seem to be.
+        Its after may be a crop. Blocks with excluded pixels are not looked at: only those without a value are to be
+        excluded, not outliers, which subsampled colours seem to be.
     support : Support
     maps : list of Map
         Residuals and predictions over the positions of `support`.
     """
-    unit = pair.after_unit
-    share = _shares(pair)
-    if share is None:
+    coding = _coding(pair)
+    if coding is None:
         return False
+    unit, share = pair.after_unit, coding.share
     foreseen = [np.clip(m.predicted * unit.scale + unit.centre, 0.0, 255.0) for m in maps]
     seen = [(m.predicted + m.residual) * unit.scale + unit.centre for m in maps]
     predicted, after = (sum(s * image for s, image in zip(share, images)) for images in (foreseen, seen))
-    if after.min() < -0.5 or after.max() > 255.5:
-        return False
     rows, columns = support.positions(*pair.shapes)
-    inside = tuple(slice(-first % _SIDE, None) for first in (rows.start, columns.start))
+    inside = tuple(slice((at - first) % _SIDE, None) for at, first in zip(coding.corner, (rows.start, columns.start)))
     ended = [None if mask is None else mask[rows, columns] for mask in _ended(pair)]
     chosen = _usable([*(plane.excluded(support) for plane in pair.planes), *ended], after.shape, inside)
     if chosen.size < _FEWEST:
         return False
+    whole = _usable(ended, after.shape, inside, _SQUARE)
+    if len(maps) == 3 and whole.size < _SQUARES:
+        return False
     for which, factor in _CHROMA if len(maps) == 3 else ():
         error = factor * ((seen[which] - after) - (foreseen[which] - predicted))
-        means = _blocks(error[inside], _SQUARE).mean(axis=(1, 2))
+        means = _blocks(error[inside], _SQUARE)[whole].mean(axis=(1, 2))
         if np.mean(np.abs(means) > _COLOUR_OFF) > _OFF:
             return False
-    coded = _cosines(_blocks(after[inside])[chosen])
-    table = _table(coded)
-    if table is None:
-        return False
+    coded, table = _cosines(_blocks(after[inside])[chosen]), coding.table
     miss = np.abs(_cosines(_blocks(predicted[inside])[chosen]) - coded)
     # Coefficients that were coded as 0 by a step that is not known say nothing.
     tested = np.isfinite(table) & (np.abs(coded) > np.where(np.isfinite(table), table, 0.0) / 2.0)
@@ -79,19 +86,77 @@ def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
 
 
 def is_compressed(pair: Pair) -> bool:
-    """Return whether the after is a decoded JPEG, from its pixels alone; arguments as in `explains`."""
-    share = _shares(pair)
+    """Return whether the after is a decoded JPEG, or a crop of one, from its pixels alone."""
+    return _coding(pair) is not None
+
+
+def corner(pair: Pair) -> tuple[int, int]:
+    """Return where the first block of an after begins that is a JPEG or a crop of one; (0, 0) of others."""
+    coding = _coding(pair)
+    return (0, 0) if coding is None else coding.corner
+
+
+def brightness(planes: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the luminance that a JPEG codes of red, green and blue of 8 bits, as it is rounded."""
+    values: np.ndarray = np.rint(sum(s * plane for s, plane in zip(_LUMA, planes))).astype(np.uint8)
+    return values
+
+
+@dataclass(frozen=True)
+class _Coding:
+    """How an after was coded.
+
+    Attributes
+    ----------
+    share : numpy.ndarray
+        Of each channel in the luminance.
+    corner : (int, int)
+        Row and column of the first pixel of the first whole block.
+    table : numpy.ndarray, shape (8, 8)
+        Steps by frequency, NaN where they are not seen.
+    """
+
+    share: np.ndarray
+    corner: tuple[int, int]
+    table: np.ndarray
+
+
+def _coding(pair: Pair) -> _Coding | None:
+    """Return how the after was coded; None where it is no decoded JPEG."""
+    share, unit = _shares(pair), pair.after_unit
     if share is None:
-        return False
-    unit = pair.after_unit
-    after = sum(s * (plane.after * unit.scale + unit.centre) for s, plane in zip(share, pair.planes))
+        return None
+    part = tuple(slice(start := max(0, (n - _PART) // 2) // _SIDE * _SIDE, start + _PART) for n in pair.shapes[1])
+    after = sum(s * (plane.after[part] * unit.scale + unit.centre) for s, plane in zip(share, pair.planes))
     if after.min() < -0.5 or after.max() > 255.5:
-        return False
-    masks = [*(plane.bad_after for plane in pair.planes), *_ended(pair)]
-    chosen = _usable(masks, after.shape, (slice(None), slice(None)))
-    if chosen.size < _FEWEST:
-        return False
-    return _table(_cosines(_blocks(after)[chosen])) is not None
+        return None
+    masks = [None if mask is None else mask[part] for mask in (*(p.bad_after for p in pair.planes), *_ended(pair))]
+    corner = 0, 0
+    table = _table_at(corner, after, masks)
+    if table is None:
+        corner = _likely_corner(after, masks)
+        table = None if corner == (0, 0) else _table_at(corner, after, masks)
+    return None if table is None else _Coding(share, corner, table)
+
+
+def _table_at(corner: tuple[int, int], after: np.ndarray, masks: list[np.ndarray | None]) -> np.ndarray | None:
+    """Return the table of an after with the first corner of a block at a place; None if there is none."""
+    inside = slice(corner[0], None), slice(corner[1], None)
+    chosen = _usable(masks, after.shape, inside)
+    return None if chosen.size < _FEWEST else _table(_cosines(_blocks(after[inside])[chosen]))
+
+
+def _likely_corner(after: np.ndarray, masks: list[np.ndarray | None]) -> tuple[int, int]:
+    """Return where blocks begin if there are some: there most coefficients are 0 but for the rounding of pixels."""
+    zeros = np.zeros((_SIDE, _SIDE))
+    for corner in np.ndindex(zeros.shape):
+        inside = slice(corner[0], None), slice(corner[1], None)
+        chosen = _usable(masks, after.shape, inside)
+        chosen = chosen[:: max(1, -(-chosen.size // _SHOW))]
+        if chosen.size:
+            zeros[corner] = np.mean(np.abs(_cosines(_blocks(after[inside])[chosen])) < _ZERO)
+    row, column = np.unravel_index(int(zeros.argmax()), zeros.shape)
+    return int(row), int(column)
 
 
 def _shares(pair: Pair) -> np.ndarray | None:
@@ -106,13 +171,15 @@ def _ended(pair: Pair) -> list[np.ndarray | None]:
     return [plane.clipped for plane in pair.planes] if len(pair.planes) == 3 else []
 
 
-def _usable(masks: list[np.ndarray | None], shape: tuple[int, ...], inside: tuple[slice, ...]) -> np.ndarray:
+def _usable(
+    masks: list[np.ndarray | None], shape: tuple[int, ...], inside: tuple[slice, ...], side: int = _SIDE
+) -> np.ndarray:
     """Return the numbers of blocks without an excluded pixel, at most `_MOST` of them, spread over the picture."""
     bad = np.zeros(shape, bool)
     for mask in masks:
         if mask is not None:
             bad |= mask
-    chosen = np.flatnonzero(~_blocks(bad[inside]).any(axis=(1, 2)))
+    chosen = np.flatnonzero(~_blocks(bad[inside], side).any(axis=(1, 2)))
     return chosen[:: max(1, -(-chosen.size // _MOST))]
 
 

@@ -434,7 +434,7 @@ def _has_blocks(pair: Pair, support: Support, kernel: np.ndarray) -> bool:
     columns = support.positions(*pair.shapes)[1]
     empty = np.zeros((0, 0))
     maps = [Map(empty, residual, empty, residual == 0.0) for _, _, residual in parts]
-    return is_blocky(maps, (parts[0][1].start, columns.start))
+    return is_blocky(pair, maps, (parts[0][1].start, columns.start))
 
 
 def reduced(pair: Pair, support: Support, moments: Moments, kernel: np.ndarray, noise: float) -> Support:

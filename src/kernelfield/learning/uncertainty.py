@@ -320,27 +320,35 @@ def _neighbours(maps: list[Map]) -> float:
 def _blocks(pair: Pair, estimate: Estimate, maps: list[Map]) -> bool:
     """Return whether the residual of values on a grid has JPEG's blocks."""
     rows, columns = estimate.support.positions(*pair.shapes)
-    return pair.step > 0.0 and is_blocky(maps, (rows.start, columns.start))
+    return pair.step > 0.0 and is_blocky(pair.sample, maps, (rows.start, columns.start))
 
 
-def is_blocky(maps: list[Map], corner: tuple[int, int]) -> bool:
+def is_blocky(pair: Pair, maps: list[Map], first: tuple[int, int]) -> bool:
     """Return whether the residual jumps at the edges of the blocks of eight pixels that JPEG codes.
 
-    `corner` is the row and column of the after at which the maps begin.
+    `first` is the row and column of the after at which the maps begin. In a crop the blocks begin elsewhere.
     """
+    if _jumps(maps, first):
+        return True
+    corner = jpeg.corner(pair)
+    return corner != (0, 0) and _jumps(maps, (first[0] - corner[0], first[1] - corner[1]))
+
+
+def _jumps(maps: list[Map], first: tuple[int, int]) -> bool:
+    """Return whether residuals jump at the edges of blocks, if pixel (0, 0) is the corner of one."""
     ratios, scores = [], []
     for axis in (0, 1):
         means: list[list[float]] = [[] for _ in range(8)]
         for part in maps:
             steps = np.abs(np.diff(part.residual, axis=axis))
             if part.bad is not None:
-                first: list[slice] = [slice(None)] * 2
-                second = list(first)
-                first[axis], second[axis] = slice(1, None), slice(None, -1)
-                steps = np.where(part.bad[tuple(first)] | part.bad[tuple(second)], np.nan, steps)
+                later: list[slice] = [slice(None)] * 2
+                earlier = list(later)
+                later[axis], earlier[axis] = slice(1, None), slice(None, -1)
+                steps = np.where(part.bad[tuple(later)] | part.bad[tuple(earlier)], np.nan, steps)
             usable = np.isfinite(steps).sum(axis=1 - axis)
             profile = np.nansum(steps, axis=1 - axis, dtype=np.float64) / np.maximum(usable, 1)
-            phase = (corner[axis] + 1 + np.arange(profile.size)) % 8
+            phase = (first[axis] + 1 + np.arange(profile.size)) % 8
             for one, value in zip(phase[usable > 0].tolist(), profile[usable > 0].tolist()):
                 means[one].append(value)
         if min(map(len, means)) < 3:

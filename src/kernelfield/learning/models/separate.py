@@ -15,6 +15,7 @@ from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.models.bank import find_support, part_of_task
+from kernelfield.learning.models.encoded import support_of
 from kernelfield.learning.models.joint import Joint, gather_joint
 from kernelfield.learning.models.mixed import fit_mixed, prepared, task_of
 from kernelfield.learning.models.model import Asked
@@ -120,11 +121,11 @@ def fit_auto(asked: Asked) -> Fit:
     several = inputs > 1 and pair.same_size
     kind, sure = chosen(pair, asked.size, asked.max_size) if several else ("shared", True)
     if kind == "shared":
-        return learned(pair, asked.size, asked.max_size, asked.noise)
-    if jpeg.is_compressed(pair):
         shared = learned(pair, asked.size, asked.max_size, asked.noise)
-        if _is_coded(pair, shared):
-            return shared
+        return shared if shared.verdict == "exact" else _of_brightness(pair, asked) or shared
+    coded = _of_brightness(pair, asked)
+    if coded is not None:
+        return coded
     richer = joined(_each(pair, asked)) if kind == "separate" else fit_mixed(asked)
     if sure and richer.verdict in ("exact", "approximate") and not _is_less(richer):
         return richer
@@ -135,14 +136,36 @@ def fit_auto(asked: Asked) -> Fit:
     return shared if _goes_before(shared, richer) else richer
 
 
-def _is_coded(pair: Pair, fit: Fit) -> bool:
-    """Return whether one kernel for all and JPEG, which mixes channels where it codes colours coarsely, give the after.
+def _of_brightness(pair: Pair, asked: Asked) -> Fit | None:
+    """Return one kernel for all channels that explains an after which is a JPEG, learned from the brightness.
 
-    The numbers of the fit are those of a pair of 8 bits.
+    JPEG codes colours coarsely, and often for four pixels together (ITU-T T.871): what that leaves follows no kernel,
+    and mixes the channels. None where the kernel and JPEG do not give the after.
     """
-    support = Support(-fit.anchor[0], -fit.anchor[1], *fit.size)
-    offsets = tuple(np.broadcast_to(np.atleast_1d(fit.offset), len(pair.planes)).tolist())
-    return jpeg.explains(pair, support, residual_maps(pair, fit.kernel.weights, offsets, support))
+    if len(pair.planes) != 3 or pair.planes[0].before.dtype != np.uint8 or not jpeg.is_compressed(pair):
+        return None
+    before, after = (jpeg.brightness([getattr(plane, which) for plane in pair.planes]) for which in ("before", "after"))
+    # Decoding clips colours, which changes the brightness.
+    bad = np.zeros(after.shape, bool)
+    for plane in pair.planes:
+        for mask in (plane.clipped, plane.bad_after):
+            if mask is not None:
+                bad |= mask
+    if bad.all():
+        return None
+    fit = learned(
+        prepare(before, np.ma.array(after, mask=bad), asked.mask, asked.clip, None),
+        asked.size,
+        asked.max_size,
+        asked.noise,
+    )
+    support = support_of(fit, pair)
+    offset = float(np.ravel(fit.offset)[0])
+    maps = residual_maps(pair, fit.kernel.weights, (offset,) * 3, support)
+    if fit.verdict not in ("exact", "approximate") or not jpeg.explains(pair, support, maps):
+        return None
+    note = "learned from the brightness, of which JPEG keeps more than of the colours; residual and R² are of that"
+    return replace(fit, channels=("0", "1", "2"), offset=(offset,) * 3, notes=(*fit.notes, note))
 
 
 def _goes_before(simple: Fit, richer: Fit) -> bool:
