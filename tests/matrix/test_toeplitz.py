@@ -167,6 +167,24 @@ def test_float32_operators_compute_in_float32():
     assert (operator.H @ np.ones(12)).dtype == np.float32
 
 
+def test_products_of_an_operator_with_masked_and_complex_vectors():
+    kernel, shape = np.arange(6.0).reshape(2, 3), (5, 6)
+    operator, matrix = kf.as_operator(kernel, shape), kf.as_matrix(kernel, shape)
+    vector = np.random.default_rng(3).normal(size=30)
+    masked = np.ma.array(vector, mask=vector > 0.0)
+    for of in (operator, operator.H, operator.T, operator.H.H):
+        for product in (of.dot, of.__matmul__, of.__mul__, of.matvec, of.rmatvec):
+            with pytest.raises(ArgumentError, match="x: expected no masked elements"):
+                product(masked)
+        for product in (of.matmat, of.rmatmat):
+            with pytest.raises(ArgumentError, match="x: expected no masked elements"):
+                product(masked[:, None])
+    both = vector + 1j * vector[::-1]
+    np.testing.assert_allclose(operator @ both, matrix @ both, atol=1e-12)
+    np.testing.assert_allclose(operator.H @ both, matrix.T @ both, atol=1e-12)
+    np.testing.assert_allclose(operator @ np.stack([both, vector], 1), matrix @ np.stack([both, vector], 1), atol=1e-12)
+
+
 @pytest.mark.parametrize("make", [kf.as_matrix, kf.as_operator])
 @pytest.mark.parametrize(
     ("kernel", "shape", "how", "says"),

@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kernelfield.errors import ArgumentError
@@ -163,6 +163,9 @@ def ends(places):
 
 @given(graphs(merging=False))
 def test_intervals_give_the_ends_of_what_is_seen_as_if_no_border_cut_it(graph):
+    # A list with an index for each unit has no form that holds for all units.
+    maps = [link.map for node in graph for edge in node.edges for link in edge.links if link.map is not None]
+    assume(not any(map.step == 0 and map.period > 1 for map in maps))
     for node in graph:
         found = spans(graph)[node.name]
         assert all(span.intervals is not None for span in found)
@@ -176,7 +179,7 @@ def test_intervals_give_the_ends_of_what_is_seen_as_if_no_border_cut_it(graph):
         if max(node.shape) >= 7:
             continue
         # Every phase occurs in a grid that is long enough; in a short one, those that do.
-        assert [span.size(node.shape) for span in found] == widest
+        assert [span.sizes(node.shape)[1] for span in found] == widest
 
 
 @given(graphs(merging=True))
@@ -223,7 +226,7 @@ def test_a_single_path_has_the_published_closed_form(maps):
         size += (taps[-1] - taps[0]) * stride
         padding += -taps[0] * stride
         stride *= map.step
-    assert (span.size((64,)), span.stride(), span.at((0,))) == (size, stride, (-padding, size - padding - 1))
+    assert (span.sizes((64,))[1], span.stride(), span.at((0,))) == (size, stride, (-padding, size - padding - 1))
     assert span.aligned
 
 
@@ -232,7 +235,7 @@ def test_upsampling_makes_the_width_depend_on_the_phase():
     graph = chain(AxisMap.window(3, before=1), bilinear, AxisMap.window(2))
     (span,) = spans(graph)["n2"]
     assert [span.at((i,)) for i in range(4)] == [(-2, 2), (-1, 2), (-1, 3), (0, 3)]
-    assert span.size((64,)) == 5
+    assert span.sizes((64,))[1] == 5
     assert span.stride() == Fraction(1, 2)
 
 
@@ -326,7 +329,7 @@ def test_paths_of_one_stride_and_other_periods_unite():
     (span,) = spans(Graph(tuple(nodes)))["sum"]
     assert [span.at((i,)) for i in range(7)] == [(0, 2), (0, 2), (0, 3), (2, 5), (3, 5), (3, 5), (6, 8)]
     assert span.stride() == 1
-    assert span.size((12,)) == 4
+    assert span.sizes((12,))[1] == 4
 
 
 def test_windows_of_attention_move_by_windows():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from kernelfield.arrays import as_array, check_plain
 from kernelfield.correlation.arguments import dtype_of
 from kernelfield.engine import layers
 from kernelfield.errors import DtypeError, received
@@ -105,9 +106,42 @@ def operator_of(linear_map: LinearMap, dtype: np.dtype[Any]) -> LinearOperator:
         found, _ = layers.backward(linear_map.operation, image, linear_map.weights.astype(dtype), slopes, (True, False))
         return np.asarray(found).reshape(len(slopes), -1).T.reshape(-1, *vectors.shape[1:])
 
-    return LinearOperator(
-        linear_map.matrix_shape, matvec=forward, rmatvec=adjoint, matmat=forward, rmatmat=adjoint, dtype=dtype
-    )
+    class Operator(LinearOperator):  # type: ignore[misc]
+        """SciPy's operator, which takes the numbers of masked arrays as they lie; this one refuses them."""
+
+        def __init__(self, shape: tuple[int, int], own: Any, transposed: Any) -> None:
+            super().__init__(dtype, shape)
+            self._own, self._transposed = own, transposed
+
+        def dot(self, x: Any) -> Any:
+            check_plain(x, "x")
+            return super().dot(x)
+
+        def _matmat(self, X: Any) -> Any:
+            return _by_parts(self._own, as_array(X, "x"))
+
+        def _matvec(self, x: Any) -> Any:
+            return self._matmat(x)
+
+        def _rmatmat(self, X: Any) -> Any:
+            return _by_parts(self._transposed, as_array(X, "x"))
+
+        def _rmatvec(self, x: Any) -> Any:
+            return self._rmatmat(x)
+
+        def _adjoint(self) -> Operator:
+            return Operator(self.shape[::-1], self._transposed, self._own)
+
+        _transpose = _adjoint
+
+    return Operator(linear_map.matrix_shape, forward, adjoint)
+
+
+def _by_parts(real: Callable[[np.ndarray], np.ndarray], vectors: np.ndarray) -> np.ndarray:
+    """Return the product of a real map with real vectors, or with the parts of complex ones."""
+    if np.iscomplexobj(vectors):
+        return real(vectors.real) + 1j * real(vectors.imag)
+    return real(vectors)
 
 
 def _stacked(vectors: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:

@@ -114,10 +114,6 @@ class Span:
         high = np.maximum.reduce([table[1] for table in tables]) if tables else -nothing
         return axes, low, high
 
-    def size(self, shape: tuple[int, ...]) -> int:
-        """Return the number of elements from the first to the last of the widest field among the units of a grid."""
-        return self.sizes(shape)[1]
-
     def stride(self) -> Fraction | None:
         """Return the shift of the field from one unit to the next; None where paths differ, or along two axes."""
         if self.table is not None:
@@ -154,8 +150,8 @@ def spans(graph: Graph) -> dict[str, tuple[Span, ...]]:
     ...     Node("b", "convolution", (3,), (Edge("a", (link,)),)),
     ... ))
     >>> (span,) = spans(graph)["b"]
-    >>> span.size((3,)), span.stride(), span.at((0,)), span.at((1,))
-    (7, Fraction(4, 1), (-3, 3), (1, 7))
+    >>> span.sizes((3,)), span.stride(), span.at((0,)), span.at((1,))
+    ((7, 7), Fraction(4, 1), (-3, 3), (1, 7))
     """
     image = graph.image
     found: dict[str, tuple[Span, ...]] = {}

@@ -185,7 +185,7 @@ def follow(table: Table, edge: Edge, node: Node, source: Node, extent: int) -> T
     gaps = [
         a for a, link in enumerate(edge.links) if link.map is not None and () in link.map.taps and a not in table.axes
     ]
-    table = _widened(table, gaps, source)
+    table = _spread(table, tuple(sorted({*table.axes, *gaps})), source)
     links = [edge.links[a] for a in table.axes]
     axes = sorted({axis for link in links for axis in link.axes} | {axis for axis, _, _ in edge.units})
     extents = [node.shape[a] for a in axes]
@@ -300,10 +300,6 @@ def _collapsed(table: Table, edge: Edge) -> Table:
         np.asarray(table.whole.any(axis=gone)),
         table.aligned,
     )
-
-
-def _widened(table: Table, more: Sequence[int], source: Node) -> Table:
-    return _spread(table, tuple(sorted({*table.axes, *more})), source) if more else table
 
 
 def _spread(table: Table, axes: tuple[int, ...], node: Node) -> Table:
