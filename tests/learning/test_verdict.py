@@ -29,6 +29,7 @@ def signs(**changes) -> Evidence:
         (replace(STRONG, signs=None), "approximate"),
         (STRONG, "approximate"),
         (signs(looks_like="the median"), "not linear"),
+        (replace(signs(curve=0.2, compressed=True), r2=0.7), "approximate"),
         (replace(signs(looks_like="the median"), channels=0.99), "not linear"),
         (replace(signs(curve=0.5), channels=0.99), "approximate"),
         (replace(signs(curve=0.5), channels=0.5), "not linear"),
@@ -105,7 +106,44 @@ def test_the_verdict_beside_each_threshold(evidence, verdict):
         (replace(STRONG, limit=31), "ended at its limit of 31×31"),
         (replace(signs(curve=0.05), channels=0.99), "channels='separate'"),
         (replace(STRONG, complete=False), "does not determine the kernel"),
+        (replace(STRONG, exact=True), "^the filter explains the picture; only"),
+        (replace(signs(curve=0.2, compressed=True), r2=0.7), "completely: .* no more than JPEG's quantisation"),
+        (replace(STRONG, blank=True), "has a single value"),
+        (signs(texture=0.1, grows=True), "in its size alone"),
+        (signs(texture=0.67, grows=True), "the same in calm and busy parts"),
     ],
 )
 def test_the_sentence_names_the_sign(evidence, words):
     assert re.search(words, explain(judge(evidence), evidence))
+
+
+def test_evidence_says_nothing_that_it_was_not_told():
+    assert judge(Evidence(False, True, 1.0, 1.0, 0.99, 9, 10_000, 0, NOISE)) == "approximate"
+    assert judge(Evidence(True, True, 1.0, 1.0, 0.99, 9, 10_000, 0, None, blank=True)) == "undetermined"
+
+
+@pytest.mark.parametrize(
+    ("r2", "outliers", "related"),
+    [(0.3, 500, True), (0.3, 501, False), (0.49, 501, False), (0.5, 5000, True), (0.51, 5000, True)],
+)
+def test_many_pixels_left_out_of_a_fit_that_explains_little(r2, outliers, related):
+    assert replace(STRONG, r2=r2, outliers=outliers).related == related
+
+
+@pytest.mark.parametrize(
+    ("r2", "count", "correlation", "related"),
+    [
+        # Of 31 pixels and 9 weights 21 degrees of freedom: F of 4.77 is R² of 0.6716.
+        (0.673, 31, 0.0, True),
+        (0.670, 31, 0.0, False),
+        # Nine weights of nine pixels explain any after.
+        (0.7, 10, 0.0, False),
+        # A correlation of 0.95, the most that is believed, leaves 657 of a million pixels.
+        (0.064, 1_000_000, 0.99, True),
+        (0.060, 1_000_000, 0.99, False),
+        (0.064, 1_000_000, -0.99, True),
+        (0.060, 1_000_000, -0.99, False),
+    ],
+)
+def test_the_null_counts_degrees_of_freedom(r2, count, correlation, related):
+    assert replace(signs(correlation=correlation), r2=r2, count=count).related == related

@@ -145,7 +145,7 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
         )
     if seen is None or is_noise(seen):
         alike = "is the same in calm and busy parts, as noise is"
-        if seen is not None and seen.grows and not 1 / _EVEN < seen.texture < _EVEN:
+        if seen is not None and not 1 / _EVEN < seen.texture < _EVEN:
             alike = "depends on the brightness in its size alone, as shot noise and speckle do"
         if seen is not None and abs(seen.correlation) > 0.1:
             alike += f"; neighbours are alike (correlation {seen.correlation:.2g})"
