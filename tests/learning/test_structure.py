@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import scipy.stats
 from helpers.fits import least_squares
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError
-from kernelfield.learning.structure import LAGS, structure
+from kernelfield.learning.structure import LAGS, structure, structure_of
 
 
 def test_the_lags_are_those_of_half_a_plane():
@@ -109,3 +113,71 @@ def test_a_crop_and_a_valid_part_are_held_out_too():
     assert kf.learn(before, crop).held_out_r2(before, crop) == pytest.approx(1)
     with pytest.raises(ArgumentError, match="folds"):
         kf.learn(before, after).held_out_r2(before, after, folds=1)
+
+
+def test_a_constant_and_a_unit_change_nothing():
+    residual = np.random.default_rng(8).normal(size=(20, 21))
+    plain = structure([residual])
+    for other in (residual + 50.0, 1e150 * residual, 1e-150 * residual):
+        found = structure([other])
+        assert found.statistic == pytest.approx(plain.statistic, rel=1e-9)
+        assert found.moran == pytest.approx(plain.moran, rel=1e-9)
+        assert (found.strongest, found.count) == (plain.strongest, 420)
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 1), (1, 5), (3, 3), (7, 4)])
+def test_it_is_the_formula_pixel_by_pixel(shape):
+    """The sums over pairs of pixels, also of pictures smaller than a lag."""
+    residual = np.random.default_rng(9).normal(size=(2, *shape))
+    residual[1, 0, 0] = np.nan
+    found = structure(list(residual))
+    best = None
+    for r in residual:
+        r = r - np.nanmean(r)
+        variance, statistic, correlations, near = np.nanmean(r**2), 0.0, {}, []
+        for i, j in LAGS:
+            both = [
+                r[y, x] * r[y + i, x + j]
+                for y, x in np.ndindex(shape)
+                if y + i < shape[0] and 0 <= x + j < shape[1] and np.isfinite(r[y, x] * r[y + i, x + j])
+            ]
+            squares = sum(one * one for one in both)
+            statistic += sum(both) ** 2 / squares if squares else 0.0
+            correlations[i, j] = sum(both) / max(1, len(both)) / variance if variance else 0.0
+            near += both if (i, j) in ((0, 1), (1, 0)) else []
+        p = float(scipy.stats.chi2.sf(statistic, 12))
+        if best is None or p < best[0]:
+            moran = sum(near) / max(1, len(near)) / variance if variance else 0.0
+            strongest = max(LAGS, key=lambda lag: abs(correlations[lag]))
+            best = p, statistic, moran, strongest, correlations[strongest], int(np.isfinite(r).sum())
+    assert found.p_value == pytest.approx(min(1.0, 2 * best[0]))
+    assert (found.statistic, found.moran, found.correlation) == pytest.approx((best[1], best[2], best[4]))
+    assert (found.strongest, found.freedom, found.count) == (best[3], 12, best[5])
+
+
+def test_the_sentence_turns_at_one_in_a_hundred():
+    known = structure([np.random.default_rng(8).normal(size=(20, 21))])
+    at = dataclasses.replace(known, p_value=0.01, strongest=(1, -2), correlation=-0.123)
+    assert str(at) == "no structure: its pixels are independent of their neighbours, as noise is (p 0.01)"
+    assert str(dataclasses.replace(at, p_value=0.0099)) == (
+        "structure: pixels 1 down and 2 to the left of each other have a correlation of -0.12 (p 0.0099)"
+    )
+    assert "0 to the right" in str(dataclasses.replace(at, p_value=0.0, strongest=(1, 0)))
+    assert str(dataclasses.replace(at, count=0)).startswith("not known")
+
+
+def test_the_residual_of_a_pair_of_colours_is_that_of_its_channels():
+    """Of integers, only where the prediction lies four standard deviations of the residual inside the range."""
+    rng = np.random.default_rng(10)
+    after = rng.integers(90, 160, (30, 31, 3)).astype(np.uint8)
+    left = rng.normal(scale=5.0, size=after.shape)
+    left[3, 4] = np.nan
+    after[0], after[1] = 2, 253
+    pair = SimpleNamespace(residual=left, after=after)
+    predicted, margin = after - left, 4.0 * np.nanstd(left)
+    kept = np.where((predicted > margin) & (predicted < 255.0 - margin), left, np.nan)
+    expected = structure(list(np.moveaxis(kept, 2, 0)))
+    assert structure_of(pair) == expected
+    assert expected.count < 29 * 31
+    floats = SimpleNamespace(residual=left[..., 0], after=after[..., 0].astype(float))
+    assert structure_of(floats) == structure([left[..., 0]])

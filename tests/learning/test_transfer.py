@@ -117,3 +117,74 @@ def test_what_is_not_known_is_said_or_refused():
 
 def test_a_figure_of_it_is_drawn():
     assert len(designed(kf.kernels.box(3), "box").mtf().plot().axes) == 1
+
+
+def test_it_is_the_sum_of_waves():
+    """Weights of an even size about an anchor off the middle, of a negative sum, in a direction between the axes."""
+    rng = np.random.default_rng(3)
+    weights = rng.random((2, 3)) - 1.0
+    table = rng.normal(size=(6, 6))
+    covariance = 1e-4 * table @ table.T
+    fit = designed(kf.Kernel(weights, anchor=(1, 0)), "a trial")
+    fit = dataclasses.replace(fit, covariance=covariance, stderr=np.sqrt(np.diag(covariance)).reshape(2, 3))
+    angle = np.deg2rad(25.0)
+
+    def value(values, f):
+        return abs(
+            sum(
+                weight * np.exp(2j * np.pi * f * (np.sin(angle) * (i - 1) + np.cos(angle) * j))
+                for (i, j), weight in np.ndenumerate(values)
+            )
+        ) / abs(values.sum())
+
+    found = fit.mtf(25.0, [0.0, 0.1, 0.4])
+    np.testing.assert_allclose(found.value, [value(weights, f) for f in (0.0, 0.1, 0.4)], rtol=1e-12)
+    slopes = np.zeros((3, 6))
+    for i in range(6):
+        step = np.zeros(6)
+        step[i] = 1e-6
+        ends = [weights + sign * step.reshape(2, 3) for sign in (-1, 1)]
+        slopes[:, i] = [(value(ends[1], f) - value(ends[0], f)) / 2e-6 for f in (0.0, 0.1, 0.4)]
+    np.testing.assert_allclose(found.error, np.sqrt(np.einsum("fi,ij,fj->f", slopes, covariance, slopes)), atol=1e-7)
+    assert found.error[1] > 1e-3
+    assert found.angle == 25.0
+
+
+@pytest.mark.parametrize(("angle", "last"), [(0, 0.5), (90, 0.5), (45, np.sqrt(0.5)), (200, 0.5 / np.cos(np.pi / 9))])
+def test_frequencies_go_up_to_half_a_cycle_along_an_axis(angle, last):
+    found = designed(kf.kernels.box(3), "box").mtf(angle)
+    np.testing.assert_allclose(found.frequencies, np.linspace(0.0, last, 65))
+    assert not found.error.any()
+
+
+def test_the_error_of_the_half_is_that_of_the_value_over_its_slope():
+    rng = np.random.default_rng(4)
+    fit = learned(rng, kf.kernels.gaussian(1.0, 5).weights)
+    found = fit.mtf(70)
+    at = fit.mtf(70, [found.mtf50 - 1e-4, found.mtf50, found.mtf50 + 1e-4])
+    assert at.value[1] == pytest.approx(0.5, abs=1e-9)
+    assert found.mtf50_error == pytest.approx(at.error[1] / abs(at.value[2] - at.value[0]) * 2e-4, rel=1e-4)
+    assert repr(found) == f"<Transfer at 70°, MTF50 {found.mtf50:.4g} ± {found.mtf50_error:.2g} cycles per pixel>"
+    bare = dataclasses.replace(found, mtf50_error=None)
+    assert repr(bare) == f"<Transfer at 70°, MTF50 {found.mtf50:.4g} cycles per pixel>"
+    assert repr(dataclasses.replace(found, mtf50=None)) == "<Transfer at 70°, never below 0.5>"
+
+
+def test_a_contrast_that_begins_below_a_half_never_crosses_it():
+    """The lowest frequency is where the value falls to a half, not where it rises to it."""
+    sharp = designed(kf.Kernel([[-0.4, 1.8, -0.4]]), "sharper")
+    assert sharp.mtf(0).mtf50 is None
+    np.testing.assert_allclose(sharp.mtf(0, [0.5]).value, 2.6)
+    # Of several crossings the first: 1 + 2 cos(w) + 2 cos(2 w) is 2.5.
+    twice = designed(kf.Kernel(np.full((1, 5), 0.2)), "box")
+    assert twice.mtf(0).mtf50 == pytest.approx(np.arccos((np.sqrt(60) - 2) / 8) / 2 / np.pi)
+
+
+def test_a_sum_of_nothing_but_rounding_is_0():
+    for off, known in ((1.1e-9, True), (0.9e-9, False)):
+        fit = designed(kf.Kernel([[1.0, -1.0 + 2.0 * off]]), "nearly a difference")
+        if known:
+            assert fit.mtf(0, [0.0]).value == pytest.approx(1.0)
+        else:
+            with pytest.raises(DataError, match="sum that is not 0"):
+                fit.mtf()

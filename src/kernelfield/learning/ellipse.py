@@ -54,7 +54,7 @@ class Ellipse:
     def holds(self, values: tuple[float, float]) -> bool:
         """Return whether two values lie inside."""
         off = np.subtract(values, self.centre)
-        return bool(off @ np.linalg.pinv(self.covariance, hermitian=True) @ off <= self.radius**2)
+        return bool(off @ np.linalg.pinv(self.covariance) @ off <= self.radius**2)
 
 
 def ellipse(fit: Fit, first: tuple[int, int], second: tuple[int, int], level: float) -> Ellipse:

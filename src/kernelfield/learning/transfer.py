@@ -113,7 +113,7 @@ def _half(value: Any, error: Any, limit: float) -> tuple[float | None, float | N
     found = error(np.array([half]))
     step = 1e-5 * limit
     slope = float(value(half + step) - value(half - step)) / (2.0 * step)
-    return half, None if found is None or slope == 0.0 else float(found[0] / abs(slope))
+    return half, None if found is None else float(found[0] / abs(slope))
 
 
 def known_covariance(fit: Fit) -> np.ndarray | None:
