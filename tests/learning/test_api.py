@@ -70,7 +70,10 @@ def test_whole_numbers_beyond_float64_are_refused(option):
     ("arguments", "message"),
     [
         ({"light": "auto", "curve": "auto"}, "curve: expected none with light"),
-        ({"light": "auto", "channels": "mixed", "stride": 2}, "channels: expected shared with a stride"),
+        (
+            {"light": "auto", "channels": "mixed", "stride": 2},
+            "channels: expected shared, separate or auto with",
+        ),
         ({"stride": 2, "noise": (1.0, 1.0)}, "noise: expected none with a stride"),
         ({"channels": "mixed", "noise": "much"}, "noise: expected the standard deviations"),
         ({"channels": "mixed", "max_size": 2.5}, "max_size: expected an integer"),

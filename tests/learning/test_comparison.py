@@ -80,6 +80,8 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(ArgumentError, match="level"):
         box.compare(box, level=1.5)
     with pytest.raises(ArgumentError, match="expected one kernel"):
+        box.compare(dataclasses.replace(box, bank=np.ones((1, 1, 3, 3))))
+    with pytest.raises(ArgumentError, match=r"second: expected a filter of the stride of the first, \(1, 1\)"):
         box.compare(dataclasses.replace(box, stride=(2, 2)))
     with pytest.raises(DataError, match="none explains"):
         box.compare(dataclasses.replace(box, verdict="not linear"))

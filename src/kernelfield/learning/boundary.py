@@ -56,19 +56,25 @@ def find_boundary(
     variance: float,
     error: float = 0.0,
     parts: Sequence[Sequence[Part]] | None = None,
+    stride: tuple[int, int] = (1, 1),
 ) -> BoundaryRule:
     """Return the rule that predicts the border pixels to within the residual `variance`.
 
     `error` is the sum of the squared standard errors of the weights, which a constant far from 0 multiplies. `parts`
-    are the images and kernels that each plane of the after is the sum of; by default its before and the kernel.
+    are the images and kernels that each plane of the after is the sum of; by default its before and the kernel. Of a
+    `stride` the pixels of the after are those over every few rows and columns of the before.
     """
-    if not pair.same_size:
+    if not pair.same_size and stride == (1, 1):
         return BoundaryRule(None, 0.0, (), "not needed: the windows of all pixels of the after lie inside the before")
     if support.size == (1, 1):
         return BoundaryRule(None, 0.0, BOUNDARIES, "unknown: the kernel does not reach beyond the image")
-    windows = tuple(Window(n, a, n - 1 - a) for n, a in zip(support.size, support.anchor))
+    windows = [Window(n, a, n - 1 - a) for n, a in zip(support.size, support.anchor)]
     parts = parts or [[(plane.before, kernel)] for plane in pair.planes]
-    squares, count, cval = _squares(pair, parts, offsets, (windows[0], windows[1]))
+    squares, count, cval = _squares(pair, parts, offsets, (windows[0], windows[1]), stride)
+    # How far the last window reaches outside.
+    beyond = [(m - 1) * s + w.after - (n - 1) for n, m, s, w in zip(*pair.shapes, stride, windows)]
+    if stride != (1, 1) and max(*beyond, *(w.before for w in windows)) <= 0:
+        return BoundaryRule(None, 0.0, (), "not needed: the windows of all pixels of the after lie inside the before")
     if not count:
         return BoundaryRule(None, 0.0, (), "unknown: no border pixel is used")
     floor = max(variance, pair.exact_variance(0.0, 1))
@@ -86,6 +92,7 @@ def find_boundary(
     candidates = tuple(rule for rule in (*_ORDER, *_OTHERS) if rule in alike)
     shape = pair.shapes[0]
     first = candidates[0]
+    windows = [Window(w.before + 1 + max(0, b), w.before, max(0, b)) for w, b in zip(windows, beyond)]
     if all(_same_rule(first, rule, shape, (windows[0], windows[1])) for rule in candidates):
         if len(candidates) == 1:
             return BoundaryRule(first, cval if first == "constant" else 0.0, candidates, "from the border pixels")
@@ -107,31 +114,41 @@ def _same_rule(a: str, b: str, shape: tuple[int, ...], windows: tuple[Window, Wi
 
 
 def _squares(
-    pair: Pair, parts: Sequence[Sequence[Part]], offsets: tuple[float, ...], windows: tuple[Window, Window]
+    pair: Pair,
+    parts: Sequence[Sequence[Part]],
+    offsets: tuple[float, ...],
+    windows: tuple[Window, Window],
+    stride: tuple[int, int],
 ) -> tuple[dict[str, float], int, float]:
     """Return the squared residual of the border pixels under each rule, their number, and the best constant.
 
     Predictions beyond the ends of the range are taken to them; the constant is found from pixels inside.
     """
-    shape = pair.shapes[0]
+    shape, every = pair.shapes[0], (slice(None, None, stride[0]), slice(None, None, stride[1]))
     low, high = (-np.inf, np.inf) if pair.ends is None else (pair.ends.low, pair.ends.high)
     predictions: dict[str, list[np.ndarray]] = {rule: [] for rule in (*BOUNDARIES, *_OTHERS)}
+    if stride != (1, 1):
+        # Half a picture is no copy of it.
+        del predictions["copy"]
     slopes, afters, insides = [], [], []
     for plane, own_parts, offset in zip(pair.planes, parts, offsets):
         total = sum(float(kernel.sum()) for _, kernel in own_parts)
         magnitude = sum(float(np.abs(kernel).sum()) for _, kernel in own_parts)
-        for place in (_part(frame) for frame in border_rectangles(shape, windows)):
-            where = slice(*place[0]), slice(*place[1])
+        for frame in border_rectangles(shape, windows):
+            rows, columns = (_strided(*each) for each in zip(_part(frame), stride, pair.shapes[1]))
+            if rows.after.start >= rows.after.stop or columns.after.start >= columns.after.stop:
+                continue
+            place, where = (rows.before, columns.before), (rows.after, columns.after)
             keep = np.ones(plane.after[where].shape, bool)
             if plane.bad_after is not None:
                 keep &= ~plane.bad_after[where]
             if plane.bad_before is not None:
-                keep &= ~_touched(plane.bad_before, own_parts[0][1].shape, windows, place)
+                keep &= ~_touched(plane.bad_before, own_parts[0][1].shape, windows, place)[every]
             inside = np.ones(keep.shape, bool) if plane.clipped is None else ~plane.clipped[where]
             afters.append(plane.after[where].astype(np.float64)[keep])
             insides.append(inside[keep])
-            own = {rule: _predicted(own_parts, windows, place, rule)[keep] for rule in BOUNDARIES}
-            slope = _predicted(own_parts, windows, place, "constant", 1.0)[keep] - own["constant"]
+            own = {rule: _predicted(own_parts, windows, place, rule)[every][keep] for rule in BOUNDARIES}
+            slope = _predicted(own_parts, windows, place, "constant", 1.0)[every][keep] - own["constant"]
             slopes.append(slope)
             for rule in BOUNDARIES:
                 predictions[rule].append(own[rule] + offset)
@@ -139,7 +156,10 @@ def _squares(
             usable = np.abs(held) > 1e-3 * magnitude
             scaled = own["constant"] * np.where(usable, total / np.where(usable, held, 1.0), np.nan)
             predictions["renormalised"].append(scaled + offset)
-            predictions["copy"].append(plane.before[where].astype(np.float64)[keep])
+            if "copy" in predictions:
+                predictions["copy"].append(plane.before[where].astype(np.float64)[keep])
+    if not slopes:
+        return {}, 0, 0.0
     joined = {rule: np.concatenate(parts) for rule, parts in predictions.items()}
     slope, after, free = np.concatenate(slopes), np.concatenate(afters), np.concatenate(insides)
     if not np.isfinite(joined["renormalised"]).all():
@@ -154,6 +174,20 @@ def _squares(
         miss = after - (predicted if name == "copy" else np.clip(predicted, low, high))
         squares[name] = float(miss @ miss)
     return squares, slope.size, cval
+
+
+@dataclass(frozen=True)
+class _Along:
+    """Rows or columns of the before from one that a pixel of the after lies over, and these pixels."""
+
+    before: tuple[int, int]
+    after: slice
+
+
+def _strided(span: tuple[int, int], stride: int, count: int) -> _Along:
+    """Return a span of the before as that over `count` pixels of the after, the first over 0."""
+    first, last = -(-span[0] // stride), min(-(-span[1] // stride), count)
+    return _Along((first * stride, max(first, last - 1) * stride + 1), slice(first, last))
 
 
 def _part(frame: tuple[tuple[int, int], tuple[int, int]]) -> tuple[tuple[int, int], tuple[int, int]]:

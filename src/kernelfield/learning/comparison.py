@@ -104,9 +104,14 @@ def compare(first: Fit, second: Fit, level: float) -> Comparison:
     if not (isinstance(level, (int, float)) and 0.0 < level < 1.0):
         raise ArgumentError(f"level: expected a probability between 0 and 1, as 0.01; received {received(level)}")
     for name, fit in (("first", first), ("second", second)):
-        check_plain(fit, name)
+        check_plain(fit, name, strided=True)
         if fit.verdict == "not linear":
             raise DataError(f"{name}: expected a kernel; received a pair that none explains; see its explanation")
+    if first.stride != second.stride:
+        raise ArgumentError(
+            f"second: expected a filter of the stride of the first, {first.stride}; received {second.stride}; learn "
+            "pairs of one kind"
+        )
     above = [max(a, b) for a, b in zip(first.anchor, second.anchor)]
     below = [max(n - a, m - b) for n, a, m, b in zip(first.size, first.anchor, second.size, second.anchor)]
     shape = above[0] + below[0], above[1] + below[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,10 @@ def apply(fit: Fit, image: ArrayLike, boundary: str | None = None, dtype: DTypeL
     rule = fit.boundary or "reflect" if boundary is None else boundary
     if not isinstance(rule, str):
         raise ArgumentError(f"boundary: expected None or the name of a rule, as 'reflect'; received {received(rule)}")
-    if not fit.plain:
+    if not fit.one_kernel:
         return _apply_model(fit, pixels, rule, kind)
+    if rule == "copy" and fit.stride != (1, 1):
+        raise _no_copy()
     offsets = np.atleast_1d(np.asarray(fit.offset, dtype=np.float64))
     planes = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, 2, 0))
     if offsets.size not in (1, len(planes)):
@@ -61,12 +64,18 @@ def apply(fit: Fit, image: ArrayLike, boundary: str | None = None, dtype: DTypeL
     return Filtered(np.stack([result.pixels for result in results], axis=2), saturated)
 
 
-def check_plain(fit: Fit, name: str) -> None:
-    """Raise unless a fit is one kernel and offsets, which is all that the caller can apply."""
-    if not fit.plain:
+def _no_copy() -> ArgumentError:
+    """Return the error for border pixels of the before, which a filter that gives others does not have."""
+    return ArgumentError("boundary: expected a rule of scipy.ndimage for this filter; received copy")
+
+
+def check_plain(fit: Fit, name: str, strided: bool = False) -> None:
+    """Raise unless a fit is one kernel and offsets, which is all that the caller can apply; a stride may be allowed."""
+    if not (fit.one_kernel if strided else fit.plain):
+        more = "channels that differ or mix, " + "a stride, " * (not strided)
         raise ArgumentError(
-            f"{name}: expected one kernel for all channels and places; received a filter with more (channels that "
-            "differ or mix, a stride, linear light, a curve, or a kernel that varies); filter with fit.apply"
+            f"{name}: expected one kernel for all channels and places; received a filter with more ({more}linear "
+            "light, a curve, or a kernel that varies); filter with fit.apply"
         )
 
 
@@ -101,21 +110,41 @@ def summed(fit: Fit, planes: list[np.ndarray], rule: str) -> list[np.ndarray]:
         raise ArgumentError(
             f"image: expected {expected or offsets.size} channels, as were learned; received {len(planes)}"
         )
-    if rule == "renormalised" or (rule == "copy" and (count != len(planes) or fit.stride != (1, 1))):
-        raise ArgumentError(f"boundary: expected a rule of scipy.ndimage for this filter; received {rule}")
+    if rule == "copy" and (count != len(planes) or fit.stride != (1, 1)):
+        raise _no_copy()
     if fit.varying is not None:
         return [_varied(fit, fit.varying, plane, channel, rule) for channel, plane in enumerate(planes)]
-    rule = "reflect" if rule == "copy" else rule
+    own, divisor = exact_kernel(fit)
     results = []
     for channel, offset in enumerate(np.broadcast_to(offsets, count)):
-        kernels = fit.kernel.weights[None] if fit.bank is None else fit.bank[channel]
+        tables = [own] if fit.bank is None else [Kernel(weights, anchor=fit.anchor) for weights in fit.bank[channel]]
         sources = planes if fit.model == "mixed" else planes[channel : channel + 1]
-        total = float(offset)
-        for source, weights in zip(sources, kernels):
-            kernel = Kernel(weights, anchor=fit.anchor)
-            total = total + correlate(source, kernel, boundary=rule, cval=fit.cval, dtype=np.float64)
-        results.append(np.asarray(total)[:: fit.stride[0], :: fit.stride[1]])
+        total = _summed(sources, tables, rule, fit.cval, fit.stride)
+        total /= divisor if fit.bank is None else 1.0
+        total += float(offset)
+        results.append(total)
     return results
+
+
+def _summed(
+    sources: Sequence[np.ndarray], kernels: Sequence[Kernel], rule: str, cval: float, stride: tuple[int, int] = (1, 1)
+) -> np.ndarray:
+    """Return the sum of kernels over as many planes, with a border rule that is one of a `Fit`."""
+    inner = {"copy": "reflect", "renormalised": "constant"}.get(rule, rule)
+
+    def total(planes: Iterable[np.ndarray], outside: float) -> np.ndarray:
+        sums: list[np.ndarray] = [
+            correlate(plane, kernel, boundary=inner, cval=outside, stride=stride, dtype=np.float64)
+            for plane, kernel in zip(planes, kernels)
+        ]
+        for other in sums[1:]:
+            sums[0] += other
+        return sums[0]
+
+    if rule != "renormalised":
+        return total(sources, cval)
+    held = total((np.ones(plane.shape) for plane in sources), 0.0)
+    return renormalised(total(sources, 0.0), held, sum(float(kernel.weights.sum()) for kernel in kernels))
 
 
 def _varied(fit: Fit, varying: Varying, plane: np.ndarray, channel: int, rule: str) -> np.ndarray:
@@ -159,15 +188,7 @@ def result_type(dtype: DTypeLike) -> np.dtype:
 
 def _filter(fit: Fit, plane: np.ndarray, offset: float, rule: str, dtype: np.dtype) -> Filtered:
     """Return one channel filtered."""
-    kernel, _ = exact_kernel(fit)
-    if rule == "renormalised":
-        held = correlate(np.ones(plane.shape), kernel, boundary="constant", dtype=np.float64)
-        values: np.ndarray = correlate(plane, kernel, boundary="constant", dtype=np.float64)
-        values = renormalised(values, held, kernel)
-    else:
-        inner = "reflect" if rule == "copy" else rule
-        values = correlate(plane, kernel, boundary=inner, cval=fit.cval, dtype=np.float64)
-    result = finished(fit, values, offset, dtype)
+    result = finished(fit, _summed([plane], [exact_kernel(fit)[0]], rule, fit.cval, fit.stride), offset, dtype)
     return _framed(fit, result, plane) if rule == "copy" else result
 
 
@@ -190,11 +211,11 @@ def exact_kernel(fit: Fit) -> tuple[Kernel, float]:
     return fit.kernel, 1.0
 
 
-def renormalised(sums: np.ndarray, held: np.ndarray, kernel: Kernel) -> np.ndarray:
-    """Return sums over pixels inside the image, rescaled by `held`, the sums of the weights over these."""
+def renormalised(sums: np.ndarray, held: np.ndarray, total: float) -> np.ndarray:
+    """Return sums over pixels inside the image, rescaled from `held`, the weights over these, to `total`, all."""
     if not held.all():
         raise ArgumentError("boundary: expected weights that do not cancel for 'renormalised'; received a sum of 0")
-    sums *= float(kernel.weights.sum()) / held
+    sums *= total / held
     return sums
 
 

@@ -171,8 +171,12 @@ class Fit:
     @property
     def plain(self) -> bool:
         """Whether the fit is one kernel, the same for all channels and places, and offsets."""
-        more = (self.bank, self.light, self.curve, self.varying)
-        return self.stride == (1, 1) and all(each is None for each in more)
+        return self.stride == (1, 1) and self.one_kernel
+
+    @property
+    def one_kernel(self) -> bool:
+        """Whether the fit is one kernel for all channels and places, and offsets; perhaps with a stride."""
+        return all(each is None for each in (self.bank, self.light, self.curve, self.varying))
 
     @property
     def anchor(self) -> tuple[int, int]:

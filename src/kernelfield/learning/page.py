@@ -100,7 +100,7 @@ def report_page(fit: Fit, before: Any, after: Any, command: str, channel_axis: i
         _views(fit, pair.before, pair.after, pair.residual),
     ]
     if linear:
-        parts.append(f'<div class="row">{_kernel(fit)}{_mtf(fit)}</div>' if fit.plain else _kernels(fit))
+        parts.append(f'<div class="row">{_kernel(fit)}{_mtf(fit)}</div>' if fit.one_kernel else _kernels(fit))
     parts.append(_found(fit, before, after, pair, channel_axis))
     if command:
         parts.append(f"<h2>Made by</h2><pre>{_text(command, 2000)}</pre>")
@@ -318,7 +318,7 @@ def _chart(found: Sequence[Transfer]) -> str:
 def _found(fit: Fit, before: Any, after: Any, pair: Compared, channel_axis: int | str | None) -> str:
     """Return the facts as a table, with what the pair says of them."""
     lines = [(label, text) for label, text in facts(fit) if label not in ("verdict", "filter")]
-    if fit.plain and fit.verdict != "not linear":
+    if fit.one_kernel and fit.verdict != "not linear":
         try:
             held = fit.held_out_r2(before, after, channel_axis=channel_axis)
             lines.append(("held out", f"R² {held:.6f} of tiles, by kernels of this size learned from the other tiles"))

@@ -118,9 +118,12 @@ def _alone(fit: Fit) -> Figure:
 
 def _with_pair(fit: Fit, before: np.ndarray, after: np.ndarray, left: np.ndarray) -> Figure:
     """Return the figure of a fit with its pair: four panels, whose pixels lie over each other."""
-    # A smaller after is a crop, or lies over the pixels whose windows are inside the before.
-    moved = (0, 0) if after.shape[:2] == before.shape[:2] else fit.frame or fit.anchor
-    frame = [(min(0, a) - 0.5, max(n, a + m) - 0.5) for a, n, m in zip(moved, before.shape, after.shape)]
+    # A smaller after is a crop, or lies over the pixels whose windows are inside the before; one of a stride over all.
+    covers = after.shape[:2] == before.shape[:2] or fit.stride != (1, 1)
+    moved = (0, 0) if covers else fit.frame or fit.anchor
+    frame = [
+        (min(0, a) - 0.5, max(n, a + m * s) - 0.5) for a, n, m, s in zip(moved, before.shape, after.shape, fit.stride)
+    ]
     high, wide = (stop - start for start, stop in frame)
     width = min(_WIDE, _HIGH * wide / high)
     height = width * high / wide
@@ -131,12 +134,14 @@ def _with_pair(fit: Fit, before: np.ndarray, after: np.ndarray, left: np.ndarray
     low, high_ = scale
     inside = np.isfinite(after) & (after >= low) & (after <= high_)
     shared = np.count_nonzero(inside) >= (_SHARED if after.ndim == 2 else _SHARED_COLOUR) * after.size
-    _draw_image(second, after, "After", scale if shared else value_range(after), moved, 72 * width / wide)
+    cell = 72 * width / wide * min(fit.stride)
+    title = "After" if fit.stride == (1, 1) else "After, {}×{}".format(*after.shape)
+    _draw_image(second, after, title, scale if shared else value_range(after), moved, cell, fit.stride)
     if fit.verdict == "not linear":
         _draw_relation(page, third, after - left, after)
     else:
         _draw_kernel(third, fit, min(max(width, _LEAST), max(height, _LEAST)))
-    _draw_residual(fourth, left, after, moved, 72 * width / wide)
+    _draw_residual(fourth, left, after, moved, cell, fit.stride)
     for axes in (first, second, fourth):
         axes.set_xlim(*frame[1])
         axes.set_ylim(*frame[0][::-1])
@@ -182,15 +187,27 @@ def residual(fit: Fit, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         raise ArgumentError(
             f"after: expected the channels of before {before.shape}; received {after.shape}; give the pair learned"
         )
-    same = before.shape[:2] == after.shape[:2]
+    same = before.shape[:2] == after.shape[:2] or fit.stride != (1, 1)
+    if fit.stride != (1, 1):
+        for n, m, s in zip(before.shape, after.shape, fit.stride):
+            if not n // s <= m <= -(-n // s):
+                raise ArgumentError(
+                    f"after: expected one pixel for every {s} of before {before.shape} by the stride of this fit; "
+                    f"received {after.shape}; give the pair learned"
+                )
     if not same and fit.frame is None:
         valid = *(max(0, n - k + 1) for n, k in zip(before.shape, fit.size)), *after.shape[2:]
         if valid != after.shape:
             raise ArgumentError(f"after: expected {valid} for this fit; received {after.shape}; give the pair learned")
     predicted = apply(fit, before, dtype=np.float64).pixels
+    if fit.stride != (1, 1):
+        predicted = predicted[: after.shape[0], : after.shape[1]]
     if not same or fit.boundary is None:
         # Where the border rule is not known, windows have to lie inside the before.
-        inside = tuple(slice(a, max(a, n - (k - 1 - a))) for a, k, n in zip(fit.anchor, fit.size, before.shape))
+        inside = tuple(
+            slice(-(-a // s), max(-(-a // s), (n - (k - 1 - a) - 1) // s + 1))
+            for a, k, n, s in zip(fit.anchor, fit.size, before.shape, fit.stride)
+        )
         known = np.full(predicted.shape, np.nan)
         known[inside] = predicted[inside]
         predicted = known if same else _under(known, fit.frame or fit.anchor, after.shape)
@@ -218,11 +235,17 @@ def value_range(image: np.ndarray) -> tuple[float, float]:
 
 
 def _draw_image(
-    axes: Axes, image: np.ndarray, title: str, scale: tuple[float, float], moved: tuple[int, int], cell: float
+    axes: Axes,
+    image: np.ndarray,
+    title: str,
+    scale: tuple[float, float],
+    moved: tuple[int, int],
+    cell: float,
+    stride: tuple[int, int] = (1, 1),
 ) -> None:
     """Draw an image: three channels as colour, one in grey, or red and blue where its scale goes below zero."""
     panel_title(axes, title)
-    extent = _extent(image, moved)
+    extent = _extent(image, moved, stride)
     low, high = scale
     if image.ndim == 3 and image.shape[2] == 3:
         span = high - low
@@ -242,9 +265,9 @@ def _draw_image(
     colour_bar(drawn, {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither"))
 
 
-def _extent(image: np.ndarray, moved: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return the sides of an image whose first pixel is at a row and a column."""
-    rows, columns = image.shape[:2]
+def _extent(image: np.ndarray, moved: tuple[int, int], stride: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the sides of an image whose first pixel is at a row and a column, and each as large as a stride."""
+    rows, columns = (n * s for n, s in zip(image.shape, stride))
     return moved[1] - 0.5, moved[1] + columns - 0.5, moved[0] + rows - 0.5, moved[0] - 0.5
 
 
@@ -302,7 +325,9 @@ def signed_peak(left: np.ndarray, after: np.ndarray) -> float:
     return max(peak or float(known.max(initial=0.0)), _rounding_floor(after)) or 1.0
 
 
-def _draw_residual(axes: Axes, left: np.ndarray, after: np.ndarray, moved: tuple[int, int], cell: float) -> None:
+def _draw_residual(
+    axes: Axes, left: np.ndarray, after: np.ndarray, moved: tuple[int, int], cell: float, stride: tuple[int, int]
+) -> None:
     """Draw the residual, zero white, pixels without a prediction grey."""
     label = "after − filtered before"
     if left.ndim == 3:
@@ -311,7 +336,7 @@ def _draw_residual(axes: Axes, left: np.ndarray, after: np.ndarray, moved: tuple
         label += ", largest of the channels"
     largest = float(np.abs(left[np.isfinite(left)]).max(initial=0.0))
     floor, peak = _rounding_floor(after), signed_peak(left, after)
-    drawn = draw_signed(axes, left, peak, extent=_extent(left, moved))
+    drawn = draw_signed(axes, left, peak, extent=_extent(left, moved, stride))
     panel_title(axes, "Residual")
     axes.set_xlabel(f"{label}: at most {largest:.3g}".replace("e-", "e−"), fontsize=SMALL)
     if largest > floor:

@@ -73,7 +73,7 @@ def transfer(fit: Fit, angle: float, frequencies: ArrayLike | None) -> Transfer:
     )
     if given.ndim != 1 or not np.isfinite(given).all():
         raise ArgumentError(f"frequencies: expected a list of finite numbers; received {received(frequencies)}")
-    check_plain(fit, "fit")
+    check_plain(fit, "fit", strided=True)
     weights = fit.kernel.weights.ravel()
     total = float(weights.sum())
     if abs(total) <= 1e-9 * float(np.abs(weights).sum()):

@@ -23,7 +23,6 @@ from kernelfield.correlation.lazy import holds
 from kernelfield.engine import plan as planner
 from kernelfield.errors import ArgumentError
 from kernelfield.geometry import Operation, Window, positions_read
-from kernelfield.kernels import Kernel
 from kernelfield.learning import Fit
 from kernelfield.learning.filtering import check_plain, exact_kernel, finished, in_dtype, renormalised, result_type
 from kernelfield.scale.tiles import Region
@@ -137,7 +136,7 @@ class Step:
         if self.rule == "renormalised":
             ones = np.outer(*inside).astype(np.float64)
             kept = self._sums(ones, np.dtype(np.float64))
-            sums = renormalised(sums, kept, Kernel(self.weights))
+            sums = renormalised(sums, kept, float(self.weights.sum()))
         result = finished(fit, sums, float(np.atleast_1d(fit.offset)[0]), np.dtype(self.dtype)).pixels
         if self.rule == "copy":
             # Outputs whose window reaches outside are the pixels themselves.

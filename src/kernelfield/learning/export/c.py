@@ -38,10 +38,10 @@ static ptrdiff_t place(ptrdiff_t i, ptrdiff_t n) {
     {place}
 }
 
-/* Filters rows x columns pixels with their channels side by side; the two must not overlap. */
+/* Filters rows x columns pixels with their channels side by side{kept}; the two must not overlap. */
 void kernelfield_filter(const {type} *image, {type} *result, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t channels) {
-    for (ptrdiff_t i = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < columns; j++)
+    for (ptrdiff_t i = 0; i < rows; {down})
+        for (ptrdiff_t j = 0; j < columns; {right})
             for (ptrdiff_t c = 0; c < channels; c++) {
 {copied}                double value = 0.0{held};
                 for (ptrdiff_t a = 0; a < {rows}; a++)
@@ -49,7 +49,7 @@ void kernelfield_filter(const {type} *image, {type} *result, ptrdiff_t rows, ptr
                         ptrdiff_t y = place(i + a - {top}, rows), x = place(j + b - {left}, columns);
 {sum}                    }
 {scaled}                value = value / {divisor} + offsets[{which}];
-{finish}                result[(i * columns + j) * channels + c] = ({type})value;
+{finish}                {to} = ({type})value;
             }
 }
 """
@@ -76,7 +76,15 @@ def c(steps: Recipe) -> str:
         "                    continue;\n                }\n"
     )
     total = float(steps.kernel.weights.sum())
+    (down, right), to = steps.stride, "result[(i * columns + j) * channels + c]"
+    if steps.stride != (1, 1):
+        to = f"result[(i / {down} * ((columns + {right - 1}) / {right}) + j / {right}) * channels + c]"
+    kept = f";\n   keeps every {down} rows and {right} columns"
     fields = {
+        "{to}": to,
+        "{kept}": kept if steps.stride != (1, 1) else "",
+        "{down}": "i++" if down == 1 else f"i += {down}",
+        "{right}": "j++" if right == 1 else f"j += {right}",
         "{name}": steps.heading.replace("*/", "* /"),
         "{{weights}}": "{" + weights + "}",
         "{count}": str(len(steps.offsets)),

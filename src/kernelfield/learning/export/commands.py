@@ -23,8 +23,9 @@ def imagemagick(steps: Recipe) -> str:
     Raises
     ------
     ArgumentError
-        For borders that it does not have, and channels with offsets of their own.
+        For borders that it does not have, a stride, and channels with offsets of their own.
     """
+    _no_stride(steps, "imagemagick")
     offset = _one_offset(steps)
     (rows, columns), (top, left) = steps.kernel.shape, steps.kernel.anchor
     if steps.boundary == "constant":
@@ -53,8 +54,9 @@ def ffmpeg(steps: Recipe) -> str:
     Raises
     ------
     ArgumentError
-        For a kernel of more than 441 weights, or another number of channels.
+        For a kernel of more than 441 weights, a stride, or another number of channels.
     """
+    _no_stride(steps, "ffmpeg")
     if steps.dtype != "uint8":
         raise ArgumentError(f"dtype: expected 'uint8' for ffmpeg; received {steps.dtype!r}; leave it out")
     if steps.kernel.weights.size > _MOST:
@@ -130,6 +132,15 @@ def _matrix(weights: np.ndarray, anchor: tuple[int, int]) -> tuple[str, np.ndarr
         return None if length > _LONGEST else ("column" if reach[1] == 0 and reach[0] else "row", line)
     side = max(3, 2 * max(reach) + 1)
     return None if side > _SIDE else ("square", np.pad(wide, [((side - n) // 2,) * 2 for n in wide.shape]).ravel())
+
+
+def _no_stride(steps: Recipe, target: str) -> None:
+    """Raise for a filter with a stride: neither program keeps every few pixels, from the first, of what it filters."""
+    if steps.stride != (1, 1):
+        raise ArgumentError(
+            f"fit: expected a filter without a stride for {target}; received stride {steps.stride}; export for numpy, "
+            "scipy, opencv, pytorch, onnx or c"
+        )
 
 
 def _one_offset(steps: Recipe) -> float:

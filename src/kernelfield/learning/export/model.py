@@ -47,12 +47,13 @@ class _Graph:
         helper, channels = self.onnx.helper, len(self.steps.offsets)
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(self.steps.dtype))
         ends = ["batch", channels, "height", "width"]
+        after = ends if self.steps.stride == (1, 1) else ["batch", channels, "height_after", "width_after"]
         self._finished(self._node("Cast", ["image"], to=helper.np_dtype_to_tensor_dtype(self.real)))
         return helper.make_graph(
             self.nodes,
             "filter",
             [helper.make_tensor_value_info("image", kind, ends)],
-            [helper.make_tensor_value_info("result", kind, ends)],
+            [helper.make_tensor_value_info("result", kind, after)],
             self.constants,
         )
 
@@ -78,7 +79,8 @@ class _Graph:
         """Return the sums over the windows of each channel."""
         channels = len(self.steps.offsets)
         weights = np.broadcast_to(self.steps.kernel.weights, (channels, 1, *self.steps.kernel.shape))
-        return self._node("Conv", [padded, self._constant(weights.astype(self.real))], group=channels)
+        inputs = [padded, self._constant(weights.astype(self.real))]
+        return self._node("Conv", inputs, group=channels, strides=list(self.steps.stride))
 
     def _padded(self, pixels: str) -> str:
         """Return the pixels with a border around them."""

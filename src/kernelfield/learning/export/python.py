@@ -29,7 +29,7 @@ def apply(image, dtype=None):
 
 def filtered(plane, offset, dtype):
     """Filter one channel."""
-    sums = correlate(plane)
+    sums = correlate(plane){every}
 {between}    values = sums / {divisor!r} + offset
     if dtype.kind in "iu":
 {rounding}        values = np.clip(values, np.iinfo(dtype).min, np.iinfo(dtype).max)
@@ -65,12 +65,13 @@ def _program(steps: Recipe, target: str) -> str:
         # Fourier transforms and fused sums leave what is less than rounding.
         between += '    if plane.dtype.kind in "iu":\n        sums = np.rint(sums)\n'
     if steps.boundary == "renormalised":
-        between += "    sums = sums * (kernel.sum() / correlate(np.ones(plane.shape)))\n"
+        between += "    sums = sums * (kernel.sum() / correlate(np.ones(plane.shape)){every})\n"
     copied = _COPIED.format(top=top, bottom=bottom, left=left, right=right)
     fields = {
         "{offsets}": _tuple(steps.offsets),
         "{spread}": " * len(planes)" if len(steps.offsets) == 1 else "",
         "{between}": between,
+        "{every}": "" if steps.stride == (1, 1) else "[::{}, ::{}]".format(*steps.stride),
         "{divisor!r}": repr(steps.divisor),
         "{rounding}": _rounding(steps, " " * 8, "np", "rint"),
         "{result}": copied if steps.boundary == "copy" else "    return values.astype(dtype)\n",
@@ -119,10 +120,11 @@ class Filter(torch.nn.Module):
         values = values.to(image.dtype)
 {result}
     def sums(self, pixels):
-        """Return the sums of weights and pixels, of the shape of the pixels."""
+        """Return the sums of weights and pixels, {of}."""
         n, c, h, w = pixels.shape
         padded = {padded}
-        return F.conv2d(padded.reshape(n * c, 1, *padded.shape[2:]), self.kernel[None, None]).reshape(n, c, h, w)
+        sums = F.conv2d(padded.reshape(n * c, 1, *padded.shape[2:]), self.kernel[None, None]{every})
+        return sums.reshape(n, c, *sums.shape[2:])
 {places}'''
 _PLACES = '''
     def places(self, n, before, after):
@@ -161,6 +163,8 @@ def pytorch(steps: Recipe) -> str:
         "{weights}": listed(steps.kernel.weights).replace("\n", "\n        "),
         "{offsets}": _tuple(steps.offsets),
         "{between}": between,
+        "{of}": "of the shape of the pixels" if steps.stride == (1, 1) else "for every few rows and columns",
+        "{every}": "" if steps.stride == (1, 1) else f", stride={steps.stride}",
         "{divisor}": repr(steps.divisor),
         "{rounding}": _rounding(steps, " " * 12, "torch", "round"),
         "{result}": result,

@@ -44,6 +44,8 @@ class Recipe:
         The type of pixels where a program has one only.
     heading : str
         The filter in one line.
+    stride : (int, int)
+        Every so many rows and columns of the sums are kept, from the first.
     """
 
     kernel: Kernel
@@ -56,6 +58,7 @@ class Recipe:
     about: tuple[float, ...]
     dtype: str
     heading: str
+    stride: tuple[int, int]
 
     @property
     def inner(self) -> str:
@@ -95,7 +98,7 @@ def recipe(fit: Fit, dtype: str | None) -> Recipe:
     """
     if fit.verdict == "not linear":
         raise ArgumentError("fit: expected a filter; received a pair that no kernel explains; see fit.explanation")
-    check_plain(fit, "fit")
+    check_plain(fit, "fit", strided=True)
     kernel, divisor = exact_kernel(fit)
     offsets = tuple(float(value) for value in np.atleast_1d(np.asarray(fit.offset, np.float64)))
     if fit.boundary == "renormalised" and not kernel.weights.sum():
@@ -112,4 +115,5 @@ def recipe(fit: Fit, dtype: str | None) -> Recipe:
         about=tuple(middle_of_rounding(fit, offset) for offset in offsets),
         dtype=kind,
         heading=shortened(f"{fit.description} ({fit.verdict})", 100),
+        stride=fit.stride,
     )

@@ -70,14 +70,14 @@ def _shared(asked: Asked) -> Fit:
 def _strided(model: Model, asked: Asked) -> Fit | None:
     """Return the fit with the stride that is given, or that is found and explains the pair; else None."""
     if model.stride not in (None, (1, 1)):
-        return fit_strided(asked, model.stride)
-    if model.stride == (1, 1) or model.channels not in ("shared", "auto"):
+        return fit_strided(asked, model.stride, model.channels)
+    if model.stride == (1, 1) or model.channels == "mixed":
         return None
     before, after = sizes(asked)
     stride = found_stride(before, after)
     if stride == (1, 1):
         return None
-    found = fit_strided(asked, stride)
+    found = fit_strided(asked, stride, model.channels)
     return found if found.verdict in ("exact", "approximate") else None
 
 

@@ -117,6 +117,25 @@ class Joint:
         cross = self.cross - self.total * (self.after_total / n)
         return Moments(gram, cross, max(0.0, self.after_square - self.after_total**2 / n), self.count)
 
+    def __add__(self, other: Joint) -> Joint:
+        """Return the sums over both; of the same plane, about the same shifts."""
+        return replace(
+            self,
+            count=self.count + other.count,
+            gram=self.gram + other.gram,
+            cross=self.cross + other.cross,
+            total=self.total + other.total,
+            after_total=self.after_total + other.after_total,
+            after_square=self.after_square + other.after_square,
+        )
+
+    def unexplained(self, weights: np.ndarray, offset: float) -> float:
+        """Return the sum of squares that weights and an offset leave."""
+        constant = offset - self.after_shift + float(self.shifts @ weights)
+        left = self.after_square + float(weights @ self.gram @ weights) + self.count * constant**2
+        left -= 2.0 * float(weights @ (self.cross - constant * self.total)) + 2.0 * constant * self.after_total
+        return max(0.0, left)
+
     def offset(self, weights: np.ndarray) -> float:
         """Return the least-squares offset for weights, shape (P,)."""
         n = max(1, self.count)

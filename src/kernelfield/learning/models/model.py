@@ -67,9 +67,9 @@ class Model:
             raise ArgumentError(f"channels: expected one of {', '.join(CHANNELS)}; received {received(self.channels)}")
         if self.curve is not None and self.light is not None:
             raise ArgumentError("curve: expected none with light; received both; give one of them")
-        if self.stride not in (None, (1, 1)) and self.channels not in ("shared", "auto"):
+        if self.stride not in (None, (1, 1)) and self.channels == "mixed":
             raise ArgumentError(
-                f"channels: expected shared with a stride; received {self.channels}; learn each channel by itself"
+                "channels: expected shared, separate or auto with a stride; received mixed; leave it out"
             )
 
     @property

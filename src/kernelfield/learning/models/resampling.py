@@ -78,6 +78,38 @@ def line_of(family: str, stride: int) -> Line:
     return Line(values / values.sum(), first)
 
 
+# How every n-th is called, for n from 2.
+_EVERY = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+
+
+def by(stride: tuple[int, int]) -> str:
+    """Return a stride in few characters.
+
+    Examples
+    --------
+    >>> by((2, 2)), by((3, 2))
+    ('2', '3×2')
+    """
+    return f"{stride[0]}" if stride[0] == stride[1] else f"{stride[0]}×{stride[1]}"
+
+
+def kept(stride: tuple[int, int]) -> str:
+    """Return what a stride keeps as a phrase.
+
+    Examples
+    --------
+    >>> kept((2, 2)), kept((1, 2)), kept((3, 12))
+    ('every second pixel', 'every second column', 'every third row and 12th column')
+    """
+
+    def ordinal(n: int) -> str:
+        return _EVERY[n - 2] if n < 2 + len(_EVERY) else f"{n}th"
+
+    if stride[0] == stride[1]:
+        return f"every {ordinal(stride[0])} pixel"
+    return "every " + " and ".join(f"{ordinal(n)} {axis}" for n, axis in zip(stride, ("row", "column")) if n > 1)
+
+
 def name_reduction(
     kernel: np.ndarray, anchor: tuple[int, int], stride: tuple[int, int], tolerance: np.ndarray
 ) -> tuple[str | None, str, float]:
@@ -90,13 +122,12 @@ def name_reduction(
         The element over the pixel at ``stride * p``.
     stride : (int, int)
     """
-    by = f"{stride[0]}" if stride[0] == stride[1] else f"{stride[0]}×{stride[1]}"
     held = np.argwhere(np.abs(kernel) > tolerance)
     if len(held) == 1:
         down, right = (int(place) - a for place, a in zip(held[0], anchor))
         if abs(float(kernel[tuple(held[0])]) - 1.0) <= float(tolerance[tuple(held[0])]):
             where = f"row {down}, column {right} of each {stride[0]}×{stride[1]} block"
-            return "every pixel", f"reduction by {by} that takes the pixel in {where}", 0.0
+            return "every pixel", f"reduction by {by(stride)} that takes the pixel in {where}", 0.0
     best: tuple[float, str] | None = None
     for family in FAMILIES:
         lines = [line_of(family, n) if n > 1 else Line(np.ones(1), 0) for n in stride]
@@ -108,8 +139,8 @@ def name_reduction(
         if (miss <= tolerance).all() and (best is None or distance < best[0]):
             best = distance, family
     if best is None:
-        return None, f"a reduction by {by} of no known kernel", np.inf
-    return best[1], f"reduction by {by}: {best[1]}", best[0]
+        return None, f"a reduction by {by(stride)} of no known kernel", np.inf
+    return best[1], f"reduction by {by(stride)}: {best[1]}", best[0]
 
 
 def _placed(lines: list[Line], shape: tuple[int, ...], anchor: tuple[int, int]) -> np.ndarray | None:

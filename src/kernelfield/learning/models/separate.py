@@ -29,7 +29,7 @@ from kernelfield.learning.verdict import Verdict
 _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 # Standard deviations that an F statistic has to exceed its mean by, and variances of the residual of one kernel for all
 # over that of one each, and of those over that of kernels that mix: a smaller gain matters to nobody.
-_SIGNIFICANT, _APART, _MIXED = 6.0, 1.03, 1.1
+_SIGNIFICANT, APART, _MIXED = 6.0, 1.03, 1.1
 # Pixels of the part on which the models are compared, the largest kernels there, and multiply-adds of explicit windows.
 _PART, _REACH, _COST = 1 << 16, 11, 300_000_000
 
@@ -173,7 +173,7 @@ def _goes_before(simple: Fit, richer: Fit) -> bool:
     places = [_VERDICTS.index(fit.verdict) for fit in (simple, richer)]
     if simple.verdict == "exact":
         return True
-    return simple.residual_sd**2 < _APART * richer.residual_sd**2 or places[0] < places[1]
+    return simple.residual_sd**2 < APART * richer.residual_sd**2 or places[0] < places[1]
 
 
 def _is_less(fit: Fit) -> bool:
@@ -221,12 +221,16 @@ def chosen(pair: Pair, size: Any, max_size: int) -> tuple[str, bool]:
 
     def gains(less: int, more: int, extra: int, least: float) -> bool:
         freedom = max(1, count - planes * planes * p)
-        statistic = (left[less] / left[more] - 1.0) * freedom / extra
-        return statistic > 1.0 + _SIGNIFICANT * np.sqrt(2.0 / extra) and left[less] > least * left[more]
+        return exceeds(left[less], left[more], extra, freedom) and left[less] > least * left[more]
 
     if gains(1, 2, planes * (planes - 1) * p, _MIXED) and gains(0, 2, (planes * planes - 1) * p, _MIXED):
         return "mixed", sure
-    return ("separate" if gains(0, 1, (planes - 1) * p, _APART) else "shared"), sure
+    return ("separate" if gains(0, 1, (planes - 1) * p, APART) else "shared"), sure
+
+
+def exceeds(less: float, more: float, extra: int, freedom: float) -> bool:
+    """Return whether a sum of squares is more than chance gives above that with `extra` parameters more: an F test."""
+    return (less / more - 1.0) * freedom / extra > 1.0 + _SIGNIFICANT * float(np.sqrt(2.0 / extra))
 
 
 def _own(joint: Joint, number: int, support: Support) -> Moments:
