@@ -66,13 +66,17 @@ def learned(
     size: int | tuple[int, int] | None = None,
     max_size: int = 255,
     noise: tuple[float, float] | None = None,
+    apart: bool = True,
 ) -> Fit:
-    """Return the fit of a prepared pair; other arguments as in `kernelfield.learn`."""
+    """Return the fit of a prepared pair; other arguments as in `kernelfield.learn`.
+
+    `apart` is whether one kernel a channel is compared with the one for all.
+    """
     level = check_noise(noise)
     sample = pair.sample
     part = part_of(pair) if sample is pair else None if sample.shapes == pair.shapes else sample
-    answer = None if part is None else _by_part(pair, part, size, max_size, level)
-    answer = answer or _judged(_answered(pair, size, max_size), level)
+    answer = None if part is None else _by_part(pair, part, size, max_size, level, apart)
+    answer = answer or _judged(_answered(pair, size, max_size), level, apart)
     begin("finding name and border")
     fit = _describe(answer)
     return fit if level is None else replace(fit, chi_square=_chi_square(fit, level, pair.step * pair.after_unit.scale))
@@ -212,13 +216,15 @@ def searched(pair: Pair, size: Any, max_size: int) -> Found:
     return replace(found, pair=used, sampled=found.sampled or (count if found.noise is not None else 0))
 
 
-def _by_part(pair: Pair, part: Pair, size: Any, max_size: int, level: tuple[float, float] | None) -> _Answer | None:
+def _by_part(
+    pair: Pair, part: Pair, size: Any, max_size: int, level: tuple[float, float] | None, apart: bool
+) -> _Answer | None:
     """Return the answer of a part, with the kernel from all pixels of the pair; None where the part is not like them.
 
     The part is judged in every way; what it says of all pixels is then tested by all of them.
     """
     try:
-        known = _judged(_answered(part, size, max_size), level)
+        known = _judged(_answered(part, size, max_size), level, apart)
     except DataError:
         return None
     evidence, estimate = _evidence(known), known.estimate
@@ -244,7 +250,8 @@ def _by_part(pair: Pair, part: Pair, size: Any, max_size: int, level: tuple[floa
     if not 1.0 / _LESS < counted.estimate.variance / max(estimate.variance, 1e-300) < _MORE:
         return None
     answer = _Answer(pair, counted.pair, found, counted.estimate, None, False, counted.outliers, signs=known.signs)
-    answer = replace(answer, apart=_apart(pair.sample, counted.estimate) if counted.estimate.whole else known.apart)
+    if apart:
+        answer = replace(answer, apart=_apart(pair.sample, counted.estimate) if counted.estimate.whole else known.apart)
     errors = known.errors
     if errors is not None and pair.sample is pair:
         errors = applied(errors, counted.estimate)
@@ -254,7 +261,7 @@ def _by_part(pair: Pair, part: Pair, size: Any, max_size: int, level: tuple[floa
     return replace(answer, errors=errors, rule=counted.rule)
 
 
-def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
+def _judged(answer: _Answer, level: tuple[float, float] | None, apart: bool) -> _Answer:
     """Return the answer with its errors and the signs of other filters, where more than rounding is left."""
     if answer.is_exact:
         return answer
@@ -262,7 +269,7 @@ def _judged(answer: _Answer, level: tuple[float, float] | None) -> _Answer:
     seen, estimate = answer.used.sample, answer.estimate
     maps = residual_maps(seen, answer.kernel, answer.offsets, estimate.support)
     errors = measure_errors(answer.used, estimate, level, maps) if answer.complete else None
-    judged = replace(answer, errors=errors, apart=_apart(seen, estimate))
+    judged = replace(answer, errors=errors, apart=_apart(seen, estimate) if apart else 0.0)
     if errors is not None and errors.noise:
         maps = residual_maps(seen, judged.kernel, judged.offsets, estimate.support)
     if judged.apart > 0.0 and jpeg.explains(answer.pair.sample, estimate.support, maps):

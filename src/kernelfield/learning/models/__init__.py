@@ -7,6 +7,7 @@ from dataclasses import replace
 from kernelfield.errors import ArgumentError
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
+from kernelfield.learning.models.constants import Constants
 from kernelfield.learning.models.curved import fit_with_curve
 from kernelfield.learning.models.in_light import fit_in_light
 from kernelfield.learning.models.known import check_weights, fit_known
@@ -28,6 +29,9 @@ def fit(model: Model, asked: Asked) -> Fit:
         found = _informed(model, asked)
         if found is not None:
             return found
+    constants = Constants.of(asked) if model.channels == "auto" else None
+    if constants is not None:
+        return constants.restored(fit(model, constants.rest))
     if model.curve is not None:
         uncurved = replace(model, curve=None)
         return fit_with_curve(asked, lambda other: fit(uncurved, other))

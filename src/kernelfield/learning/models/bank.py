@@ -229,7 +229,11 @@ def solve_bank(task: Task, support: Support, noise: float = 0.0) -> Bank:
         return _with(bank, np.stack(kernels), tuple(offsets), tuple(exact), task)
     if any(plane.clipped is not None for plane in task.targets) and pair.ends is not None:
         # Whether a pixel is clipped is judged by its prediction: by its value it would bend the fit.
-        return _solved(task.without(_censored(task, bank)), support, noise)
+        try:
+            return _solved(task.without(_censored(task, bank)), support, noise)
+        except DataError:
+            # A fit that leaves much tells of no pixel that it lies inside.
+            return bank
     return bank
 
 

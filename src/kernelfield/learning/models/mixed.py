@@ -11,6 +11,7 @@ from kernelfield.kernels import Kernel
 from kernelfield.learning.boundary import BoundaryRule, find_boundary
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.models.bank import Bank, clustered, find_support, signs_of, solve_bank
+from kernelfield.learning.models.colours import Change, looks_like
 from kernelfield.learning.models.joint import Task
 from kernelfield.learning.models.matrices import Mix, name_matrix
 from kernelfield.learning.models.model import Asked
@@ -26,12 +27,17 @@ _ERRORS, _LEAST = 5.0, 1e-9
 
 def fit_mixed(asked: Asked) -> Fit:
     """Return the fit with one kernel for each channel of the after and each of the before."""
+    return describe_bank(*solved_mixed(asked))
+
+
+def solved_mixed(asked: Asked) -> tuple[Bank, Task, Change | None]:
+    """Return the bank, the task, and the change of colours that explains the pair where no bank does."""
     pair, inputs, outputs = prepared(asked)
     task = task_of(pair, inputs, outputs)
-    support = _support(task, asked)
+    other = looks_like(task) if pair.same_size and inputs > 1 else None
+    support = centred((1, 1)) if other and asked.size is None else _support(task, asked)
     noise = 0.0 if asked.noise is None else float(asked.noise[0]) / pair.before_unit.scale
-    bank = solve_bank(task, support, noise**2)
-    return describe_bank(bank, task)
+    return solve_bank(task, support, noise**2), task, other
 
 
 def sizes(asked: Asked) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -87,8 +93,8 @@ def _support(task: Task, asked: Asked) -> Support:
     return find_support(task, asked.max_size)
 
 
-def describe_bank(bank: Bank, task: Task) -> Fit:
-    """Return a bank as a fit, with name, boundary and verdict."""
+def describe_bank(bank: Bank, task: Task, other: Change | None = None) -> Fit:
+    """Return a bank as a fit, with name, boundary and verdict; `other` is what explains the pair where it does not."""
     pair, support = task.pair, bank.support
     rows, columns = task.positions(support)
     stderr = bank.stderr if bank.exact else clustered(bank)
@@ -98,7 +104,7 @@ def describe_bank(bank: Bank, task: Task) -> Fit:
     total = sum(one.square for one in moments)
     sd = float(np.sqrt(left / max(1, count)))
     r2 = 1.0 if total == 0.0 else float(np.clip(1.0 - left / total, 0.0, 1.0))
-    signs = None if bank.exact else signs_of(bank)
+    signs = None if bank.exact else replace(signs_of(bank), looks_like=other.phrase if other else None)
     evidence = Evidence(
         bank.exact,
         bank.complete,
@@ -117,6 +123,8 @@ def describe_bank(bank: Bank, task: Task) -> Fit:
         stderr = np.hypot(stderr, np.abs(bank.kernels - solved) / 2.0)
     sure = verdict in ("exact", "approximate")
     text, mix = _named(bank, stderr, sure, verdict == "exact", pair)
+    if verdict == "not linear":
+        text = "no linear filter" + (f"; like {other.phrase}" if other else "")
     rule = _boundary(bank, task, sd)
     gain = pair.weight_unit
     offsets = tuple(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, get_args
 
 import numpy as np
@@ -14,22 +15,24 @@ from kernelfield.learning import jpeg
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
 from kernelfield.learning.least_squares import Moments, solve
-from kernelfield.learning.models.bank import find_support, part_of_task
+from kernelfield.learning.models.bank import find_support, part_of_task, signs_of
 from kernelfield.learning.models.encoded import support_of
 from kernelfield.learning.models.joint import Joint, gather_joint
-from kernelfield.learning.models.mixed import fit_mixed, prepared, task_of
+from kernelfield.learning.models.mixed import describe_bank, fit_mixed, prepared, solved_mixed, task_of
 from kernelfield.learning.models.model import Asked
 from kernelfield.learning.pair import Pair, prepare
 from kernelfield.learning.residual import residual_maps
 from kernelfield.learning.support import Support, centred
 from kernelfield.learning.support_search import check_size
-from kernelfield.learning.verdict import Verdict
+from kernelfield.learning.verdict import Verdict, is_noise
 
 # From the best to the worst.
 _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 # Standard deviations that an F statistic has to exceed its mean by, and variances of the residual of one kernel for all
 # over that of one each, and of those over that of kernels that mix: a smaller gain matters to nobody.
 _SIGNIFICANT, APART, _MIXED = 6.0, 1.03, 1.1
+# The same for kernels that mix and leave a residual that is not like noise: a bilateral filter of colours gains 1.2.
+_CLEAR = 2.0
 # Pixels of the part on which the models are compared, the largest kernels there, and multiply-adds of explicit windows.
 _PART, _REACH, _COST = 1 << 16, 11, 300_000_000
 
@@ -105,6 +108,8 @@ def joined(fits: Sequence[Fit]) -> Fit:
         model="separate",
         bank=bank[:, None],
         bank_stderr=errors[:, None],
+        covariance=None,
+        chi_square=sum(ratios) / len(ratios) if (ratios := [f.chi_square for f in fits if f.chi_square]) else None,
     )
 
 
@@ -118,22 +123,42 @@ def fit_auto(asked: Asked) -> Fit:
     pair, inputs, outputs = prepared(asked)
     if inputs != outputs:
         return fit_mixed(asked)
-    several = inputs > 1 and pair.same_size
-    kind, sure = chosen(pair, asked.size, asked.max_size) if several else ("shared", True)
-    if kind == "shared":
-        shared = learned(pair, asked.size, asked.max_size, asked.noise)
+    if inputs == 1 or not pair.same_size:
+        return learned(pair, asked.size, asked.max_size, asked.noise)
+    choice = chosen(pair, asked.size, asked.max_size)
+    if choice.kind == "shared":
+        shared = _shared(pair, asked)
         return shared if shared.verdict == "exact" else _of_brightness(pair, asked) or shared
     coded = _of_brightness(pair, asked)
     if coded is not None:
         return coded
-    richer = joined(_each(pair, asked)) if kind == "separate" else fit_mixed(asked)
-    if sure and richer.verdict in ("exact", "approximate") and not _is_less(richer):
-        return richer
-    if kind == "mixed":
-        separate = joined(_each(pair, asked))
-        richer = separate if _goes_before(separate, richer) else richer
-    shared = learned(pair, asked.size, asked.max_size, asked.noise)
-    return shared if _goes_before(shared, richer) else richer
+    fits = []
+    if choice.kind == "mixed":
+        bank, task, other = solved_mixed(asked)
+        mixed = describe_bank(bank, task, other)
+        if other and other.kind == "colours":
+            return mixed
+        if other:
+            return _shared(pair, asked) if other.kind == "curve" else joined(_each(pair, asked))
+        right = _is_sure(mixed) and (choice.gain > _CLEAR or bank.exact or is_noise(signs_of(bank)))
+        if choice.sure and right and not _is_less(mixed):
+            return mixed
+        fits = [mixed] if right or not _is_sure(mixed) else []
+    separate = joined(_each(pair, asked))
+    if choice.kind == "separate" and choice.sure and _is_sure(separate) and not _is_less(separate):
+        return separate
+    fits += [separate, _shared(pair, asked)]
+    return reduce(lambda richer, simple: simple if _goes_before(simple, richer) else richer, fits)
+
+
+def _shared(pair: Pair, asked: Asked) -> Fit:
+    """Return the fit of one kernel for all channels, which have been compared."""
+    return learned(pair, asked.size, asked.max_size, asked.noise, apart=False)
+
+
+def _is_sure(fit: Fit) -> bool:
+    """Return whether a fit says that it explains the pair."""
+    return fit.verdict in ("exact", "approximate")
 
 
 def _of_brightness(pair: Pair, asked: Asked) -> Fit | None:
@@ -170,9 +195,12 @@ def _of_brightness(pair: Pair, asked: Asked) -> Fit | None:
 
 def _goes_before(simple: Fit, richer: Fit) -> bool:
     """Return whether a simpler fit explains the pair as well as a richer one."""
-    places = [_VERDICTS.index(fit.verdict) for fit in (simple, richer)]
     if simple.verdict == "exact":
         return True
+    if not _is_sure(simple) and not _is_sure(richer):
+        # Neither does; the simpler one says more often what the pair is like.
+        return "mixed" not in simple.description
+    places = [_VERDICTS.index(fit.verdict) for fit in (simple, richer)]
     return simple.residual_sd**2 < APART * richer.residual_sd**2 or places[0] < places[1]
 
 
@@ -186,11 +214,26 @@ def _is_less(fit: Fit) -> bool:
     return bool(np.abs(across).max() <= least)
 
 
-def chosen(pair: Pair, size: Any, max_size: int) -> tuple[str, bool]:
-    """Return the model of the channels that the evidence of a part of a pair supports, by F tests of nested models.
+@dataclass(frozen=True)
+class Choice:
+    """A model of the channels.
 
-    Also whether that is sure: it is not where the kernels may be larger than those compared.
+    Attributes
+    ----------
+    kind : {"shared", "separate", "mixed"}
+    sure : bool
+        Whether the kernels are not larger than those that were compared.
+    gain : float
+        Variance of the residual of one kernel a channel over that of kernels that mix.
     """
+
+    kind: str
+    sure: bool
+    gain: float = 1.0
+
+
+def chosen(pair: Pair, size: Any, max_size: int) -> Choice:
+    """Return the model of the channels that the evidence of a part of a pair supports, by F tests of nested models."""
     task = part_of_task(task_of(pair, len(pair.planes), len(pair.planes)), _PART)
     task = task.without([plane.clipped for plane in task.targets])
     planes, sure = len(task.sources), True
@@ -204,12 +247,12 @@ def chosen(pair: Pair, size: Any, max_size: int) -> tuple[str, bool]:
     try:
         joints = gather_joint(task, support, _COST)
     except DataError:
-        return "shared", False
+        return Choice("shared", False)
     own = [_own(joint, number, support) for number, joint in enumerate(joints)]
     everything = [joint.moments() for joint in joints]
     p, count = support.rows * support.columns, sum(one.count for one in own)
     if min(one.count for one in own) < 2 * p * planes:
-        return "shared", False
+        return Choice("shared", False)
     together = sum(own[1:], start=own[0])
     floor = sum(max(pair.exact_variance(one.square, one.count), 1e-12 * one.square) * one.count for one in own)
     left = [
@@ -224,8 +267,8 @@ def chosen(pair: Pair, size: Any, max_size: int) -> tuple[str, bool]:
         return exceeds(left[less], left[more], extra, freedom) and left[less] > least * left[more]
 
     if gains(1, 2, planes * (planes - 1) * p, _MIXED) and gains(0, 2, (planes * planes - 1) * p, _MIXED):
-        return "mixed", sure
-    return ("separate" if gains(0, 1, (planes - 1) * p, APART) else "shared"), sure
+        return Choice("mixed", sure, left[1] / left[2])
+    return Choice("separate" if gains(0, 1, (planes - 1) * p, APART) else "shared", sure)
 
 
 def exceeds(less: float, more: float, extra: int, freedom: float) -> bool:
