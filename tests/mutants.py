@@ -104,12 +104,12 @@ def _called(node: ast.Call) -> str:
 
 
 def _places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
-    """Yield (parent, field, index, child) of everything but annotations, docstrings, decorators and formatted text."""
+    """Yield (parent, field, index, child) of everything but annotations, imports for them, decorators, formatted text."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params") or isinstance(node, ast.JoinedStr):
             continue
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            if isinstance(child, ast.AST):
+            if isinstance(child, ast.AST) and not (isinstance(child, ast.If) and _head(child) == "if TYPE_CHECKING:"):
                 yield node, name, index, child
                 # A number below zero is one number: only its sign changes.
                 if not (isinstance(child, ast.UnaryOp) and isinstance(child.operand, ast.Constant)):

@@ -40,7 +40,7 @@ def deviance(gram, cross, square, freedom, matrix, factor):
 
 
 @pytest.mark.parametrize("kind", ["ridge", "smooth"])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [*range(6), 629])
 def test_the_strength_is_the_likeliest_of_a_fine_grid(seed, kind):
     gram, cross, square = problem(seed, 0.5 + 2.0 * (seed % 3))
     matrix = penalty((2, 3), kind)
