@@ -104,7 +104,7 @@ def _called(node: ast.Call) -> str:
 
 
 def _places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
-    """Yield (parent, field, index, child) of everything but annotations, imports for them, decorators, formatted text."""
+    """Yield (parent, field, index, child) of all but annotations, imports for them, decorators and formatted text."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params") or isinstance(node, ast.JoinedStr):
             continue

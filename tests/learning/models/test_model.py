@@ -23,6 +23,14 @@ def test_a_plain_model_asks_for_nothing():
     assert (model.plain, model.known, model.over_field) == (True, False, False)
 
 
+@pytest.mark.parametrize("channels", ["shared", "separate", "mixed", "auto"])
+@pytest.mark.parametrize("stride", [None, (1, 1), (1, 2), (2, 2)])
+def test_channels_go_with_any_stride(channels, stride):
+    model = Model(channels=channels, stride=stride)
+    assert (model.channels, model.stride) == (channels, stride)
+    assert model.plain == (channels == "shared" and stride == (1, 1))
+
+
 @pytest.mark.parametrize("kind", RICHER)
 def test_each_argument_makes_it_richer(kind):
     for arguments in RICHER[kind]:
@@ -38,10 +46,3 @@ def test_what_cannot_be_combined_is_refused():
             Model(channels=channels)
     with pytest.raises(ArgumentError, match="curve: expected none with light"):
         Model(light=2.2, curve="auto")
-    for channels in ("separate", "mixed"):
-        with pytest.raises(ArgumentError, match="channels: expected shared with a stride"):
-            Model(channels=channels, stride=(2, 2))
-        for stride in (None, (1, 1)):
-            assert Model(channels=channels, stride=stride).stride == stride
-    for channels in ("shared", "auto"):
-        assert Model(channels=channels, stride=(2, 2)).stride == (2, 2)
