@@ -149,3 +149,12 @@ def test_exports_are_what_is_defined():
         assert getattr(package, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'missing'"):
         package.missing  # noqa: B018
+
+
+def test_learning_loads_no_linear_algebra_of_scipy_that_takes_longer_than_the_fit():
+    # Noise in the before, and a blur: the search, errors, alternatives and names all run.
+    loaded = loaded_by(
+        "import numpy as np, kernelfield as kf; before = np.random.default_rng(0).random((64, 64)); "
+        "kf.learn(before, kf.correlate(before, np.ones((3, 3)) / 9) + before**2 / 99)"
+    )
+    assert not {"scipy.linalg", "scipy.stats", "scipy.optimize"} & set(loaded)

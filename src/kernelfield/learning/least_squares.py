@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.linalg
 
+from kernelfield.learning.factors import solved
 from kernelfield.learning.statistics import Statistics
 
 # Coefficients from which on a factorisation without eigenvalues is tried first.
@@ -53,7 +53,7 @@ class Moments:
         )
 
     @cached_property
-    def _ridge_factor(self) -> tuple[np.ndarray, bool]:
+    def _ridge_factor(self) -> np.ndarray:
         """The Cholesky factor of the Gram matrix with a ridge at the edge of float64.
 
         Directions that the pair does not determine get a huge variance and a negligible weight.
@@ -64,7 +64,7 @@ class Moments:
             matrix = self.gram.copy()
             matrix[np.diag_indices(p)] += ridge
             try:
-                factor: tuple[np.ndarray, bool] = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True)
+                factor: np.ndarray = np.linalg.cholesky(matrix)
             except np.linalg.LinAlgError:
                 ridge *= 100.0
                 continue
@@ -73,14 +73,12 @@ class Moments:
     @cached_property
     def ridge_kernel(self) -> np.ndarray:
         """The solution with a ridge at the edge of float64."""
-        kernel: np.ndarray = scipy.linalg.cho_solve(self._ridge_factor, self.cross)
-        return kernel
+        return solved(self._ridge_factor, self.cross)
 
     @cached_property
     def ridge_inverse(self) -> np.ndarray:
         """The inverse of the Gram matrix with a ridge at the edge of float64."""
-        inverse: np.ndarray = scipy.linalg.cho_solve(self._ridge_factor, np.eye(self.cross.size))
-        return inverse
+        return solved(self._ridge_factor, np.eye(self.cross.size))
 
     def unexplained(self, kernel: np.ndarray) -> float:
         """Return the residual sum of squares of the coefficients `kernel`, at least the resolution of float64."""
@@ -120,15 +118,13 @@ def _well_conditioned(moments: Moments) -> Solution | None:
     """Return the solution by Cholesky's factorisation, three times as fast, where no direction is in doubt."""
     p = moments.cross.size
     try:
-        factor = scipy.linalg.cho_factor(moments.gram, lower=True)
+        factor = np.linalg.cholesky(moments.gram)
     except np.linalg.LinAlgError:
         return None
-    pivots = np.diag(factor[0]) ** 2
+    pivots = np.diag(factor) ** 2
     if not pivots.min() > 1e-9 * pivots.max():
         return None
-    inverse = scipy.linalg.cho_solve(factor, np.eye(p))
-    kernel = scipy.linalg.cho_solve(factor, moments.cross)
-    return Solution(kernel, inverse, p, np.zeros((0, p)))
+    return Solution(solved(factor, moments.cross), solved(factor, np.eye(p)), p, np.zeros((0, p)))
 
 
 def solve(moments: Moments) -> Solution:
@@ -142,7 +138,7 @@ def solve(moments: Moments) -> Solution:
         quick = _well_conditioned(moments)
         if quick is not None:
             return quick
-    values, vectors = scipy.linalg.eigh(moments.gram)
+    values, vectors = np.linalg.eigh(moments.gram)
     largest = float(values[-1])
     kept = values > max(largest, 0.0) * max(p, 8) * 8 * _EPSILON
     if not largest > 0.0:

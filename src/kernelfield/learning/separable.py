@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
@@ -80,7 +79,8 @@ class Lines:
         """
         if not self.curvature.any():
             return np.zeros((self.column.size, self.row.size))
-        inverse = scipy.linalg.pinvh(self.curvature + _held(self.column, self.row, self.curvature))
+        held = self.curvature + _held(self.column, self.row, self.curvature)
+        inverse = np.linalg.pinv(held, len(held) * np.finfo(np.float64).eps, hermitian=True)
         covariance = inverse * self.variance if middle is None else inverse @ middle @ inverse
         n = self.column.size
         across = np.multiply.outer(np.diag(covariance)[:n], self.row**2)
@@ -99,7 +99,7 @@ class Lines:
         inner = inner + np.outer(fixed, fixed) * (1e3 * scale / max(float(fixed @ fixed), 1e-300))
         inner[np.diag_indices_from(inner)] += 1e-10 * scale
         cross = self.curvature[mine, other]
-        gram = self.curvature[mine, mine] - cross @ scipy.linalg.solve(inner, cross.T, assume_a="pos")
+        gram = self.curvature[mine, mine] - cross @ np.linalg.solve(inner, cross.T)
         gram = (gram + gram.T) / 2.0
         return Moments(gram, gram @ values, self.square, self.count, len(self.offsets))
 
@@ -129,7 +129,7 @@ def fit_lines(
     for _ in range(_STEPS):
         diagonal = np.diag(curvature)
         system = curvature + np.diag(damping * diagonal + 1e-13 * diagonal.max())
-        change = scipy.linalg.solve(system, at.gradient, assume_a="pos")
+        change = np.linalg.solve(system, at.gradient)
         foreseen = float(change @ at.gradient)
         least = _DECREASE * at.left / max(1, at.count - parameters)
         trial = _balanced(column + change[: support.rows], row + change[support.rows :])

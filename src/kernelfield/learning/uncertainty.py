@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
 
 from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
@@ -190,7 +189,7 @@ class _Solved:
             return cls(estimate.kernel, estimate.offsets, estimate.solution.inverse, 0.0)
         moments = estimate.moments
         gram = moments.gram - moments.count * before_variance * np.eye(moments.cross.size)
-        values, vectors = scipy.linalg.eigh(gram)
+        values, vectors = np.linalg.eigh(gram)
         # As in any inverse problem: directions with less signal than noise are not amplified.
         values = np.maximum(values, 0.05 * moments.count * before_variance)
         inverse = (vectors / values) @ vectors.T
@@ -373,7 +372,7 @@ def _measured_noise(
     The variance is that with which it is zero. `maps` and `tiles` are those without noise.
     """
     count = estimate.moments.count
-    least = float(scipy.linalg.eigh(estimate.moments.gram / count, eigvals_only=True)[0])
+    least = float(np.linalg.eigvalsh(estimate.moments.gram / count)[0])
     variance, error = 0.0, 0.0
     for round_ in range(6):
         solved = _Solved.of(estimate, variance)

@@ -14,10 +14,10 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import scipy.linalg
 
 from kernelfield.errors import ArgumentError, received
 from kernelfield.learning.curve import Curve
+from kernelfield.learning.factors import backward, forward
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.least_squares import solve
 from kernelfield.learning.light import Light
@@ -214,9 +214,12 @@ def _after(trial: _Trial) -> _Shape | None:
     spread = basis - basis.mean(axis=0)
     total = spread.T @ spread
     total += 1e-9 * np.trace(total) * np.eye(knots.size)
-    _, vectors = scipy.linalg.eigh(rest.T @ rest + 1e-12 * np.trace(total) * np.eye(knots.size), total)
+    # The generalised eigenvalues of two forms, in parameters in which the second is the identity.
+    lower = np.linalg.cholesky(total)
+    half = forward(lower, rest.T @ rest + 1e-12 * np.trace(total) * np.eye(knots.size))
+    _, vectors = np.linalg.eigh(forward(lower, half.T))
     # The constant, of no spread, is large in this metric: the smallest is the function that the filter explains best.
-    values = vectors[:, 0]
+    values = backward(lower, vectors[:, 0])
     weights = np.linalg.lstsq(x, basis @ values, rcond=None)[0]
     total_weight = float(weights[:-1].sum())
     scale = total_weight if abs(total_weight) > 0.2 * float(np.abs(weights[:-1]).sum()) else float(np.ptp(values))

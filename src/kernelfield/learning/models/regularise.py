@@ -15,9 +15,9 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from kernelfield.errors import ArgumentError, received
+from kernelfield.learning.factors import forward
 
 #: Penalties: on the size of the weights, and on their second differences.
 PENALTIES = ("ridge", "smooth")
@@ -134,11 +134,11 @@ def find_strength(
     # Of a before without any detail no strength is better than another.
     unit = float(np.trace(gram)) / float(np.trace(matrix)) or 1.0
     # Parameters in which the penalty is the identity and the Gram matrix diagonal: what any strength gives is a sum.
-    lower = scipy.linalg.cholesky(matrix, lower=True)
-    half = scipy.linalg.solve_triangular(lower, gram, lower=True)
-    values, vectors = scipy.linalg.eigh(scipy.linalg.solve_triangular(lower, half.T, lower=True))
+    lower = np.linalg.cholesky(matrix)
+    half = forward(lower, gram)
+    values, vectors = np.linalg.eigh(forward(lower, half.T))
     values = np.maximum(values, 0.0)
-    squares = (vectors.T @ scipy.linalg.solve_triangular(lower, cross, lower=True)) ** 2
+    squares = (vectors.T @ forward(lower, cross)) ** 2
 
     def evidence(power: float) -> float:
         factor = unit * 10.0**power

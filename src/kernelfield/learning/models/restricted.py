@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
 from kernelfield.errors import DataError
+from kernelfield.learning.factors import solved
 from kernelfield.learning.least_squares import Moments, Solution, solve
 from kernelfield.learning.models.regularise import Regularise, find_strength, penalty
 from kernelfield.learning.models.restriction import Restriction, symmetries_of
@@ -181,9 +181,9 @@ def _freed(
     if equations is None:
         return _Free(np.zeros(n), None, gram, cross, square, matrix)
     rows = equations.matrix
-    q = scipy.linalg.qr(rows.T)[0]
+    q = np.linalg.qr(rows.T, mode="complete")[0]
     directions = q[:, len(rows) :]
-    least = scipy.linalg.solve(matrix, rows.T, assume_a="pos")
+    least = np.linalg.solve(matrix, rows.T)
     start = least @ np.linalg.solve(rows @ least, equations.values)
     left = square - 2.0 * float(start @ cross) + float(start @ gram @ start)
     return _Free(
@@ -275,11 +275,10 @@ def _positive(gram: np.ndarray, cross: np.ndarray) -> Solution:
     if not cross.size:
         return Solution(cross, gram, 0, gram)
     try:
-        factor = scipy.linalg.cho_factor(gram, lower=True)
+        factor = np.linalg.cholesky(gram)
     except np.linalg.LinAlgError:
         return _solved(gram, cross)
-    inverse = scipy.linalg.cho_solve(factor, np.eye(cross.size))
-    return Solution(scipy.linalg.cho_solve(factor, cross), inverse, cross.size, np.zeros((0, cross.size)))
+    return Solution(solved(factor, cross), solved(factor, np.eye(cross.size)), cross.size, np.zeros((0, cross.size)))
 
 
 def _basis(size: tuple[int, int], restriction: Restriction, symmetric: str | None, planes: int) -> np.ndarray | None:
@@ -299,8 +298,9 @@ def _orthonormal(directions: np.ndarray) -> np.ndarray:
     """Return orthonormal directions of the same space."""
     if not len(directions):
         return directions
-    result: np.ndarray = scipy.linalg.orth(directions.T).T
-    return result
+    _, sizes, basis = np.linalg.svd(directions, full_matrices=False)
+    kept: np.ndarray = basis[sizes > max(directions.shape) * np.finfo(np.float64).eps * sizes[0]]
+    return kept
 
 
 def _likeliest(moments: Moments, size: tuple[int, int], restriction: Restriction, planes: int) -> str | None:
