@@ -21,12 +21,14 @@ _START, _END = 0.05, 1e-4
 _WIDE = 12.0
 # Weights of the longest axis on which resampling is looked for, and side of the largest round blur.
 _LONGEST, _LARGEST = 64, 129
+# Share of the energy in the two largest neighbours of a shift: that of every interpolation is 0.95 and more.
+_TOGETHER = 0.9
 
 
 def shifts(target: Target) -> Iterator[Kernel]:
     """Yield shifts by fractions of a pixel, with each interpolation."""
     lines = _lines(target)
-    if lines is None or not target.sums_to_one:
+    if lines is None or not target.sums_to_one or min(map(_together, lines)) < _TOGETHER:
         return
     longest = max(target.extent())
     waves = any(line.min() < -1e-3 * line.max() for line in lines)
@@ -37,6 +39,12 @@ def shifts(target: Target) -> Iterator[Kernel]:
         found = [_distance(line, anchor, method) for line, anchor in zip(lines, target.anchor)]
         if max(cost for _, cost in found) < _END:
             yield simplest(target, partial(smoothing.shift, method=method), [distance for distance, _ in found])
+
+
+def _together(line: Weights) -> float:
+    """Return the share of the energy in the two neighbours along an axis that have most of it."""
+    energy = line**2 / float(line @ line)
+    return float((energy[1:] + energy[:-1]).max()) if len(energy) > 1 else 1.0
 
 
 def _distance(line: Weights, anchor: int, method: str) -> tuple[float, float]:

@@ -27,7 +27,7 @@ from kernelfield.kernels.fitting import (
     unexplained,
 )
 from kernelfield.kernels.gabor import gabor, gabor_parts, log_gabor, log_gabor_wave, zero_sum
-from kernelfield.kernels.gaussians import derivative_of_gaussian, fixed_point, sampled_gaussian
+from kernelfield.kernels.gaussians import METHODS, derivative_of_gaussian, fixed_point, sampled_gaussian
 from kernelfield.kernels.kernel import Kernel, Weights
 from kernelfield.kernels.mask_candidates import gaussian_differences, masks
 from kernelfield.kernels.resampling import bspline
@@ -217,6 +217,10 @@ def unsharp_masks(target: Target) -> Iterator[Kernel]:
     """Yield unsharp masks with box, binomial and Gaussian blurs."""
     centre = target.place(smoothing.identity())
     if centre is None or min(target.extent()) < 3 or not target.sums_to_one:
+        return
+    # Of a blur the centre falls shortest of the identity: no mean of the differences is below it, no amount above 0.
+    mine, identity, _ = target.against(centre)
+    if (mine - identity).min() == (mine - identity)[identity > 0].min():
         return
     for size in target.sizes():
         if any(n % 2 == 0 for n in size):
@@ -587,8 +591,8 @@ def _other_methods(target: Target, sampled: Kernel, sigmas: Sequence[float]) -> 
     for method, spread in (("integrated", 1 / 12), ("discrete", 0.0)):
         build = partial(_gaussian, size, method)
 
-        def blur(values: Weights, build: Callable[..., Kernel] = build) -> Sequence[Weights]:
-            return (build(*values.tolist()).weights,)
+        def blur(values: Weights, line: Callable[[float, int], Weights] = METHODS[method]) -> Sequence[Weights]:
+            return (np.outer(*map(line, values.tolist(), size)),)
 
         start = [math.sqrt(max(s**2 - spread, 0.01)) for s in sigmas]
         values, _, left = refine(blur, start, [(0.05, 2.0 * max(size))] * 2, patch, 0.1)
@@ -657,10 +661,16 @@ def _fixed_sigmas(marginal: Weights, sigma: float) -> set[float]:
         return set()
     trials = {round(sigma * factor, 3) for factor in np.linspace(0.9, 1.1, 401).tolist()}
     trials |= {round(trial, decimals) for trial in trials for decimals in (1, 2)}
+    likely = np.array(sorted(trial for trial in trials if trial > 0))
+    places = np.arange(len(marginal)) - len(marginal) // 2
+    samples = np.exp(-0.5 * (places / likely[:, None]) ** 2)
+    half = slice(0, len(marginal) // 2)
+    # Rounding carries its errors inwards: those up to any weight add up to half a unit at most.
+    errors = np.cumsum(256 * samples[:, half] / samples.sum(axis=1, keepdims=True) - wanted[half], axis=1)
     return {
         trial
-        for trial in trials
-        if trial > 0 and np.array_equal(fixed_point(sampled_gaussian(trial, len(marginal)), 8) * 256, wanted)
+        for trial in likely[(np.abs(errors) < 0.5 + 1e-9).all(axis=1)].tolist()
+        if np.array_equal(fixed_point(sampled_gaussian(trial, len(marginal)), 8) * 256, wanted)
     }
 
 

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from kernelfield.kernels.kernel import Kernel, Weights
 from kernelfield.kernels.target import Target
 
+# The points of a first scan; steps that narrow a bracket, the share of it that is near enough, the golden section, and
+# costs that are the same.
+_SCAN, _STEPS, _NEAR, _GOLDEN, _ROUNDING = 25, 45, 1e-8, (3 - math.sqrt(5)) / 2, 1e-15
+
 Basis = Callable[[NDArray[np.float64]], Sequence[Weights]]
 
 
@@ -55,24 +59,51 @@ def tidy(value: float, error: float) -> float:
 def minimise(cost: Callable[[float], float], low: float, high: float) -> float:
     """Return the minimiser of `cost` between the positive numbers `low` and `high`.
 
-    A coarse logarithmic scan brackets the minimum, golden-section search refines it.
+    A coarse logarithmic scan brackets the minimum; steps to the lowest points of parabolas, of the golden section
+    where these lead nowhere, refine it (R. P. Brent, Algorithms for Minimization without Derivatives, 1973, chapter 5).
+
+    Examples
+    --------
+    >>> round(minimise(lambda x: (x - 2) ** 2, 0.1, 10), 6)
+    2.0
     """
-    scan = np.geomspace(low, high, 25)
-    best = int(np.argmin([cost(float(x)) for x in scan]))
-    left, right = float(scan[max(best - 1, 0)]), float(scan[min(best + 1, 24)])
-    golden = (math.sqrt(5) - 1) / 2
-    a, b = right - golden * (right - left), left + golden * (right - left)
-    cost_a, cost_b = cost(a), cost(b)
-    for _ in range(45):
-        if cost_a < cost_b:
-            right, b, cost_b = b, a, cost_a
-            a = right - golden * (right - left)
-            cost_a = cost(a)
+    scan: list[float] = np.geomspace(low, high, _SCAN).tolist()
+    costs = [cost(x) for x in scan]
+    lowest = int(np.argmin(costs))
+    left, right = scan[max(lowest - 1, 0)], scan[min(lowest + 1, _SCAN - 1)]
+    near = _NEAR * (right - left)
+    # The three lowest points so far.
+    best, second, third = ((costs[lowest], scan[lowest]),) * 3
+    step = previous = 0.0
+    for _ in range(_STEPS):
+        x, middle = best[1], (left + right) / 2
+        if abs(x - middle) <= 2 * near - (right - left) / 2:
+            break
+        a = (x - second[1]) * (best[0] - third[0])
+        b = (x - third[1]) * (best[0] - second[0])
+        above, below_ = (x - third[1]) * b - (x - second[1]) * a, 2 * (b - a)
+        move = -above / below_ if below_ else math.inf
+        # A parabola's lowest point inside the bracket, by less than half of the last step but one.
+        if abs(move) < abs(previous) / 2 and left + near < x + move < right - near:
+            previous, step = step, move
         else:
-            left, a, cost_a = a, b, cost_b
-            b = left + golden * (right - left)
-            cost_b = cost(b)
-    return (left + right) / 2
+            previous = (right if x < middle else left) - x
+            step = _GOLDEN * previous
+        at = x + (step if abs(step) >= near else math.copysign(near, step))
+        here = (cost(at), at)
+        if here[0] <= best[0]:
+            left, right = (x, right) if at >= x else (left, x)
+            best, second, third = here, best, second
+        else:
+            left, right = (at, right) if at < x else (left, at)
+            if here[0] <= second[0] or second[1] == x:
+                second, third = here, second
+            elif here[0] <= third[0] or third[1] in (x, second[1]):
+                third = here
+        # All that is left is rounding.
+        if third[1] not in (best[1], second[1]) and third[0] - best[0] <= _ROUNDING * best[0]:
+            break
+    return best[1]
 
 
 def refine(
@@ -93,9 +124,15 @@ def refine(
     total = float(flat @ flat)
 
     def rest(trial: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        columns = np.stack([part.ravel() for part in basis(trial)], axis=1)
-        found = np.asarray(np.linalg.lstsq(columns, flat, rcond=None)[0], dtype=np.float64)
-        left = flat - columns @ found
+        parts = [part.ravel() for part in basis(trial)]
+        norm = float(parts[0] @ parts[0])
+        if len(parts) == 1 and norm > 0:
+            found = np.array([float(parts[0] @ flat) / norm])
+            left = flat - found[0] * parts[0]
+        else:
+            columns = np.stack(parts, axis=1)
+            found = np.asarray(np.linalg.lstsq(columns, flat, rcond=None)[0], dtype=np.float64)
+            left = flat - columns @ found
         return found, left, float(left @ left)
 
     low, high = (np.array(ends, dtype=np.float64) for ends in zip(*box))

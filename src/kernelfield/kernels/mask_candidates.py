@@ -3,9 +3,10 @@
 Those of one size are compared with the weights at once: the cosines of their angles to them.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 
@@ -32,22 +33,28 @@ def masks(target: Target) -> Iterator[Kernel]:
     size = rows.stop - rows.start, columns.stop - columns.start
     if not all(size) or not 3 <= max(size) <= _LARGEST:
         return
-    directions, builders = _table(size)
+    patch = target.weights[rows, columns]
+    norm = float(np.linalg.norm(patch))
+    # The cosine of the angle to equal weights: none that sum to zero is nearer than its sine.
+    level = float(patch.sum()) / (norm * math.sqrt(patch.size))
+    directions, builders = _table(size, level**2 < 1 - _NEAR**2)
     if not builders:
         return
-    patch = target.weights[rows, columns]
-    cosines = np.abs(directions @ patch.ravel()) / np.linalg.norm(patch)
+    cosines = np.abs(directions @ patch.ravel()) / norm
     for i in np.argsort(-cosines, kind="stable")[:_MOST]:
         if cosines[i] > _NEAR:
             yield from scaled(target, builders[i])
 
 
 @lru_cache(maxsize=64)
-def _table(size: tuple[int, int]) -> tuple[Weights, list[Builder]]:
-    """Return the masks of a size as unit vectors, and the functions that build them with a scale."""
+def _table(size: tuple[int, int], balanced: bool) -> tuple[Weights, list[Builder]]:
+    """Return the masks of a size as unit vectors, and the functions that build them with a scale.
+
+    Those that sum to zero are among them where `balanced` says so.
+    """
     directions: list[Weights] = []
     builders: list[Builder] = []
-    for build in _builders(size):
+    for build in chain(_balanced(size) if balanced else (), _means(size)):
         kernel = build(scale=1.0)
         if kernel.shape != size:
             continue
@@ -59,7 +66,8 @@ def _table(size: tuple[int, int]) -> tuple[Weights, list[Builder]]:
     return np.array(directions).reshape(len(directions), size[0] * size[1]), builders
 
 
-def _builders(size: tuple[int, int]) -> Iterator[Builder]:
+def _balanced(size: tuple[int, int]) -> Iterator[Builder]:
+    """Yield the masks of a size that sum to zero."""
     if size == (3, 3):
         for weighting in ("patra_karttunen", "oono_puri"):
             yield partial(edges.isotropic_laplacian, weighting)
@@ -78,13 +86,18 @@ def _builders(size: tuple[int, int]) -> Iterator[Builder]:
         # Levels both ways are a binomial kernel with a gain, and are called that.
         pairs = (pair for pair in catalogue.PAIRS if pair[1] == str(size[0]) and (pair[0], pair[2]) != ("L", "L"))
         yield from (partial(catalogue.laws, pair) for pair in pairs)
-    if size[0] % 2 and size[1] % 2:
-        yield from _savitzky_golay(size)
+    yield from _savitzky_golay(size, ((0, 1), (1, 0), (0, 2), (2, 0), (1, 1)))
 
 
-def _savitzky_golay(size: tuple[int, int]) -> Iterator[Builder]:
-    """Yield the kernels of that size: those of degree 0 and 1 without a derivative are boxes."""
-    orders: Sequence[tuple[int, int]] = ((0, 0), (0, 1), (1, 0), (0, 2), (2, 0), (1, 1))
+def _means(size: tuple[int, int]) -> Iterator[Builder]:
+    """Yield the masks of a size that do not sum to zero."""
+    yield from _savitzky_golay(size, ((0, 0),))
+
+
+def _savitzky_golay(size: tuple[int, int], orders: Sequence[tuple[int, int]]) -> Iterator[Builder]:
+    """Yield the kernels of a size and some orders: those of degree 0 and 1 without a derivative are boxes."""
+    if not (size[0] % 2 and size[1] % 2):
+        return
     for (down, right), degree in product(orders, range(1, min(6, max(size) - 1) + 1)):
         if degree >= max(down + right, 2 * (down + right == 0)) and down < size[0] and right < size[1]:
             yield partial(polynomials.savitzky_golay, size, degree, (down, right))

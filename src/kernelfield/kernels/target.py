@@ -4,6 +4,7 @@ All positions are offsets from the output pixel, in pixels.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,26 +24,31 @@ class Target:
     anchor: tuple[int, int]
     tolerance: Weights
 
-    @property
+    @cached_property
     def peak(self) -> float:
         """The largest magnitude."""
         return float(np.abs(self.weights).max())
 
-    @property
+    @cached_property
     def spread(self) -> float:
         """The largest tolerance."""
         return float(self.tolerance.max())
 
-    @property
+    @cached_property
     def sums_to_one(self) -> bool:
         """Whether the weights sum to one within their tolerance."""
         return abs(float(self.weights.sum()) - 1) <= NEGLIGIBLE + float(self.tolerance.sum())
 
-    @property
+    @cached_property
     def sums_to_zero(self) -> bool:
         """Whether the weights sum to zero within their tolerance."""
         total = float(np.abs(self.weights).sum())
         return abs(float(self.weights.sum())) <= 1e-3 * total + float(self.tolerance.sum())
+
+    @cached_property
+    def centre(self) -> NDArray[np.float64]:
+        """The centroid (row, column) of the squared weights."""
+        return centroid(self.weights, self.anchor)
 
     def bounds(self, threshold: float = NEGLIGIBLE) -> tuple[slice, slice]:
         """Return the bounding rows and columns of the weights above their tolerance plus `threshold` times the peak."""
@@ -54,6 +60,10 @@ class Target:
 
     def extent(self) -> tuple[int, int]:
         """Return the size of the bounding rectangle of all weights that are not negligible."""
+        return self._extent
+
+    @cached_property
+    def _extent(self) -> tuple[int, int]:
         rows, columns = self.bounds()
         return rows.stop - rows.start, columns.stop - columns.start
 
@@ -62,7 +72,11 @@ class Target:
 
         The whole target and the part above the tolerance, each made symmetric about the centre.
         """
-        centre = centroid(self.weights, self.anchor) + self.anchor
+        return list(self._sizes)
+
+    @cached_property
+    def _sizes(self) -> list[tuple[int, int]]:
+        centre = self.centre + self.anchor
         rows, columns = self.weights.shape
         spans = [(slice(0, rows), slice(0, columns)), self.bounds(1e-6), self.bounds()]
         found: list[tuple[int, int]] = []
@@ -75,7 +89,7 @@ class Target:
 
     def place(self, kernel: Kernel) -> Kernel | None:
         """Return the kernel shifted by whole pixels onto the target, or None if the shift is not near an integer."""
-        gap = centroid(self.weights, self.anchor) - centroid(kernel.weights, kernel.anchor)
+        gap = self.centre - centroid(kernel.weights, kernel.anchor)
         whole = np.rint(gap)
         if np.abs(gap - whole).max() > 0.25:
             return None
@@ -104,7 +118,7 @@ class Target:
 
     def patch(self, size: tuple[int, int]) -> Weights:
         """Return the weights of a rectangle about the centre, zero-padded."""
-        centre = centroid(self.weights, self.anchor) + self.anchor
+        centre = self.centre + self.anchor
         out = np.zeros(size)
         top, left = (round(c - (n - 1) / 2) for c, n in zip(centre, size))
         taken = self.weights[max(top, 0) : top + size[0], max(left, 0) : left + size[1]]
