@@ -75,6 +75,9 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield ast.Constant(not node.value)
     elif isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        # A number that only keeps a divisor from 0 may be any that is as good as none.
+        if 0.0 < node.value < 1e-250:
+            return
         yield ast.Constant(node.value + 1 if isinstance(node.value, int) else node.value * 2.0 or 1.0)
         if node.value:
             yield ast.Constant(node.value - 1 if isinstance(node.value, int) else node.value / 2.0)

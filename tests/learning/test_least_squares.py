@@ -24,7 +24,7 @@ def moments_of(values: np.ndarray, seed: int = 0, count: int = 1000, square: flo
 @pytest.mark.parametrize("scale", [3.0, 1e-20])
 def test_the_rank_beside_the_cut(p, units, factor, kept, scale):
     # 8 p units of rounding of the largest eigenvalue, of at least 8 coefficients.
-    values = np.full(p, scale)
+    values = scale * np.linspace(0.5, 1.0, p)
     values[0] = factor * units * EPSILON * scale
     # A diagonal matrix has its eigenvalues to the last place.
     moments = Moments(np.diag(values), np.arange(1.0, p + 1), 1.0, 100)
@@ -55,6 +55,7 @@ def test_many_coefficients_are_solved_as_few_are(p, least):
     moments = moments_of(values)
     solution = solve(moments)
     assert solution.rank == p - (least == 0.0)
+    assert solution.undetermined.shape == (p - solution.rank, p)
     inverse = np.linalg.pinv(moments.gram, rcond=1e-13, hermitian=True)
     scale = np.abs(inverse).max()
     np.testing.assert_allclose(solution.inverse, inverse, atol=1e-4 * scale)
@@ -70,7 +71,7 @@ def test_eigenvalues_are_left_out_where_many_coefficients_are_certain(monkeypatc
     whole = scipy.linalg.eigh
     monkeypatch.setattr(scipy.linalg, "eigh", lambda matrix: calls.append(1) or whole(matrix))
     np.testing.assert_allclose(solve(moments).kernel, 1.0 / values, rtol=1e-6)
-    assert not calls == direct
+    assert bool(calls) != direct
 
 
 @pytest.mark.parametrize(

@@ -65,17 +65,25 @@ def test_lines_that_are_significant_but_negligible(tolerance, share, dropped):
 
 
 @pytest.mark.parametrize("hold", [True, False])
-@pytest.mark.parametrize(("first", "expected"), [((-2, -3), (-2, -3, 3, 4)), ((0, 0), (0, 0, 3, 4)), ((1, -9), None)])
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        ((-2, -3), (0, 0, 1, 1)),
+        ((0, 0), (0, 0, 3, 4)),
+        ((-4, -6), (-2, -3, 3, 4)),
+        ((1, 0), (3, 0, 1, 4)),
+        ((0, 1), (0, 4, 3, 1)),
+        ((1, -9), (3, -6, 1, 1)),
+        ((-5, 0), (-3, 0, 1, 4)),
+    ],
+)
 def test_the_output_pixel_stays_inside_where_it_can(hold, first, expected):
     # One weight in the middle of 5 × 7; the output pixel is there, at the corner or outside.
     kernel = np.zeros((5, 7))
     kernel[2, 3] = 1.0
     found = shrink(moments_of(kernel), Support(*first, 5, 7), 1.0, 0.0, 0.0, hold)
     own = Support(first[0] + 2, first[1] + 3, 1, 1)
-    if first == (0, 0) and hold:
-        assert found == Support(*expected)
-    else:
-        assert found == own
+    assert found == (Support(*expected) if hold else own)
 
 
 @pytest.mark.parametrize("first", [(0, -1), (-2, -3), (-4, -6)])
@@ -90,6 +98,55 @@ def test_lines_far_from_the_output_pixel_go_first():
     kernel = np.full((4, 4), 0.5 * significant(16) / 4)
     kernel[1:3, 1:3] = 50.0
     assert shrink(moments_of(kernel), Support(-1, -1, 4, 4), 1.0, 0.0, 0.0) == Support(0, 0, 2, 2)
+
+
+@pytest.mark.parametrize(("ratio", "size"), [(0.045, (3, 2)), (0.055, (2, 2))])
+@pytest.mark.parametrize("down", [1, -1])
+@pytest.mark.parametrize("right", [1, -1])
+@pytest.mark.parametrize("turned", [False, True])
+def test_lines_that_lose_next_to_nothing_go_before_farther_ones(ratio, size, down, right, turned):
+    # A row that is no more than chance of 3 weights, but more than chance of 2, and a column that is less.
+    of_three, of_two = 7.0 + 3.0 * np.sqrt(6.0), 12.0
+    kernel = np.array([[(of_three + of_two) / 2, 0, 0], [1e6, 1e6, ratio * of_three], [1e6, 1e6, 0]])
+    kernel, anchor = np.sqrt(kernel / COUNT)[::down, ::right], (2 if down > 0 else 0, 1)
+    if turned:
+        kernel, anchor, size = kernel.T, anchor[::-1], size[::-1]
+    found = shrink(moments_of(kernel), Support(-anchor[0], -anchor[1], 3, 3), 1.0, 0.0, 0.0)
+    assert found.size == size
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_line_that_is_left_is_chance_by_a_new_fit(seed):
+    rng = np.random.default_rng(seed)
+    mixing = np.eye(20) + 0.7 * rng.normal(size=(20, 20)) / np.sqrt(20.0)
+    gram = COUNT * mixing.T @ mixing
+    weights = 0.05 * rng.normal(size=20)
+    moments = Moments(gram, gram @ weights, 2.0 * COUNT, COUNT)
+
+    def explained(box: np.ndarray) -> float:
+        chosen = box.ravel()
+        cross = moments.cross[chosen]
+        return float(cross @ np.linalg.solve(gram[np.ix_(chosen, chosen)], cross))
+
+    places = np.arange(20).reshape(4, 5)
+    found = shrink(moments, Support(-1, -2, 4, 5), 1.0, 0.0, 0.0, hold=False)
+    box = places[found.top + 1 :, found.left + 2 :][: found.rows, : found.columns]
+    for part, line in ((box[1:], box[0]), (box[:-1], box[-1]), (box[:, 1:], box[:, 0]), (box[:, :-1], box[:, -1])):
+        m = line.size
+        if part.size:
+            assert explained(box) - explained(part) > m + 3.0 * np.sqrt(2.0 * m) + 4.0
+
+
+def test_a_line_is_as_negligible_as_its_largest_weight():
+    kernel = np.array([[0.0, 0.2], [10.0, 8.0]])
+    for share, size in ((0.011, (2, 2)), (0.021, (1, 2))):
+        assert shrink(moments_of(kernel), Support(-1, 0, 2, 2), 1.0, 0.05, share).size == size
+
+
+def test_no_square_is_larger_than_the_support():
+    kernel = np.ones((7, 8))
+    kernel[:, 0] = 0.0
+    assert core_of(moments_of(kernel), Support(-3, -4, 7, 8), 1.0 + 1e-6) is None
 
 
 def test_what_is_dropped_moves_to_correlated_neighbours():
@@ -153,6 +210,8 @@ def test_no_core_reaches_outside_the_support(first):
     kernel = np.full((7, 7), 1.0)
     moments = moments_of(kernel)
     assert core_of(moments, Support(*first, 7, 7), 1.1) is None
+    # Nor is a part of one that does taken for it: 20 of 25 weights would leave 30.
+    assert core_of(moments, Support(*first, 7, 7), 31.0) is None
     # A square of 3 about the output pixel lies inside.
     found = core_of(moments, Support(*first, 7, 7), 41.5)
     assert found is not None

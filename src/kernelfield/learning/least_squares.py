@@ -141,8 +141,6 @@ def solve(moments: Moments) -> Solution:
     values, vectors = np.linalg.eigh(moments.gram)
     largest = float(values[-1])
     kept = values > max(largest, 0.0) * max(p, 8) * 8 * _EPSILON
-    if not largest > 0.0:
-        kept[:] = False
     basis = vectors[:, kept]
     inverse = (basis / values[kept]) @ basis.T
     kernel = basis @ ((basis.T @ moments.cross) / values[kept])

@@ -181,5 +181,6 @@ def contrast(windows: np.ndarray, shape: tuple[int, ...], support: Support) -> n
     if shape[1] > 2:
         np.subtract(under[:, 2:], under[:, :-2], out=change[:, 1:-1])
         np.abs(change[:, 1:-1], out=change[:, 1:-1])
-        total[:, 1:-1] += change[:, 1:-1]
+        change[:, 0], change[:, -1] = change[:, 1], change[:, -2]
+        total += change
     return total
