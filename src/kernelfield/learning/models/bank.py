@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kernelfield._core import lag_products
 from kernelfield.errors import DataError
 from kernelfield.learning.alternatives import Signs, measure_signs
-from kernelfield.learning.least_squares import Moments, Solution, solve
+from kernelfield.learning.least_squares import Solution, solve
 from kernelfield.learning.models.joint import Joint, Task, bands, gather_joint, map_of, predicted, working_dtype
 from kernelfield.learning.models.matrices import likely
 from kernelfield.learning.models.whole import Whole, find_row
@@ -51,6 +51,8 @@ class Bank:
         Whether nothing but the rounding of floating point is left.
     task : Task
         Without the pixels that least squares left out.
+    noise : float
+        Variance of the noise in the before that was taken from the Gram matrix.
     """
 
     support: Support
@@ -63,6 +65,7 @@ class Bank:
     whole: tuple[Whole | None, ...]
     at_floor: bool
     task: Task
+    noise: float = 0.0
 
     @property
     def exact(self) -> bool:
@@ -297,10 +300,8 @@ def _solved(task: Task, support: Support, noise: float) -> Bank:
                 f"{support.rows}×{support.columns} and an offset; received {joint.count}; take a smaller size, a "
                 "larger image, or exclude less"
             )
-        moments = joint.moments()
-        if noise:
-            gram = moments.gram - moments.count * noise * np.eye(weights)
-            moments = Moments(gram, moments.cross, moments.square, moments.count)
+        seen = joint.moments()
+        moments = replace(seen, gram=seen.gram - seen.count * noise * np.eye(weights)) if noise else seen
         if previous is not None and previous[0] is joint.gram:
             inverse = previous[1].inverse
             solution = Solution(inverse @ moments.cross, inverse, previous[1].rank, previous[1].undetermined)
@@ -308,13 +309,19 @@ def _solved(task: Task, support: Support, noise: float) -> Bank:
             solution = solve(moments)
         previous = joint.gram, solution
         kernel = solution.kernel
-        variance = moments.unexplained(kernel) / moments.freedom
+        variance = seen.unexplained(kernel) / moments.freedom
         energy = float((kernel**2).sum())
-        if pair.step == 0.0 and variance <= pair.exact_variance(moments.square, moments.count, energy):
+        # What noise in the before leaves is not to be refined away: it follows the kernel.
+        if not noise and pair.step == 0.0 and variance <= pair.exact_variance(moments.square, moments.count, energy):
             for _ in range(2):
                 kernel, variance = _refined(task, support, number, kernel, joint, solution, moments.freedom)
         at_floor &= variance <= max(pair.floor(moments.square, moments.count, energy), 1e-26 * moments.square)
-        error = np.sqrt(np.maximum(np.diag(solution.inverse), 0.0) * variance)
+        spread = solution.inverse * variance
+        if noise:
+            # Fuller, Measurement Error Models, 1987, theorem 2.2.1, for noise of a normal distribution.
+            scores = seen.gram * variance + np.outer(kernel, kernel) * (seen.count * noise**2)
+            spread = solution.inverse @ scores @ solution.inverse
+        error = np.sqrt(np.maximum(np.diag(spread), 0.0))
         error = np.hypot(error, pair.epsilon * np.abs(kernel).max() / np.sqrt(3.0))
         if solution.undetermined.size:
             error[(solution.undetermined**2).sum(axis=0) > 1e-9] = np.inf
@@ -333,8 +340,9 @@ def _solved(task: Task, support: Support, noise: float) -> Bank:
         solutions,
         np.array(variances),
         (None,) * len(joints),
-        bool(at_floor) and all(one.rank == weights for one in solutions),
+        bool(at_floor) and not noise and all(one.rank == weights for one in solutions),
         task,
+        noise,
     )
 
 
@@ -400,12 +408,17 @@ def clustered(bank: Bank) -> np.ndarray:
                 tile = np.ascontiguousarray(residual[top:bottom, left:right])
                 read = [window[:, left : right + size[1] - 1] for window in windows]
                 products = _products(read, top, tile, tuple(0.0 for _ in read), size)
-                scores.append(products - tile.sum() * means)
+                counted = tile.size - (0 if bad is None else int(bad[top:bottom, left:right].sum()))
+                scores.append(products - tile.sum() * means + counted * bank.noise * bank.kernels[number].ravel())
                 square += float((tile**2).sum())
         used = residual.size - (0 if bad is None else int(bad.sum()))
         # The inverse of the whole picture, as that of the part.
         influence = np.stack(scores) @ (bank.solutions[number].inverse * (joint.count / max(1, used)))
         seen = np.sqrt((influence**2).sum(axis=0) * count / (count - 1.0))
+        if bank.noise:
+            own = np.sqrt(used / max(1, joint.count)) * seen.reshape(stderr[number].shape)
+            stderr[number] = np.maximum(stderr[number], own)
+            continue
         diagonal = np.maximum(np.diag(bank.solutions[number].inverse), 0.0)
         plain = np.sqrt(diagonal * joint.count * square) / max(1, used)
         ratio = float(np.sqrt(np.mean((seen / np.maximum(plain, 1e-300)) ** 2)))
