@@ -223,7 +223,7 @@ complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -s h -d 
 complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l version -d 'Display application version.'
 complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l json -d 'Print the result as JSON, which apply reads, and nothing else.'
 complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l save -r -F -d 'Also write the result as JSON to this file.'
-complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l size -r -d 'Size of the kernel, as 15 or as 15,17 (rows, columns). By default that of the s…'
+complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l size -r -d 'Size of the kernel, as 15 or as 15,17 (rows, columns). By default 15 to 47, as …'
 complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l regularise -r -d 'The penalty on rough or large weights: "auto", "ridge", "smooth", a strength as…'
 complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l nonnegative -d 'Allow no negative weights.'
 complete -c kernelfield -n '__fish_kernelfield_using_command match-psf' -l sum-to -r -d 'The sum of the weights.'

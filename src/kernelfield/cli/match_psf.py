@@ -44,7 +44,7 @@ def match_psf(
     save
         Also write the result as JSON to this file.
     size
-        Size of the kernel, as 15 or as 15,17 (rows, columns). By default that of the second, up to 31.
+        Size of the kernel, as 15 or as 15,17 (rows, columns). By default 15 to 47, as the functions call for.
     regularise
         The penalty on rough or large weights: "auto", "ridge", "smooth", a strength as 0.01, both as ridge,0.01, or
         "none".

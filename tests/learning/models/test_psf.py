@@ -104,6 +104,7 @@ def test_a_kernel_that_sharpens_says_so() -> None:
     ("arguments", "error", "message"),
     [
         ({"psf_a": np.zeros((5, 5))}, DataError, "psf_a: expected a pixel that is not 0"),
+        ({"psf_b": np.zeros((5, 5))}, DataError, "psf_b: expected a pixel that is not 0"),
         ({"psf_b": np.full((5, 5), np.nan)}, DataError, "psf_b: expected finite pixels"),
         ({"psf_b": np.ones((5, 5, 3))}, ArgumentError, "psf_b: expected an image"),
         ({"size": 99}, ArgumentError, "size: expected at most 4000 weights"),
@@ -116,14 +117,42 @@ def test_bad_arguments_are_refused(arguments: dict[str, object], error: type[Ker
         kf.match_psf(both.pop("psf_a"), both.pop("psf_b"), **both)
 
 
-@pytest.mark.parametrize(
-    ("shape", "size"), [((8, 11), (7, 11)), ((9, 2), (9, 1)), ((40, 33), (31, 31)), ((31, 32), (31, 31))]
-)
+@pytest.mark.parametrize(("shape", "size"), [((8, 11), (7, 11)), ((9, 2), (9, 1)), ((40, 33), (15, 15))])
 def test_a_size_that_is_not_given_is_odd_and_fits(shape, size):
+    """A light in the middle becomes what lies around it, to the edge of its image."""
     b = np.random.default_rng(0).random(shape)
-    fit = kf.match_psf(np.eye(5), b, regularise=("ridge", 1.0))
+    fit = kf.match_psf(np.pad([[1.0]], 2), b, regularise=("ridge", 1e-6))
     assert fit.size == size
     assert fit.anchor == (size[0] // 2, size[1] // 2)
+
+
+@pytest.mark.parametrize(("noise", "sizes", "error"), [(1e-3, (15, 21), 4e-3), (3e-4, (15, 21, 31), 1e-3)])
+def test_the_size_is_that_which_the_functions_call_for(noise, sizes, error):
+    """The error of the kernel is that which it makes of the function without noise."""
+    a, b = moffat(3.0, 41), moffat(4.5, 41)
+    noisy = b + noise * b.max() * np.random.default_rng(0).normal(size=b.shape)
+    fit = kf.match_psf(a, noisy, regularise="smooth")
+    assert fit.size[0] in sizes
+    made = kf.correlate(a, fit.kernel, boundary="constant")
+    assert np.abs(made - b).max() < error * b.max()
+
+
+def test_what_is_not_related_or_not_known_is_said():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(2, 41, 41))
+    for options in ({}, {"size": 9, "regularise": None}, {"size": 21, "regularise": "ridge"}):
+        fit = kf.match_psf(a, b, **options)
+        assert fit.verdict == "not linear"
+        assert "no more than chance explains" in fit.explanation
+    sharp, wide = gaussian(1.5), gaussian(2.5) + 1e-6 * rng.normal(size=(41, 41))[:31, :31]
+    loose = kf.match_psf(sharp, wide, size=15, regularise=None)
+    assert loose.verdict == "undetermined"
+    assert "errors are larger than the weights" in loose.explanation
+    assert kf.match_psf(sharp, wide).verdict == "approximate"
+    half = kf.correlate(a, kf.kernels.gaussian(1.0), boundary="constant")
+    weak = kf.match_psf(a, half / half.std() + 2.0 * b, size=7)
+    assert weak.verdict == "approximate"
+    assert "explains only" in weak.explanation
 
 
 def test_size_and_pixels_have_limits_that_are_inside():
@@ -136,6 +165,7 @@ def test_size_and_pixels_have_limits_that_are_inside():
 def test_numbers_of_the_residual_are_those_of_least_squares():
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=(2, 12, 13))
+    b += 0.6 * a
     fit = kf.match_psf(a, b, size=3, regularise=None)
     left = b - kf.correlate(a, fit.kernel, boundary="constant")
     square = float((left**2).sum())
@@ -143,7 +173,7 @@ def test_numbers_of_the_residual_are_those_of_least_squares():
     assert 0.01 < fit.r2 < 0.5
     assert fit.residual_sd == pytest.approx(np.sqrt(square / b.size), rel=1e-12)
     assert (fit.samples, fit.degrees_of_freedom, fit.rank, fit.verdict) == (156, 9.0, 9, "approximate")
-    assert f"explains {100 * fit.r2:.6g} % of the sum of squares" in fit.explanation
+    assert f"explains only {100 * fit.r2:.6g} % of the sum of squares" in fit.explanation
     assert f"a standard deviation of {fit.residual_sd:.3g}" in fit.explanation
     total, norm = float(fit.kernel.weights.sum()), float(np.sqrt((fit.kernel.weights**2).sum()))
     assert fit.notes[0] == f"the kernel's sum, the ratio of the fluxes, is {total:.6g}"
