@@ -16,6 +16,7 @@ from PIL import Image
 from kernelfield.errors import ArgumentError
 from kernelfield.kernels import Kernel
 from kernelfield.learning.export import TARGETS
+from kernelfield.learning.export.commands import _matrix
 from kernelfield.learning.fit import Fit, designed
 from kernelfield.learning.record import build, to_record
 
@@ -41,6 +42,13 @@ FITS = {
 }
 for name in BOUNDARIES:
     FITS[name] = fit_of(np.array([[1, 2, 0], [3, 6, 2], [1, 2, 7]]) / 8, boundary=name, offset=0.5, cval=7.0)
+    FITS[f"wide {name}"] = fit_of(
+        np.random.default_rng(2).integers(-4, 9, (4, 5)) / 16, anchor=(1, 3), boundary=name, offset=20.25, cval=7.0
+    )
+FITS["an edge that is kept"] = fit_of([[0.25], [0.75]], anchor=(0, 0), boundary="copy")
+FITS["one pixel"] = fit_of([[3.0]], boundary="wrap", offset=-9.0)
+# Transforms of large kernels leave less than rounding, which halves to even would show.
+FITS["large"] = fit_of(np.random.default_rng(3).integers(-1, 3, (13, 12)) / 2, rounding="nearest even")
 for name in ROUNDINGS:
     FITS[f"round {name}"] = fit_of(np.array([[1, -1, 2], [-3, 1, 2], [1, 1, -2]]) / 4, rounding=name, offset=2.0)
 
@@ -68,12 +76,27 @@ def test_a_program_gives_the_same_pixels(name, target, image):
     np.testing.assert_allclose(compiled(program, target, floats), fit.apply(floats), rtol=1e-12, atol=1e-10)
 
 
+COLOURS = ("R", "G", "B")
+COLOURED = {
+    "halves up": fit_of([[1, 2], [3, 4]], offset=(1.0, -30.0, 7.5), channels=COLOURS),
+    # Rounded about the offsets, of which one is 0.
+    "halves away": fit_of(
+        np.array([[1, -2], [3, -4]]) / 4, offset=(40.0, 0.0, 90.0), rounding="nearest away", channels=COLOURS
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def colour(image):
+    return np.stack([image, image // 2, 255 - image], axis=2)
+
+
+@pytest.mark.parametrize("name", COLOURED)
 @pytest.mark.parametrize("target", ["numpy", "scipy", "opencv"])
-def test_each_channel_has_its_offset(target, image):
+def test_each_channel_has_its_offset(target, name, colour):
     if target == "opencv":
         pytest.importorskip("cv2")
-    fit = fit_of([[1, 2], [3, 4]], offset=(1.0, -30.0, 7.5), channels=("R", "G", "B"))
-    colour = np.stack([image, image // 2, 255 - image], axis=2)
+    fit = COLOURED[name]
     np.testing.assert_array_equal(compiled(fit.export(target), target, colour), fit.apply(colour))
 
 
@@ -105,12 +128,12 @@ def test_a_model_of_onnx_gives_the_same_pixels(name, image):
     np.testing.assert_allclose(found[0, 0], fit.apply(image / 7), rtol=1e-12, atol=1e-10)
 
 
-def test_a_model_of_onnx_has_the_channels_that_were_learned(image):
+@pytest.mark.parametrize("name", COLOURED)
+def test_a_model_of_onnx_has_the_channels_that_were_learned(name, colour):
     reference = pytest.importorskip("onnx.reference")
     import onnx
 
-    fit = fit_of([[1, 2], [3, 4]], offset=(1.0, -30.0, 7.5), channels=("R", "G", "B"))
-    colour = np.stack([image, image // 2, 255 - image], axis=2)
+    fit = COLOURED[name]
     model = onnx.load_from_string(fit.export("onnx", dtype="uint16"))
     [found] = reference.ReferenceEvaluator(model).run(None, {"image": np.moveaxis(colour, 2, 0)[None].astype("uint16")})
     np.testing.assert_array_equal(np.moveaxis(found[0], 0, 2), fit.apply(colour.astype(np.uint16)))
@@ -141,6 +164,82 @@ def test_a_function_of_c_gives_the_same_pixels(compiler, image, tmp_path):
             addresses = [ctypes.c_void_p(array.ctypes.data) for array in (np.ascontiguousarray(pixels), result)]
             functions[f"f{i}{kind}"](*addresses, *map(ctypes.c_ssize_t, pixels.shape), ctypes.c_ssize_t(1))
             np.testing.assert_allclose(result, fit.apply(pixels), rtol=1e-12, atol=1e-10, err_msg=f"{name} {kind}")
+
+
+@pytest.mark.parametrize("name", COLOURED)
+def test_a_function_of_c_gives_each_channel_its_offset(name, compiler, colour, tmp_path):
+    fit = COLOURED[name]
+    path, library = tmp_path / "filter.c", tmp_path / "filter.so"
+    path.write_text(fit.export("c", dtype="uint8"))
+    flags = ["-O1", "-std=c99", "-Wall", "-Werror", "-ffp-contract=off", "-shared", "-fPIC"]
+    subprocess.run([compiler, *flags, "-o", str(library), str(path), "-lm"], check=True, capture_output=True)
+    result = np.empty_like(colour)
+    addresses = [ctypes.c_void_p(array.ctypes.data) for array in (np.ascontiguousarray(colour), result)]
+    ctypes.CDLL(str(library)).kernelfield_filter(*addresses, *map(ctypes.c_ssize_t, colour.shape))
+    np.testing.assert_array_equal(result, fit.apply(colour))
+
+
+@pytest.mark.parametrize(
+    ("weights", "anchor", "mode", "numbers"),
+    [
+        ([[1, 2, 3]], (0, 1), "row", [1, 2, 3]),
+        ([[1, 2, 3]], (0, 0), "row", [0, 0, 1, 2, 3]),
+        ([[1], [2], [3], [4]], (2, 0), "column", [1, 2, 3, 4, 0]),
+        ([[5]], (0, 0), "row", [0, 5, 0]),
+        ([[1, 2], [3, 4]], (1, 0), "square", [0, 1, 2, 0, 3, 4, 0, 0, 0]),
+        ([[1, 2, 3, 4], [5, 6, 7, 8]], (0, 2), "square", [*[0] * 10, 1, 2, 3, 4, 0, 5, 6, 7, 8, *[0] * 6]),
+        (np.ones((7, 7)), (3, 3), "square", np.ones(49)),
+        (np.ones((1, 49)), (0, 24), "row", np.ones(49)),
+        (np.ones((8, 7)), (3, 3), None, None),
+        (np.ones((7, 7)), (3, 4), None, None),
+        (np.ones((1, 51)), (0, 25), None, None),
+        (np.ones((1, 49)), (0, 25), None, None),
+    ],
+)
+def test_the_matrix_of_ffmpeg_has_odd_sides_about_its_middle(weights, anchor, mode, numbers):
+    found = _matrix(np.array(weights, float), anchor)
+    if mode is None:
+        assert found is None
+        return
+    assert found[0] == mode
+    assert found[1].tolist() == list(numbers)
+
+
+@pytest.mark.parametrize(
+    ("fit", "filter"),
+    [
+        (fit_of([[0.25, 0.5, 0.25]]), "convolution"),
+        (fit_of([[32767, -32766]]), "convolution"),
+        (fit_of([[0.25, 0.5, 0.25]], offset=0.9), "convolution"),
+        (fit_of([[0.25, 0.5, 0.25]], offset=(2.5,) * 3, channels=COLOURS), "convolution"),
+        # A divisor that is not their sum, weights beyond 16 bits, a matrix too large, an offset below 0 or two, and a
+        # rule about the offset.
+        (fit_of([[0.25, 0.25]]), "geq"),
+        (fit_of([[0.25, 0.5, 0.25]], integers=False), "geq"),
+        (fit_of([[32768, -32767]]), "geq"),
+        (fit_of(np.ones((8, 8)) / 64), "geq"),
+        (fit_of([[0.25, 0.5, 0.25]], offset=-0.1), "geq"),
+        (fit_of([[0.25, 0.5, 0.25]], rounding="nearest down"), "geq"),
+        (fit_of([[0.25, 0.5, 0.25]], offset=(2.5, 2.5, 3.5), channels=COLOURS), "geq"),
+        (fit_of([[0.25, 0.5, 0.25]], offset=(4.0,) * 3, rounding="nearest away", channels=COLOURS), "geq"),
+    ],
+)
+def test_ffmpeg_convolves_by_whole_weights_where_it_can(fit, filter):
+    line = fit.export("ffmpeg", dtype="uint8").splitlines()[1]
+    assert f"{filter}=" in line
+    if filter == "geq":
+        assert (":g='" in line) == (fit.channels == COLOURS)
+
+
+def test_one_number_for_offsets_that_are_nearly_alike():
+    line = fit_of([[1.0]], offset=(0.0, 0.25, 0.5), channels=COLOURS).export("imagemagick", dtype="uint8")
+    assert f"convolve:bias={100 * 0.25 / 255:.12g}%" in line
+    assert "bias" not in fit_of([[1.0]]).export("imagemagick", dtype="uint8")
+    with pytest.raises(ArgumentError, match=r"received 0 to 0.51"):
+        fit_of([[1.0]], offset=(0.0, 0.51)).export("imagemagick", dtype="uint8")
+    for cval, level in ((-5.0, "0%"), (51.0, "20%"), (300.0, "100%")):
+        line = fit_of([[1.0]], boundary="constant", cval=cval).export("imagemagick", dtype="uint8")
+        assert f"gray({level})" in line
 
 
 def imagemagick() -> str | None:
@@ -181,16 +280,15 @@ def test_a_command_of_ffmpeg_gives_the_same_pixels_inside(name, image, tmp_path)
         pytest.skip("ffmpeg is not installed")
     fit = FITS[name]
     found = ran(fit.export("ffmpeg", dtype="uint8"), program, image, tmp_path)
-    np.testing.assert_array_equal(found[4:-4, 4:-4], fit.apply(image)[4:-4, 4:-4])
+    np.testing.assert_array_equal(found[7:-7, 7:-7], fit.apply(image)[7:-7, 7:-7])
 
 
 @pytest.mark.parametrize("weights", [[[1, 2], [3, 4]], [[1, 2, 1]], np.ones((15, 15)) / 225])
-def test_a_command_of_ffmpeg_filters_colour(weights, image, tmp_path):
+def test_a_command_of_ffmpeg_filters_colour(weights, colour, tmp_path):
     program = shutil.which("ffmpeg")
     if program is None:
         pytest.skip("ffmpeg is not installed")
-    fit = fit_of(weights, offset=(1.0, -30.0, 7.5), channels=("R", "G", "B"))
-    colour = np.stack([image, image // 2, 255 - image], axis=2)
+    fit = fit_of(weights, offset=(1.0, -30.0, 7.5), channels=COLOURS)
     found = ran(fit.export("ffmpeg", dtype="uint8"), program, colour, tmp_path)
     np.testing.assert_array_equal(found[7:-8, 7:-8], fit.apply(colour)[7:-8, 7:-8])
 

@@ -65,7 +65,7 @@ class _Graph:
             ones = self._node("Add", [self._node("Mul", [pixels, self._number(0.0)]), self._number(1.0)])
             held = self._correlated(self._padded(ones))
             sums = self._node("Div", [self._node("Mul", [sums, self._number(steps.kernel.weights.sum())]), held])
-        values = self._node("Div", [sums, self._number(steps.divisor)]) if steps.divisor != 1.0 else sums
+        values = self._node("Div", [sums, self._number(steps.divisor)])
         values = self._node("Add", [values, self._each(steps.offsets)])
         if steps.integers:
             values = self._rounded(values)
@@ -99,7 +99,7 @@ class _Graph:
                 first = self._slice(pixels, axis, before - 1, -_END, -1)
                 last = self._slice(pixels, axis, -1, -1 - after, -1)
             parts = [first] * (before > 0) + [pixels] + [last] * (after > 0)
-            pixels = self._node("Concat", parts, axis=axis) if len(parts) > 1 else pixels
+            pixels = self._node("Concat", parts, axis=axis)
         return pixels
 
     def _rounded(self, values: str) -> str:
@@ -131,7 +131,7 @@ class _Graph:
             inner = self._slice(values, axis, before, -after if after else _END, 1)
             parts = [self._slice(pixels, axis, 0, before, 1)] * (before > 0) + [inner]
             parts += [self._slice(pixels, axis, -after, _END, 1)] * (after > 0)
-            values = self._node("Concat", parts, axis=axis) if len(parts) > 1 else values
+            values = self._node("Concat", parts, axis=axis)
         return values
 
     def _slice(self, name: str, axis: int, start: int, stop: int, step: int) -> str:
