@@ -728,3 +728,27 @@ def test_odd_pairs_have_an_answer_or_an_error_of_one_line(kind, size):
         assert str(fit)
     assert "\n" not in message
     assert len(message) < 400
+
+
+LAPLACE = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])
+
+
+@pytest.mark.parametrize("then", ["noise", "JPEG"])
+@pytest.mark.parametrize(
+    ("weights", "offset"),
+    [(SOBEL, 0), (2 * LAPLACE, 0), (9 * (np.arange(9) == 4).reshape(3, 3) - 1, 0), (-2 * LAPLACE, 255)],
+    ids=["sobel", "laplace", "find edges", "contour"],
+)
+def test_edges_of_which_most_are_clipped_are_learned_after_noise_and_jpeg(weights, offset, then):
+    before = camera()[:200, :200]
+    clean = levels(filtered(before.astype(np.int64), weights, (1, 1), "reflect") + offset)
+    after = jpeg(clean, 88) if then == "JPEG" else levels(clean + noise(2, (200, 200)))
+    fit = kf.learn(before, after)
+    assert fit.verdict == "approximate"
+    assert_weights(fit, weights, relative=0.04)
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_edges_of_either_sign_are_not_linear(scale):
+    after = levels(np.abs(filtered(camera().astype(np.int64), SOBEL, (1, 1), "reflect")) / scale + noise(2))
+    assert kf.learn(camera(), after).verdict == "not linear"

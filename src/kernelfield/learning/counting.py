@@ -40,6 +40,10 @@ _ROUNDS, _SAMPLE, _BINS = 8, 1 << 16, 8
 _ROUGH = 1 << 13
 # Pixels up to which the sample is of all rows; bands of rows that it is of where there are more.
 _ALL, _BANDS = 1 << 20, 48
+# The smallest share of the pixels, and pixels for each weight, that may be left; times that margins are halved for it.
+_KEPT, _FOR_A_WEIGHT, _HALVINGS = 0.05, 20, 4
+# Share of the pixels predicted beyond an end that may be elsewhere.
+_CONTRADICTED = 0.05
 # Bins for the shape of the curve, and those at each end that may be level.
 _CURVE_BINS, _LEVEL_BINS = 64, 20
 
@@ -93,8 +97,9 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
         )
     seek = pair.seek_ends and not np.isfinite(known).all()
     nothing: tuple[np.ndarray | None, ...] = (None,) * len(pair.planes)
-    part, rule = pair.sample, None
+    part, rule, first = pair.sample, None, estimate
     total = sum(_positions(estimate.support, plane) for plane in part.planes)
+    most = total - max(_KEPT * total, _FOR_A_WEIGHT * estimate.support.parameters)
     ends, used, previous = known, pair, -1
     found: _Found | None = None
     for _ in range(1 if settled else _ROUNDS):
@@ -112,12 +117,18 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
                 ends, trial = seen, None
                 limits = _limits(sample, pair, ends, energy)
         found = trial or _find(part, estimate, limits)
+        for _ in range(_HALVINGS):
+            if number_of(found.left_out(pair)) <= most:
+                break
+            # The residual of a first fit that clipped values flatten is large, and so are the margins by it.
+            limits = replace(limits, margins=tuple(margin / 2.0 for margin in limits.margins))
+            found = _find(part, estimate, limits)
         both = found.left_out(pair)
         # A sample without outliers says nothing of the rest.
         counts = found.counts(pair) or (pair.levels >= _LEVELS and not number_of(found.outliers))
         rule = Rule(estimate.kernel, estimate.offsets, estimate.support, found.limits, counts)
         left = number_of(both)
-        if left > 0.8 * total:
+        if left > most:
             return Counted(estimate, used, nothing, False)
         used = pair.without(both, rule)
         if not left and previous < 0 and not settled and part.shapes == pair.shapes:
@@ -130,6 +141,8 @@ def count_out(pair: Pair, estimate: Estimate, settled: bool = False) -> Counted:
     if found is None:
         return Counted(estimate, used, nothing, False)
     censoring = any(mask is not None for mask in found.censored)
+    if censoring and not found.counts(pair) and found.contradicted > _CONTRADICTED:
+        return Counted(first, pair, nothing, False)
     if rule is not None:
         rule = replace(rule, censors=False)
     return Counted(estimate, used, found.outliers if found.counts(pair) else nothing, censoring, rule)
@@ -149,6 +162,16 @@ class _Found:
     censored: tuple[np.ndarray | None, ...]
     credible: bool
     limits: _Limits
+
+    @property
+    def contradicted(self) -> float:
+        """The share of the predictions near an end that the after is not near to."""
+        near = sum(
+            int(np.count_nonzero(large & end))
+            for large, end in zip(self.outliers, self.censored)
+            if large is not None and end is not None
+        )
+        return near / max(1, number_of(self.censored))
 
     def counts(self, pair: Pair) -> bool:
         """Return whether the outliers are taken for that: in a drawing of few levels what is rare is the picture."""

@@ -44,7 +44,7 @@ _SQUARE, _COLOUR_OFF = 16, 1.5
 _SQUARES = 8
 
 
-def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
+def explains(pair: Pair, support: Support, maps: list[Map], colours: bool = True) -> bool:
     """Return whether the after is a decoded JPEG that the filter predicts within its quantisation.
 
     Parameters
@@ -55,6 +55,8 @@ def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
     support : Support
     maps : list of Map
         Residuals and predictions over the positions of `support`.
+    colours : bool
+        Whether the colours are to be explained too, and not the brightness alone.
     """
     coding = _coding(pair)
     if coding is None:
@@ -69,14 +71,15 @@ def explains(pair: Pair, support: Support, maps: list[Map]) -> bool:
     chosen = _usable([*(plane.excluded(support) for plane in pair.planes), *ended], after.shape, inside)
     if chosen.size < _FEWEST:
         return False
-    whole = _usable(ended, after.shape, inside, _SQUARE)
-    if len(maps) == 3 and whole.size < _SQUARES:
-        return False
-    for which, factor in _CHROMA if len(maps) == 3 else ():
-        error = factor * ((seen[which] - after) - (foreseen[which] - predicted))
-        means = _blocks(error[inside], _SQUARE)[whole].mean(axis=(1, 2))
-        if np.mean(np.abs(means) > _COLOUR_OFF) > _OFF:
+    if colours and len(maps) == 3:
+        whole = _usable(ended, after.shape, inside, _SQUARE)
+        if whole.size < _SQUARES:
             return False
+        for which, factor in _CHROMA:
+            error = factor * ((seen[which] - after) - (foreseen[which] - predicted))
+            means = _blocks(error[inside], _SQUARE)[whole].mean(axis=(1, 2))
+            if np.mean(np.abs(means) > _COLOUR_OFF) > _OFF:
+                return False
     coded, table = _cosines(_blocks(after[inside])[chosen]), coding.table
     miss = np.abs(_cosines(_blocks(predicted[inside])[chosen]) - coded)
     # Coefficients that were coded as 0 by a step that is not known say nothing.
@@ -94,6 +97,13 @@ def corner(pair: Pair) -> tuple[int, int]:
     """Return where the first block of an after begins that is a JPEG or a crop of one; (0, 0) of others."""
     coding = _coding(pair)
     return (0, 0) if coding is None else coding.corner
+
+
+def coded(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> list[np.ndarray]:
+    """Return what a JPEG codes of red, green and blue: the luminance, and blue and red less that (ITU-T T.871)."""
+    colours = red, green, blue
+    luma: np.ndarray = sum(s * image for s, image in zip(_LUMA, colours))
+    return [luma, *(factor * (colours[which] - luma) for which, factor in _CHROMA)]
 
 
 def brightness(planes: Sequence[np.ndarray]) -> np.ndarray:

@@ -322,7 +322,9 @@ def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size
         # The search left out values near an end by what was observed, which bends the fit and leaves weights outside.
         support = reduced(counted.pair.sample, estimate.support, estimate.moments, estimate.kernel, estimate.variance)
         if support != estimate.support:
-            estimate = estimate_kernel(counted.pair, support)
+            # A smaller support has more positions, near the border, of which nothing is known yet.
+            counted = count_out(pair, estimate_kernel(counted.pair, support))
+            estimate = counted.estimate
     if size is None:
         estimate = _grown(counted.pair, estimate, max_size)
     cleaned = pair.without(counted.outliers, counted.rule)

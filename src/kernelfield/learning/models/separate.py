@@ -11,17 +11,15 @@ import numpy as np
 
 from kernelfield.errors import DataError
 from kernelfield.kernels import Kernel
-from kernelfield.learning import jpeg
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.models.bank import find_support, part_of_task, signs_of
-from kernelfield.learning.models.encoded import support_of
+from kernelfield.learning.models.brightness import fit_brightness
 from kernelfield.learning.models.joint import Joint, gather_joint
 from kernelfield.learning.models.mixed import describe_bank, fit_mixed, prepared, solved_mixed, task_of
 from kernelfield.learning.models.model import Asked
 from kernelfield.learning.pair import Pair, prepare
-from kernelfield.learning.residual import residual_maps
 from kernelfield.learning.support import Support, centred
 from kernelfield.learning.support_search import check_size
 from kernelfield.learning.verdict import Verdict, is_noise
@@ -33,6 +31,8 @@ _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _SIGNIFICANT, APART, _MIXED = 6.0, 1.03, 1.1
 # The same for kernels that mix and leave a residual that is not like noise: a bilateral filter of colours gains 1.2.
 _CLEAR = 2.0
+# Variance over that of rounding from which on colours may have been coded coarsely.
+_ABOVE = 2.0
 # Pixels of the part on which the models are compared, the largest kernels there, and multiply-adds of explicit windows.
 _PART, _REACH, _COST = 1 << 16, 11, 300_000_000
 
@@ -128,10 +128,10 @@ def fit_auto(asked: Asked) -> Fit:
     choice = chosen(pair, asked.size, asked.max_size)
     if choice.kind == "shared":
         shared = _shared(pair, asked)
-        return shared if shared.verdict == "exact" else _of_brightness(pair, asked) or shared
-    coded = _of_brightness(pair, asked)
-    if coded is not None:
-        return coded
+        return shared if shared.verdict == "exact" else fit_brightness(pair, asked, True) or shared
+    coarse = fit_brightness(pair, asked, choice.above < _ABOVE)
+    if coarse is not None:
+        return coarse
     fits = []
     if choice.kind == "mixed":
         bank, task, other = solved_mixed(asked)
@@ -159,38 +159,6 @@ def _shared(pair: Pair, asked: Asked) -> Fit:
 def _is_sure(fit: Fit) -> bool:
     """Return whether a fit says that it explains the pair."""
     return fit.verdict in ("exact", "approximate")
-
-
-def _of_brightness(pair: Pair, asked: Asked) -> Fit | None:
-    """Return one kernel for all channels that explains an after which is a JPEG, learned from the brightness.
-
-    JPEG codes colours coarsely, and often for four pixels together (ITU-T T.871): what that leaves follows no kernel,
-    and mixes the channels. None where the kernel and JPEG do not give the after.
-    """
-    if len(pair.planes) != 3 or pair.planes[0].before.dtype != np.uint8 or not jpeg.is_compressed(pair):
-        return None
-    before, after = (jpeg.brightness([getattr(plane, which) for plane in pair.planes]) for which in ("before", "after"))
-    # Decoding clips colours, which changes the brightness.
-    bad = np.zeros(after.shape, bool)
-    for plane in pair.planes:
-        for mask in (plane.clipped, plane.bad_after):
-            if mask is not None:
-                bad |= mask
-    if bad.all():
-        return None
-    fit = learned(
-        prepare(before, np.ma.array(after, mask=bad), asked.mask, asked.clip, None),
-        asked.size,
-        asked.max_size,
-        asked.noise,
-    )
-    support = support_of(fit, pair)
-    offset = float(np.ravel(fit.offset)[0])
-    maps = residual_maps(pair, fit.kernel.weights, (offset,) * 3, support)
-    if fit.verdict not in ("exact", "approximate") or not jpeg.explains(pair, support, maps):
-        return None
-    note = "learned from the brightness, of which JPEG keeps more than of the colours; residual and R² are of that"
-    return replace(fit, channels=("0", "1", "2"), offset=(offset,) * 3, notes=(*fit.notes, note))
 
 
 def _goes_before(simple: Fit, richer: Fit) -> bool:
@@ -225,11 +193,14 @@ class Choice:
         Whether the kernels are not larger than those that were compared.
     gain : float
         Variance of the residual of one kernel a channel over that of kernels that mix.
+    above : float
+        Variance of the residual over that of rounding.
     """
 
     kind: str
     sure: bool
     gain: float = 1.0
+    above: float = 1.0
 
 
 def chosen(pair: Pair, size: Any, max_size: int) -> Choice:
@@ -267,8 +238,9 @@ def chosen(pair: Pair, size: Any, max_size: int) -> Choice:
         return exceeds(left[less], left[more], extra, freedom) and left[less] > least * left[more]
 
     if gains(1, 2, planes * (planes - 1) * p, _MIXED) and gains(0, 2, (planes * planes - 1) * p, _MIXED):
-        return Choice("mixed", sure, left[1] / left[2])
-    return Choice("separate" if gains(0, 1, (planes - 1) * p, APART) else "shared", sure)
+        return Choice("mixed", sure, left[1] / left[2], left[2] / floor)
+    kind = "separate" if gains(0, 1, (planes - 1) * p, APART) else "shared"
+    return Choice(kind, sure, above=left[1] / floor)
 
 
 def exceeds(less: float, more: float, extra: int, freedom: float) -> bool:

@@ -1,0 +1,67 @@
+"""Colours that were coded coarsely, told from channels that were filtered apart or mixed."""
+
+import cv2
+import numpy as np
+import pytest
+import scipy.ndimage as ndi
+from helpers.compression import jpeg
+from PIL import Image, ImageFilter
+from skimage import data
+
+import kernelfield as kf
+
+SHARPEN = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
+
+
+def astronaut() -> np.ndarray:
+    return data.astronaut()[:200, 150:350].copy()
+
+
+def by_pillow(image: np.ndarray, name: str) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).filter(getattr(ImageFilter, name)))
+
+
+@pytest.mark.parametrize(("name", "amount"), [("EDGE_ENHANCE", 0.5), ("EDGE_ENHANCE_MORE", 1.0)])
+def test_colours_that_coding_clips_hide_no_filter(name, amount):
+    before = data.chelsea()[20:220, 100:300]
+    fit = kf.learn(before, jpeg(by_pillow(before, name), 92))
+    true = np.pad([[1 + 8 * amount]], 1, constant_values=-amount)
+    assert (fit.model, fit.verdict, fit.size) == ("shared", "approximate", (3, 3))
+    assert np.linalg.norm(fit.kernel.weights - true) < 0.03 * np.linalg.norm(true)
+    assert "learned from the brightness" in fit.explanation
+
+
+def test_colours_kept_for_four_pixels_together_are_no_mix():
+    blurred = cv2.GaussianBlur(astronaut(), (5, 5), 1.0)
+    after = cv2.cvtColor(cv2.cvtColor(blurred, cv2.COLOR_RGB2YUV_I420), cv2.COLOR_YUV2RGB_I420)
+    fit = kf.learn(astronaut(), after)
+    assert (fit.model, fit.verdict) == ("shared", "approximate")
+    assert "nearest: Gaussian blur" in fit.description
+    assert "coarsely" in fit.explanation
+
+
+def test_blurred_colours_are_said_and_never_exact():
+    coded = cv2.cvtColor(astronaut(), cv2.COLOR_RGB2YCrCb).astype(float)
+    coded[..., 1:] = ndi.gaussian_filter(coded[..., 1:], (2, 2, 0))
+    fit = kf.learn(astronaut(), cv2.cvtColor(np.rint(coded).astype(np.uint8), cv2.COLOR_YCrCb2RGB))
+    assert fit.verdict == "approximate"
+    assert fit.model == "mixed" or "blurred" in fit.explanation
+    assert fit.integers is None
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+@pytest.mark.parametrize("quality", [None, 90])
+def test_a_channel_that_was_sharpened_alone_is_no_filter_of_the_brightness(channel, quality):
+    after = astronaut()
+    after[..., channel] = cv2.filter2D(after[..., channel], -1, SHARPEN)
+    fit = kf.learn(astronaut(), after if quality is None else jpeg(after, quality), max_size=7)
+    assert "learned from the brightness" not in fit.explanation
+
+
+@pytest.mark.parametrize("quality", [None, 90])
+def test_more_saturation_is_a_mix(quality):
+    before = data.coffee()[100:260, 150:310]
+    grey = before @ np.array([0.299, 0.587, 0.114])
+    after = np.clip(np.rint(before + 0.15 * (before - grey[..., None])), 0, 255).astype(np.uint8)
+    fit = kf.learn(before, after if quality is None else jpeg(after, quality), max_size=7)
+    assert fit.model == "mixed" or "channels that are mixed" in fit.explanation
