@@ -63,5 +63,5 @@ def test_more_saturation_is_a_mix(quality):
     before = data.coffee()[100:260, 150:310]
     grey = before @ np.array([0.299, 0.587, 0.114])
     after = np.clip(np.rint(before + 0.15 * (before - grey[..., None])), 0, 255).astype(np.uint8)
-    fit = kf.learn(before, after if quality is None else jpeg(after, quality), max_size=7)
+    fit = kf.learn(before, after if quality is None else jpeg(after, quality))
     assert fit.model == "mixed" or "channels that are mixed" in fit.explanation
