@@ -9,6 +9,9 @@ from PIL import Image
 
 import kernelfield as kf
 from kernelfield.errors import DataError
+from kernelfield.learning import frames as module
+from kernelfield.learning.frames import Frames, compare_frames
+from kernelfield.learning.pair import prepare
 
 CAMERA = photograph("camera")[128:384, 128:384]
 BLURRED = kf.correlate(CAMERA, kf.kernels.box(5), dtype="uint8")
@@ -69,3 +72,87 @@ def test_constants_and_units_change_nothing(constant, scale, sd):
 def test_scales_without_a_quotient_are_refused():
     with pytest.raises(DataError, match="scale one of them"):
         kf.learn(CAMERA * 1e-300, CAMERA * 1e300, size=3)
+
+
+# The same by the module's own functions, of small noise where every place is known.
+
+NOISE = np.random.default_rng(0).normal(size=(60, 70))
+
+
+def compared(before: np.ndarray, after: np.ndarray) -> Frames:
+    return compare_frames(prepare(before, after, clip=None))
+
+
+@pytest.mark.parametrize("place", [(0, 0), (1, 0), (0, 3), (5, 9), (10, 12)])
+@pytest.mark.parametrize("shape", [(50, 58), (41, 47)])
+def test_the_place_of_a_crop(place, shape):
+    after = NOISE[place[0] : place[0] + shape[0], place[1] : place[1] + shape[1]]
+    found = compared(NOISE, after)
+    assert (found.rows, found.columns) == place
+    assert found.found
+    assert found.peak > 3.0 * found.following > 3.0
+
+
+@pytest.mark.parametrize("move", [(7, 0), (-7, 4), (0, -20), (15, 25)])
+def test_moves_in_each_direction(move):
+    found = compared(NOISE, np.roll(NOISE, move, (0, 1)))
+    assert (found.rows, found.columns) == (-move[0], -move[1])
+    assert found.found
+
+
+@pytest.mark.parametrize("largest", [32, 45])
+def test_the_middle_of_large_pictures_is_compared(monkeypatch, largest):
+    monkeypatch.setattr(module, "_LARGEST", largest)
+    beside = NOISE.copy()
+    # What lies outside of the middle says nothing.
+    top, left = (60 - largest) // 2, (70 - largest) // 2
+    spoilt = np.random.default_rng(1).normal(scale=50.0, size=NOISE.shape)
+    spoilt[top : top + largest, left : left + largest] = NOISE[top : top + largest, left : left + largest]
+    found = compared(beside, np.roll(spoilt, (0, 0), (0, 1)))
+    assert (found.rows, found.columns, found.found) == (0, 0, True)
+    crop = NOISE[4:58, 3:69]
+    found = compared(NOISE, crop)
+    assert (found.rows, found.columns) == (4, 3)
+
+
+def test_pictures_that_do_not_agree_have_no_place():
+    other = np.random.default_rng(1).normal(size=NOISE.shape)
+    assert not compared(NOISE, other).found
+    flat = compared(NOISE, np.full(NOISE.shape, 3.0))
+    assert flat == Frames(0, 0, 0.0)
+    assert not flat.found
+
+
+@pytest.mark.parametrize(
+    ("peak", "following", "found"),
+    [(7.1, 0.0, True), (6.9, 0.0, False), (9.1, 6.0, True), (8.9, 6.0, False), (7.1, 4.6, True), (6.95, 4.6, False)],
+)
+def test_how_far_a_peak_stands_out(peak, following, found):
+    assert Frames(0, 0, peak, following).found == found
+
+
+def test_the_rest_begins_beyond_a_wide_peak():
+    # Two copies: the second peak is 16 or 17 pixels from the first.
+    for away, counts in ((16, False), (17, True)):
+        for axis in (0, 1):
+            found = compared(NOISE, NOISE + 0.9 * np.roll(NOISE, away, axis))
+            assert (found.rows, found.columns) == (0, 0)
+            assert (found.following > 0.35 * found.peak) == counts
+
+
+def test_pixels_that_do_not_count_and_levels_change_nothing():
+    before, after = NOISE + 500.0, np.roll(NOISE, (3, -2), (0, 1)) - 300.0
+    before[10:14, 20:40], after[30:33, 5:9] = np.nan, np.inf
+    found = compared(before, after)
+    assert (found.rows, found.columns, found.found) == (-3, 2, True)
+    assert found.peak == pytest.approx(compared(before - 500.0, after + 300.0).peak, rel=1e-6)
+
+
+def test_the_second_channel_is_compared():
+    other = np.random.default_rng(1).normal(size=(3, *NOISE.shape))
+    after = np.roll(other, 4, 1)
+    after[[0, 2]] = np.random.default_rng(2).normal(size=(2, *NOISE.shape))
+    found = compare_frames(prepare(other, after, clip=None, channel_axis=0))
+    assert (found.rows, found.columns, found.found) == (-4, 0, True)
+    two = compare_frames(prepare(other[:2], after[:2], clip=None, channel_axis=0))
+    assert (two.rows, two.found) == (-4, True)

@@ -13,7 +13,7 @@ from kernelfield.learning.gram import gram_matrix, window_totals
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.pair import grid_step, prepare
 from kernelfield.learning.rational import as_integers
-from kernelfield.learning.statistics import Statistics, gather, gather_parts
+from kernelfield.learning.statistics import Statistics, gather, gather_parts, shift_near_mean
 from kernelfield.learning.support import Support, centred
 
 pytestmark = pytest.mark.core
@@ -207,3 +207,110 @@ def test_statistics_are_plain_data():
     statistics = gather(np.ones((4, 4)), np.ones((3, 3)), (2, 2), 1.0, 1.0)
     assert isinstance(statistics, Statistics)
     assert not statistics.gram.any()
+
+
+def sums_of(before: np.ndarray, after: np.ndarray, size: tuple[int, int], shifts: tuple[float, float]) -> Statistics:
+    """Return the statistics by their definition."""
+    windows, right = windows_of(before, size) - shifts[0], after.ravel() - shifts[1]
+    return Statistics(
+        size,
+        right.size,
+        windows.T @ windows,
+        right @ windows,
+        windows.sum(axis=0),
+        float(right.sum()),
+        float(right @ right),
+        *shifts,
+    )
+
+
+def same(a: Statistics, b: Statistics) -> None:
+    assert (a.size, a.count, a.before_shift, a.after_shift) == (b.size, b.count, b.before_shift, b.after_shift)
+    for name in ("gram", "cross", "total", "after_total", "after_square"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-9, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("small", [0, 1 << 40])
+@pytest.mark.parametrize("shape", [(2, 30), (3, 4), (3, 30), (30, 3), (30, 4), (40, 33)])
+def test_the_sums_are_those_of_the_definition(monkeypatch, small, shape):
+    monkeypatch.setattr(module, "_SMALL", small)
+    rng = np.random.default_rng(0)
+    before, after = rng.integers(0, 99, (shape[0] + 2, shape[1] + 3)), rng.integers(0, 99, shape)
+    for dtype in ("uint8", "float64"):
+        got = gather(before.astype(dtype), after.astype(dtype), (3, 4), 50.0, 40.0)
+        same(got, sums_of(before, after, (3, 4), (50.0, 40.0)))
+        bad = rng.random(shape) < 0.7
+        some = gather(before.astype(dtype), after.astype(dtype), (3, 4), 50.0, 40.0, bad)
+        assert some.count == (~bad).sum()
+
+
+def test_sums_about_other_shifts_and_those_of_parts_with_their_own():
+    rng = np.random.default_rng(0)
+    before, after = rng.integers(0, 99, (30, 21)).astype(float), rng.integers(0, 99, (29, 19)).astype(float)
+    one = sums_of(before[:14], after[:13], (2, 3), (50.0, 7.0))
+    same(one.shifted(20.0, -3.0), sums_of(before[:14], after[:13], (2, 3), (20.0, -3.0)))
+    other = sums_of(before[13:], after[13:], (2, 3), (5.0, 60.0))
+    both = one + other
+    # The shifts are whole numbers near the means of all, being whole in both.
+    means = windows_of(before, (2, 3)).mean(), after.mean()
+    same(both, sums_of(before, after, (2, 3), (float(round(means[0])), float(round(means[1])))))
+    for half in (one, other):
+        rest = other if half is one else one
+        mixed = half.shifted(half.before_shift + 0.5, half.after_shift - 0.25) + rest
+        assert mixed.before_shift == float(np.float32(means[0]))
+        assert mixed.after_shift == float(np.float32(means[1]))
+    same(both - other.shifted(both.before_shift, both.after_shift), one.shifted(both.before_shift, both.after_shift))
+
+
+def test_sums_about_the_same_shifts_keep_them():
+    before, after = np.arange(42.0).reshape(6, 7), np.arange(42.0).reshape(6, 7) ** 2
+    one, other = (sums_of(before[a : a + 3], after[a : a + 3], (1, 1), (-500.0, 1000.0)) for a in (0, 3))
+    same(one + other, sums_of(before, after, (1, 1), (-500.0, 1000.0)))
+    point = sums_of(before[:1, :1] + 4.0, after[:1, :1] + 6.0, (1, 1), (1.0, 2.0))
+    assert (point.centred()[0].item(), point.centred()[1].item(), point.centred()[2]) == (0.0, 0.0, 0.0)
+    none = Statistics((1, 1), 0, np.zeros((1, 1)), np.zeros(1), np.zeros(1), 0.0, 0.0, 7.0, 7.0)
+    assert ((point + none).before_shift, (point + none).after_shift) == (4.0, 6.0)
+
+
+def test_what_follows_from_the_sums():
+    rng = np.random.default_rng(0)
+    before, after, kernel = rng.normal(4.0, 1.0, (30, 21)), rng.normal(9.0, 2.0, (29, 19)), rng.normal(size=(2, 3))
+    sums = sums_of(before, after, (2, 3), (3.0, 8.0))
+    windows, right = windows_of(before, (2, 3)), after.ravel()
+    left = right - windows @ kernel.ravel()
+    assert sums.offset(kernel) == pytest.approx(left.mean())
+    for offset in (0.0, 2.5, -7.0):
+        assert sums.unexplained(kernel, offset) == pytest.approx(((left - offset) ** 2).sum())
+    gram, cross, square = sums.centred()
+    about, values = windows - windows.mean(axis=0), right - right.mean()
+    np.testing.assert_allclose(gram, about.T @ about, atol=1e-8)
+    np.testing.assert_allclose(cross, about.T @ values, atol=1e-8)
+    assert square == pytest.approx(values @ values)
+    exact = sums_of(before, windows_of(before, (2, 3)).sum(axis=1).reshape(29, 19), (2, 3), (3.0, 8.0))
+    assert 0.0 <= exact.unexplained(np.ones((2, 3)), 0.0) < 1e-9
+    none = Statistics((1, 1), 0, np.zeros((1, 1)), np.zeros(1), np.zeros(1), 0.0, 0.0, 2.0, 5.0)
+    assert none.offset(np.array([[3.0]])) == -1.0
+    assert none.centred()[2] == 0.0
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(5, 7), (64, 65), (127, 128), (200, 30)])
+def test_shifts_lie_near_the_mean(dtype, shape):
+    image = (100.0 * np.random.default_rng(0).random(shape)).astype(dtype)
+    sample = image[:: max(1, shape[0] // 64), :: max(1, shape[1] // 64)].astype(np.float64)
+    mean = float(sample.mean())
+    expected = float(round(mean)) if dtype == "uint8" else float(np.float32(mean))
+    assert shift_near_mean(image) == expected
+    bad = np.zeros(shape, bool)
+    bad[: shape[0] // 2] = True
+    kept = sample[~bad[:: max(1, shape[0] // 64), :: max(1, shape[1] // 64)]]
+    assert shift_near_mean(image, bad) == pytest.approx(kept.mean(), abs=0.5 if dtype == "uint8" else 1e-4)
+
+
+def test_shifts_of_few_pixels_that_count():
+    image = np.arange(200.0 * 200).reshape(200, 200)
+    bad = np.ones(image.shape, bool)
+    # No pixel of the sample, every third of both axes, counts.
+    bad[1::3, 1::3] = False
+    few = image[~bad][::9]
+    assert shift_near_mean(image, bad) == float(np.float32(few.mean()))
