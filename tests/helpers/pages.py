@@ -16,12 +16,13 @@ import doctest
 import io
 import re
 import shlex
-import subprocess
 import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from kernelfield.cli.main import main
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -69,11 +70,10 @@ def run(path: Path) -> tuple[list[str], int]:
     for block in blocks(path.read_text(encoding="utf-8")):
         if block.language == "console":
             for command, shown in commands(block):
-                words = shlex.split(command, comments=True)
-                done = subprocess.run(
-                    [sys.executable, "-m", *words], capture_output=True, text=True, encoding="utf-8", check=False
-                )
-                fault = differs(done.stdout, shown) if done.returncode == 0 else done.stderr
+                printed, said = io.StringIO(), io.StringIO()
+                with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+                    status = main(shlex.split(command, comments=True)[1:])
+                fault = differs(printed.getvalue(), shown) if status == 0 else said.getvalue()
                 faults += [f"{path.name}:{block.line}: {command}: {fault}"] if fault else []
             continue
         if block.language == "c":
