@@ -416,6 +416,53 @@ def test_several_pairs_learn_one_filter(run, refused, pictures, tmp_path):
     assert "--per-channel" in refused(2, "learn", folders[0] / "*.png", folders[1] / "*.png", "--per-channel")
 
 
+@pytest.fixture
+def colours(tmp_path):
+    """Three pairs in colour of two sizes, each with offsets of its channels."""
+    rng = np.random.default_rng(0)
+    for i, shape in enumerate([(60, 70), (64, 50), (60, 70)]):
+        before = rng.integers(30, 200, (*shape, 3), np.uint8)
+        after = np.stack([ndimage.correlate(before[..., c].astype(float), KERNEL, mode="mirror") for c in range(3)], 2)
+        for name, pixels in (("before", before), ("after", np.floor(after + [0.0, 5.0, -9.0] + 0.5).astype(np.uint8))):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+    return tmp_path
+
+
+KERNEL = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16.0
+
+
+@pytest.mark.parametrize("held", [1 << 26, 1000])
+def test_several_pairs_in_colour(run, refused, colours, monkeypatch, held):
+    """All in memory, and one after the other: the filter with an offset for each colour."""
+    monkeypatch.setattr("kernelfield.cli.learn.MOST_HELD", held)
+    pair = colours / "before" / "*.png", colours / "after" / "*.png"
+    result = run("learn", *pair, "--json", "--report", colours / "r.html", "--plot", colours / "p.png")
+    record = json.loads(result.out)
+    assert (record["verdict"], record["boundary"], record["divisor"]) == ("exact", "mirror", 16)
+    assert record["channels"] == ["R", "G", "B"]
+    np.testing.assert_allclose(record["offset"], [0.0, 5.0, -9.0], atol=1e-9)
+    assert record["samples"] > 2 * 3 * 58 * 68
+    assert (colours / "r.html").stat().st_size > 10_000
+    # Of noise in one of the afters the sums take account.
+    noisy = np.asarray(Image.open(colours / "after" / "2.png")).astype(float)
+    noisy += np.random.default_rng(1).normal(scale=2.0, size=noisy.shape)
+    Image.fromarray(np.clip(np.rint(noisy), 0, 255).astype(np.uint8)).save(colours / "after" / "2.png")
+    result = run("learn", *pair, "--json")
+    record = json.loads(result.out)
+    assert record["verdict"] == "approximate"
+    row, column = record["anchor"]
+    found = np.array(record["kernel"])[row - 1 : row + 2, column - 1 : column + 2]
+    np.testing.assert_allclose(found, KERNEL, atol=0.01)
+    if held == 1000:
+        assert "pair 3 is not what the filter of the first makes of it" in result.err
+        message = refused(2, "learn", *pair, "--nonnegative")
+        assert "--nonnegative: expected none with pairs of more than 1,000 numbers" in message
+    Image.fromarray(noisy[..., 0].astype(np.uint8)).save(colours / "before" / "2.png")
+    Image.fromarray(noisy[..., 0].astype(np.uint8)).save(colours / "after" / "2.png")
+    assert "expected a colour picture of the size" in refused(1, "learn", *pair)
+
+
 def test_a_report_is_written_for_one_pair_and_for_each_channel(run, refused, pictures, tmp_path):
     pair = pictures / "flower.png", pictures / "flower-sharpen.png"
     assert run("learn", *pair, "--report", tmp_path / "one.html").status == 0

@@ -26,6 +26,7 @@ from kernelfield.cli.pictures import (
     read_picture,
     shown,
 )
+from kernelfield.cli.several import MOST_HELD, joined, learned_one_by_one, stacked
 from kernelfield.cli.stores import is_store, one_scheduler
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.files import write_bytes
@@ -89,7 +90,7 @@ def learn(
     ----------
     before
         The picture: PNG, JPEG, TIFF, NPY and others. - is stdin. A pattern in quotes, as "before/*.tif", names several
-        grey pictures, from which one filter is learned.
+        pictures, from which one filter is learned.
     after
         The same picture, filtered. As many as befores, matched in the order of their names.
     json
@@ -228,6 +229,7 @@ def learn(
     if level:
         raise UsageError("--level: expected a level of an OME-Zarr image; received other pictures; leave it out.")
     axis = channel_axis_of(channel_axis)
+    first = None
     with status("reading"):
         if len(named_pairs) > 1:
             if per_channel or channel is not None or channels in ("separate", "mixed") or method == "descent":
@@ -235,10 +237,15 @@ def learn(
                     "--per-channel, --channel, --channels, --method descent: expected none with several pairs; leave "
                     "them out."
                 )
-            pictures, first = _read_many(named_pairs, page, max_pixels)
+            head = _read_alike(named_pairs[0], None, page, max_pixels)
+            first = head[0].pixels, head[1].pixels
+            note(f"{len(named_pairs)} pairs, matched by their names in order: {' and '.join(named_pairs[0])}, ...")
+            if head[0].pixels.size * len(named_pairs) <= MOST_HELD:
+                pictures = _read_many(named_pairs, head, page, max_pixels)
+            else:
+                pictures = head
         else:
             pictures = _read(str(before), axis, page, max_pixels), _read(str(after), axis, page, max_pixels)
-            first = None
         if channels not in ("auto", "mixed") or per_channel or channel is not None or method == "descent":
             _check_channels(*pictures)
         if mask is not None:
@@ -251,24 +258,51 @@ def learn(
                 options["support"] = _read_plane(str(support), max_pixels) != 0
             if pictures[0].stack and (known["varying"] is not None or background):
                 raise UsageError("--varying, --background: expected none with a stack of pictures; choose a --page.")
+    if first is not None and not pictures[0].stack:
+        refused = {"--mask": mask, "--noise": noise, "--light": light, "--curve": curve != "none"}
+        refused |= {f"--{name.replace('_', '-')}": value for name, value in given.items()}
+        for option in [name for name, value in refused.items() if value not in (None, False)]:
+            raise UsageError(
+                f"{option}: expected none with pairs of more than {MOST_HELD:,} numbers, which are learned one after "
+                "the other; leave it out, or give fewer pairs."
+            )
+
+        def read(number: int) -> tuple[Pixels, Pixels]:
+            sources = _read_alike(named_pairs[number], pictures[0].channels, page, max_pixels) if number else pictures
+            return sources[0].pixels, sources[1].pixels
+
+        kept = {name: value for name, value in options.items() if name in ("size", "max_size", "clip")}
+        one = learned_one_by_one(read, len(named_pairs), pictures[0].colours, kept)
+        _finish({"": one}, {"": first}, plot, report, json, save, False)
+        return
     pairs = _pairs(*pictures, channel, per_channel)
     if pictures[0].stack:
         options |= {"channels": "shared", "stride": 1} if method == "exact" else {}
     with status("learning the kernel"):
         learner = kf.descend if method == "descent" else kf.learn
         fits = {name: _learn(learner, pair, options) for name, pair in pairs.items()}
+    _finish(fits, {name: first or pair.pixels for name, pair in pairs.items()}, plot, report, json, save, per_channel)
+
+
+def _finish(
+    fits: dict[str, kf.Fit],
+    pairs: dict[str, tuple[Pixels, Pixels]],
+    plot: Path | None,
+    report: Path | None,
+    json: bool,
+    save: Path | None,
+    per_channel: bool,
+) -> None:
+    """Draw, report, print and save what was learned of each pair."""
     filters: Filters = fits if per_channel else next(iter(fits.values()))
     figures = {}
     if plot is not None:
         with status("drawing"):
-            figures = {
-                _figure_name(plot, name, len(fits)): fit.plot(*(first or pairs[name].pixels))
-                for name, fit in fits.items()
-            }
+            figures = {_figure_name(plot, name, len(fits)): fit.plot(*pairs[name]) for name, fit in fits.items()}
     if report is not None:
         with status("writing the report"):
             for name, fit in fits.items():
-                _write_report(fit, _figure_name(report, name, len(fits)), first or pairs[name].pixels)
+                _write_report(fit, _figure_name(report, name, len(fits)), pairs[name])
     for path, figure in figures.items():
         write_figure(path, figure)
     if len(figures) > 1:
@@ -298,12 +332,16 @@ def _learn_tiles(before: str, after: str, level: int, scheduler: str | int | Non
 
 
 class _Source(NamedTuple):
-    """One picture of a pair: its pixels without alpha, the names of its channels, and its file."""
+    """One picture of a pair: its pixels without alpha, the names of its channels, and its file.
+
+    Of a stack of pictures the planes are the channels; `colours` are those of each picture.
+    """
 
     pixels: Pixels
     channels: tuple[str, ...]
     path: str
     stack: bool = False
+    colours: tuple[str, ...] = ("grey",)
 
 
 class _Pair(NamedTuple):
@@ -312,6 +350,7 @@ class _Pair(NamedTuple):
     pixels: tuple[Pixels, Pixels]
     channels: tuple[str, ...]
     stack: bool = False
+    colours: tuple[str, ...] = ("grey",)
 
 
 def _read(path: str, axis: int | str | None, page: int | None, max_pixels: int | None) -> _Source:
@@ -332,34 +371,32 @@ def _read(path: str, axis: int | str | None, page: int | None, max_pixels: int |
     return _Source(*colours(picture, path), shown(path))
 
 
-def _read_many(
-    named_pairs: list[tuple[str, str]], page: int | None, max_pixels: int | None
-) -> tuple[tuple[_Source, _Source], tuple[Pixels, Pixels]]:
-    """Return several pairs of grey pictures as two stacks, and the first pair; smaller ones have a masked rim."""
-    import numpy as np
+def _read_alike(
+    names: tuple[str, str], channels: tuple[str, ...] | None, page: int | None, max_pixels: int | None
+) -> tuple[_Source, _Source]:
+    """Return a pair of several: both of one size and with the same channels, those of the first pair if given."""
+    x, y = (_read(name, "auto", page, max_pixels) for name in names)
+    if x.pixels.shape != y.pixels.shape or len(channels or x.channels) != len(x.channels):
+        kind = "grey" if len(channels or x.channels) == 1 else "colour"
+        raise ArgumentError(
+            f"{shown(names[1])!r}: expected a {kind} picture of the size of {shown(names[0])!r}, as all pairs of "
+            f"several; received shapes {x.pixels.shape} and {y.pixels.shape}; learn others one by one"
+        )
+    names_of = x.channels if len(x.channels) > 1 else ("grey",)
+    return x._replace(colours=names_of), y._replace(colours=names_of)
 
-    befores: list[Any] = []
-    afters: list[Any] = []
-    for names in named_pairs:
-        x, y = (_read(name, "auto", page, max_pixels) for name in names)
-        if x.pixels.ndim != 2 or y.pixels.shape != x.pixels.shape:
-            raise ArgumentError(
-                f"{shown(names[1])!r}: expected a grey picture of the size of {shown(names[0])!r}, as all pairs of "
-                f"several; received shapes {x.pixels.shape} and {y.pixels.shape}; learn others one by one"
-            )
-        befores.append(x.pixels)
-        afters.append(y.pixels)
-    shape = tuple(max(one.shape[axis] for one in befores) for axis in (0, 1))
+
+def _read_many(
+    named_pairs: list[tuple[str, str]], head: tuple[_Source, _Source], page: int | None, max_pixels: int | None
+) -> tuple[_Source, _Source]:
+    """Return several pairs as two stacks of planes; `head` is the first."""
+    pairs = [head, *(_read_alike(names, head[0].channels, page, max_pixels) for names in named_pairs[1:])]
     sources = []
-    for pictures, name in zip((befores, afters), named_pairs[0]):
-        ends = [[(0, n - m) for n, m in zip(shape, one.shape)] for one in pictures]
-        stack = np.stack([np.pad(one, end) for one, end in zip(pictures, ends)], axis=2)
-        if any(one.shape != shape for one in pictures):
-            outside = [np.pad(np.zeros(one.shape, bool), end, constant_values=True) for one, end in zip(pictures, ends)]
-            stack = np.ma.array(stack, mask=np.stack(outside, axis=2))
-        sources.append(_Source(stack, numbers(len(pictures)), shown(name), True))
-    note(f"{len(named_pairs)} pairs, matched by their names in order: {named_pairs[0][0]} and {named_pairs[0][1]}, ...")
-    return (sources[0], sources[1]), (befores[0], afters[0])
+    for pictures in zip(*pairs):
+        stack = stacked([one.pixels for one in pictures])
+        planes = numbers(stack.shape[2])
+        sources.append(pictures[0]._replace(pixels=stack, channels=planes, stack=True))
+    return sources[0], sources[1]
 
 
 def _write_report(fit: kf.Fit, path: Path, pair: tuple[Any, Any]) -> None:
@@ -400,7 +437,7 @@ def _pairs(before: _Source, after: _Source, channel: str | None, per_channel: bo
     """Return the pairs to learn from, by name: all channels together, one channel, or each."""
     names = before.channels
     if channel is None and not per_channel:
-        return {"": _Pair((before.pixels, after.pixels), after.channels, before.stack)}
+        return {"": _Pair((before.pixels, after.pixels), after.channels, before.stack, before.colours)}
     chosen = [i for i, name in enumerate(names) if channel is None or name.lower() == channel.lower()]
     if not chosen:
         raise ArgumentError(
@@ -416,17 +453,7 @@ def _learn(learner: Callable[..., kf.Fit], pair: _Pair, options: dict[str, Any])
     several = any(picture.ndim == 3 for picture in pair.pixels)
     axis = {"channel_axis": 2} if several and learner is kf.learn else {}
     fit = learner(*pair.pixels, **axis, **options)
-    return _of_stack(fit) if pair.stack else replace(fit, channels=pair.channels)
-
-
-def _of_stack(fit: kf.Fit) -> kf.Fit:
-    """Return the fit of a stack of grey images as one for any grey image: with the mean of their offsets."""
-    offsets = fit.offset if isinstance(fit.offset, tuple) else (fit.offset,)
-    low, high = min(offsets), max(offsets)
-    if high - low > fit.residual_sd:
-        note(f"the images of the stack have offsets from {low:.4g} to {high:.4g}; their mean is kept")
-    mean = low if high == low else sum(offsets) / len(offsets)
-    return replace(fit, offset=mean, channels=("grey",))
+    return joined(fit, pair.colours) if pair.stack else replace(fit, channels=pair.channels)
 
 
 def _figure_name(path: Path, channel: str, count: int) -> Path:
