@@ -366,6 +366,8 @@ def main() -> None:
         "--no-header",
         "-p",
         "no:cacheprovider",
+        "-k",
+        given.k,
         f"--rootdir={ROOT}",
         "-c",
         str(ROOT / "pyproject.toml"),

@@ -13,6 +13,7 @@ import kernelfield as kf
 from kernelfield.learning.exactness import (
     Span,
     _candidates,
+    _rounding,
     centred_on_offset,
     confirm,
     corrected,
@@ -172,6 +173,8 @@ def test_candidates_have_small_divisors_first_and_no_common_factor():
     assert ([[1, 2, 1]], 4) not in near([[0.25, 0.5, 0.25 + 1.6e-4]])
     assert near([[1 / 1003, 1.0]], 1e-9)[0] == ([[1, 1003]], 1003)
     assert near([[1 / 257, 1.0]], 1e-9) == []
+    for divisor in (256, 273, 289, 320, 331, 361, 441, 512, 529, 625, 729, 841, 961, 1000, 1003, 1024):
+        assert ([[1, divisor]], divisor) in near([[1 / divisor, 1.0]], 1e-9)
 
 
 @pytest.mark.parametrize("count", [300, 77 * 77])
@@ -187,6 +190,17 @@ def test_products_of_whole_columns_and_rows():
     kernel = np.outer(column, row) / 512**2
     found = near(kernel, 1e-9)
     assert (np.outer(column, row).tolist(), 512**2) in found
+    for divisor in (7, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536):
+        line = np.array([1, divisor - 1])
+        assert (np.outer(line, line).tolist(), divisor**2) in near(np.outer(line, line) / divisor**2, 1e-12)
+    # A fifth of a unit beside whole numbers is near enough to be tried.
+    for off, tried in ((0.17, True), (0.23, False)):
+        beside = np.outer(column, row + np.array([0.0, off, 0.0])) / 512**2
+        assert ((np.outer(column, row).tolist(), 512**2) in near(beside, 1e-9)) == tried
+    # The sum has to be a gain.
+    for total, tried in ((0.12, True), (0.08, False), (-0.12, True), (-0.08, False)):
+        part = np.outer([1, 511], [1, round(512 * total) - 1])
+        assert ((part.tolist(), 512**2) in near(part / 512**2, 1e-12)) == tried
     mixed = kernel.copy()
     mixed[0, 0] += 0.1 * kernel.max()
     assert near(mixed, 1e-9) == []
@@ -224,14 +238,59 @@ def test_weights_that_are_known_have_a_rule_and_an_offset(rule, offset):
 
 
 def test_rounding_to_zero_has_a_rule_of_its_own():
-    about = total_of() - 1100
+    before = (SMALL - 125).astype(np.int16)
+    about = total_of(before.astype(int))
     after = (np.sign(about) * (np.abs(about) // 8)).astype(np.int16)
-    # The border counts as well: it is not of the filter.
-    pair = pair_of(after)
+    pair = prepare(before, after, clip=None)
     shifted = outwards(pair)
     assert rounded_by(pair, WEIGHTS / 8, SUPPORT) is None
+    found = rounded_by(pair, WEIGHTS / 8, SUPPORT, to_zero=True)
+    assert (found.rounding, found.offsets) == ("to zero", (0.0,))
+    whole = find_whole(pair, WEIGHTS / 8 + 1e-7, np.full((2, 3), 1e-6), SUPPORT, to_zero=True)
+    assert (whole.integers.tolist(), whole.rounding) == (WEIGHTS.tolist(), "to zero")
+    raised = prepare(before, after + 40, clip=None)
+    moved = confirm(raised, replace(whole, offsets=(40.0,)), SUPPORT)
+    assert (moved.rounding, moved.offsets) == ("to zero", (40.0,))
+    low, high = np.percentile(after[:-1, 1:-1], (10, 90)).astype(int).tolist()
+    clipped = prepare(before, after.clip(low, high), clip=(low, high))
+    assert rounded_by(clipped, WEIGHTS / 8, SUPPORT, to_zero=True).offsets == (0.0,)
+    # A 0 that stands for more than a step, and any pixel a step off.
+    inside = np.argwhere(np.pad(np.abs(about[:-1, 1:-1]), ((0, 1), (1, 1))) >= 8)
+    up, down = next(p for p in inside if about[tuple(p)] > 16), next(p for p in inside if about[tuple(p)] < -16)
+    for place, value in ((up, 0), (down, 0), (up, after[tuple(up)] + 1), (down, after[tuple(down)] - 1)):
+        wrong = after.copy()
+        wrong[tuple(place)] = value
+        assert rounded_by(prepare(before, wrong, clip=None), WEIGHTS / 8, SUPPORT, to_zero=True) is None
     np.testing.assert_array_equal(shifted.planes[0].after, after + 0.5 * np.sign(after))
     np.testing.assert_array_equal(shifted.planes[0].bad_after, after == 0)
+
+
+def test_every_channel_has_to_be_reproduced():
+    good = np.floor(total_of() / 8 + 0.5).astype(np.int16)
+    before = np.stack([SMALL, SMALL]).astype(np.int16)
+    for second, reproduced in ((good + 7, True), (good[:, ::-1], False)):
+        pair = prepare(before, np.stack([good, second]), clip=None, channel_axis=0)
+        found = rounded_by(pair, WEIGHTS / 8, SUPPORT)
+        assert (found is not None) == reproduced
+        if found is not None:
+            assert found.offsets == (0.0, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "rule"),
+    [
+        ((0.3,), "truncated"),
+        ((0.2,), "nearest"),
+        ((0.7,), "truncated"),
+        ((0.8,), "nearest"),
+        ((-0.5, 3.5), "truncated"),
+        ((-0.5, 3.1), "nearest"),
+        ((0.0,), "nearest"),
+    ],
+)
+@pytest.mark.parametrize("step", [1.0, 4.0])
+def test_offsets_half_a_step_off_are_those_of_rounding_down(offsets, rule, step):
+    assert _rounding(tuple(offset * step for offset in offsets), step) == rule
 
 
 @pytest.mark.parametrize("value", [3, -3])
@@ -322,6 +381,17 @@ def test_weights_that_are_no_fractions_are_moved_until_they_reproduce_the_pixels
         inner = np.where(after[:-1, 1:-1] >= clip[1], np.minimum(inner, 0.0), inner)
     assert np.abs(inner).max() <= 0.5 + 1e-4 or clip
     assert (found.integers, found.divisor, found.rounding) == (None, None, "nearest")
+    assert confirm(pair, found, SUPPORT) is found
+    for by in (1, -1):
+        off = after.copy()
+        inner = (after > clip[0]) & (after < clip[1]) if clip else np.ones(after.shape, bool)
+        row, column = next(p for p in np.argwhere(inner) if 3 < p[0] < 20 and 3 < p[1] < 25)
+        off[row, column] += by
+        assert confirm(prepare(SMALL.astype(np.int16), off.astype(np.int16), None, clip), found, SUPPORT) is None
+        mask = np.ones(after.shape, bool)
+        mask[row, column] = False
+        assert confirm(prepare(SMALL.astype(np.int16), off.astype(np.int16), mask, clip), found, SUPPORT) is found
+    assert confirm(replace(pair, ends=None), found, SUPPORT) is (None if clip else found)
     wrong = after.copy()
     wrong[10, 10] += 5
     assert (
