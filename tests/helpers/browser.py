@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, sync_playwright
 
-#: The names of Chromium and Chrome in packages of distributions. The first has no window: a page opens for a third of the
-#: processor time.
+#: Names of Chromium and Chrome in packages of distributions. The first has no window, and opens a page for a third of
+#: the processor time.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: The tests assert that a page asks no other host; a browser's own services would.
 FLAGS = [
