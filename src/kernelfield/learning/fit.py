@@ -499,6 +499,9 @@ class Fit:
     ) -> Any:
         """Return a matplotlib figure of the kernel, and of before, after and residual if the pair is given.
 
+        Where the pair does not determine all weights, the share of each that it does not tell, and kernels that change
+        nothing in it, are drawn too.
+
         Parameters
         ----------
         before, after : array_like, PIL image, str or path-like, optional

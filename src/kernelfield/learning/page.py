@@ -14,7 +14,8 @@ from kernelfield.errors import DataError, KernelfieldError, shortened
 from kernelfield.figures import SIGNED
 from kernelfield.kernels import Kernel
 from kernelfield.kernels.html import colours_of, picture
-from kernelfield.learning.plot import Compared, of_pair, signed_peak, value_range
+from kernelfield.learning.null_space import null_space
+from kernelfield.learning.plot import Compared, of_pair, shows_null_space, signed_peak, value_range
 from kernelfield.learning.report import factor, facts, table
 from kernelfield.learning.structure import structure_of
 from kernelfield.learning.transfer import Transfer
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Pixels along the longer side of a picture, and weights along a side of a table of numbers.
 _LONGEST, _MOST_NUMBERS = 1000, 11
+# Kernels that change nothing which are drawn.
+_NULL_KERNELS = 3
 # The chart of the MTF, in pixels: width, height, and the room left of it and below.
 _WIDE, _HIGH, _LEFT, _BELOW = 440, 240, 44, 40
 _COLOURS = ("#4393c3", "#d6604d")
@@ -101,6 +104,8 @@ def report_page(fit: Fit, before: Any, after: Any, command: str, channel_axis: i
     ]
     if linear:
         parts.append(f'<div class="row">{_kernel(fit)}{_mtf(fit)}</div>' if fit.one_kernel else _kernels(fit))
+    if shows_null_space(fit):
+        parts.append(_null_space(fit))
     parts.append(_found(fit, before, after, pair, channel_axis))
     if command:
         parts.append(f"<h2>Made by</h2><pre>{_text(command, 2000)}</pre>")
@@ -257,6 +262,19 @@ def _kernels(fit: Fit) -> str:
     elif bank is None:
         what = f"one for all channels{f', at every {fit.stride[0]}×{fit.stride[1]} pixels' * (fit.stride != (1, 1))}"
     return f'<h2>Kernel</h2>{pictures}<p class="quiet">Cross-correlation weights: {_text(what)}.</p>'
+
+
+def _null_space(fit: Fit) -> str:
+    """Return what the pair does not tell of the kernel: a share of each weight, and kernels that change nothing."""
+    found = null_space(fit.undetermined, _NULL_KERNELS)
+    tables = [found.share, *found.kernels]
+    drawn = "".join(f"<div>{picture(Kernel(table, anchor=fit.anchor))}</div>" for table in tables)
+    what = "a kernel that changes" if len(found.kernels) == 1 else "kernels that change"
+    return (
+        f'<h2>Not determined</h2><div class="views">{drawn}</div><p class="quiet">{found.count} of {found.share.size} '
+        f"directions of the kernel. First the share of each weight that the pair does not tell; then {what} nothing in "
+        "it: any multiple may be added.</p>"
+    )
 
 
 def _mtf(fit: Fit) -> str:

@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike
 
 from kernelfield.errors import ArgumentError
 from kernelfield.figures import SMALL, bare, colour_bar, draw_numbers, draw_signed, heading, panel_title, style
+from kernelfield.kernels import Kernel
 from kernelfield.kernels.plot import draw_weights
 from kernelfield.learning.filtering import apply
+from kernelfield.learning.null_space import null_space
 from kernelfield.learning.pair import as_image, channels
 from kernelfield.learning.report import factor, table
 
@@ -46,7 +48,8 @@ def plot(
     """Return a figure of the kernel and, if the pair is given, of before, after and residual, pixel over pixel.
 
     Where the pair is not linear no kernel is drawn, but the after over the filtered before; ``fit.kernel.plot()``
-    draws the kernel of the nearest filter.
+    draws the kernel of the nearest filter. Where the pair does not determine all weights, the share of each that is not
+    told and kernels that change nothing are drawn too.
 
     Parameters
     ----------
@@ -105,7 +108,9 @@ def _alone(fit: Fit) -> Figure:
     """Return the figure of a fit without its pair."""
     rows, columns = fit.size
     height = _WIDE * min(1.0, max(0.3, rows / columns))
-    page = _page(fit, [_WIDE], [_LEAST if fit.verdict == "not linear" else height])
+    unknown = shows_null_space(fit)
+    heights = [_LEAST if fit.verdict == "not linear" else height]
+    page = _page(fit, [_WIDE] * (1 + unknown), heights * (1 + unknown))
     axes = page.axes[0][0]
     if fit.verdict == "not linear":
         panel_title(axes, "No kernel: the pair is not linear")
@@ -113,6 +118,8 @@ def _alone(fit: Fit) -> Figure:
         axes.text(0.5, 0.5, textwrap.fill(fit.explanation, 42), ha="center", va="center", transform=axes.transAxes)
     else:
         _draw_kernel(axes, fit, _WIDE)
+        if unknown:
+            _draw_null_space([page.axes[0][1], *page.axes[1]], fit, _WIDE)
     return page.figure
 
 
@@ -127,8 +134,9 @@ def _with_pair(fit: Fit, before: np.ndarray, after: np.ndarray, left: np.ndarray
     high, wide = (stop - start for start, stop in frame)
     width = min(_WIDE, _HIGH * wide / high)
     height = width * high / wide
-    page = _page(fit, [max(width, _LEAST)] * 2, [height, max(height, _LEAST)])
-    (first, second), (third, fourth) = page.axes
+    heights, unknown = [height, max(height, _LEAST)], shows_null_space(fit)
+    page = _page(fit, [max(width, _LEAST)] * 2, heights + heights[1:] * unknown)
+    (first, second), (third, fourth) = page.axes[:2]
     scale = value_range(before)
     _draw_image(first, before, "Before", scale, (0, 0), 72 * width / wide)
     low, high_ = scale
@@ -142,6 +150,8 @@ def _with_pair(fit: Fit, before: np.ndarray, after: np.ndarray, left: np.ndarray
     else:
         _draw_kernel(third, fit, min(max(width, _LEAST), max(height, _LEAST)))
     _draw_residual(fourth, left, after, moved, cell, fit.stride)
+    if unknown:
+        _draw_null_space(page.axes[2], fit, min(max(width, _LEAST), max(height, _LEAST)))
     for axes in (first, second, fourth):
         axes.set_xlim(*frame[1])
         axes.set_ylim(*frame[0][::-1])
@@ -292,6 +302,26 @@ def _draw_kernel(axes: Axes, fit: Fit, inches: float) -> None:
     elif exact and factor(fit):
         title += f", numbers {factor(fit)}"
     panel_title(axes, title)
+
+
+def shows_null_space(fit: Fit) -> bool:
+    """Return whether there are kernels that the pair cannot tell, which a picture can show."""
+    return bool(fit.undetermined.size) and fit.verdict != "not linear"
+
+
+def _draw_null_space(panels: Sequence[Axes], fit: Fit, inches: float) -> None:
+    """Draw the share of each weight that is not determined, and kernels that change nothing in the pair."""
+    found = null_space(fit.undetermined, len(panels) - 1)
+    draw_weights(panels[0], Kernel(found.share, anchor=fit.anchor), [], inches)
+    panel_title(panels[0], "Share of each weight not told")
+    panels[0].set_xlabel(f"{found.count} of {found.share.size} directions are not determined", fontsize=SMALL)
+    for number, axes in enumerate(panels[1:]):
+        if number >= len(found.kernels):
+            axes.set_axis_off()
+            continue
+        draw_weights(axes, Kernel(found.kernels[number], anchor=fit.anchor), [], inches)
+        panel_title(axes, "A kernel that changes nothing" if not number else "Another")
+        axes.set_xlabel("any multiple of it may be added", fontsize=SMALL)
 
 
 def _draw_relation(page: _Page, axes: Axes, predicted: np.ndarray, after: np.ndarray) -> None:
