@@ -99,22 +99,31 @@ struct Correlation {
   bool in_parts = false; // then parts of at most `part_rows` rows are summed from 0 and added
 };
 
-// Lag products: sums[r][c] += sum over y in [first, last), x of (a[y][x] - a_shift) * (b[y + r][x + c] - b_shift).
+// A plane, and what is subtracted from its pixels before they are multiplied.
+struct Shifted {
+  Planes planes;
+  double shift = 0;
+};
+
+// Lag products of every one of `a` with every one of `b`:
+//   sums[i][j][r][c] += sum over y in [first, last), x of (a[i][y][x] - its shift) * (b[j][y + r][x + c] - its shift).
+// All of `a` have the same size.
 struct Lags {
-  Planes a, b;
+  const Shifted *a, *b;
+  std::ptrdiff_t a_count, b_count;
   std::ptrdiff_t rows, columns;
-  double a_shift = 0, b_shift = 0;
   bool single = false;  // float32 products may be summed in float32 over strips, which are added in float64
 };
 
-// Products of windows: with z the rows × columns pixels of `before` from a position on, less their shift, 1, and the pixel
-// of `after` there, less its shift, sums[i][j] += sum over the chosen positions in rows [first, last) of z[i] * z[j], for
-// i <= j. `chosen` is rows × columns of `after`, 1 or 0, without gaps.
+// Products of windows: with z the rows × columns pixels of one `before` after the other from a position on, less their
+// shifts, 1, and the pixel of `after` there, less its shift, sums[i][j] += sum over the chosen positions in rows [first,
+// last) of z[i] * z[j], for i <= j. `chosen` is rows × columns of `after`, 1 or 0, without gaps.
 struct Windows {
-  Planes before, after;
+  const Shifted* before;
+  std::ptrdiff_t count;
+  Shifted after;
   const std::byte* chosen;
   std::ptrdiff_t rows, columns;
-  double before_shift = 0, after_shift = 0;
 };
 
 // The functions of one instruction set. `direct` and `separable` write the results in rows [y0, y1) and columns

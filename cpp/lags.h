@@ -11,6 +11,7 @@ namespace KF_SET {
 using kf::Lags;
 using kf::Planes;
 using kf::scratch;
+using kf::Shifted;
 using kf::Type;
 
 // Bytes are multiplied as bytes where one instruction does it, unsigned by signed; else as pairs of int16.
@@ -142,7 +143,7 @@ template <class A, class B, class S> static LagShape<A, B> best_lag_shape(ptrdif
       lag_shape<8, 1, 4, A, B, S>(1),     lag_shape<3, 3, 4, A, B, S>(1.07),  lag_shape<1, 3, 4, A, B, S>(1.5)};
 #elif KF_BYTES == 64 || defined(__aarch64__)
       lag_shape<15, 1, 8, A, B, S>(1),    lag_shape<10, 2, 8, A, B, S>(0.97), lag_shape<8, 2, 8, A, B, S>(1.04),
-      lag_shape<7, 2, 8, A, B, S>(1.04),  lag_shape<5, 3, 8, A, B, S>(1.11),  lag_shape<3, 3, 8, A, B, S>(1.28),
+      lag_shape<7, 2, 8, A, B, S>(1.04),  lag_shape<5, 3, 8, A, B, S>(1.11),  lag_shape<5, 5, 4, A, B, S>(1.1),  lag_shape<3, 3, 8, A, B, S>(1.28),
       lag_shape<1, 3, 8, A, B, S>(1.7),   lag_shape<1, 1, 8, A, B, S>(3)};
 #else
       lag_shape<10, 1, 4, A, B, S>(0.99), lag_shape<8, 1, 4, A, B, S>(1),     lag_shape<7, 1, 4, A, B, S>(1.05),
@@ -160,7 +161,9 @@ template <class A, class B, class S> static LagShape<A, B> best_lag_shape(ptrdif
 
 // n elements from row y and column x on, less the shift. Of the shifts of bytes, what is left is for `unshift`.
 template <class To>
-static void pack_row(const Planes& image, double shift, ptrdiff_t y, ptrdiff_t x, ptrdiff_t n, To* to) {
+static void pack_row(const Shifted& plane, ptrdiff_t y, ptrdiff_t x, ptrdiff_t n, To* to) {
+  const Planes& image = plane.planes;
+  double shift = plane.shift;
   const std::byte* const from = image.data + y * image.row + x * image.column;
   if constexpr (To(0.5) != 0) {
     convert(image.type, to, from, n, image.column);
@@ -197,51 +200,58 @@ static void ragged(const Strip<S, S>& strip, ptrdiff_t columns, double* sums, pt
     }
 }
 
-// Strips begin at multiples of `strip_rows`, so that sums within them do not depend on `first` where it is one.
+// Strips begin at multiples of `strip_rows`, so that sums within them do not depend on `first` where it is one. A strip
+// of every `a` is packed once, and each `b` once for all of them.
 template <class A, class B, class S>
 static void lags_in(const Lags& job, ptrdiff_t first, ptrdiff_t last, double* sums, ptrdiff_t strip_rows) {
   const ptrdiff_t down = least(job.rows, most_down), across = least(job.columns, most_across);
   const LagShape<A, B> best = best_lag_shape<A, B, S>(down, across);
   const ptrdiff_t a_rows = least(strip_rows, last - first), b_rows = a_rows + round_up(down, best.rows);
-  A* const a = (A*)scratch((size_t)(a_rows * a_pitch<A>) * sizeof(A), 4);
+  const ptrdiff_t a_size = a_rows * a_pitch<A>, lags = job.rows * job.columns, a_columns = job.a[0].planes.columns;
+  A* const a = (A*)scratch((size_t)(job.a_count * a_size) * sizeof(A), 4);
   B* const b = (B*)scratch((size_t)(b_rows * b_pitch<B>) * sizeof(B), 5);
 
   for (ptrdiff_t y = first, rows; y < last; y += rows) {
     rows = least((y / strip_rows + 1) * strip_rows, last) - y;
-    for (ptrdiff_t x = 0; x < job.a.columns; x += strip_columns<A>) {
-      const ptrdiff_t columns = least(strip_columns<A>, job.a.columns - x), n = round_up(columns, lanes<A>) / lanes<A>;
-      for (ptrdiff_t i = 0; i < rows; i++) {
-        A* const to = a + i * a_pitch<A>;
-        pack_row(job.a, job.a_shift, y + i, x, columns, to);
-        std::memset(to + columns, 0, (size_t)(n * lanes<A> - columns) * sizeof(A));
-      }
-      for (ptrdiff_t r0 = 0; r0 < job.rows; r0 += most_down)
-        for (ptrdiff_t c0 = 0; c0 < job.columns; c0 += most_across) {
-          const ptrdiff_t h = least(most_down, job.rows - r0), w = least(most_across, job.columns - c0);
-          const ptrdiff_t inside = columns + w - 1;
-          const ptrdiff_t width = round_up(n * lanes<A> + round_up(w, best.columns), lanes<B>);
-          bool finite = true;
-          for (ptrdiff_t i = 0; i < rows + h - 1; i++) {
-            B* const to = b + i * b_pitch<B>;
-            pack_row(job.b, job.b_shift, y + r0 + i, x + c0, inside, to);
-            std::memset(to + inside, 0, (size_t)(width - inside) * sizeof(B));
-            if constexpr (S(0.5) != 0)
-              if (columns < n * lanes<A>) finite &= all_finite(to, width / lanes<B>);
-          }
-          // Rows for the lags of a tile that the window has not.
-          for (ptrdiff_t i = rows + h - 1; i < rows + round_up(h, best.rows) - 1; i++)
-            std::memset(b + i * b_pitch<B>, 0, (size_t)width * sizeof(B));
-          double* const into = sums + r0 * job.columns + c0;
-          for (ptrdiff_t r = 0; r < h; r += best.rows)
-            for (ptrdiff_t c = 0; c < w; c += best.columns)
-              best.run({a, b + r * b_pitch<B> + c, rows, finite ? n : n - 1},
-                       into + r * job.columns + c, job.columns, h - r, w - c);
-          if constexpr (S(0.5) != 0)
-            if (!finite) {
-              const ptrdiff_t at = (n - 1) * lanes<A>;
-              ragged<S>({a + at, b + at, rows, 1}, columns - at, into, job.columns, h, w);
-            }
+    for (ptrdiff_t x = 0; x < a_columns; x += strip_columns<A>) {
+      const ptrdiff_t columns = least(strip_columns<A>, a_columns - x), n = round_up(columns, lanes<A>) / lanes<A>;
+      for (ptrdiff_t i = 0; i < job.a_count; i++)
+        for (ptrdiff_t r = 0; r < rows; r++) {
+          A* const to = a + i * a_size + r * a_pitch<A>;
+          pack_row(job.a[i], y + r, x, columns, to);
+          std::memset(to + columns, 0, (size_t)(n * lanes<A> - columns) * sizeof(A));
         }
+      for (ptrdiff_t j = 0; j < job.b_count; j++)
+        for (ptrdiff_t r0 = 0; r0 < job.rows; r0 += most_down)
+          for (ptrdiff_t c0 = 0; c0 < job.columns; c0 += most_across) {
+            const ptrdiff_t h = least(most_down, job.rows - r0), w = least(most_across, job.columns - c0);
+            const ptrdiff_t inside = columns + w - 1;
+            const ptrdiff_t width = round_up(n * lanes<A> + round_up(w, best.columns), lanes<B>);
+            bool finite = true;
+            for (ptrdiff_t r = 0; r < rows + h - 1; r++) {
+              B* const to = b + r * b_pitch<B>;
+              pack_row(job.b[j], y + r0 + r, x + c0, inside, to);
+              std::memset(to + inside, 0, (size_t)(width - inside) * sizeof(B));
+              if constexpr (S(0.5) != 0)
+                if (columns < n * lanes<A>) finite &= all_finite(to, width / lanes<B>);
+            }
+            // Rows for the lags of a tile that the window has not.
+            for (ptrdiff_t r = rows + h - 1; r < rows + round_up(h, best.rows) - 1; r++)
+              std::memset(b + r * b_pitch<B>, 0, (size_t)width * sizeof(B));
+            for (ptrdiff_t i = 0; i < job.a_count; i++) {
+              const A* const from = a + i * a_size;
+              double* const into = sums + (i * job.b_count + j) * lags + r0 * job.columns + c0;
+              for (ptrdiff_t r = 0; r < h; r += best.rows)
+                for (ptrdiff_t c = 0; c < w; c += best.columns)
+                  best.run({from, b + r * b_pitch<B> + c, rows, finite ? n : n - 1},
+                           into + r * job.columns + c, job.columns, h - r, w - c);
+              if constexpr (S(0.5) != 0)
+                if (!finite) {
+                  const ptrdiff_t at = (n - 1) * lanes<A>;
+                  ragged<S>({from + at, b + at, rows, 1}, columns - at, into, job.columns, h, w);
+                }
+            }
+          }
     }
   }
 }
@@ -263,51 +273,71 @@ KF_INLINE std::int64_t sum_bytes(const std::byte* from, ptrdiff_t step, ptrdiff_
 // From sums of a * (b - 128) to those of (a - s) * (b - t):
 //   (a - s) * (b - t) = a * (b - 128) + (128 - t) * a - s * b + s * t
 static void unshift(const Lags& job, ptrdiff_t first, ptrdiff_t last, double* sums) {
-  const std::int64_t s = (std::int64_t)job.a_shift, t = (std::int64_t)job.b_shift;
-  const ptrdiff_t width = job.a.columns;
-  std::int64_t all_a = 0;
-  if (t != 128)
-    for (ptrdiff_t y = first; y < last; y++) all_a += sum_bytes(job.a.data + y * job.a.row, job.a.column, width);
-  const std::int64_t constant = (128 - t) * all_a + s * t * (last - first) * width;
-  if (s == 0) {
-    for (ptrdiff_t i = 0; i < job.rows * job.columns; i++) sums[i] += (double)constant;
-    return;
+  const ptrdiff_t width = job.a[0].planes.columns, lags = job.rows * job.columns;
+  std::int64_t* const all_a = (std::int64_t*)scratch((size_t)(job.a_count + lags + job.columns) * sizeof(std::int64_t), 6);
+  // Of all lags, and of those of a row: the sum of the bytes of `b` that meet `a`, which slides along and down.
+  std::int64_t *const all_b = all_a + job.a_count, *const window = all_b + lags;
+  bool any_a = false, any_b = false;
+  for (ptrdiff_t i = 0; i < job.a_count; i++) any_b |= job.a[i].shift != 0;
+  for (ptrdiff_t j = 0; j < job.b_count; j++) any_a |= job.b[j].shift != 128;
+  for (ptrdiff_t i = 0; i < job.a_count; i++) {
+    const Planes& a = job.a[i].planes;
+    all_a[i] = 0;
+    for (ptrdiff_t y = first; any_a && y < last; y++) all_a[i] += sum_bytes(a.data + y * a.row, a.column, width);
   }
-  // window[c]: the sum of the bytes of `b` that meet `a` at lag c; it slides along and down.
-  std::int64_t* const window = (std::int64_t*)scratch((size_t)job.columns * sizeof(std::int64_t), 6);
-  for (ptrdiff_t c = 0; c < job.columns; c++) window[c] = 0;
-  const auto add_row = [&](ptrdiff_t y, std::int64_t sign) {
-    const std::byte* const row = job.b.data + y * job.b.row;
-    const ptrdiff_t step = job.b.column;
-    std::int64_t sum = sum_bytes(row, step, width);
-    for (ptrdiff_t c = 0; c < job.columns; c++) {
-      if (c > 0) sum += (std::int64_t)row[(c - 1 + width) * step] - (std::int64_t)row[(c - 1) * step];
-      window[c] += sign * sum;
+  for (ptrdiff_t j = 0; j < job.b_count; j++) {
+    const Planes& b = job.b[j].planes;
+    const auto add_row = [&](ptrdiff_t y, std::int64_t sign) {
+      const std::byte* const row = b.data + y * b.row;
+      std::int64_t sum = sum_bytes(row, b.column, width);
+      for (ptrdiff_t c = 0; c < job.columns; c++) {
+        if (c > 0) sum += (std::int64_t)row[(c - 1 + width) * b.column] - (std::int64_t)row[(c - 1) * b.column];
+        window[c] += sign * sum;
+      }
+    };
+    for (ptrdiff_t c = 0; c < job.columns; c++) window[c] = 0;
+    for (ptrdiff_t y = first; any_b && y < last; y++) add_row(y, 1);
+    for (ptrdiff_t r = 0; r < job.rows; r++) {
+      if (any_b && r > 0) add_row(first + r - 1, -1), add_row(last + r - 1, 1);
+      for (ptrdiff_t c = 0; c < job.columns; c++) all_b[r * job.columns + c] = window[c];
     }
-  };
-  for (ptrdiff_t y = first; y < last; y++) add_row(y, 1);
-  for (ptrdiff_t r = 0; r < job.rows; r++) {
-    if (r > 0) add_row(first + r - 1, -1), add_row(last + r - 1, 1);
-    for (ptrdiff_t c = 0; c < job.columns; c++) sums[r * job.columns + c] += (double)(constant - s * window[c]);
+    const std::int64_t t = (std::int64_t)job.b[j].shift;
+    for (ptrdiff_t i = 0; i < job.a_count; i++) {
+      const std::int64_t s = (std::int64_t)job.a[i].shift;
+      const std::int64_t constant = (128 - t) * all_a[i] + s * t * (last - first) * width;
+      double* const into = sums + (i * job.b_count + j) * lags;
+      for (ptrdiff_t k = 0; k < lags; k++) into[k] += (double)(constant - s * all_b[k]);
+    }
   }
 }
 #endif
 
 KF_INLINE bool small_and_whole(double shift) { return shift >= 0 && shift <= 255 && shift == (double)(int)shift; }
 
+// Whether all planes hold bytes and their shifts are bytes.
+KF_INLINE bool all_bytes(const Shifted* planes, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++)
+    if (planes[i].planes.type != Type::u8 || !small_and_whole(planes[i].shift)) return false;
+  return true;
+}
+KF_INLINE bool all_single(const Shifted* planes, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++)
+    if (planes[i].planes.type != Type::f32 || planes[i].shift != 0) return false;
+  return true;
+}
+
 static void lags(const Lags& job, ptrdiff_t first, ptrdiff_t last, double* sums) {
-  if (first >= last || job.a.columns <= 0 || job.rows <= 0 || job.columns <= 0) return;
+  if (job.a_count <= 0 || job.b_count <= 0 || first >= last || job.a[0].planes.columns <= 0) return;
+  if (job.rows <= 0 || job.columns <= 0) return;
   // Strips that the second-level cache holds. Those of bytes are no larger than a lane of int32 can hold the sums of:
   // 255 * 255 * 64 * 1024 / 4 < 2**31.
   if (floats_only) return lags_in<double, double, double>(job, first, last, sums, 64);
-  const bool whole = small_and_whole(job.a_shift) && small_and_whole(job.b_shift);
-  const bool unshifted = job.a_shift == 0 && job.b_shift == 0;
-  if (whole && job.a.type == Type::u8 && job.b.type == Type::u8) {
+  if (all_bytes(job.a, job.a_count) && all_bytes(job.b, job.b_count)) {
     lags_in<exact_a, exact_b, int>(job, first, last, sums, 64);
 #if KF_BYTES == 64
     unshift(job, first, last, sums);
 #endif
-  } else if (job.single && unshifted && job.a.type == Type::f32 && job.b.type == Type::f32) {
+  } else if (job.single && all_single(job.a, job.a_count) && all_single(job.b, job.b_count)) {
     lags_in<float, float, float>(job, first, last, sums, 32);
   } else {
     lags_in<double, double, double>(job, first, last, sums, 64);

@@ -527,25 +527,48 @@ class Cache {
   std::size_t size() const { return entries_.size(); }
 };
 
-nb::object lag_products(nb::object a, nb::object b, Pair lags, std::ptrdiff_t block_rows, double a_shift, double b_shift, bool single) {
-  const kf::Array first = array_of(a.ptr(), "a", false), second = array_of(b.ptr(), "b", false);
-  if (first.axes != 2 || second.axes != 2) throw nb::value_error("a, b: expected two axes");
-  if (lags.first < 0 || lags.second < 0 || block_rows < 1) throw nb::value_error("lags, block_rows: expected at least 0 and 1");
-  const std::ptrdiff_t rows = first.shape[0], blocks = (rows + block_rows - 1) / block_rows;
-  const std::ptrdiff_t each = lags.first * lags.second;
-  const npy_intp shape[3] = {blocks, lags.first, lags.second};
-  nb::object out = nb::steal(PyArray_ZEROS(3, (npy_intp*)shape, NPY_DOUBLE, 0));
-  if (!out) throw nb::python_error();
-  if (!blocks || !each || !first.shape[1]) return out;
-  if (second.shape[0] < rows + lags.first - 1 || second.shape[1] < first.shape[1] + lags.second - 1)
-    throw nb::value_error("b: expected as many rows and columns as a, and those of the lags less one");
-  auto planes = [](const kf::Array& one) {
-    return kf::Planes{one.data, one.type, 1, one.shape[0], one.shape[1], 0, one.strides[0], one.strides[1]};
+// One plane, or a tuple of some of one size, each with its shift or all with one.
+std::vector<kf::Shifted> shifted_of(nb::handle value, nb::handle shift, const char* name) {
+  std::vector<kf::Shifted> planes;
+  auto add = [&](nb::handle one, double less) {
+    const kf::Array array = array_of(one.ptr(), name, false);
+    if (array.axes != 2) throw nb::value_error((std::string(name) + ": expected two axes").c_str());
+    const kf::Planes plane{array.data, array.type, 1, array.shape[0], array.shape[1], 0, array.strides[0], array.strides[1]};
+    if (!planes.empty() && (plane.rows != planes[0].planes.rows || plane.columns != planes[0].planes.columns))
+      throw nb::value_error((std::string(name) + ": expected planes of one size").c_str());
+    planes.push_back({plane, less});
   };
-  const kf::Lags job{planes(first), planes(second), lags.first, lags.second, a_shift, b_shift, single};
+  if (!nb::isinstance<nb::tuple>(value)) {
+    add(value, nb::cast<double>(shift));
+    return planes;
+  }
+  const nb::tuple values = nb::borrow<nb::tuple>(value);
+  const bool each = nb::isinstance<nb::tuple>(shift);
+  if (!values.size() || (each && nb::len(shift) != values.size()))
+    throw nb::value_error((std::string(name) + ": expected at least one plane, and as many shifts or one number").c_str());
+  for (std::size_t i = 0; i < values.size(); i++) add(values[i], nb::cast<double>(each ? nb::object(shift[i]) : nb::borrow(shift)));
+  return planes;
+}
+
+nb::object lag_products(nb::object a, nb::object b, Pair lags, std::ptrdiff_t block_rows, nb::object a_shift, nb::object b_shift,
+                        bool single) {
+  const std::vector<kf::Shifted> first = shifted_of(a, a_shift, "a"), second = shifted_of(b, b_shift, "b");
+  if (lags.first < 0 || lags.second < 0 || block_rows < 1) throw nb::value_error("lags, block_rows: expected at least 0 and 1");
+  const kf::Planes &anchors = first[0].planes, &around = second[0].planes;
+  const std::ptrdiff_t rows = anchors.rows, blocks = (rows + block_rows - 1) / block_rows;
+  const auto firsts = (std::ptrdiff_t)first.size(), seconds = (std::ptrdiff_t)second.size();
+  const std::ptrdiff_t each = firsts * seconds * lags.first * lags.second;
+  const bool several = nb::isinstance<nb::tuple>(a) || nb::isinstance<nb::tuple>(b);
+  const npy_intp shape[5] = {blocks, firsts, seconds, lags.first, lags.second}, plain[3] = {blocks, lags.first, lags.second};
+  nb::object out = nb::steal(PyArray_ZEROS(several ? 5 : 3, (npy_intp*)(several ? shape : plain), NPY_DOUBLE, 0));
+  if (!out) throw nb::python_error();
+  if (!blocks || !each || !anchors.columns) return out;
+  if (around.rows < rows + lags.first - 1 || around.columns < anchors.columns + lags.second - 1)
+    throw nb::value_error("b: expected as many rows and columns as a, and those of the lags less one");
+  const kf::Lags job{first.data(), second.data(), firsts, seconds, lags.first, lags.second, single};
   auto* sums = (double*)PyArray_DATA((PyArrayObject*)out.ptr());
   const kf::Table& table = kf::table();
-  const double work = (double)rows * (double)first.shape[1] * (double)each;
+  const double work = (double)rows * (double)anchors.columns * (double)each;
   bool whole = true;
   {
     nb::gil_scoped_release released;
@@ -568,13 +591,16 @@ nb::object lag_products(nb::object a, nb::object b, Pair lags, std::ptrdiff_t bl
   return out;
 }
 
-nb::object window_products(nb::object before, nb::object after, nb::object chosen, Pair size, double before_shift, double after_shift) {
-  const kf::Array first = array_of(before.ptr(), "before", false), second = array_of(after.ptr(), "after", false);
+nb::object window_products(nb::object before, nb::object after, nb::object chosen, Pair size, nb::object before_shift,
+                           double after_shift) {
+  const std::vector<kf::Shifted> first = shifted_of(before, before_shift, "before");
+  const kf::Shifted second = shifted_of(after, nb::float_(after_shift), "after")[0];
   const kf::Array mask = array_of(chosen.ptr(), "chosen", false);
-  if (first.axes != 2 || second.axes != 2 || mask.axes != 2) throw nb::value_error("before, after, chosen: expected two axes");
+  if (mask.axes != 2) throw nb::value_error("chosen: expected two axes");
   if (size.first < 1 || size.second < 1) throw nb::value_error("size: expected at least 1");
-  const std::ptrdiff_t rows = second.shape[0], columns = second.shape[1], q = size.first * size.second + 2;
-  if (first.shape[0] < rows + size.first - 1 || first.shape[1] < columns + size.second - 1)
+  const std::ptrdiff_t rows = second.planes.rows, columns = second.planes.columns, count = (std::ptrdiff_t)first.size();
+  const std::ptrdiff_t q = count * size.first * size.second + 2;
+  if (first[0].planes.rows < rows + size.first - 1 || first[0].planes.columns < columns + size.second - 1)
     throw nb::value_error("before: expected as many rows and columns as after, and those of the size less one");
   if (mask.type != kf::Type::u8 || mask.shape[0] != rows || mask.shape[1] != columns ||
       (rows && columns && (mask.strides[1] != 1 || (rows > 1 && mask.strides[0] != columns))))
@@ -582,10 +608,7 @@ nb::object window_products(nb::object before, nb::object after, nb::object chose
   const npy_intp shape[2] = {q, q};
   nb::object out = nb::steal(PyArray_ZEROS(2, (npy_intp*)shape, NPY_DOUBLE, 0));
   if (!out) throw nb::python_error();
-  auto planes = [](const kf::Array& one) {
-    return kf::Planes{one.data, one.type, 1, one.shape[0], one.shape[1], 0, one.strides[0], one.strides[1]};
-  };
-  const kf::Windows job{planes(first), planes(second), mask.data, size.first, size.second, before_shift, after_shift};
+  const kf::Windows job{first.data(), count, second, mask.data, size.first, size.second};
   auto* sums = (double*)PyArray_DATA((PyArrayObject*)out.ptr());
   const kf::Table& table = kf::table();
   bool whole = true;
@@ -646,8 +669,10 @@ NB_MODULE(_core, m) {
       .def("clear", &Cache::clear)
       .def("__len__", &Cache::size);
 
-  m.def("lag_products", &lag_products, "a"_a, "b"_a, "lags"_a, "block_rows"_a, "a_shift"_a = 0.0, "b_shift"_a = 0.0, "single"_a = false);
-  m.def("window_products", &window_products, "before"_a, "after"_a, "chosen"_a, "size"_a, "before_shift"_a = 0.0, "after_shift"_a = 0.0);
+  m.def("lag_products", &lag_products, "a"_a, "b"_a, "lags"_a, "block_rows"_a, "a_shift"_a = nb::float_(0.0), "b_shift"_a = nb::float_(0.0),
+        "single"_a = false);
+  m.def("window_products", &window_products, "before"_a, "after"_a, "chosen"_a, "size"_a,
+        "before_shift"_a = nb::float_(0.0), "after_shift"_a = 0.0);
   m.def("empty", &empty, "shape"_a, "dtype"_a);
   m.def("instruction_set", [] { return std::string(kf::table().name); });
   m.def("instruction_sets", [] {

@@ -45,15 +45,17 @@ void gram_of(const Views& v, const Shape& s, const Part& part, double shift, Num
   auto entry = [&](ptrdiff_t ur, ptrdiff_t uc, ptrdiff_t vr, ptrdiff_t vc) -> double& {
     return gram[(ur * kw + uc) * p + vr * kw + vc];
   };
-  const Planes around = plane(first, height, width, v.columns);
+  const Shifted around{plane(first, height, width, v.columns), shift};
+  Shifted anchors{plane(first, rows, columns, v.columns), shift};
   Numbers sums((std::size_t)p);
-  Lags job{plane(first, rows, columns, v.columns), around, kh, kw, shift, shift};
+  Lags job{&anchors, &around, 1, 1, kh, kw};
   baseline::lags_of(job, 0, rows, sums.data());
   for (ptrdiff_t dr = 0; dr < kh; dr++)
     for (ptrdiff_t dc = 0; dc < kw; dc++) entry(0, 0, dr, dc) = sums[dr * kw + dc];
   for (ptrdiff_t dr = 1; dr < kh; dr++) {
     sums.assign((std::size_t)kw, 0);
-    job = {plane(first + dr * v.columns, rows, columns, v.columns), around, 1, kw, shift, shift};
+    anchors.planes = plane(first + dr * v.columns, rows, columns, v.columns);
+    job.rows = 1;
     baseline::lags_of(job, 0, rows, sums.data());
     for (ptrdiff_t c = 1; c < kw; c++) entry(0, c, dr, 0) = sums[c];
   }
@@ -129,11 +131,12 @@ Moments gather(const Views& v, const Shape& s, const Part& part, const unsigned 
       for (ptrdiff_t j = 0; j < i; j++) m.gram[i * p + j] = m.gram[j * p + i];
   } else {
     gram_of(v, s, part, before_shift, m.gram, m.totals);
-    const Lags job{plane(v.after + part.y0 * v.after_columns + part.x0, part.rows(), part.columns(), v.after_columns),
-                   plane(v.before + (part.y0 - s.top) * v.columns + part.x0 - s.left, part.rows() + s.rows - 1,
-                         part.columns() + s.columns - 1, v.columns),
-                   s.rows, s.columns, after_shift, before_shift};
-    baseline::lags_of(job, 0, part.rows(), m.right.data());
+    const Shifted after{
+        plane(v.after + part.y0 * v.after_columns + part.x0, part.rows(), part.columns(), v.after_columns), after_shift};
+    const Shifted before{plane(v.before + (part.y0 - s.top) * v.columns + part.x0 - s.left, part.rows() + s.rows - 1,
+                               part.columns() + s.columns - 1, v.columns),
+                         before_shift};
+    baseline::lags_of({&after, &before, 1, 1, s.rows, s.columns}, 0, part.rows(), m.right.data());
   }
   return m;
 }

@@ -57,16 +57,17 @@ template <class Z> KF_INLINE void copy(Z* to, const Z* from, ptrdiff_t n) {
 
 // n pixels from row y and column x on, less the shift.
 template <class Z>
-static void shifted(const Planes& image, double shift, ptrdiff_t y, ptrdiff_t x, ptrdiff_t n, Z* to) {
+static void shifted(const Shifted& plane, ptrdiff_t y, ptrdiff_t x, ptrdiff_t n, Z* to) {
+  const Planes& image = plane.planes;
   const std::byte* const from = image.data + y * image.row + x * image.column;
   if constexpr (Z(0.5) != 0) convert(image.type, to, from, n, image.column);
   else convert_type<Type::u8>(to, from, n, image.column);
-  for (ptrdiff_t i = 0; i < n; i++) to[i] = (Z)(to[i] - (Z)shift);
+  for (ptrdiff_t i = 0; i < n; i++) to[i] = (Z)(to[i] - (Z)plane.shift);
 }
 
 template <class Z, class S>
 static void windows_in(const Windows& job, ptrdiff_t first, ptrdiff_t last, double* sums) {
-  const ptrdiff_t p = job.rows * job.columns, q = p + 2, width = job.after.columns;
+  const ptrdiff_t each = job.rows * job.columns, p = job.count * each, q = p + 2, width = job.after.planes.columns;
   const ptrdiff_t all = q + tile_rows + tile_columns, most_at_once = p > 256 ? most_windows<Z> / 4 : most_windows<Z>;
   Z* const z = (Z*)scratch((size_t)(all * window_pitch<Z>) * sizeof(Z), 4);
   Z* const line = (Z*)scratch((size_t)(most_windows<Z> + job.columns + lanes<Z>) * sizeof(Z), 5);
@@ -91,12 +92,13 @@ static void windows_in(const Windows& job, ptrdiff_t first, ptrdiff_t last, doub
       x = (const std::uint8_t*)next - chosen;
       ptrdiff_t count = 1;
       while (x + count < width && chosen[x + count] && count < most_at_once - n) count++;
-      for (ptrdiff_t r = 0; r < job.rows; r++) {
-        shifted(job.before, job.before_shift, y + r, x, count + job.columns - 1, line);
-        Z* const to = z + r * job.columns * window_pitch<Z> + n;
-        KF_ROLLED for (ptrdiff_t c = 0; c < job.columns; c++) copy(to + c * window_pitch<Z>, line + c, count);
-      }
-      shifted(job.after, job.after_shift, y, x, count, z + (p + 1) * window_pitch<Z> + n);
+      for (ptrdiff_t i = 0; i < job.count; i++)
+        for (ptrdiff_t r = 0; r < job.rows; r++) {
+          shifted(job.before[i], y + r, x, count + job.columns - 1, line);
+          Z* const to = z + (i * each + r * job.columns) * window_pitch<Z> + n;
+          KF_ROLLED for (ptrdiff_t c = 0; c < job.columns; c++) copy(to + c * window_pitch<Z>, line + c, count);
+        }
+      shifted(job.after, y, x, count, z + (p + 1) * window_pitch<Z> + n);
       x += count;
       if ((n += count) == most_at_once) add();
     }
@@ -105,8 +107,7 @@ static void windows_in(const Windows& job, ptrdiff_t first, ptrdiff_t last, doub
 }
 
 static void windows(const Windows& job, ptrdiff_t first, ptrdiff_t last, double* sums) {
-  const bool whole = small_and_whole(job.before_shift) && small_and_whole(job.after_shift);
-  if (whole && job.before.type == Type::u8 && job.after.type == Type::u8)
+  if (all_bytes(job.before, job.count) && all_bytes(&job.after, 1))
     windows_in<std::int16_t, int>(job, first, last, sums);
   else
     windows_in<double, double>(job, first, last, sums);

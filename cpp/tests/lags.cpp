@@ -12,6 +12,7 @@ namespace {
 
 using kf::Lags;
 using kf::Planes;
+using kf::Shifted;
 using kf::Table;
 using kf::Type;
 using std::ptrdiff_t;
@@ -88,12 +89,14 @@ struct Image {
 // Anchors and the image they meet, of the size the lags need.
 struct Pair {
   Image a, b;
+  Shifted anchors, around;
   Lags job;
   Pair(Type a_type, Type b_type, ptrdiff_t height, ptrdiff_t width, ptrdiff_t rows, ptrdiff_t columns,
        ptrdiff_t apart = 1, ptrdiff_t gap = 0, bool reversed = false)
       : a(a_type, height, width, apart, gap, reversed),
         b(b_type, height + rows - 1, width + columns - 1, apart, gap, reversed),
-        job{a.planes, b.planes, rows, columns, 0, 0, false} {}
+        anchors{a.planes}, around{b.planes}, job{&anchors, &around, 1, 1, rows, columns} {}
+  Pair(const Pair&) = delete;
 };
 
 std::vector<double> expected(const Pair& pair, ptrdiff_t first, ptrdiff_t last) {
@@ -104,7 +107,7 @@ std::vector<double> expected(const Pair& pair, ptrdiff_t first, ptrdiff_t last) 
       double sum = 0;
       for (ptrdiff_t y = first; y < last; ++y)
         for (ptrdiff_t x = 0; x < pair.a.columns; ++x)
-          sum += (pair.a.at(y, x) - job.a_shift) * (pair.b.at(y + r, x + c) - job.b_shift);
+          sum += (pair.a.at(y, x) - pair.anchors.shift) * (pair.b.at(y + r, x + c) - pair.around.shift);
       sums.push_back(sum);
     }
   return sums;
@@ -144,10 +147,10 @@ TABLE_TEST("lags: types, strides and shifts") {
         Pair pair(a, b, 19, 37, 4, 7, layout == 1 ? 3 : 1, layout == 2 ? 5 : layout, layout == 2);
         pair.a.fill_small(), pair.b.fill_small();
         check(*table, pair);
-        pair.job.a_shift = 3, check(*table, pair);
-        pair.job.b_shift = 2, check(*table, pair);
-        pair.job.a_shift = -0.5, check(*table, pair);
-        pair.job.a_shift = 0, pair.job.b_shift = 300, check(*table, pair);
+        pair.anchors.shift = 3, check(*table, pair);
+        pair.around.shift = 2, check(*table, pair);
+        pair.anchors.shift = -0.5, check(*table, pair);
+        pair.anchors.shift = 0, pair.around.shift = 300, check(*table, pair);
       }
 }
 
@@ -184,7 +187,7 @@ TABLE_TEST("lags: every window up to some tiles") {
       for (const Type type : {Type::u8, Type::f64}) {
         Pair pair(type, type, 11, 21, rows, columns);
         pair.a.fill_small(), pair.b.fill_small();
-        pair.job.a_shift = 2, check(*table, pair);
+        pair.anchors.shift = 2, check(*table, pair);
       }
 }
 
@@ -193,7 +196,7 @@ TABLE_TEST("lags: cuts of the rows") {
     Pair pair(type, type, 150, 45, 5, 9);
     pair.a.fill_small(), pair.b.fill_small();
     for (const double shift : {0., 3.}) {
-      pair.job.a_shift = shift, pair.job.single = shift == 0;
+      pair.anchors.shift = shift, pair.job.single = shift == 0;
       for (const std::vector<ptrdiff_t>& cuts : std::vector<std::vector<ptrdiff_t>>{
                {0, 1, 2, 3, 150}, {0, 64, 128, 150}, {0, 31, 33, 149, 150}, {7, 120}, {149, 150}, {20, 20, 20}})
         check(*table, pair, cuts);
@@ -209,7 +212,7 @@ TABLE_TEST("lags: bytes are exact to the ends of their range") {
       pair.b.fill([=](ptrdiff_t, ptrdiff_t) { return kind == 3 ? random_below(256) : kind == 1 ? 0 : 255; });
       for (const double a_shift : {0., 1., 255.})
         for (const double b_shift : {0., 128., 255.}) {
-          pair.job.a_shift = a_shift, pair.job.b_shift = b_shift;
+          pair.anchors.shift = a_shift, pair.around.shift = b_shift;
           check(*table, pair);
         }
     }
@@ -222,7 +225,7 @@ TABLE_TEST("lags: rounded sums") {
       const auto number = [](ptrdiff_t, ptrdiff_t) { return (double)((float)random_bits() * 0x1p-32f - 0.25f); };
       pair.a.fill(number), pair.b.fill(number);
       pair.job.single = single;
-      if (!single) pair.job.a_shift = 0.3, pair.job.b_shift = -0.1;
+      if (!single) pair.anchors.shift = 0.3, pair.around.shift = -0.1;
       std::vector<double> sums((std::size_t)(pair.job.rows * pair.job.columns));
       table->lags(pair.job, 0, pair.a.rows, sums.data());
       const double unit = single && type == Type::f32 ? 0x1p-24 : 0x1p-53;
@@ -232,7 +235,7 @@ TABLE_TEST("lags: rounded sums") {
           double sum = 0, rest = 0, size = 0;
           for (ptrdiff_t y = 0; y < pair.a.rows; ++y)
             for (ptrdiff_t x = 0; x < pair.a.columns; ++x) {
-              const double p = pair.a.at(y, x) - pair.job.a_shift, q = pair.b.at(y + r, x + c) - pair.job.b_shift;
+              const double p = pair.a.at(y, x) - pair.anchors.shift, q = pair.b.at(y + r, x + c) - pair.around.shift;
               const double product = p * q, t = sum + product, back = t - sum;
               rest += std::fma(p, q, -product) + (sum - (t - back)) + (product - back);
               sum = t, size += std::fabs(product);
@@ -260,11 +263,69 @@ TABLE_TEST("lags: NaN and infinities reach their own sums") {
         if (round % 5 == 4) to.set(random_below((int)to.rows), random_below((int)to.columns), -inf);
         for (const bool single : {false, true}) {
           pair.job.single = single;
-          pair.job.a_shift = single ? 0 : 1;
+          pair.anchors.shift = single ? 0 : 1;
           check(*table, pair);
           check(*table, pair, {0, s.height / 2, s.height});
         }
       }
+}
+
+TABLE_TEST("lags: of several planes each sum is that of two") {
+  for (const Type type : {Type::u8, Type::i16, Type::f32, Type::f64})
+    for (const Size& s : {Size{70, 150, 5, 5}, Size{33, 1100, 3, 9}, Size{7, 20, 3, 70}, Size{5, 37, 66, 2}}) {
+      const ptrdiff_t height = s.height + s.rows - 1, width = s.width + s.columns - 1, lags = s.rows * s.columns;
+      std::vector<Image> images;
+      for (int i = 0; i < 3; ++i) images.emplace_back(type, s.height, s.width, 1 + i % 2, i).fill_small();
+      for (int i = 0; i < 2; ++i) images.emplace_back(type, height, width, 2 - i % 2, i).fill_small();
+      const double nan = std::numeric_limits<double>::quiet_NaN();
+      if (type == Type::f32 || type == Type::f64) images[4].set(height - 1, width - 1, nan), images[1].set(0, 1, nan);
+      Shifted planes[5];
+      for (int i = 0; i < 5; ++i) planes[i] = {images[(std::size_t)i].planes, i == 2 ? 0. : 2. * i};
+      for (const bool single : {false, true}) {
+        if (single)
+          for (Shifted& one : planes) one.shift = 0;
+        std::vector<double> sums((std::size_t)(6 * lags)), wanted(sums);
+        const Lags job{planes, planes + 3, 3, 2, s.rows, s.columns, single};
+        table->lags(job, 0, s.height / 2, sums.data());
+        table->lags(job, s.height / 2, s.height, sums.data());
+        for (std::size_t i = 0; i < 3; ++i)
+          for (std::size_t j = 0; j < 2; ++j)
+            for (ptrdiff_t k = 0; k < lags; ++k)
+              for (ptrdiff_t y = 0; y < s.height; ++y)
+                for (ptrdiff_t x = 0; x < s.width; ++x)
+                  wanted[(i * 2 + j) * (std::size_t)lags + (std::size_t)k] +=
+                      (images[i].at(y, x) - planes[i].shift) *
+                      (images[3 + j].at(y + k / s.columns, x + k % s.columns) - planes[3 + j].shift);
+        for (std::size_t i = 0; i < sums.size(); ++i) CHECK(same(sums[i], wanted[i]));
+      }
+    }
+}
+
+TABLE_TEST("windows: of several planes, one after the other") {
+  for (const Type type : {Type::u8, Type::u16, Type::f32}) {
+    const ptrdiff_t p = 6, q = 3 * p + 2;
+    std::vector<Image> images;
+    for (int i = 0; i < 3; ++i) images.emplace_back(type, 41, 52, 1 + i % 2, i).fill_small();
+    Image after(type, 40, 50);
+    after.fill_small();
+    const Shifted before[] = {{images[0].planes, 1}, {images[1].planes, 0}, {images[2].planes, 3}};
+    std::vector<std::byte> chosen(40 * 50);
+    for (std::byte& one : chosen) one = (std::byte)(random_below(3) == 0);
+    const kf::Windows job{before, 3, {after.planes, 2}, chosen.data(), 2, 3};
+    std::vector<double> sums((std::size_t)(q * q)), wanted(sums), z((std::size_t)q, 1);
+    table->windows(job, 0, 17, sums.data());
+    table->windows(job, 17, 40, sums.data());
+    for (ptrdiff_t y = 0; y < 40; ++y)
+      for (ptrdiff_t x = 0; x < 50; ++x) {
+        if (chosen[(std::size_t)(y * 50 + x)] == std::byte{0}) continue;
+        for (ptrdiff_t i = 0; i < 3 * p; ++i)
+          z[(std::size_t)i] = images[(std::size_t)(i / p)].at(y + i % p / 3, x + i % 3) - before[i / p].shift;
+        z[(std::size_t)(q - 1)] = after.at(y, x) - 2;
+        for (ptrdiff_t i = 0; i < q; ++i)
+          for (ptrdiff_t j = i; j < q; ++j) wanted[(std::size_t)(i * q + j)] += z[(std::size_t)i] * z[(std::size_t)j];
+      }
+    CHECK(sums == wanted);
+  }
 }
 
 TABLE_TEST("windows: types, sizes, positions and cuts") {
@@ -277,7 +338,8 @@ TABLE_TEST("windows: types, sizes, positions and cuts") {
           std::vector<std::byte> chosen((std::size_t)(size.height * size.width));
           for (std::byte& one : chosen) one = (std::byte)(random_below(100) < share);
           const double shift = share == 1 ? 2.5 : 3;
-          const kf::Windows job{pair.b.planes, pair.a.planes, chosen.data(), size.rows, size.columns, shift, 5};
+          const Shifted before{pair.b.planes, shift};
+          const kf::Windows job{&before, 1, {pair.a.planes, 5}, chosen.data(), size.rows, size.columns};
           const ptrdiff_t p = size.rows * size.columns, q = p + 2, middle = random_below((int)size.height + 1);
           std::vector<double> sums((std::size_t)(q * q)), wanted(sums), z((std::size_t)q, 1);
           table->windows(job, 0, middle, sums.data());
@@ -303,7 +365,8 @@ TABLE_TEST("windows: bytes are exact to the ends of their range") {
     pair.a.fill(same), pair.b.fill(same);
     const std::vector<std::byte> chosen(40 * 300, std::byte{1});
     const double shift = 255 - value;
-    const kf::Windows job{pair.b.planes, pair.a.planes, chosen.data(), 2, 2, shift, shift};
+    const Shifted before{pair.b.planes, shift};
+    const kf::Windows job{&before, 1, {pair.a.planes, shift}, chosen.data(), 2, 2};
     std::vector<double> sums(36);
     table->windows(job, 0, 40, sums.data());
     CHECK(sums[0] == 255.0 * 255 * 40 * 300);

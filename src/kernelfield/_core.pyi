@@ -98,12 +98,12 @@ class Cache:
     def __len__(self) -> int: ...
 
 def lag_products(
-    a: NDArray[Any],
-    b: NDArray[Any],
+    a: NDArray[Any] | tuple[NDArray[Any], ...],
+    b: NDArray[Any] | tuple[NDArray[Any], ...],
     lags: tuple[int, int],
     block_rows: int,
-    a_shift: float = 0.0,
-    b_shift: float = 0.0,
+    a_shift: float | tuple[float, ...] = 0.0,
+    b_shift: float | tuple[float, ...] = 0.0,
     single: bool = False,
 ) -> NDArray[np.float64]:
     """Return ``out[i, r, c] = sum over y, x of (a[y, x] - a_shift) * (b[y + r, x + c] - b_shift)``.
@@ -111,15 +111,17 @@ def lag_products(
     `a` is (M, N), `b` at least (M + lags[0] - 1, N + lags[1] - 1), of any types and strides that `Correlation` takes;
     rows ``y`` of block ``i`` are ``i * block_rows <= y < (i + 1) * block_rows``. Shape (ceil(M / block_rows), *lags).
     Exact for two uint8 images and whole shifts from 0 to 255; else float64 sums. With `single`, products of two
-    float32 images may be summed in float32 over strips of 32 rows, which are added in float64.
+    float32 images may be summed in float32 over strips of 32 rows, which are added in float64. Of tuples of images of
+    one size, with a shift for each or for all, every one of `a` is multiplied by every one of `b`: the result has two
+    axes more, behind the first. They are read once, not once for each pair.
     """
 
 def window_products(
-    before: NDArray[Any],
+    before: NDArray[Any] | tuple[NDArray[Any], ...],
     after: NDArray[Any],
     chosen: NDArray[np.uint8],
     size: tuple[int, int],
-    before_shift: float = 0.0,
+    before_shift: float | tuple[float, ...] = 0.0,
     after_shift: float = 0.0,
 ) -> NDArray[np.float64]:
     """Return the sums of all products of two pixels of a window, over the chosen positions, and of `after` with them.
@@ -127,7 +129,8 @@ def window_products(
     With `z` the ``p = size[0] * size[1]`` values ``before[y + a, x + b] - before_shift``, then 1, then
     ``after[y, x] - after_shift``, it is the sum of ``outer(z, z)`` over the positions where `chosen` is 1, of shape
     (p + 2, p + 2). `after` is (M, N), `chosen` too, in C order, and `before` at least (M + size[0] - 1,
-    N + size[1] - 1). Exact for two uint8 images and whole shifts from 0 to 255; else float64 sums.
+    N + size[1] - 1). Exact for two uint8 images and whole shifts from 0 to 255; else float64 sums. Of a tuple of images
+    the values of each follow those of the one before, and `p` is so many times larger.
     """
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

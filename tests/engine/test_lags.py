@@ -67,6 +67,41 @@ def test_it_is_the_definition(engine, types, height, width, lr, lc, block_rows, 
     assert (abs(out - expected) <= 60 * np.finfo(float).eps * size).all()
 
 
+@given(
+    st.sampled_from(TYPES),
+    st.lists(st.integers(0, 255), min_size=1, max_size=3),
+    *[st.integers(1, 9)] * 2,
+    st.booleans(),
+)
+def test_of_several_images_every_one_meets_every_one(engine, types, shifts, lr, lc, single):
+    rng = np.random.default_rng(lr * 10 + lc)
+    a = tuple(view(rng, (33, 41), types[0], i) for i in range(2))
+    b = tuple(view(rng, (32 + lr, 40 + lc), types[1], i) for i in range(len(shifts)))
+    less = (0.0, 0.0) if single else (3.0, 100.0)
+    shifts = tuple(0.0 if single else float(shift) for shift in shifts)
+    out = lag_products(a, b, (lr, lc), 20, less, shifts, single)
+    assert out.shape == (2, 2, len(b), lr, lc)
+    for i, j in np.ndindex(2, len(b)):
+        np.testing.assert_array_equal(out[:, i, j], lag_products(a[i], b[j], (lr, lc), 20, less[i], shifts[j], single))
+    np.testing.assert_array_equal(
+        lag_products(a, b[0], (lr, lc), 20, 7.0, 5.0), lag_products(a, b[:1], (lr, lc), 20, (7.0, 7.0), (5.0,))
+    )
+
+
+@pytest.mark.parametrize(
+    ("a", "shift", "message"),
+    [
+        ((), 0.0, "a: expected at least one plane"),
+        ((np.zeros((4, 4)),), (0.0, 1.0), "a: expected at least one plane, and as many shifts"),
+        ((np.zeros((4, 4)), np.zeros((4, 3))), 0.0, "a: expected planes of one size"),
+        ((np.zeros((4, 4)), np.zeros(4)), 0.0, "a: expected two axes"),
+    ],
+)
+def test_planes_that_do_not_fit_are_refused(a, shift, message):
+    with pytest.raises(ValueError, match=message):
+        lag_products(a, np.zeros((5, 5)), (2, 2), 4, shift)
+
+
 @given(*[st.integers(1, 90)] * 2, *[st.integers(1, 12)] * 2, st.integers(1, 50), *[st.integers(0, 255)] * 2)
 def test_bytes_are_exact(engine, height, width, lr, lc, block_rows, a_shift, b_shift):
     rng = np.random.default_rng(height * 91 + width)

@@ -36,6 +36,24 @@ def test_it_is_the_definition(engine, types, height, width, kh, kw, share, befor
     np.testing.assert_array_equal(out, z.T @ z)
 
 
+@given(
+    st.sampled_from(["uint8", "int16", "float32"]),
+    st.integers(1, 4),
+    *[st.integers(1, 30)] * 2,
+    *[st.integers(1, 4)] * 2,
+)
+def test_windows_of_several_images_follow_each_other(engine, dtype, count, height, width, kh, kw):
+    rng = np.random.default_rng(height * 31 + width)
+    befores = tuple(rng.integers(0, 256, (height + kh - 1, width + kw - 1)).astype(dtype) for _ in range(count))
+    after = rng.integers(0, 256, (height, width)).astype(dtype)
+    chosen = (rng.random((height, width)) < 0.4).astype(np.uint8)
+    shifts = tuple(float(shift) for shift in rng.integers(0, 256, count))
+    z = [as_matrix(before, after, chosen, (kh, kw), shift, 9.0) for before, shift in zip(befores, shifts)]
+    together = np.hstack([one[:, :-2] for one in z] + [z[0][:, -2:]])
+    out = window_products(befores, after, chosen, (kh, kw), shifts, 9.0)
+    np.testing.assert_array_equal(out, together.T @ together)
+
+
 def test_bits_do_not_depend_on_the_number_of_threads(engine):
     image = np.random.default_rng(0).random((400, 300))
     chosen = (image[:396, :296] < 0.3).astype(np.uint8)

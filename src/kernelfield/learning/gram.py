@@ -1,4 +1,4 @@
-"""The Gram matrix of all windows of an image, from its lag products.
+"""The Gram matrix of all windows of an image, or of several planes, from their lag products.
 
 ``G[u, v] = sum over p of x[p + u] * x[p + v]`` depends on `u` and `v` mostly through the lag ``d = v - u``: it is
 the sum of ``f_d[q] = x[q] * x[q + d]`` over the rectangle of all ``q = p + u``. These rectangles share a core and
@@ -17,8 +17,8 @@ from kernelfield._core import lag_products
 
 
 def block_rows(rows: int) -> int:
-    """Return the rows per block: enough blocks for every processor core, few enough to sum at once."""
-    return max(16, -(-rows // 64))
+    """Return the rows per block: enough blocks for every processor core, few enough to sum at once, whole strips."""
+    return max(64, -(-rows // 64 // 64) * 64)
 
 
 def gram_matrix(images: Sequence[np.ndarray], size: tuple[int, int], shift: float) -> np.ndarray:
@@ -33,45 +33,36 @@ def gram_matrix(images: Sequence[np.ndarray], size: tuple[int, int], shift: floa
     shift : float
         Subtracted from every pixel.
     """
-    kh, kw = size
-    pieces = np.zeros((kh, 2 * kh - 1, 2 * kw - 1, 2 * kw - 1))
-    for image in images:
-        _add_pieces(pieces, image, image, size, (shift, shift))
-    _add_corners(pieces, images, images, size, (shift, shift))
-    gram = np.empty((kh, kw, kh, kw))
+    return joint_gram([(image,) for image in images], size, (shift,))
+
+
+def joint_gram(parts: Sequence[tuple[np.ndarray, ...]], size: tuple[int, int], shifts: tuple[float, ...]) -> np.ndarray:
+    """Return the same of windows that go over all planes, one after another, shape (C * kh * kw, C * kh * kw).
+
+    Parameters
+    ----------
+    parts : sequence of tuple of numpy.ndarray, shape (H, W)
+        The C planes of each image, as in `gram_matrix`.
+    shifts : tuple of float
+        Of each plane.
+    """
+    (kh, kw), count = size, len(shifts)
+    pieces = np.zeros((count, count, kh, 2 * kh - 1, 2 * kw - 1, 2 * kw - 1))
+    for planes in parts:
+        _add_pieces(pieces, planes, size, shifts)
+    _add_corners(pieces, parts, size, shifts)
+    gram = np.empty((count, kh, kw, count, kh, kw))
     u, v = np.arange(kw)[:, None], np.arange(kw)
     for dr in range(kh):
-        sums = spread(spread(pieces[dr], kh, 0), kw, 1)
-        values = sums[: kh - dr, u, v - u + kw - 1]
+        sums = spread(spread(pieces[:, :, dr], kh, 2), kw, 3)
+        values = sums[:, :, : kh - dr, u, v - u + kw - 1]
         if dr == 0:
-            values = np.where(v >= u, values, values.transpose(0, 2, 1))
-        above, below = np.arange(kh - dr), np.arange(dr, kh)
-        gram[above, :, below] = values
-        gram[below, :, above] = values.transpose(0, 2, 1)
-    return gram.reshape(kh * kw, kh * kw)
-
-
-def cross_gram(a: np.ndarray, b: np.ndarray, size: tuple[int, int], a_shift: float, b_shift: float) -> np.ndarray:
-    """Return ``sum over p of a[p + u] * b[p + v]`` for two images of one shape, shape (kh * kw, kh * kw).
-
-    Other arguments as in `gram_matrix`; the shifts are subtracted from the pixels of each.
-    """
-    kh, kw = size
-    gram = np.empty((kh, kw, kh, kw))
-    u, v = np.arange(kw)[:, None], np.arange(kw)
-    for first, second, shifts, forward in ((a, b, (a_shift, b_shift), True), (b, a, (b_shift, a_shift), False)):
-        pieces = np.zeros((kh, 2 * kh - 1, 2 * kw - 1, 2 * kw - 1))
-        _add_pieces(pieces, first, second, size, shifts)
-        _add_corners(pieces, [first], [second], size, shifts)
-        for dr in range(0 if forward else 1, kh):
-            sums = spread(spread(pieces[dr], kh, 0), kw, 1)
-            values = sums[: kh - dr, u, v - u + kw - 1]
-            above, below = np.arange(kh - dr), np.arange(dr, kh)
-            if forward:
-                gram[above, :, below] = values
-            else:
-                gram[below, :, above] = values.transpose(0, 2, 1)
-    return gram.reshape(kh * kw, kh * kw)
+            values = np.where(v >= u, values, values.transpose(1, 0, 2, 4, 3))
+        for first in range(kh - dr):
+            own = values[:, :, first]
+            gram[:, first, :, :, first + dr] = own.transpose(0, 2, 1, 3)
+            gram[:, first + dr, :, :, first] = own.transpose(1, 3, 0, 2)
+    return gram.reshape(count * kh * kw, count * kh * kw)
 
 
 def window_totals(image: np.ndarray, size: tuple[int, int], shift: float) -> np.ndarray:
@@ -95,73 +86,80 @@ def window_totals(image: np.ndarray, size: tuple[int, int], shift: float) -> np.
 
 
 def _add_pieces(
-    pieces: np.ndarray, image: np.ndarray, other: np.ndarray, size: tuple[int, int], shifts: tuple[float, float]
+    pieces: np.ndarray, planes: tuple[np.ndarray, ...], size: tuple[int, int], shifts: tuple[float, ...]
 ) -> None:
     """Add the lag products of the core and of every row and column of the sides but their corners to `pieces`.
 
-    Pixels of `image` are multiplied by those of `other` at the lags.
+    Pixels of each plane are multiplied by those of each at the lags.
 
-    Shape (kh, 2 kh - 1, 2 kw - 1, 2 kw - 1): the lags ``dr >= 0``; the rows and the columns of the first side, the
-    core, those of the second side; the lags ``dc > -kw``.
+    Shape (C, C, kh, 2 kh - 1, 2 kw - 1, 2 kw - 1): the planes; the lags ``dr >= 0``; the rows and the columns of the
+    first side, the core, those of the second side; the lags ``dc > -kw``.
     """
     kh, kw = size
-    rows, columns = image.shape[0] - kh + 1, image.shape[1] - kw + 1
+    rows, columns = planes[0].shape[0] - kh + 1, planes[0].shape[1] - kw + 1
     parts = ((slice(0, kh - 1), (0, kh - 1)), (slice(kh, None), (rows, rows + kh - 1)))
     flanks = ((slice(0, kw - 1), (0, kw - 1)), (slice(kw, None), (columns, columns + kw - 1)))
     inner_rows, inner_columns = (kh - 1, rows), (kw - 1, columns)
-
-    anchors, around = _around(image, other, inner_rows, inner_columns, size)
     lags = kh, 2 * kw - 1
-    core = lag_products(anchors, around, lags, block_rows(anchors.shape[0]), *shifts)
-    pieces[:, kh - 1, kw - 1] += core.sum(axis=0)
+
+    def products(rows: tuple[int, int], columns: tuple[int, int], turned: bool, block: int) -> np.ndarray:
+        """Return the products of the anchors in a rectangle: blocks, planes, planes, and the lags."""
+        anchors, around = zip(*(_around(plane, rows, columns, size) for plane in planes))
+        if turned:
+            anchors, around = (tuple(np.ascontiguousarray(one.T) for one in each) for each in (anchors, around))
+        wanted = lags[::-1] if turned else lags
+        if len(planes) == 1:
+            found = lag_products(anchors[0], around[0], wanted, block, shifts[0], shifts[0])
+            return found[:, None, None]
+        return lag_products(anchors, around, wanted, block, shifts, shifts)
+
+    core = products(inner_rows, inner_columns, False, block_rows(rows - kh + 1))
+    pieces[:, :, :, kh - 1, kw - 1] += core.sum(axis=0)
     for place, band in parts:
         if kh > 1:
-            anchors, around = _around(image, other, band, inner_columns, size)
-            pieces[:, place, kw - 1] += lag_products(anchors, around, lags, 1, *shifts).transpose(1, 0, 2)
+            pieces[:, :, :, place, kw - 1] += np.moveaxis(products(band, inner_columns, False, 1), 0, 3)
     for place, band in flanks:
         if kw > 1:
-            anchors, around = _around(image, other, inner_rows, band, size)
-            turned = np.ascontiguousarray(anchors.T), np.ascontiguousarray(around.T)
-            products = lag_products(*turned, lags[::-1], 1, *shifts)
-            pieces[:, kh - 1, place] += products.transpose(2, 0, 1)
+            found = products(inner_rows, band, True, 1)
+            pieces[:, :, :, kh - 1, place] += found.transpose(1, 2, 4, 0, 3)
 
 
 def _add_corners(
-    pieces: np.ndarray,
-    images: Sequence[np.ndarray],
-    others: Sequence[np.ndarray],
-    size: tuple[int, int],
-    shifts: tuple[float, float],
+    pieces: np.ndarray, parts: Sequence[tuple[np.ndarray, ...]], size: tuple[int, int], shifts: tuple[float, ...]
 ) -> None:
     """Add the lag products of the pixels in the corners of all images to `pieces`, as in `_add_pieces`."""
     kh, kw = size
     lags = kh, 2 * kw - 1
     for last in np.ndindex(2, 2) if kh > 1 and kw > 1 else ():
-        parts = []
-        for image, other in zip(images, others):
-            spans = [(n - k + 1, n) if end else (0, k - 1) for n, k, end in zip(image.shape, size, last)]
-            parts.append(_around(image, other, spans[0], spans[1], size))
-        anchors, around = (np.stack(each).astype(np.float64) - shift for each, shift in zip(zip(*parts), shifts))
-        windows = np.lib.stride_tricks.sliding_window_view(around, lags, axis=(1, 2))[:, : kh - 1, : kw - 1]
+        cut = []
+        for planes in parts:
+            spans = [(n - k + 1, n) if end else (0, k - 1) for n, k, end in zip(planes[0].shape, size, last)]
+            cut += [_around(plane, spans[0], spans[1], size) for plane in planes]
+        less = np.array(shifts)[:, None, None]
+        anchors, around = (
+            np.stack(each).reshape(len(parts), len(shifts), *each[0].shape).astype(np.float64) - less
+            for each in zip(*cut)
+        )
+        windows = np.lib.stride_tricks.sliding_window_view(around, lags, axis=(2, 3))[:, :, : kh - 1, : kw - 1]
         rows, columns = (slice(k, None) if end else slice(0, k - 1) for k, end in zip(size, last))
-        pieces[:, rows, columns] += np.einsum("irc,ircab->arcb", anchors, windows)
+        pieces[:, :, :, rows, columns] += np.einsum("nirc,njrcab->ijarcb", anchors, windows)
 
 
 def _around(
-    image: np.ndarray, other: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], size: tuple[int, int]
+    plane: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the anchors ``rows`` × ``columns``, and the pixels of `other` within their lags.
+    """Return the anchors ``rows`` × ``columns`` and the pixels within their lags.
 
     Beyond the image these are zeros, which are not used.
     """
     kh, kw = size
     first, last = columns[0] - kw + 1, columns[1] + kw - 1
     bottom = rows[1] + kh - 1
-    around = other[rows[0] : bottom, max(0, first) : last]
-    missing = (max(0, bottom - image.shape[0]), max(0, -first), max(0, last - image.shape[1]))
+    around = plane[rows[0] : bottom, max(0, first) : last]
+    missing = (max(0, bottom - plane.shape[0]), max(0, -first), max(0, last - plane.shape[1]))
     if any(missing):
         around = np.pad(around, ((0, missing[0]), missing[1:]))
-    return image[rows[0] : rows[1], columns[0] : columns[1]], around
+    return plane[rows[0] : rows[1], columns[0] : columns[1]], around
 
 
 def spread(pieces: np.ndarray, k: int, axis: int) -> np.ndarray:

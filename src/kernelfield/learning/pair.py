@@ -31,6 +31,8 @@ _OFF, _MARKED = 5.0, 5
 # use, and the positions that are enough, or their share.
 _EXPLICIT, _CLEAR, _STRIPS, _PLENTY, _ENOUGH = 1_000_000_000, 64, 16, 100_000, 0.2
 _SAMPLE = 1 << 22
+# Rows of a picture of many columns and channels that the second-level cache holds.
+_ROWS = 8
 # Pixels up to which sums are kept, and the supports that they are kept for.
 _REMEMBERED, _SUPPORTS = 1 << 22, 4
 # Floats with more levels than this in a sample lie on no grid that matters.
@@ -515,7 +517,15 @@ def in_unit(plane: np.ndarray, unit: Unit) -> np.ndarray:
 
 def channels(image: np.ndarray, name: str, channel_axis: int | str | None) -> list[np.ndarray]:
     """Return the planes of an image, by the channel rule of `kernelfield.learn`."""
-    return [np.ascontiguousarray(plane) for plane in views(image, name, channel_axis)]
+    planes = views(image, name, channel_axis)
+    if len(planes) == 1 or planes[0].flags.c_contiguous:
+        return [np.ascontiguousarray(plane) for plane in planes]
+    # Some rows of all planes at a time: pixels of interleaved ones are brought from memory once.
+    laid = [np.empty(plane.shape, plane.dtype) for plane in planes]
+    for start in range(0, planes.shape[1], _ROWS):
+        for plane, to in zip(planes, laid):
+            to[start : start + _ROWS] = plane[start : start + _ROWS]
+    return laid
 
 
 def views(image: np.ndarray, name: str, channel_axis: int | str | None) -> np.ndarray:

@@ -9,8 +9,13 @@ from skimage import data
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError, DataError
-from kernelfield.learning.gram import cross_gram
+from kernelfield.learning.gram import joint_gram
 from kernelfield.learning.models import bank as bank_module
+from kernelfield.learning.models import joint as joint_module
+from kernelfield.learning.models.joint import gather_joint
+from kernelfield.learning.models.mixed import prepared, task_of
+from kernelfield.learning.models.model import Asked
+from kernelfield.learning.support import centred
 
 PICTURE = data.astronaut()[::2, ::2]
 SEPIA = np.array([[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]])
@@ -180,12 +185,39 @@ def test_what_is_saved_is_what_is_loaded(channels, tmp_path):
     assert (again.model, str(again)) == (fit.model, str(fit))
 
 
-def test_the_gram_matrix_of_two_images_is_that_of_their_windows():
-    a, b = np.random.default_rng(9).integers(0, 255, (2, 19, 23)).astype(np.uint8)
-    for size in ((1, 1), (3, 5), (1, 4), (4, 1)):
-        windows = [np.lib.stride_tricks.sliding_window_view(x.astype(float) - 100, size) for x in (a, b)]
-        x, y = (w.reshape(-1, size[0] * size[1]) for w in windows)
-        np.testing.assert_array_equal(cross_gram(a, b, size, 100.0, 100.0), x.T @ y)
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (1, 4), (4, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_the_gram_matrix_of_several_images_is_that_of_their_windows(size, dtype):
+    parts = [np.random.default_rng(9).integers(0, 255, (3, rows, 23)).astype(dtype) for rows in (19, 12)]
+    shifts, expected = (100.0, 0.0, 128.0), 0
+    for planes in parts:
+        windows = [
+            np.lib.stride_tricks.sliding_window_view(plane.astype(float) - shift, size).reshape(-1, size[0] * size[1])
+            for plane, shift in zip(planes, shifts)
+        ]
+        expected = expected + np.hstack(windows).T @ np.hstack(windows)
+    np.testing.assert_array_equal(joint_gram([tuple(planes) for planes in parts], size, shifts), expected)
+
+
+@pytest.mark.parametrize("many", [0, 100, 2000])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_sums_are_those_of_explicit_windows(dtype, many, monkeypatch):
+    # Lag products, less the windows that do not count; or windows alone, where most do not.
+    monkeypatch.setattr(joint_module, "_SMALL", 0)
+    rng = np.random.default_rng(many)
+    before, after = (rng.integers(0, 256, (60, 70, n)).astype(dtype) for n in (3, 2))
+    mask = np.ones((60, 70), bool)
+    mask.ravel()[rng.permutation(mask.size)[:many]] = False
+    asked = Asked(before, after, (3, 5), mask=mask, clip=None)
+    task, support = task_of(*prepared(asked)), centred((3, 5))
+    windows = np.lib.stride_tricks.sliding_window_view(before.astype(float), (3, 5), axis=(0, 1)).reshape(-1, 45)
+    used = np.lib.stride_tricks.sliding_window_view(mask, (3, 5)).all(axis=(2, 3)).ravel()
+    for joint, plane in zip(gather_joint(task, support), np.moveaxis(after[1:-1, 2:-2].astype(float), 2, 0)):
+        x, y = windows[used] - joint.shifts, plane.ravel()[used] - joint.after_shift
+        assert joint.count == np.count_nonzero(used)
+        for found, expected in ((joint.gram, x.T @ x), (joint.cross, y @ x), (joint.total, x.sum(axis=0))):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.trace(x.T @ x))
+        np.testing.assert_allclose([joint.after_total, joint.after_square], [y.sum(), y @ y], rtol=1e-12, atol=1e-6)
 
 
 def test_what_is_wrong_is_said():

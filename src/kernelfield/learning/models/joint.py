@@ -12,17 +12,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from kernelfield._core import lag_products
+from kernelfield._core import lag_products, window_products
 from kernelfield.correlation import correlate
-from kernelfield.learning.gram import block_rows, cross_gram, gram_matrix, window_totals
+from kernelfield.learning.gram import block_rows, joint_gram, window_totals
 from kernelfield.learning.least_squares import Moments
 from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import Map, contrast
 from kernelfield.learning.support import Support
 
 # Positions times weights up to which explicit windows are cheaper than lag products; multiply-adds that explicit
-# windows may cost, and the values of one block of them.
-_SMALL, _EXPLICIT, _CHUNK = 1 << 20, 1_000_000_000, 1 << 22
+# windows may cost.
+_SMALL, _EXPLICIT = 1 << 20, 16_000_000_000
 # Positions a weight that are summed whatever they cost.
 _FEWEST = 12
 # Pixels of a block of rows of the residual.
@@ -153,25 +153,23 @@ def gather_joint(task: Task, support: Support, most: int = _EXPLICIT) -> list[Jo
     Explicit windows cost at most about `most` multiply-adds; where they would cost more, evenly spread ones are taken.
     """
     rows, columns = task.positions(support)
-    windows, size = task.windows(support), support.size
-    p = size[0] * size[1]
-    weights = p * len(windows)
+    windows, size = tuple(task.windows(support)), support.size
+    weights = size[0] * size[1] * len(windows)
     count = (rows.stop - rows.start) * (columns.stop - columns.start)
-    excluded = [plane.excluded(support) for plane in task.targets]
-    afters = [plane.after[rows, columns] for plane in task.targets]
     cost = weights * weights
     result = []
-    for number, (plane, after, bad) in enumerate(zip(task.targets, afters, excluded)):
+    for number, plane in enumerate(task.targets):
+        bad, after = plane.excluded(support), plane.after[rows, columns]
         many = 0 if bad is None else int(np.count_nonzero(bad))
         explicit = count * weights <= _SMALL or after.shape[0] < size[0] or after.shape[1] < size[1]
         if explicit or min(many, count - many) * cost > most or 2 * many > count:
-            good = np.flatnonzero(~bad if bad is not None else np.ones(count, bool))
-            every = max(1, min(-(-good.size * cost // most), good.size // (_FEWEST * weights)))
-            result.append(_explicit(task, windows, after, plane.after_shift, size, good[::every]))
+            good = np.ones(after.shape, bool) if bad is None else ~bad
+            every = max(1, min(-(-(count - many) * cost // most), (count - many) // (_FEWEST * weights)))
+            result.append(_explicit(task, windows, plane, after, _some(good, every), support))
             continue
         whole = _everywhere(task, support)[number]
         if many and bad is not None:
-            part = _explicit(task, windows, after, plane.after_shift, size, np.flatnonzero(bad))
+            part = _explicit(task, windows, plane, after, bad, support)
             whole = replace(
                 whole,
                 count=whole.count - part.count,
@@ -185,71 +183,57 @@ def gather_joint(task: Task, support: Support, most: int = _EXPLICIT) -> list[Jo
     return result
 
 
+def _some(good: np.ndarray, every: int) -> np.ndarray:
+    """Return a mask of one in so many of the positions of another."""
+    if every == 1:
+        return np.ascontiguousarray(good)
+    some = np.zeros(good.shape, bool)
+    some.ravel()[np.flatnonzero(good)[::every]] = True
+    return some
+
+
 def _everywhere(task: Task, support: Support) -> list[Joint]:
     """Return the sums of each plane of the after over all positions, from lag products."""
     if support not in task.everywhere:
         task.everywhere.clear()
-        windows, size, where = task.windows(support), support.size, task.positions(support)
-        shared = _gram(task, windows, size)
-        task.everywhere[support] = [
-            _lagged(task, windows, plane.after[where], plane.after_shift, size, shared) for plane in task.targets
-        ]
+        task.everywhere[support] = _lagged(task, support)
     return task.everywhere[support]
 
 
-def _gram(task: Task, windows: list[np.ndarray], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Gram matrix of the windows of all sources, and their sums."""
-    p, n = size[0] * size[1], len(windows)
-    gram = np.empty((n * p, n * p))
-    for i in range(n):
-        own = slice(i * p, (i + 1) * p)
-        gram[own, own] = gram_matrix([windows[i]], size, task.shifts[i])
-        for j in range(i):
-            other = slice(j * p, (j + 1) * p)
-            gram[own, other] = cross_gram(windows[i], windows[j], size, task.shifts[i], task.shifts[j])
-            gram[other, own] = gram[own, other].T
+def _lagged(task: Task, support: Support) -> list[Joint]:
+    """Return the sums over all positions from lag products of all planes at once."""
+    where, size = task.positions(support), support.size
+    windows, afters = tuple(task.windows(support)), tuple(plane.after[where] for plane in task.targets)
+    block = block_rows(afters[0].shape[0])
+    after_shifts = tuple(plane.after_shift for plane in task.targets)
+    gram = joint_gram([windows], size, task.shifts)
     total = np.concatenate([window_totals(x, size, shift).ravel() for x, shift in zip(windows, task.shifts)])
-    return gram, total
-
-
-def _lagged(
-    task: Task,
-    windows: list[np.ndarray],
-    after: np.ndarray,
-    shift: float,
-    size: tuple[int, int],
-    shared: tuple[np.ndarray, np.ndarray],
-) -> Joint:
-    """Return the sums over all positions, from lag products."""
-    block = block_rows(after.shape[0])
-    cross = [
-        lag_products(after, x, size, block, shift, own).sum(axis=0).ravel() for x, own in zip(windows, task.shifts)
-    ]
-    ones = np.broadcast_to(np.ones((1, after.shape[1]), after.dtype), after.shape)
-    square = float(lag_products(after, after, (1, 1), block, shift, shift).sum())
-    total = float(lag_products(ones, after, (1, 1), block, 0.0, shift).sum())
     shifts = np.repeat(task.shifts, size[0] * size[1])
-    return Joint(after.size, shared[0], np.concatenate(cross), shared[1], shifts, total, square, shift)
+    crosses = lag_products(afters, windows, size, block, after_shifts, task.shifts).sum(axis=0)
+    found = []
+    for after, shift, cross in zip(afters, after_shifts, crosses):
+        ones = np.broadcast_to(np.ones((1, after.shape[1]), after.dtype), after.shape)
+        both = lag_products((ones, after), after, (1, 1), block, (0.0, shift), shift).sum(axis=0).ravel()
+        found.append(Joint(after.size, gram, cross.ravel(), total, shifts, float(both[0]), float(both[1]), shift))
+    return found
 
 
 def _explicit(
-    task: Task, windows: list[np.ndarray], after: np.ndarray, shift: float, size: tuple[int, int], flat: np.ndarray
+    task: Task, windows: tuple[np.ndarray, ...], plane: Plane, after: np.ndarray, chosen: np.ndarray, support: Support
 ) -> Joint:
-    """Return the sums over the positions `flat`, from their explicit windows."""
-    weights = size[0] * size[1] * len(windows)
-    gram, cross, total = np.zeros((weights, weights)), np.zeros(weights), np.zeros(weights)
-    after_total = after_square = 0.0
-    shifts = np.repeat(task.shifts, size[0] * size[1])
-    for start in range(0, flat.size, max(1, _CHUNK // weights)):
-        some = flat[start : start + max(1, _CHUNK // weights)]
-        x = rows_of(windows, size, after.shape[1], some) - shifts
-        y = after.ravel()[some].astype(np.float64) - shift
-        gram += x.T @ x
-        cross += y @ x
-        total += x.sum(axis=0)
-        after_total += float(y.sum())
-        after_square += float(y @ y)
-    return Joint(flat.size, gram, cross, total, shifts, after_total, after_square, shift)
+    """Return the sums over the positions `chosen`, from their explicit windows."""
+    p = support.rows * support.columns * len(windows)
+    sums = window_products(windows, after, chosen.view(np.uint8), support.size, task.shifts, plane.after_shift)
+    return Joint(
+        int(sums[p, p]),
+        sums[:p, :p].copy(),
+        sums[:p, p + 1].copy(),
+        sums[:p, p].copy(),
+        np.repeat(task.shifts, support.rows * support.columns),
+        float(sums[p, p + 1]),
+        float(sums[p + 1, p + 1]),
+        plane.after_shift,
+    )
 
 
 def rows_of(windows: list[np.ndarray], size: tuple[int, int], columns: int, flat: np.ndarray) -> np.ndarray:
