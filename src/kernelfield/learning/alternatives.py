@@ -192,8 +192,9 @@ def _looks_like(
     if noise:
         return None, False
     found = _linear_light(pair, estimate, limit) or _curve_after(pair, estimate, limit, curve)
-    # Edges blurred in light lie elsewhere too, as if they had moved.
-    return found or (_distorted(part) if pair.same_size else None), False
+    # Edges blurred in light lie elsewhere too, as if they had moved; and what rounding twice leaves may look like it.
+    more = pair.same_size and left > 4.0 * pair.step**2 / 12.0
+    return found or (_distorted(part) if more else None), False
 
 
 def _predictions(

@@ -112,3 +112,54 @@ def test_a_local_change_of_contrast_is_not_said_to_be_a_kernel_a_channel():
     parts[..., 0] = cv2.createCLAHE(2).apply(parts[..., 0])
     fit = kf.learn(PICTURE, cv2.cvtColor(parts, cv2.COLOR_LAB2RGB))
     assert "channels='separate'" not in fit.explanation
+
+
+def sharpened_brightness(image: np.ndarray) -> np.ndarray:
+    parts = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+    parts[..., 0] = cv2.filter2D(parts[..., 0], -1, np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32))
+    return cv2.cvtColor(parts, cv2.COLOR_YCrCb2RGB)
+
+
+def blurred_colours(image: np.ndarray) -> np.ndarray:
+    parts = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+    parts[..., 1:] = cv2.blur(parts[..., 1:], (3, 3))
+    return cv2.cvtColor(parts, cv2.COLOR_YCrCb2RGB)
+
+
+def faded_in_yuv(image: np.ndarray) -> np.ndarray:
+    parts = cv2.cvtColor(image, cv2.COLOR_RGB2YUV)
+    parts[..., 1:] = np.rint(128 + 0.5 * (parts[..., 1:].astype(float) - 128))
+    return cv2.cvtColor(parts, cv2.COLOR_YUV2RGB)
+
+
+@pytest.mark.parametrize(
+    ("change", "brightness", "colours"),
+    [(sharpened_brightness, "sharpen", "identity"), (blurred_colours, "identity", "box 3×3")],
+)
+def test_brightness_and_colours_that_are_filtered_apart_are_said_to_be(change, brightness, colours):
+    fit = kf.learn(PICTURE, change(PICTURE))
+    assert (fit.model, fit.verdict) == ("mixed", "approximate")
+    first, second = fit.description.split("; colours beside it: ")
+    assert first.startswith("brightness (Rec. 601): ")
+    assert brightness in first
+    assert colours in second
+
+
+def test_rounding_between_is_no_change_that_no_matrix_gives():
+    fit = kf.learn(PICTURE, faded_in_yuv(PICTURE))
+    assert (fit.model, fit.verdict, fit.size, fit.name) == ("mixed", "approximate", (1, 1), "saturation")
+
+
+def test_a_blur_of_light_in_colour_is_said_to_be_one():
+    light = cv2.GaussianBlur((PICTURE / 255.0) ** 2.2, (0, 0), 1.5)
+    fit = kf.learn(PICTURE, np.rint(255 * light ** (1 / 2.2)).astype(np.uint8))
+    assert fit.verdict == "not linear"
+    assert "learn with light='auto'" in fit.explanation
+
+
+def test_what_rounding_more_than_once_leaves_is_not_held_against_a_filter():
+    grey = cv2.cvtColor(PICTURE, cv2.COLOR_RGB2GRAY)
+    after = cv2.filter2D(grey, -1, np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]]) / 8.0, delta=128)
+    fit = kf.learn(PICTURE, after)
+    assert (fit.model, fit.verdict, fit.size) == ("mixed", "approximate", (3, 3))
+    assert "as rounding more than once leaves" in fit.explanation

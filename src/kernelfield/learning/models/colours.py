@@ -7,6 +7,7 @@ pixels of one colour different results.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import Literal
 
 import numpy as np
@@ -16,11 +17,14 @@ from kernelfield.learning.models.joint import Task
 
 # Pixels that are compared, the fewest of them with a colour that comes again, and the share of the variance a matrix
 # leaves that may be left between pixels of one colour: of blurs and edge-preserving filters of photographs 0.3 to 1.1.
-_PART, _FEWEST, _SAME = 1 << 18, 200, 0.05
+# And the share of the variance a matrix leaves of all pixels that it leaves of them at least.
+_PART, _FEWEST, _SAME, _THERE = 1 << 18, 200, 0.05, 0.25
 # Variance a matrix leaves over that of rounding from which on it is not the answer: rounding twice leaves 2.
 _MORE = 4.0
 # Colours of a palette at most, and how many times as many the before has.
 _PALETTE, _RICHER = 256, 4
+# Pixels that the bend is measured on, and the share that cubic functions leave at most: of rounding in YUV 0.9 to 1.0.
+_SOME, _BENT = 20_000, 0.8
 _COLOURS = (
     "a change of each pixel's colour by itself that no matrix gives: hue or saturation as of HSV, lightness as of Lab, "
     "curves, or a table of colours"
@@ -33,17 +37,17 @@ class Change:
 
     Attributes
     ----------
-    kind : {"curve", "curves", "colours"}
-        One curve for all channels, one each, or a change of colours.
+    kind : {"matrix", "curve", "curves", "colours"}
+        A matrix, which is a kernel of one pixel; one curve for all channels, one each, or another change of colours.
     phrase : str
     """
 
-    kind: Literal["curve", "curves", "colours"]
+    kind: Literal["matrix", "curve", "curves", "colours"]
     phrase: str
 
 
 def looks_like(task: Task) -> Change | None:
-    """Return the change of single pixels that explains the pair, where one does and no matrix of channels."""
+    """Return the change of single pixels that explains the pair, where one does."""
     part = part_of_task(task, _PART)
     good = np.ones(part.sources[0].shape, bool)
     for plane in part.targets:
@@ -56,8 +60,9 @@ def looks_like(task: Task) -> Change | None:
         return None
     design = np.c_[before.astype(np.float64) - before.mean(axis=0), np.ones(len(before))]
     left = after - design @ np.linalg.lstsq(design, after, rcond=None)[0]
-    if not (left**2).mean() > max(_MORE * part.pair.step**2 / 12.0, 1e-12 * after.var()):
-        return None
+    little = not (left**2).mean() > max(_MORE * part.pair.step**2 / 12.0, 1e-12 * after.var())
+    if little or not _bends(design, left):
+        return Change("matrix", "a matrix of channels") if _alike(before, after, left) else None
     colours = len(np.unique(after, axis=0))
     grey = bool((np.ptp(after - after[:, :1], axis=0) == 0.0).all())
     if not grey and colours <= _PALETTE and len(np.unique(before, axis=0)) > _RICHER * colours:
@@ -73,6 +78,24 @@ def looks_like(task: Task) -> Change | None:
     return None
 
 
+def _bends(design: np.ndarray, left: np.ndarray) -> bool:
+    """Return whether what a matrix leaves follows cubic functions of the colours.
+
+    A matrix in YUV, rounded there to 8 bits, leaves as much of pixels of any colour.
+    """
+    colours = design[:: max(1, len(design) // _SOME), :-1]
+    colours = colours / np.maximum(np.abs(colours).max(axis=0), 1e-300)
+    values = left[:: max(1, len(design) // _SOME)]
+    terms = [np.ones(len(colours))]
+    for degree in (1, 2, 3):
+        terms += [
+            colours[:, each].prod(axis=1) for each in combinations_with_replacement(range(colours.shape[1]), degree)
+        ]
+    table = np.stack(terms, axis=1)
+    rest = values - table @ np.linalg.lstsq(table, values, rcond=None)[0]
+    return bool((rest**2).mean() < _BENT * (values**2).mean())
+
+
 def _alike(before: np.ndarray, after: np.ndarray, left: np.ndarray) -> bool:
     """Return whether pixels that are the same before are the same after, beside what a matrix leaves of them."""
     order = np.lexsort(before.T)
@@ -81,4 +104,6 @@ def _alike(before: np.ndarray, after: np.ndarray, left: np.ndarray) -> bool:
         return False
     pairs = order[:-1][same], order[1:][same]
     apart = (np.diff([after[one] for one in pairs], axis=0)[0] ** 2).mean() / 2.0
-    return bool(apart < _SAME * np.mean([(left[one] ** 2).mean() for one in pairs]))
+    near = float(np.mean([(left[one] ** 2).mean() for one in pairs]))
+    # Colours that come again in calm parts alone tell nothing: a blur changes little there.
+    return bool(apart < _SAME * near and near > _THERE * (left**2).mean())

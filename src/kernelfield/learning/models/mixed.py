@@ -13,7 +13,7 @@ from kernelfield.learning.fit import Fit
 from kernelfield.learning.models.bank import Bank, clustered, find_support, signs_of, solve_bank
 from kernelfield.learning.models.colours import Change, looks_like
 from kernelfield.learning.models.joint import Task
-from kernelfield.learning.models.matrices import Mix, name_matrix
+from kernelfield.learning.models.matrices import LUMA, Mix, name_matrix
 from kernelfield.learning.models.model import Asked
 from kernelfield.learning.naming import name_kernel
 from kernelfield.learning.pair import Pair, as_image, prepare, views
@@ -23,6 +23,9 @@ from kernelfield.learning.verdict import Evidence, explain, judge
 
 # Standard errors within which weights agree with known ones, and the smallest tolerance as a share of the largest.
 _ERRORS, _LEAST = 5.0, 1e-9
+# The share of the largest weight within which brightness and colours are told to be filtered apart: programs round both
+# to 8 bits between.
+_ALIKE = 0.01
 
 
 def fit_mixed(asked: Asked) -> Fit:
@@ -37,7 +40,7 @@ def solved_mixed(asked: Asked) -> tuple[Bank, Task, Change | None]:
     other = looks_like(task) if pair.same_size and inputs > 1 else None
     support = centred((1, 1)) if other and asked.size is None else _support(task, asked)
     noise = 0.0 if asked.noise is None else float(asked.noise[0]) / pair.before_unit.scale
-    return solve_bank(task, support, noise**2), task, other
+    return solve_bank(task, support, noise**2), task, None if other and other.kind == "matrix" else other
 
 
 def sizes(asked: Asked) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -210,13 +213,37 @@ def _named(bank: Bank, stderr: np.ndarray, sure: bool, certain: bool, pair: Pair
         return (general + " of each pixel" if mix is None else mix.description), mix
     factors = _factors(bank.kernels, tolerance)
     if factors is None:
-        return general, None
+        return _apart(bank.kernels, stderr, bank.support.anchor, certain) or general, None
     matrix, kernel = factors
     weight = np.abs(matrix).max()
     mix = name_matrix(matrix, tolerance.max(axis=(2, 3)) / max(float(np.abs(kernel).max()), 1e-300) + 1e-9 * weight)
     errors = (stderr / np.maximum(np.abs(matrix)[:, :, None, None], 0.05 * weight)).min(axis=(0, 1))
     name = name_kernel(kernel, bank.support.anchor, errors, 0.0, certain, True)
     return f"{general if mix is None else mix.description}; the kernel of each: {name.description}", None
+
+
+def _apart(kernels: np.ndarray, stderr: np.ndarray, anchor: tuple[int, int], certain: bool) -> str | None:
+    """Return the phrase for a bank that filters the brightness and the differences of the channels from it apart.
+
+    With the weights ``l`` of brightness it is ``C`` between a channel and itself, and ``l[c] * (Y - C)`` from channel c
+    to any: ``Y`` acts on the brightness and ``C`` on the differences.
+    """
+    if kernels.shape[:2] != (3, 3):
+        return None
+    own = np.eye(3)
+    size = _ALIKE * float(np.abs(kernels).max())
+    allowed = np.maximum(_ERRORS * stderr, size)
+    for label, weights in LUMA.items():
+        grey = np.tile(weights, (3, 1))
+        design = np.stack([own.ravel(), grey.ravel()], axis=1)
+        colour, more = np.linalg.lstsq(design, kernels.reshape(9, -1), rcond=None)[0].reshape(2, *kernels.shape[2:])
+        made = own[:, :, None, None] * colour + grey[:, :, None, None] * more
+        if (np.abs(kernels - made) > allowed).any():
+            continue
+        errors = np.maximum(stderr.max(axis=(0, 1)), size / _ERRORS)
+        parts = [name_kernel(one, anchor, errors, 0.0, certain, True) for one in (colour + more, colour)]
+        return f"brightness ({label}): {parts[0].description}; colours beside it: {parts[1].description}"
+    return None
 
 
 def _factors(kernels: np.ndarray, tolerance: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -162,14 +162,18 @@ def _is_sure(fit: Fit) -> bool:
 
 
 def _goes_before(simple: Fit, richer: Fit) -> bool:
-    """Return whether a simpler fit explains the pair as well as a richer one."""
+    """Return whether a simpler fit explains the pair as well as a richer one, or says better what it is like."""
     if simple.verdict == "exact":
         return True
-    if not _is_sure(simple) and not _is_sure(richer):
-        # Neither does; the simpler one says more often what the pair is like.
-        return "mixed" not in simple.description
+    if not _is_sure(richer) and (_says_what(richer) or not _is_sure(simple)):
+        return _says_what(simple) and not _is_sure(simple)
     places = [_VERDICTS.index(fit.verdict) for fit in (simple, richer)]
     return simple.residual_sd**2 < APART * richer.residual_sd**2 or places[0] < places[1]
+
+
+def _says_what(fit: Fit) -> bool:
+    """Return whether a fit that explains nothing says what the pair is like, other than a mix of channels."""
+    return "no linear filter; like" in fit.description and "mixed" not in fit.description
 
 
 def _is_less(fit: Fit) -> bool:
