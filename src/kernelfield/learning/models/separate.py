@@ -166,7 +166,8 @@ def _goes_before(simple: Fit, richer: Fit) -> bool:
     if simple.verdict == "exact":
         return True
     if not _is_sure(richer) and (_says_what(richer) or not _is_sure(simple)):
-        return _says_what(simple) and not _is_sure(simple)
+        near = simple.residual_sd**2 < _CLEAR * richer.residual_sd**2
+        return _says_what(simple) and not _is_sure(simple) and (near or not _says_what(richer))
     places = [_VERDICTS.index(fit.verdict) for fit in (simple, richer)]
     return simple.residual_sd**2 < APART * richer.residual_sd**2 or places[0] < places[1]
 
