@@ -155,6 +155,21 @@ def _made(
             _put(parent, name, index, child)
 
 
+def _made_with(mutant: Mutant) -> Iterator[types.CodeType]:
+    """Yield the statements after a changed constant that were made with it: other constants, and defaults."""
+    if not isinstance(mutant.statement, (ast.Assign, ast.AnnAssign)):
+        return
+    changed_names = {node.id for node in ast.walk(mutant.statement) if isinstance(node, ast.Name)}
+    for statement in ast.parse(mutant.path.read_text(encoding="utf-8")).body:
+        read = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        if statement.lineno <= mutant.statement.end_lineno or not read & changed_names:
+            continue
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            changed_names |= read
+        module = ast.Module([statement], [])
+        yield compile(module, str(mutant.path), "exec", __future__.annotations.compiler_flag, dont_inherit=True)
+
+
 def _put(parent: ast.AST, name: str, index: int | None, child: ast.AST) -> None:
     if index is None:
         setattr(parent, name, child)
@@ -274,6 +289,8 @@ class Session:
         name = "kernelfield." + ".".join(mutant.path.relative_to(SOURCE).with_suffix("").parts)
         module = sys.modules[name.removesuffix(".__init__")]
         graft(module, mutant.made())
+        for code in _made_with(mutant):
+            graft(module, code)
         for item in items:
             settings = getattr(item.obj, "_hypothesis_internal_use_settings", None)
             if settings is not None:

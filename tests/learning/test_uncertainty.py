@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.ndimage as ndi
@@ -10,6 +12,11 @@ from helpers.compression import jpeg
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError
+from kernelfield.learning import uncertainty as module
+from kernelfield.learning.estimate import estimate_kernel
+from kernelfield.learning.pair import prepare
+from kernelfield.learning.residual import Map, residual_maps
+from kernelfield.learning.support import Support
 
 CAMERA = photograph("camera")[128:384, 128:384].astype(float)
 KERNEL = kf.kernels.gaussian(1.0, 5)
@@ -68,3 +75,215 @@ def test_a_mask_with_flat_tiles_has_errors():
     fit = kf.learn(mask.astype(float), outline.astype(float), size=3)
     assert fit.verdict != "exact"
     assert np.isfinite(fit.stderr).all()
+
+
+# The parts by themselves.
+
+
+def map_of(residual: np.ndarray, bad: np.ndarray | None = None) -> Map:
+    return Map(np.zeros_like(residual), residual, np.zeros_like(residual), bad)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_correlation_of_neighbours(channels):
+    rng = np.random.default_rng(0)
+    images = [ndi.uniform_filter1d(rng.normal(size=(31, 42)), 3, axis=axis) for axis in (1, 0)][:channels]
+    along = sum(float((one[:, 1:] * one[:, :-1]).sum()) for one in images)
+    down = sum(float((one[1:] * one[:-1]).sum()) for one in images)
+    expected = max(along, down, key=abs) / sum(float((one**2).sum()) for one in images)
+    assert module._neighbours([map_of(one) for one in images]) == pytest.approx(expected)
+    turned = module._neighbours([map_of(one.T) for one in images])
+    assert turned == pytest.approx(expected)
+    opposite = module._neighbours([map_of(one * (-1.0) ** np.arange(42)) for one in images])
+    assert channels == 2 or opposite < -0.3
+    bad = np.zeros((31, 42), bool)
+    bad[4:9, 5:20] = True
+    zeroed = [np.where(bad, 0.0, one) for one in images]
+    spoilt = [map_of(np.where(bad, 99.0, one), bad) for one in images]
+    assert module._neighbours(spoilt) == pytest.approx(module._neighbours([map_of(one) for one in zeroed]))
+    assert module._neighbours([map_of(np.zeros((5, 5)))]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "count", "width"),
+    [(120, 3, 12, 10), (119, 3, 11, 11), (500, 3, 12, 42), (9, 3, 1, 9), (100, 33, 3, 34)],
+)
+def test_lengths_are_cut_into_equal_parts(n, size, count, width):
+    cuts = module._cut(n, size)
+    assert (len(cuts), cuts[0].stop) == (count, width)
+    assert [i for cut in cuts for i in range(cut.start, cut.stop)] == list(range(n))
+
+
+def test_the_cuts_that_a_part_has():
+    cuts = [slice(0, 10), slice(10, 20), slice(20, 25)]
+    assert module._inside(cuts, 0, 25) == list(enumerate(cuts))
+    assert module._inside(cuts, 5, 9) == [(0, slice(0, 5)), (1, slice(5, 9))]
+    assert module._inside(cuts, 10, 10) == [(1, slice(0, 10))]
+    assert module._inside(cuts, 19, 6) == [(1, slice(0, 1)), (2, slice(1, 6))]
+
+
+@pytest.mark.parametrize(("corner", "edge"), [((0, 0), 8), ((3, 5), 8), ((7, 1), 8)])
+@pytest.mark.parametrize("jump", [1.0, 0.0])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_jumps_at_the_edges_of_blocks(corner, edge, jump, channels):
+    rng = np.random.default_rng(0)
+    maps = []
+    for _ in range(channels):
+        rows, columns = (np.arange(n) + first for n, first in zip((70, 61), corner))
+        level = rng.normal(size=(12, 12))
+        residual = rng.normal(size=(70, 61)) + jump * level[np.ix_(rows // edge, columns // edge)]
+        bad = rng.random(residual.shape) < 0.05
+        maps.append(map_of(np.where(bad, 1e4, residual), bad))
+    assert module._jumps(maps, corner) == bool(jump)
+    # Blocks that lie elsewhere are not those of JPEG.
+    assert not module._jumps(maps, (corner[0] + 4, corner[1] + 3))
+
+
+def test_jumps_along_one_axis_and_in_small_pictures_are_no_blocks():
+    rng = np.random.default_rng(0)
+    stripes = rng.normal(size=(64, 64)) + 0.4 * rng.normal(size=8)[np.arange(64) // 8]
+    assert not module._jumps([map_of(stripes)], (0, 0))
+    blocks = rng.normal(size=(64, 64)) + 3.0 * np.kron(rng.normal(size=(8, 8)), np.ones((8, 8)))
+    assert module._jumps([map_of(blocks)], (0, 0))
+    # Fewer than three edges of a phase.
+    assert not module._jumps([map_of(blocks[:24])], (0, 0))
+    assert module._jumps([map_of(blocks[:40])], (0, 0))
+
+
+@pytest.mark.parametrize("sd", [0.5, 2.0])
+def test_noise_of_the_before_echoes_in_the_residual(sd):
+    rng = np.random.default_rng(0)
+    kernel = KERNEL.weights
+    noise = ndi.correlate(rng.normal(scale=sd, size=(200, 210)), kernel)[4:-4, 4:-4]
+    variance, certain = module._echo([map_of(noise)], kernel)
+    assert certain
+    assert variance == pytest.approx(sd**2, rel=0.15)
+    bad = rng.random(noise.shape) < 0.02
+    spoilt, certain = module._echo([map_of(np.where(bad, 1e3, noise + 7.0), bad)], kernel)
+    assert certain
+    assert spoilt == pytest.approx(sd**2, rel=0.2)
+    both, _ = module._echo([map_of(noise), map_of(noise, np.ones(noise.shape, bool))], kernel)
+    assert both == variance
+    white = module._echo([map_of(rng.normal(size=(200, 210)))], kernel)
+    assert not white[1]
+    assert module._echo([map_of(noise)], np.ones((1, 1))) == (0.0, False)
+    assert module._echo([map_of(np.zeros((20, 20)))], kernel) == (0.0, False)
+    opposite = noise * np.where(np.indices(noise.shape).sum(axis=0) % 2, 1.0, -1.0)
+    assert module._echo([map_of(opposite)], kernel)[0] < 0.1 * sd**2
+
+
+def test_the_lags_of_the_echo_by_their_definition():
+    rng = np.random.default_rng(0)
+    kernel, residual = rng.normal(size=(3, 2)), rng.normal(size=(40, 30))
+    residual -= residual.mean()
+    product = norm = 0.0
+    for down in range(3):
+        for right in range(-1, 2):
+            if (down, right) <= (0, 0):
+                continue
+            own = 0.0
+            for i, j in np.ndindex(3, 2):
+                if 0 <= i + down < 3 and 0 <= j + right < 2:
+                    own += kernel[i, j] * kernel[i + down, j + right]
+            a = residual[: 40 - down, max(0, -right) : 30 - max(0, right)]
+            b = residual[down:, max(0, right) : 30 + min(0, right)]
+            product, norm = product + own * float((a * b).sum()), norm + own**2
+    found, certain = module._echo([map_of(residual)], kernel)
+    assert found == pytest.approx(max(product, 0.0) / (norm * 1200))
+    # By the products alone of noise that is alike as much as the limit says.
+    assert not certain
+
+
+def fitted(noise: float = 1.0, seed: int = 0, shape=(64, 61)):
+    rng = np.random.default_rng(seed)
+    before = rng.normal(size=shape) * np.linspace(0.2, 2.0, shape[1])
+    after = ndi.correlate(before, np.arange(6.0).reshape(2, 3), origin=(-1, 0)) + noise * rng.normal(size=shape)
+    pair = prepare(before, after, clip=None)
+    return pair, estimate_kernel(pair, Support(0, -1, 2, 3))
+
+
+def test_the_scores_of_tiles_by_their_definition():
+    pair, estimate = fitted()
+    solved = module._Solved.of(estimate, 0.0)
+    maps = residual_maps(pair, solved.kernel, solved.offsets, estimate.support)
+    tiles = module._tiles(pair, estimate, solved, maps)
+    windows = np.lib.stride_tricks.sliding_window_view(pair.planes[0].before, (2, 3))
+    about = windows - windows.mean(axis=(0, 1))
+    residual, contrast = maps[0].residual, maps[0].contrast
+    rows, columns = module._cut(63, 2), module._cut(59, 3)
+    assert len(tiles.counts) == len(rows) * len(columns)
+    for which, (row, column) in enumerate((row, column) for row in rows for column in columns):
+        expected = np.einsum("ij,ijab->ab", residual[row, column], about[row, column]).ravel()
+        np.testing.assert_allclose(tiles.scores[which], expected, atol=1e-8)
+        assert tiles.counts[which] == residual[row, column].size
+        assert tiles.contrast[which] == pytest.approx(np.mean(contrast[row, column] ** 2), rel=1e-5)
+    assert tiles.square == pytest.approx((residual**2).sum())
+    # Without the maps they are found again.
+    again = module._tiles(pair, estimate, solved)
+    np.testing.assert_allclose(again.scores, tiles.scores, atol=1e-8)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 5.0])
+def test_the_noise_of_the_before_is_taken_from_the_gram_matrix(noise):
+    _, estimate = fitted()
+    solved = module._Solved.of(estimate, noise**2)
+    gram = estimate.moments.gram
+    count = estimate.moments.count
+    if noise == 5.0:
+        # More noise than signal: no direction is amplified beyond 20 over the noise.
+        assert np.linalg.eigvalsh(solved.inverse).max() == pytest.approx(20.0 / (count * 25.0))
+        return
+    expected = np.linalg.solve(gram - count * noise**2 * np.eye(6), estimate.moments.cross)
+    np.testing.assert_allclose(solved.kernel.ravel(), expected, rtol=1e-8)
+    assert solved.offsets == tuple(s.offset(solved.kernel) for s in estimate.statistics)
+
+
+@pytest.mark.parametrize(("factor", "wider"), [(1.0, False), (3.0, True)])
+def test_scores_of_tiles_that_scatter_more_than_pixels_widen_the_errors(factor, wider):
+    pair, estimate = fitted()
+    solved = module._Solved.of(estimate, 0.0)
+    tiles = module._tiles(pair, estimate, solved)
+    rng = np.random.default_rng(1)
+    count = len(tiles.counts)
+    # Scores as they are by chance, times a factor.
+    root = np.linalg.cholesky(estimate.moments.gram * estimate.variance / count)
+    scores = factor * rng.normal(size=(count, 6)) @ root.T
+    scores -= scores.mean(axis=0)
+    found = replace(tiles, scores=scores)
+    stderr, disagreement, off = module._errors(estimate, solved, found)
+    assert (stderr.mean() > 1.5 * estimate.stderr.mean()) == wider
+    influence = scores @ solved.inverse
+    clustered = np.sqrt((influence**2).sum(axis=0) * count / (count - 1)).reshape(2, 3)
+    expected = np.maximum(estimate.stderr, clustered) if wider else estimate.stderr
+    np.testing.assert_allclose(stderr, expected, rtol=1e-6)
+    calm = tiles.contrast <= np.median(tiles.contrast)
+    weight = tiles.contrast * tiles.counts
+    share = weight[calm].sum() / weight.sum()
+    miss = influence[calm].sum(axis=0)
+    null = (1 - share) ** 2 * (influence[calm] ** 2).sum(axis=0) + share**2 * (influence[~calm] ** 2).sum(axis=0)
+    assert disagreement == pytest.approx(np.sqrt(np.mean(miss**2 / null)))
+    np.testing.assert_allclose(off.ravel(), np.abs(miss) / max(0.5 - share, 0.1))
+    few = module._Tiles(scores[:11], tiles.counts[:11], tiles.contrast[:11], tiles.square)
+    plain, one, none = module._errors(estimate, solved, few)
+    np.testing.assert_allclose(plain, estimate.stderr)
+    assert (one, none.any()) == (1.0, False)
+    more = module._Tiles(scores[:12], tiles.counts[:12], tiles.contrast[:12], tiles.square)
+    assert module._errors(estimate, solved, more)[1] != 1.0
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.15])
+def test_noise_of_the_before_is_measured_by_calm_and_busy_tiles(sd):
+    rng = np.random.default_rng(4)
+    clean = rng.normal(size=(150, 160)) * np.linspace(0.2, 3.0, 160)
+    after = ndi.correlate(clean, np.arange(6.0).reshape(2, 3), origin=(-1, 0)) + 0.3 * rng.normal(size=clean.shape)
+    pair = prepare(clean + sd * rng.normal(size=clean.shape), after, clip=None)
+    estimate = estimate_kernel(pair, Support(0, -1, 2, 3))
+    solved = module._Solved.of(estimate, 0.0)
+    maps = residual_maps(pair, solved.kernel, solved.offsets, estimate.support)
+    found = module._measured_noise(pair, estimate, maps, module._tiles(pair, estimate, solved, maps))
+    if sd:
+        assert found[2] == pytest.approx(found[0] / found[1])
+        assert abs(found[0] - sd**2) < 4.0 * found[1]
+        assert found[2] > 4.0
+    else:
+        assert found is None or found[2] < 3.0
