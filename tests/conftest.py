@@ -46,6 +46,13 @@ def engine(request):
     CACHE.clear()
 
 
+def pytest_collection_modifyitems(items):
+    """Mark tests that go over all instruction sets by themselves."""
+    for item in items:
+        if "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker("sets")
+
+
 #: Milliseconds that anything may take to appear: other work may have the machine.
 PATIENCE = 60_000
 LOCAL = {"127.0.0.1", "localhost", "[::1]"}
