@@ -1,4 +1,4 @@
-"""The file of a summary: what it holds comes back, and numbers of no pair are refused at the ends of what is possible."""
+"""The file of a summary: what it holds comes back; numbers of no pair are refused at the ends of what is possible."""
 
 from __future__ import annotations
 

@@ -259,6 +259,8 @@ def _curvature(views: Sequence[View], column: np.ndarray, row: np.ndarray) -> np
     most = max(_FEWEST, _PER_PARAMETER * parameters) // len(views)
     for view in views:
         places = np.flatnonzero(view.good) if view.good is not None else np.arange(view.y.size)
+        if not places.size:
+            continue
         chosen = places if places.size <= most else np.sort(rng.choice(places, most, replace=False))
         where = np.unravel_index(chosen, view.y.shape)
         x = view.x.astype(np.float64) - view.before_shift
@@ -271,5 +273,5 @@ def _curvature(views: Sequence[View], column: np.ndarray, row: np.ndarray) -> np
             ]
         )
         tangents -= tangents.mean(axis=0)
-        total += tangents.T @ tangents * (view.count / max(1, chosen.size))
+        total += tangents.T @ tangents * (view.count / chosen.size)
     return total
