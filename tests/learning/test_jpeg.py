@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from helpers.compression import jpeg as compressed
+from scipy import fft
 from skimage import data
 
 import kernelfield as kf
@@ -130,3 +131,83 @@ def test_an_exact_filter_of_a_jpeg_is_exact_in_every_colour():
     fit = kf.learn(before, np.roll(before, 1, axis=0))
     assert fit.verdict == "exact"
     assert "brightness" not in fit.explanation
+
+
+# The parts by themselves.
+
+
+def coefficients(blocks: np.ndarray) -> np.ndarray:
+    return fft.dctn(blocks - 128.0, axes=(1, 2), norm="ortho")
+
+
+def test_blocks_and_their_cosines():
+    image = np.random.default_rng(0).integers(0, 256, (35, 26)).astype(float)
+    blocks = jpeg._blocks(image)
+    assert blocks.shape == (12, 8, 8)
+    np.testing.assert_array_equal(blocks[4], image[8:16, 8:16])
+    np.testing.assert_allclose(jpeg._cosines(blocks), coefficients(blocks), atol=1e-9)
+    assert jpeg._blocks(image, 16).shape == (2, 16, 16)
+
+
+def test_the_phase_on_lattices():
+    values = 6.0 * np.array([-3.0, -1.0, 0.0, 1.0, 2.0]) + np.array([0.1, -0.2, 0.0, 0.3, 0.0])
+    steps = np.array([2, 3, 5, 6, 13])
+    phase, count = jpeg._phases(values, steps)
+    for i, step in enumerate(steps):
+        far = np.abs(values) > max(1.5, step / 2)
+        assert count[i] == far.sum()
+        assert phase[i] == pytest.approx(np.cos(2 * np.pi * values[far] / step).mean())
+
+
+@pytest.mark.parametrize("step", [2, 3, 9, 40, 127])
+def test_the_steps_of_a_table_are_found(step):
+    rng = np.random.default_rng(0)
+    table = np.full((8, 8), step)
+    table[3:, 3:] = 10**6
+    coded = np.rint(rng.normal(scale=3.0 * step, size=(400, 8, 8)) / table) * table
+    coded += rng.normal(scale=1 / np.sqrt(12.0), size=coded.shape)
+    found = jpeg._table(coded)
+    # Of large steps the next has nearly the same phase.
+    assert (np.abs(found[:3] - step) <= 0.03 * step).all()
+    assert np.isnan(found[4:, 4:]).all()
+    # No lattice, and too few blocks or frequencies.
+    assert jpeg._table(rng.normal(scale=30.0, size=(400, 8, 8))) is None
+    few = coded.copy()
+    few[:, 1:] = 0.0
+    few[:, 0, 5:] = 0.0
+    assert jpeg._table(few) is None
+    enough = coded.copy()
+    enough[:, 1:] = 0.0
+    enough[:, 0, 6:] = 0.0
+    assert jpeg._table(enough) is not None
+
+
+@pytest.mark.parametrize(("count", "known"), [(24, True), (23, False)])
+def test_so_many_coefficients_tell_a_step(count, known):
+    coded = np.zeros((100, 8, 8))
+    coded[:count] = np.where(np.arange(count) % 2, 12.0, -24.0)[:, None, None]
+    assert (jpeg._table(coded) is not None) == known
+
+
+def test_shares_of_the_channels():
+    grey = np.random.default_rng(0).integers(0, 256, (16, 16)).astype(np.uint8)
+    assert jpeg._shares(prepare(grey, grey)).tolist() == [1.0]
+    assert jpeg._shares(prepare(np.dstack([grey] * 3), np.dstack([grey] * 3))).tolist() == [0.299, 0.587, 0.114]
+    assert jpeg._shares(prepare(np.dstack([grey] * 2), np.dstack([grey] * 2), channel_axis=2)) is None
+    assert jpeg._shares(prepare(grey, (4 * grey.astype(np.int16)))) is None
+
+
+def test_blocks_with_pixels_that_do_not_count():
+    bad = np.zeros((24, 32), bool)
+    bad[9, 10] = True
+    inside = (slice(None), slice(None))
+    assert jpeg._usable([None, bad], bad.shape, inside).tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert jpeg._usable([None], bad.shape, (slice(8, None), slice(16, None))).tolist() == [0, 1, 2, 3]
+    assert jpeg._usable([bad], bad.shape, (slice(2, None), slice(3, None))).tolist() == [1, 2, 3, 4, 5]
+
+
+def test_many_blocks_are_sampled(monkeypatch):
+    monkeypatch.setattr(jpeg, "_MOST", 5)
+    inside = (slice(None), slice(None))
+    assert jpeg._usable([None], (24, 32), inside).tolist() == [0, 3, 6, 9]
+    assert jpeg._usable([None], (8, 40), inside).tolist() == [0, 1, 2, 3, 4]
