@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,22 @@ _LONGEST = 1024
 _ORDER: tuple[Boundary, ...] = ("reflect", "nearest", "mirror", "wrap", "constant")
 # Rules that no mode of scipy.ndimage has.
 _OTHERS = ("renormalised", "copy")
+
+
+@dataclass(frozen=True)
+class OverField:
+    """What a kernel that varies does besides sums: functions of the place, of rows and columns of the after.
+
+    Attributes
+    ----------
+    share : callable
+        What a part, by its number, is multiplied by.
+    added : callable
+        What is added to a plane, by its number, besides its offset.
+    """
+
+    share: Callable[[int, tuple[slice, slice]], np.ndarray]
+    added: Callable[[int, tuple[slice, slice]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -57,12 +74,14 @@ def find_boundary(
     error: float = 0.0,
     parts: Sequence[Sequence[Part]] | None = None,
     stride: tuple[int, int] = (1, 1),
+    over: OverField | None = None,
 ) -> BoundaryRule:
     """Return the rule that predicts the border pixels to within the residual `variance`.
 
     `error` is the sum of the squared standard errors of the weights, which a constant far from 0 multiplies. `parts`
     are the images and kernels that each plane of the after is the sum of; by default its before and the kernel. Of a
-    `stride` the pixels of the after are those over every few rows and columns of the before.
+    `stride` the pixels of the after are those over every few rows and columns of the before; a kernel that varies is a
+    sum of parts weighted `over` the field.
     """
     if not pair.same_size and stride == (1, 1):
         return BoundaryRule(None, 0.0, (), "not needed: the windows of all pixels of the after lie inside the before")
@@ -70,7 +89,7 @@ def find_boundary(
         return BoundaryRule(None, 0.0, BOUNDARIES, "unknown: the kernel does not reach beyond the image")
     windows = [Window(n, a, n - 1 - a) for n, a in zip(support.size, support.anchor)]
     parts = parts or [[(plane.before, kernel)] for plane in pair.planes]
-    squares, count, cval = _squares(pair, parts, offsets, (windows[0], windows[1]), stride)
+    squares, count, cval = _squares(pair, parts, offsets, (windows[0], windows[1]), stride, over)
     # How far the last window reaches outside.
     beyond = [(m - 1) * s + w.after - (n - 1) for n, m, s, w in zip(*pair.shapes, stride, windows)]
     if stride != (1, 1) and max(*beyond, *(w.before for w in windows)) <= 0:
@@ -119,6 +138,7 @@ def _squares(
     offsets: tuple[float, ...],
     windows: tuple[Window, Window],
     stride: tuple[int, int],
+    over: OverField | None,
 ) -> tuple[dict[str, float], int, float]:
     """Return the squared residual of the border pixels under each rule, their number, and the best constant.
 
@@ -131,8 +151,8 @@ def _squares(
         # Half a picture is no copy of it.
         del predictions["copy"]
     slopes, afters, insides = [], [], []
-    for plane, own_parts, offset in zip(pair.planes, parts, offsets):
-        total = sum(float(kernel.sum()) for _, kernel in own_parts)
+    for number, (plane, own_parts, offset) in enumerate(zip(pair.planes, parts, offsets)):
+        sums = [float(kernel.sum()) for _, kernel in own_parts]
         magnitude = sum(float(np.abs(kernel).sum()) for _, kernel in own_parts)
         for frame in border_rectangles(shape, windows):
             rows, columns = (_strided(*each) for each in zip(_part(frame), stride, pair.shapes[1]))
@@ -147,15 +167,22 @@ def _squares(
             inside = np.ones(keep.shape, bool) if plane.clipped is None else ~plane.clipped[where]
             afters.append(plane.after[where].astype(np.float64)[keep])
             insides.append(inside[keep])
-            own = {rule: _predicted(own_parts, windows, place, rule)[every][keep] for rule in BOUNDARIES}
-            slope = _predicted(own_parts, windows, place, "constant", 1.0)[every][keep] - own["constant"]
+            shares: list[np.ndarray] | None = None
+            total: Any = sum(sums)
+            added: Any = offset
+            if over is not None:
+                shares = [over.share(i, where) for i in range(len(own_parts))]
+                total = np.tensordot(sums, np.stack(shares), 1)[keep]
+                added = offset + over.added(number, where)[keep]
+            own = {rule: _predicted(own_parts, windows, place, rule, 0.0, shares)[every][keep] for rule in BOUNDARIES}
+            slope = _predicted(own_parts, windows, place, "constant", 1.0, shares)[every][keep] - own["constant"]
             slopes.append(slope)
             for rule in BOUNDARIES:
-                predictions[rule].append(own[rule] + offset)
+                predictions[rule].append(own[rule] + added)
             held = total - slope
             usable = np.abs(held) > 1e-3 * magnitude
             scaled = own["constant"] * np.where(usable, total / np.where(usable, held, 1.0), np.nan)
-            predictions["renormalised"].append(scaled + offset)
+            predictions["renormalised"].append(scaled + added)
             if "copy" in predictions:
                 predictions["copy"].append(plane.before[where].astype(np.float64)[keep])
     if not slopes:
@@ -202,12 +229,15 @@ def _predicted(
     place: tuple[tuple[int, int], tuple[int, int]],
     rule: Boundary,
     cval: float = 0.0,
+    shares: Sequence[np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Return the filtered pixels at `place` under a rule."""
+    """Return the filtered pixels at `place` under a rule, each part times its share if given."""
     result: np.ndarray | None = None
-    for image, kernel in parts:
+    for number, (image, kernel) in enumerate(parts):
         strip = extended(image[None], windows, rule, cval, *place)[0]
         own = correlate(strip, kernel, mode="valid", dtype=np.float64)
+        if shares is not None:
+            own *= shares[number]
         result = own if result is None else result + own
     assert result is not None
     return result

@@ -75,7 +75,8 @@ def check_plain(fit: Fit, name: str, strided: bool = False) -> None:
         more = "channels that differ or mix, " + "a stride, " * (not strided)
         raise ArgumentError(
             f"{name}: expected one kernel for all channels and places; received a filter with more ({more}linear "
-            "light, a curve, or a kernel that varies); filter with fit.apply"
+            "light, a curve, or a kernel that varies); filter with fit.apply, or take fit.at(row, column) of one that "
+            "varies"
         )
 
 
@@ -154,12 +155,25 @@ def _varied(fit: Fit, varying: Varying, plane: np.ndarray, channel: int, rule: s
             f"image: expected the field of the kernel, {varying.shape[0]}×{varying.shape[1]} pixels; received "
             f"{plane.shape[0]}×{plane.shape[1]}; crop or pad it to the picture that was learned from"
         )
-    total = varying.background_map(min(channel, len(varying.background) - 1))
+    background = varying.background_map(min(channel, len(varying.background) - 1))
+    inner = {"copy": "reflect", "renormalised": "constant"}.get(rule, rule)
+    cval = 0.0 if rule == "renormalised" else fit.cval
+    total = _over_field(fit, varying, plane, inner, cval)
+    if rule == "renormalised":
+        held = _over_field(fit, varying, np.ones(plane.shape), inner, 0.0)
+        total = renormalised(total, held, varying.ratio_map())
+    total += background
+    return total
+
+
+def _over_field(fit: Fit, varying: Varying, plane: np.ndarray, boundary: str, cval: float) -> np.ndarray:
+    """Return the sum of the fixed kernels of a fit, weighted over the field."""
+    total = np.zeros(plane.shape)
     functions = varying.functions
     rows, columns = (functions.along(axis, np.arange(n)) for axis, n in enumerate(varying.shape))
     for (a, b), weights in zip(functions.terms, varying.bank):
         kernel = Kernel(weights, anchor=fit.anchor)
-        part = correlate(plane, kernel, boundary=rule, cval=fit.cval, dtype=np.float64)
+        part = correlate(plane, kernel, boundary=boundary, cval=cval, dtype=np.float64)
         part *= rows[a][:, None]
         part *= columns[b]
         total += part
@@ -211,7 +225,7 @@ def exact_kernel(fit: Fit) -> tuple[Kernel, float]:
     return fit.kernel, 1.0
 
 
-def renormalised(sums: np.ndarray, held: np.ndarray, total: float) -> np.ndarray:
+def renormalised(sums: np.ndarray, held: np.ndarray, total: float | np.ndarray) -> np.ndarray:
     """Return sums over pixels inside the image, rescaled from `held`, the weights over these, to `total`, all."""
     if not held.all():
         raise ArgumentError("boundary: expected weights that do not cancel for 'renormalised'; received a sum of 0")

@@ -216,6 +216,35 @@ class Fit:
 
         return apply(self, image, boundary, dtype).pixels
 
+    def at(self, row: float, column: float) -> Fit:
+        """Return the kernel over a pixel of a kernel that varies, with the background there, as a fit of its own.
+
+        Its `mtf`, `compare`, `export` and ``kernel.frequency_response`` are those of that place.
+
+        Parameters
+        ----------
+        row, column : float
+            In the field of the kernel; see `Varying`.
+
+        Raises
+        ------
+        ArgumentError
+            If the kernel does not vary, or the place lies outside the field.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import kernelfield as kf
+        >>> before = np.random.default_rng(0).random((60, 60))
+        >>> share = np.linspace(0.0, 1.0, 60)[:, None]
+        >>> after = before + share * kf.correlate(before, [[0.0, -1.0, 1.0]], boundary="constant")
+        >>> kf.learn(before, after, size=3, varying=1).at(59, 0).kernel.weights.round(6)[1] + 0.0
+        array([0., 0., 1.])
+        """
+        from kernelfield.learning.place import at
+
+        return at(self, row, column)
+
     def __repr__(self) -> str:
         rows, columns = self.size
         return f"<Fit, {self.verdict}: {shortened(self.description, 80)}, kernel {rows}×{columns}, R² {self.r2:.6f}>"

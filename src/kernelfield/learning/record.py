@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ FORMAT = 1
 _LARGEST_FILE = 64 << 20
 # Weights up to which the covariance is saved.
 _MOST_CORRELATED = 121
+# Covariances between fixed kernels up to which they are saved.
+_MOST_COVARIANCES = 20_000
 
 
 def to_record(fit: Fit) -> dict[str, Any]:
@@ -256,6 +258,8 @@ def _curve(value: Any) -> Curve:
 
 def _of_varying(varying: Varying) -> dict[str, Any]:
     """Return a kernel that varies as lists and numbers."""
+    few = varying.covariances is not None and varying.covariances.size <= _MOST_COVARIANCES
+    varying = varying if few else replace(varying, covariances=None)
     fields = {key: _plain(value) for key, value in asdict(varying).items()}
     return fields | {key: _unknown_as_none(fields[key]) for key in ("stderr", "background_stderr")}
 
@@ -299,7 +303,7 @@ def _varying(value: Any) -> Varying:
         "background": table(number()),
         "background_stderr": table(_error),
     }
-    varying = Varying(**object_of(fields, {})(value))
+    varying = Varying(**object_of(fields, {"covariances": (optional(_bank(number())), None)})(value))
     counts = varying.functions.count, Basis(varying.background_order, varying.shape).count
     if len(varying.bank) != counts[0] or varying.background.shape[1] != counts[1]:
         raise ValueError(
@@ -307,6 +311,9 @@ def _varying(value: Any) -> Varying:
         )
     if varying.stderr.shape != varying.bank.shape or varying.background_stderr.shape != varying.background.shape:
         raise ValueError("expected errors for all weights and coefficients; received others")
+    shape = *varying.bank.shape[1:], len(varying.bank), len(varying.bank)
+    if varying.covariances is not None and varying.covariances.shape != shape:
+        raise ValueError(f"covariances: expected shape {shape}; received {varying.covariances.shape}")
     return varying
 
 

@@ -31,6 +31,8 @@ class Varying:
         Total degree of the background's polynomials.
     background, background_stderr : numpy.ndarray, shape (C, m)
         Coefficients of the background of each channel, in units of the after.
+    covariances : numpy.ndarray, shape (kh, kw, n, n), or None
+        For each place in the kernel the covariance of that weight of the fixed kernels.
     """
 
     order: int | tuple[int, int]
@@ -40,6 +42,7 @@ class Varying:
     background_order: int
     background: np.ndarray
     background_stderr: np.ndarray
+    covariances: np.ndarray | None = None
 
     @cached_property
     def functions(self) -> Basis:
@@ -61,6 +64,15 @@ class Varying:
             )
         kernel: np.ndarray = np.tensordot(self.functions.at(row, column), self.bank, 1)
         return kernel
+
+    def stderr_at(self, row: float, column: float) -> np.ndarray:
+        """Return the standard errors of the kernel over a pixel, shape (kh, kw); infinite where they are not known."""
+        shares = self.functions.at(row, column)
+        if self.covariances is None or not np.isfinite(self.stderr).all():
+            return np.full(self.bank.shape[1:], np.inf)
+        variances = np.einsum("i,uvij,j->uv", shares, self.covariances, shares)
+        found: np.ndarray = np.sqrt(np.maximum(variances, 0.0))
+        return found
 
     @property
     def mean(self) -> np.ndarray:

@@ -10,6 +10,7 @@ import pytest
 import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError, DataError
@@ -302,3 +303,79 @@ def test_products_of_a_crop_and_of_halves_add() -> None:
     seam = products(prepare(x, np.where(left | ~left, y, 0), clip=None).planes[0], design)[0]
     assert np.allclose(whole, seam)
     assert first[45, 45] + second[45, 45] <= whole[45, 45]
+
+
+@pytest.mark.parametrize("mode", ["constant", "nearest", "reflect", "mirror", "wrap"])
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_the_border_of_a_kernel_that_varies_is_found_and_used(mode, noise):
+    """Two kernels of scipy.ndimage, weighted over the field, and a plane."""
+    rng = np.random.default_rng(0)
+    before = ndimage.gaussian_filter(rng.normal(size=(90, 110)), 1.0) * 60.0 + 120.0
+    rows, columns = np.linspace(-1, 1, 90)[:, None], np.linspace(-1, 1, 110)
+    narrow, wide = (np.outer(line, line) for line in (np.array([0, 1, 4, 1, 0]) / 6.0, np.array([1, 2, 3, 2, 1]) / 9.0))
+    sums = [ndimage.correlate(before, kernel, mode=mode, cval=7.0) for kernel in (narrow, wide)]
+    after = (0.6 + 0.3 * rows) * sums[0] + (0.4 + 0.1 * columns) * sums[1] + 3.0 + 2.0 * columns
+    fit = kf.learn(before, after + noise * rng.normal(size=after.shape), size=5, varying=1, background=1)
+    assert (fit.verdict, fit.boundary) == ("approximate" if noise else "exact", mode)
+    assert fit.cval == pytest.approx(7.0 if mode == "constant" else 0.0, abs=noise)
+    assert np.abs(fit.apply(before) - after).max() < (4.0 if noise else 1e-9)
+    assert any(note.startswith("the background is ") for note in fit.notes)
+    corner = fit.at(0, 109)
+    truth = 0.3 * narrow + 0.5 * wide
+    assert np.abs(corner.kernel.weights - truth).max() < 5.0 * corner.stderr.max() + 1e-9
+    assert corner.offset == pytest.approx(5.0, abs=40.0 * noise + 1e-6)
+    assert corner.plain
+    assert corner.mtf().value[0] == pytest.approx(1.0)
+    assert "that of row 0, column 109" in corner.export("numpy")
+
+
+def test_a_border_whose_weights_are_rescaled_is_that_of_the_place():
+    rng = np.random.default_rng(2)
+    before = rng.normal(size=(60, 70))
+    share = np.linspace(0.2, 0.8, 60)[:, None]
+    kernels = [np.full((3, 3), 1.0 / 9.0), np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6.0]
+    wide = np.pad(before, 1, constant_values=np.nan)
+    after = np.empty(before.shape)
+    for (i, j), _ in np.ndenumerate(after):
+        own = share[i, 0] * kernels[0] + (1.0 - share[i, 0]) * kernels[1]
+        window = wide[i : i + 3, j : j + 3]
+        held = np.isfinite(window)
+        after[i, j] = (own[held] @ window[held]) * own.sum() / own[held].sum()
+    fit = kf.learn(before, after, size=3, varying=1)
+    assert (fit.verdict, fit.boundary) == ("exact", "renormalised")
+    np.testing.assert_allclose(fit.apply(before), after, atol=1e-9)
+
+
+def test_errors_at_a_place_cover_the_truth():
+    """Of weights at the corners, over pairs with noise: the share within two errors."""
+    rng = np.random.default_rng(4)
+    inside = count = 0
+    for _ in range(20):
+        before = rng.normal(size=(50, 60))
+        rows = np.linspace(-1, 1, 50)[:, None]
+        kernel = rng.normal(size=(3, 3))
+        after = (1.0 + 0.5 * rows) * kf.correlate(before, kernel) + rng.normal(scale=0.3, size=before.shape)
+        fit = kf.learn(before, after, size=3, varying=1)
+        for row, factor in ((0, 0.5), (24.5, 1.0), (49, 1.5)):
+            place = fit.at(row, 3)
+            inside += int((np.abs(place.kernel.weights - factor * kernel) < 1.96 * place.stderr).sum())
+            count += 9
+    assert 0.90 < inside / count < 0.985
+
+
+def test_a_place_is_saved_and_refused_outside(tmp_path):
+    rng = np.random.default_rng(1)
+    before = rng.normal(size=(40, 50))
+    fit = kf.learn(before, kf.correlate(before, rng.normal(size=(3, 3))), size=3, varying=1)
+    fit.save(tmp_path / "fit.json")
+    again = kf.Fit.load(tmp_path / "fit.json")
+    np.testing.assert_array_equal(again.at(3, 4).stderr, fit.at(3, 4).stderr)
+    assert (again.boundary, again.cval) == (fit.boundary, fit.cval)
+    with pytest.raises(ArgumentError, match="row, column: expected a place in the field of 40×50"):
+        fit.at(40, 0)
+    with pytest.raises(ArgumentError, match="row: expected a number"):
+        fit.at("top", 0)
+    with pytest.raises(ArgumentError, match="fit: expected a kernel that varies"):
+        fit.at(0, 0).at(0, 0)
+    with pytest.raises(ArgumentError, match=r"take fit.at\(row, column\)"):
+        fit.mtf()

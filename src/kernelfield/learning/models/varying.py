@@ -16,6 +16,7 @@ from kernelfield._core import lag_products
 from kernelfield.correlation import correlate
 from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.kernels import Kernel
+from kernelfield.learning.boundary import BoundaryRule, OverField, find_boundary
 from kernelfield.learning.field_basis import LARGEST_DEGREE, Basis
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.least_squares import Moments, solve
@@ -257,8 +258,59 @@ def _described(
         int(others.order) if isinstance(others.order, int) else 0,
         np.array(backgrounds),
         np.array(errors),
+        _covariances(solution.inverse, stderr) * gain**2,
     )
-    return _fit(pair, designs[0], moments, solution, varying, left, evidence)
+    fit = _fit(pair, designs[0], moments, solution, varying, left, evidence)
+    rule = _boundary(pair, designs, solved, stderr, left.square / max(1, moments.count))
+    return replace(
+        fit,
+        boundary=rule.name,
+        cval=rule.cval * pair.before_unit.scale + pair.before_unit.centre if rule.name == "constant" else 0.0,
+        boundary_candidates=rule.candidates,
+        boundary_reason=rule.reason,
+    )
+
+
+def _covariances(inverse: np.ndarray, stderr: np.ndarray) -> np.ndarray:
+    """Return the covariance of each weight between the fixed kernels, shape (kh, kw, n, n), with these errors."""
+    m, rows, columns = stderr.shape
+    blocks = np.einsum("iuju->uij", inverse.reshape(m, rows * columns, m, rows * columns))
+    sd = np.sqrt(np.maximum(np.einsum("uii->ui", blocks), 1e-300))
+    errors = np.where(np.isfinite(stderr), stderr, 0.0).reshape(m, -1).T
+    found: np.ndarray = blocks / (sd[:, :, None] * sd[:, None]) * (errors[:, :, None] * errors[:, None])
+    return found.reshape(rows, columns, m, m)
+
+
+def _boundary(pair: Pair, designs: list[Design], solved: Solved, stderr: np.ndarray, variance: float) -> BoundaryRule:
+    """Return the border rule of the producer, from the border pixels of all planes."""
+    design = designs[0]
+
+    def share(part: int, where: tuple[slice, slice]) -> np.ndarray:
+        rows, columns = (design.kernel.along(axis, np.arange(s.start, s.stop)) for axis, s in enumerate(where))
+        a, b = design.kernel.terms[part]
+        product: np.ndarray = np.outer(rows[a], columns[b])
+        return product
+
+    def added(number: int, where: tuple[slice, slice]) -> np.ndarray:
+        own = designs[number]
+        rows, columns = (own.background.along(axis, np.arange(s.start, s.stop)) for axis, s in enumerate(where))
+        total = np.full((rows.shape[1], columns.shape[1]), float(own.after_shift))
+        for (a, b), value in zip(own.background.terms, solved.backgrounds[number]):
+            total += value * np.outer(rows[a], columns[b])
+        for part, kernel in enumerate(solved.kernels):
+            total -= own.before_shift * float(kernel.sum()) * share(part, where)
+        return total
+
+    return find_boundary(
+        pair,
+        solved.kernels[0],
+        design.support,
+        (0.0,) * len(pair.planes),
+        variance,
+        float((stderr**2).sum()) if np.isfinite(stderr).all() else 0.0,
+        [[(plane.before, kernel) for kernel in solved.kernels] for plane in pair.planes],
+        over=OverField(share, added),
+    )
 
 
 def _fit(
@@ -322,7 +374,7 @@ def _fit(
         boundary=None,
         cval=0.0,
         boundary_candidates=(),
-        boundary_reason="not looked for: the kernel varies",
+        boundary_reason="",
         name=None,
         description=_description(functions),
         integers=None,
@@ -356,6 +408,11 @@ def _notes(varying: Varying, evidence: tuple[float, float] | None, solution: Res
     ratios = varying.ratio_map()
     low, high = float(ratios.min()), float(ratios.max())
     notes = [f"the kernel's sum (photometric ratio) is {float(ratios.mean()):.6g}, from {low:.6g} to {high:.6g}"]
+    for channel in range(len(varying.background)):
+        behind = varying.background_map(channel)
+        which = "" if len(varying.background) == 1 else f" of channel {channel}"
+        low, high = float(behind.min()), float(behind.max())
+        notes.append(f"the background{which} is {float(behind.mean()):.6g}, from {low:.6g} to {high:.6g}")
     if evidence is not None:
         statistic, gain = evidence
         if gain > 0.0:
