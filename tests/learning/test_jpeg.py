@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import pytest
 from helpers.compression import jpeg as compressed
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import fft
 from skimage import data
 
@@ -28,6 +30,19 @@ def explained(before, after):
     pair, support = prepare(before, after, None, "auto", "auto").without_clipped(), centred((5, 5))
     estimate = estimate_kernel(pair, support)
     return jpeg.explains(pair, support, residual_maps(pair, estimate.kernel, estimate.offsets, support))
+
+
+@given(st.tuples(st.integers(8, 40), st.integers(8, 40)), st.sampled_from([8, 16]), st.integers(0, 1000))
+def test_blocks_are_those_without_an_excluded_pixel(shape, side, seed):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, shape, np.uint8)
+    bad = rng.random(shape) < rng.choice([0.0, 0.005, 0.05])
+    row, column = rng.integers(0, 8, 2).tolist()
+    inside = slice(row, None), slice(column, None)
+    chosen = jpeg._usable([None, bad], shape, inside, side)
+    corners = [(r, c) for r in range(row, shape[0] - side + 1, side) for c in range(column, shape[1] - side + 1, side)]
+    expected = [image[r : r + side, c : c + side] for r, c in corners if not bad[r : r + side, c : c + side].any()]
+    np.testing.assert_array_equal(jpeg._blocks(image[inside], chosen, side), np.array(expected).reshape(-1, side, side))
 
 
 @pytest.mark.parametrize("quality", [75, 85, 92, 95])
@@ -142,11 +157,11 @@ def coefficients(blocks: np.ndarray) -> np.ndarray:
 
 def test_blocks_and_their_cosines():
     image = np.random.default_rng(0).integers(0, 256, (35, 26)).astype(float)
-    blocks = jpeg._blocks(image)
+    blocks = jpeg._blocks(image, np.arange(12))
     assert blocks.shape == (12, 8, 8)
     np.testing.assert_array_equal(blocks[4], image[8:16, 8:16])
     np.testing.assert_allclose(jpeg._cosines(blocks), coefficients(blocks), atol=1e-9)
-    assert jpeg._blocks(image, 16).shape == (2, 16, 16)
+    np.testing.assert_array_equal(jpeg._blocks(image, np.array([1]), 16), [image[16:32, :16]])
 
 
 def test_the_phase_on_lattices():

@@ -121,6 +121,31 @@ def test_a_median_is_named_from_a_part():
     fit = kf.learn(BEFORE, ndi.median_filter(BEFORE, 3))
     assert fit.verdict == "not linear"
     assert "median of 3×3" in fit.explanation
+    # Nothing but the residual is of all pixels, and the fit says so.
+    assert fit.samples < 2**20
+    assert any("the residual is that of all" in note for note in fit.notes)
+    assert fit.boundary is None
+    residual = ndi.median_filter(BEFORE, 3) - ndi.correlate(BEFORE.astype(float), fit.kernel.weights) - fit.offset
+    inner = residual[8:-8, 8:-8]
+    assert fit.residual_sd == pytest.approx(np.sqrt(np.mean(inner**2)), rel=0.02)
+    assert fit.r2 == pytest.approx(1 - np.mean(inner**2) / BEFORE.var(), abs=0.02)
+
+
+def test_a_median_of_a_part_alone_is_not_that_of_the_picture():
+    # The part that is judged has the detail: elsewhere the picture is shuffled.
+    after = ndi.median_filter(BEFORE, 3)
+    part = part_of(prepare(BEFORE, after))
+    assert part is not None
+    inside = part.planes[0].after
+    where = np.argwhere((after == inside[0, 0]) & (np.roll(after, -1, 1) == inside[0, 1]))
+    top, left = next(
+        (r, c) for r, c in where.tolist() if np.array_equal(after[r : r + len(inside), c : c + inside.shape[1]], inside)
+    )
+    other = np.random.default_rng(0).permuted(after)
+    other[top : top + len(inside), left : left + inside.shape[1]] = inside
+    fit = kf.learn(BEFORE, other)
+    assert fit.verdict == "not linear"
+    assert fit.samples > 2**20
 
 
 def test_what_turns_the_whole_picture_is_seen():

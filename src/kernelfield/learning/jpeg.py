@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernelfield.learning.pair import Pair
+from kernelfield.learning.pair import Pair, Unit
 from kernelfield.learning.residual import Map
 from kernelfield.learning.support import Support
 
@@ -77,11 +77,11 @@ def explains(pair: Pair, support: Support, maps: list[Map], colours: bool = True
             return False
         for which, factor in _CHROMA:
             error = factor * ((seen[which] - after) - (foreseen[which] - predicted))
-            means = _blocks(error[inside], _SQUARE)[whole].mean(axis=(1, 2))
+            means = _blocks(error[inside], whole, _SQUARE).mean(axis=(1, 2))
             if np.mean(np.abs(means) > _COLOUR_OFF) > _OFF:
                 return False
-    coded, table = _cosines(_blocks(after[inside])[chosen]), coding.table
-    miss = np.abs(_cosines(_blocks(predicted[inside])[chosen]) - coded)
+    coded, table = _cosines(_blocks(after[inside], chosen)), coding.table
+    miss = np.abs(_cosines(_blocks(predicted[inside], chosen)) - coded)
     # Coefficients that were coded as 0 by a step that is not known say nothing.
     tested = np.isfinite(table) & (np.abs(coded) > np.where(np.isfinite(table), table, 0.0) / 2.0)
     allowed = table / 2.0 + _BEYOND * _ROUNDING * np.sqrt(2.0)
@@ -137,34 +137,63 @@ def _coding(pair: Pair) -> _Coding | None:
     if share is None:
         return None
     part = tuple(slice(start := max(0, (n - _PART) // 2) // _SIDE * _SIDE, start + _PART) for n in pair.shapes[1])
-    after = sum(s * (plane.after[part] * unit.scale + unit.centre) for s, plane in zip(share, pair.planes))
-    if after.min() < -0.5 or after.max() > 255.5:
+    images = [plane.after[part] for plane in pair.planes]
+    ends = [(float(image.min()), float(image.max())) for image in images if image.dtype != np.uint8]
+    if any(low * unit.scale + unit.centre < -0.5 or high * unit.scale + unit.centre > 255.5 for low, high in ends):
         return None
     masks = [None if mask is None else mask[part] for mask in (*(p.bad_after for p in pair.planes), *_ended(pair))]
+    seen = _Seen(images, share, unit, _spoilt(masks, images[0].shape, _SIDE))
     corner = 0, 0
-    table = _table_at(corner, after, masks)
+    table = _table_at(corner, seen)
     if table is None:
-        corner = _likely_corner(after, masks)
-        table = None if corner == (0, 0) else _table_at(corner, after, masks)
+        corner = _likely_corner(seen)
+        table = None if corner == (0, 0) else _table_at(corner, seen)
     return None if table is None else _Coding(share, corner, table)
 
 
-def _table_at(corner: tuple[int, int], after: np.ndarray, masks: list[np.ndarray | None]) -> np.ndarray | None:
+@dataclass(frozen=True)
+class _Seen:
+    """The luminance of an after, of which only the blocks that are looked at are computed.
+
+    Attributes
+    ----------
+    images : list of numpy.ndarray
+        The channels.
+    share : numpy.ndarray
+        Of each in the luminance.
+    unit : Unit
+    spoilt : numpy.ndarray of bool
+        Where blocks begin that have an excluded pixel.
+    """
+
+    images: list[np.ndarray]
+    share: np.ndarray
+    unit: Unit
+    spoilt: np.ndarray
+
+    def blocks(self, corner: tuple[int, int], most: int) -> np.ndarray:
+        """Return at most so many blocks without an excluded pixel, the first of which may begin at a corner."""
+        inside = slice(corner[0], None), slice(corner[1], None)
+        chosen = _chosen(self.spoilt, inside, _SIDE)
+        chosen = chosen[:: max(1, -(-chosen.size // most))]
+        parts = (_blocks(image[inside], chosen) * self.unit.scale + self.unit.centre for image in self.images)
+        luminance: np.ndarray = sum(s * blocks for s, blocks in zip(self.share, parts))
+        return luminance
+
+
+def _table_at(corner: tuple[int, int], seen: _Seen) -> np.ndarray | None:
     """Return the table of an after with the first corner of a block at a place; None if there is none."""
-    inside = slice(corner[0], None), slice(corner[1], None)
-    chosen = _usable(masks, after.shape, inside)
-    return None if chosen.size < _FEWEST else _table(_cosines(_blocks(after[inside])[chosen]))
+    blocks = seen.blocks(corner, _MOST)
+    return None if len(blocks) < _FEWEST else _table(_cosines(blocks))
 
 
-def _likely_corner(after: np.ndarray, masks: list[np.ndarray | None]) -> tuple[int, int]:
+def _likely_corner(seen: _Seen) -> tuple[int, int]:
     """Return where blocks begin if there are some: there most coefficients are 0 but for the rounding of pixels."""
     zeros = np.zeros((_SIDE, _SIDE))
     for corner in np.ndindex(zeros.shape):
-        inside = slice(corner[0], None), slice(corner[1], None)
-        chosen = _usable(masks, after.shape, inside)
-        chosen = chosen[:: max(1, -(-chosen.size // _SHOW))]
-        if chosen.size:
-            zeros[corner] = np.mean(np.abs(_cosines(_blocks(after[inside])[chosen])) < _ZERO)
+        blocks = seen.blocks(corner, _SHOW)
+        if len(blocks):
+            zeros[corner] = np.mean(np.abs(_cosines(blocks)) < _ZERO)
     row, column = np.unravel_index(int(zeros.argmax()), zeros.shape)
     return int(row), int(column)
 
@@ -185,27 +214,55 @@ def _usable(
     masks: list[np.ndarray | None], shape: tuple[int, ...], inside: tuple[slice, ...], side: int = _SIDE
 ) -> np.ndarray:
     """Return the numbers of blocks without an excluded pixel, at most `_MOST` of them, spread over the picture."""
+    return _chosen(_spoilt(masks, shape, side), inside, side)
+
+
+def _spoilt(masks: list[np.ndarray | None], shape: tuple[int, ...], side: int) -> np.ndarray:
+    """Return where a block of a side, a power of two, begins that has an excluded pixel."""
     bad = np.zeros(shape, bool)
     for mask in masks:
         if mask is not None:
             bad |= mask
-    chosen = np.flatnonzero(~_blocks(bad[inside], side).any(axis=(1, 2)))
+    reach = 1
+    while reach < side and bad.any():
+        # From the pixels of so many rows and columns those of twice as many.
+        bad[:-reach] |= bad[reach:]
+        bad[:, :-reach] |= bad[:, reach:]
+        reach *= 2
+    return bad
+
+
+def _chosen(spoilt: np.ndarray, inside: tuple[slice, ...], side: int) -> np.ndarray:
+    """Return the numbers of blocks that are not spoilt, at most `_MOST` of them, spread over the picture."""
+    starts = tuple(slice(0, n // side * side, side) for n in spoilt[inside].shape)
+    chosen = np.flatnonzero(~spoilt[inside][starts])
     return chosen[:: max(1, -(-chosen.size // _MOST))]
 
 
-def _blocks(image: np.ndarray, side: int = _SIDE) -> np.ndarray:
-    """Return the whole blocks of an image, shape (n, side, side)."""
-    rows, columns = (n // side for n in image.shape)
-    whole = image[: rows * side, : columns * side].reshape(rows, side, columns, side)
-    return whole.transpose(0, 2, 1, 3).reshape(-1, side, side)
+def _blocks(image: np.ndarray, chosen: np.ndarray, side: int = _SIDE) -> np.ndarray:
+    """Return blocks of an image by their numbers, row by row, shape (n, side, side)."""
+    if not chosen.size:
+        return np.zeros((0, side, side))
+    rows, columns = np.divmod(chosen, image.shape[1] // side)
+    windows = np.lib.stride_tricks.sliding_window_view(image, (side, side))
+    blocks: np.ndarray = windows[rows * side, columns * side]
+    return blocks
+
+
+def _basis() -> np.ndarray:
+    """Return the matrix from the pixels of a block to its coefficients (ITU-T T.81, A.3.3)."""
+    places, orders = np.arange(_SIDE) + 0.5, np.arange(_SIDE)[:, None]
+    line = np.cos(np.pi * orders * places / _SIDE) * np.sqrt(np.where(orders > 0, 2.0, 1.0) / _SIDE)
+    return np.kron(line, line)
+
+
+_BASIS = _basis()
 
 
 def _cosines(blocks: np.ndarray) -> np.ndarray:
     """Return the coefficients of blocks of pixels from 0 to 255 (ITU-T T.81, A.3.3)."""
-    places, orders = np.arange(_SIDE) + 0.5, np.arange(_SIDE)[:, None]
-    basis = np.cos(np.pi * orders * places / _SIDE) * np.sqrt(np.where(orders > 0, 2.0, 1.0) / _SIDE)
-    coefficients: np.ndarray = basis @ (blocks - 128.0) @ basis.T
-    return coefficients
+    flat: np.ndarray = (blocks.reshape(-1, _SIDE * _SIDE) - 128.0) @ _BASIS.T
+    return flat.reshape(blocks.shape)
 
 
 def _table(coded: np.ndarray) -> np.ndarray | None:
@@ -214,13 +271,13 @@ def _table(coded: np.ndarray) -> np.ndarray | None:
     steps = np.arange(2, 128)
     # The phase of a coefficient on the lattice is that of its rounding error.
     expected = np.exp(-2.0 * (np.pi * _ROUNDING / steps) ** 2)
-    looked = 0
-    for u, v in np.ndindex(table.shape):
+    # Those nearer to 0 than half a step say nothing of it.
+    looked = np.argwhere(np.count_nonzero(np.abs(coded) > 1.5, axis=0) >= _SEEN).tolist()
+    missing = len(looked) - max(_STEPS, _SHARE * len(looked))
+    for u, v in looked:
+        if missing < 0:
+            return None
         values = coded[:, u, v]
-        # Those nearer to 0 than half a step say nothing of it.
-        if np.count_nonzero(np.abs(values) > 1.5) < _SEEN:
-            continue
-        looked += 1
         first = values[np.argpartition(np.abs(values), -_FIRST)[-_FIRST:]] if values.size > _FIRST else values
         likely = np.flatnonzero(_phases(first, steps)[0] > _HINT * _ON_LATTICE * expected)
         phase, count = _phases(values, steps[likely])
@@ -228,8 +285,9 @@ def _table(coded: np.ndarray) -> np.ndarray | None:
         found = likely[(phase > least) & (count >= _SEEN)]
         if found.size:
             table[u, v] = steps[found[-1]]
-    known = int(np.isfinite(table).sum())
-    return table if known >= max(_STEPS, _SHARE * looked) else None
+        else:
+            missing -= 1
+    return table if missing >= 0 else None
 
 
 def _phases(values: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -112,7 +112,8 @@ class _Answer:
     """The fit of a pair: its support, the estimate from the pixels that count, and the exact kernel if there is one.
 
     Errors and signs are those of a part of the pair where that was judged; `apart` is the R² of a kernel for each
-    channel, where these explain significantly more than one for all, else 0.
+    channel, where these explain significantly more than one for all, else 0. With `refused` no filter explains a part
+    of the pair, and its weights are those of the part.
     """
 
     pair: Pair
@@ -126,6 +127,7 @@ class _Answer:
     signs: Signs | None = None
     rule: Rule | None = None
     apart: float = 0.0
+    refused: bool = False
 
     @cached_property
     def outlying(self) -> int:
@@ -240,6 +242,8 @@ def _by_part(
             summed = estimate_kernel(used, estimate.support, estimate)
             return _Answer(pair, used, found, summed, exact, False, (None,) * len(pair.planes))
         estimate = replace(estimate, kernel=known.exact.kernel, offsets=known.exact.offsets)
+    if known.looks_like and not known.is_exact:
+        return _refused(pair, part, replace(known, found=found))
     counted = count_out(pair, estimate, settled=True)
     if known.is_exact:
         cleaned = pair.without(counted.outliers, counted.rule)
@@ -259,6 +263,22 @@ def _by_part(
         # The picture may be far larger than its sample, and the errors smaller.
         errors = measure_errors(counted.pair, counted.estimate, level)
     return replace(answer, errors=errors, rule=counted.rule)
+
+
+def _refused(pair: Pair, part: Pair, known: _Answer) -> _Answer | None:
+    """Return the answer of a part that no filter explains, with the residual of all pixels; None where that differs.
+
+    Sums over all pixels would make weights that explain nothing more precise.
+    """
+    used = pair if known.used is part else pair.without_clipped()
+    estimate, whole = known.estimate, used.moments(Support(0, 0, 1, 1))
+    # The spread of the after is that of all pixels, as the residual is.
+    square = whole.square * estimate.moments.count / max(1, whole.count)
+    estimate = replace(estimate, moments=replace(estimate.moments, square=square))
+    none = (None,) * len(pair.planes)
+    answer = replace(known, pair=pair, used=used, estimate=estimate, outliers=none, rule=None, refused=True)
+    ratio = (answer.residual.sd / max(known.residual.sd, 1e-300)) ** 2
+    return answer if 1.0 / _LESS < ratio < _MORE else None
 
 
 def _judged(answer: _Answer, level: tuple[float, float] | None, apart: bool) -> _Answer:
@@ -744,7 +764,9 @@ def _notes(answer: _Answer, errors: Uncertainty | None, frame: tuple[int, int] |
         notes.append(repeated)
     if frame is not None:
         notes.append(f"the after is a crop: its first pixel lies over row {frame[0]}, column {frame[1]} of the before")
-    if found.sampled:
+    if answer.refused:
+        notes.append(f"kernel and size are those of {estimate.moments.count:,} pixels; the residual is that of all")
+    elif found.sampled:
         notes.append(f"the size was searched for on {found.sampled:,} pixels of the picture")
     if errors is not None and errors.noise:
         how = "measured" if errors.measured else "given"

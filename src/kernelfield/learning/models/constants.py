@@ -11,7 +11,7 @@ import numpy as np
 
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.models.model import Asked
-from kernelfield.learning.pair import as_image, channels
+from kernelfield.learning.pair import as_image, channels, views
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Constants:
     def of(cls, asked: Asked) -> Constants | None:
         """Return what is set apart of a pair; None where that is nothing, or nothing would be left."""
         images = [as_image(value, name) for value, name in ((asked.before, "before"), (asked.after, "after"))]
-        planes = [channels(image, name, asked.channel_axis) for (image, _), name in zip(images, ("before", "after"))]
+        planes = [views(image, name, asked.channel_axis) for (image, _), name in zip(images, ("before", "after"))]
         if max(map(len, planes)) == 1:
             return None
         before, after = (tuple(_value(plane) for plane in each) for each in planes)
