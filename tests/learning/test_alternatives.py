@@ -1,0 +1,169 @@
+"""Signs in the residual and alternatives to a filter, part by part, against their definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.ndimage as ndi
+
+from kernelfield.learning import alternatives as module
+from kernelfield.learning.estimate import estimate_kernel
+from kernelfield.learning.pair import prepare
+from kernelfield.learning.residual import Map, residual_maps
+from kernelfield.learning.support import centred
+
+pytestmark = pytest.mark.core
+SCENE = ndi.gaussian_filter(np.random.default_rng(0).normal(size=(90, 100)), 1.5)
+SCENE = np.clip(120.0 + 45.0 * SCENE / SCENE.std(), 0.0, 255.0)
+PAIR = prepare(SCENE, SCENE, clip=None)
+
+
+def map_of(predicted, residual, contrast=None, bad=None) -> Map:
+    contrast = np.zeros(predicted.shape) if contrast is None else contrast
+    return Map(*(np.asarray(image, np.float64) for image in (predicted, residual, contrast)), bad)
+
+
+@pytest.mark.parametrize("texture", [1.0, 2.0, 5.0])
+@pytest.mark.parametrize("bend", [0.0, 1.0])
+def test_curve_and_texture_by_their_definition(texture, bend):
+    rng = np.random.default_rng(0)
+    predicted, contrast = rng.normal(size=(2, 60, 70))
+    residual = rng.normal(size=predicted.shape) * np.where(contrast > 0.0, texture, 1.0) + bend * predicted**2
+    seen = module.measure_signs(PAIR, [map_of(predicted, residual, contrast)], 0.25)
+    flat = residual.ravel()
+    order = np.argsort(contrast.ravel(), kind="stable")
+    expected = np.sqrt(np.mean(flat[order[-1050:]] ** 2) / np.mean(flat[order[:1050]] ** 2))
+    assert seen.texture == pytest.approx(expected, rel=1e-6)
+    parts = np.array_split(flat[np.argsort(predicted.ravel(), kind="stable")], 32)
+    total = float(((flat - flat.mean()) ** 2).sum())
+    between = sum(part.size * (part.mean() - flat.mean()) ** 2 for part in parts) - total * 31 / flat.size
+    assert seen.curve == pytest.approx(max(0.0, between / total), abs=1e-9)
+    assert (seen.correlation, seen.looks_like, seen.every) == (0.25, None, False)
+    few = map_of(predicted[:19, :21], residual[:19, :21], contrast[:19, :21])
+    assert (module.measure_signs(PAIR, [few], 0.25).curve, few.residual.size) == (0.0, 399)
+
+
+@pytest.mark.parametrize(("power", "grows"), [(1.0, True), (0.0, True), (3.0, False)])
+def test_noise_that_grows_with_the_brightness_alone(power, grows):
+    rng = np.random.default_rng(0)
+    predicted = rng.uniform(1.0, 9.0, (80, 90))
+    contrast = rng.normal(size=predicted.shape)
+    busy = np.where(contrast > 0.7, 2.0, 1.0) if power == 3.0 else 1.0
+    residual = rng.normal(size=predicted.shape) * predicted ** min(power, 1.0) * busy
+    for correlation, found in ((0.09, grows), (-0.09, grows), (0.11, False), (-0.11, False)):
+        assert module.measure_signs(PAIR, [map_of(predicted, residual, contrast)], correlation).grows == found
+    # A brightness without any residual says nothing of its size.
+    still = np.where(predicted < 3.0, 0.0, residual)
+    assert not module.measure_signs(PAIR, [map_of(predicted, still, contrast)], 0.0).grows
+
+
+@pytest.mark.parametrize(("gamma", "power"), [(0.5, True), (2.2, True), (1.0, False)])
+@pytest.mark.parametrize("top", [1.0, 255.0])
+def test_tone_curves_are_powers_or_points(gamma, power, top):
+    x = np.linspace(0.0, 1.0, 60)
+    said = module._curve(top * x, top * x**gamma, PAIR)
+    if power:
+        assert said == f"a tone curve (brightness to the power {gamma:.2g})"
+    else:
+        assert said.startswith("a tone curve (0 → 0, ")
+    bent = module._curve(top * x, top * np.clip(2.0 * x - 0.5, 0.05, 0.95), PAIR)
+    half = f"{top / 2:.3g} → {top / 2:.3g}"
+    assert f"0 → {0.05 * top:.3g}" in bent
+    assert half in bent
+
+
+@pytest.mark.parametrize(("way", "words"), [
+    (lambda image: image[::-1], "upside down"), (lambda image: image[:, ::-1], "left to right"),
+    (lambda image: image[::-1, ::-1], "turned by 180°"), (np.rot90, "turned by 90°"),
+    (lambda image: np.rot90(image, 3), "turned by 270°"), (lambda image: image.T, "rows and columns exchanged"),
+])  # fmt: skip
+def test_mirrors_and_turns(way, words):
+    square = SCENE[:, :90]
+    after = 0.5 * way(square) + 20.0
+    assert words in module._turned(square, after, float(after.var()), float(after.var()))
+    # Not where a filter explains it as well.
+    assert module._turned(square, after, float(after.var()), 0.0) is None
+    rng = np.random.default_rng(0)
+    for correlation, found in ((0.91, True), (0.88, False)):
+        noise = rng.normal(size=after.shape)
+        mixed = way(square) - square.mean() + square.std() * np.sqrt(1.0 / correlation**2 - 1.0) * noise
+        assert (module._turned(square, mixed, float(mixed.var()), float(mixed.var())) is not None) == found
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda image: ndi.median_filter(image, 3), "the median of 3×3"),
+        (lambda image: ndi.median_filter(image, 5), "the median of 5×5"),
+        (lambda image: ndi.maximum_filter(image, 3), "the maximum of 3×3"),
+        (lambda image: ndi.minimum_filter(image, 5), "the minimum of 5×5"),
+        (lambda image: ndi.rank_filter(image, 6, 3), "value 7 of 9 in order of 3×3"),
+    ],
+)
+def test_order_statistics(make, words):
+    rough = np.rint(SCENE + np.random.default_rng(0).normal(scale=20.0, size=SCENE.shape))
+    pair = prepare(rough, make(rough), clip=None)
+    estimate = estimate_kernel(pair, centred((5, 5)))
+    maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
+    seen = module.examine(pair, estimate, maps, 0.0)
+    assert seen.looks_like == f"{words} pixels (an order statistic)"
+    assert seen.every
+
+
+def test_thresholds_and_curves():
+    for after, words in (((SCENE > 120) * 200.0, "a threshold"), (255.0 * (SCENE / 255.0) ** 0.5, "a tone curve (")):
+        pair = prepare(np.rint(SCENE), np.rint(after), clip=None)
+        estimate = estimate_kernel(pair, centred((3, 3)))
+        maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
+        assert words in module.examine(pair, estimate, maps, 0.5).looks_like
+
+
+def test_backgrounds_and_vignettes():
+    rng = np.random.default_rng(0)
+    predicted = rng.normal(10.0, 3.0, (90, 100))
+    down, right = np.meshgrid(np.linspace(-1, 1, 90), np.linspace(-1, 1, 100), indexing="ij")
+    noise = rng.normal(size=predicted.shape)
+    surface = 5.0 * (down**2 + 0.5 * right**3 - down * right)
+    assert "background" in module._uneven([map_of(predicted, surface + noise)])
+    assert "vignetting" in module._uneven([map_of(predicted, 0.2 * surface * predicted + noise)])
+    assert module._uneven([map_of(predicted, noise)]) is None
+    assert module._uneven([map_of(predicted[:19, :20], surface[:19, :20])]) is None
+    bad = rng.random(predicted.shape) < 0.3
+    assert "background" in module._uneven([map_of(predicted, np.where(bad, 1e3, surface + noise), None, bad)])
+
+
+def test_parts_that_moved_differently():
+    rng = np.random.default_rng(0)
+    shifts = np.kron(rng.normal(size=(6, 7)), np.ones((12, 12)))
+    predicted = SCENE[:74, :86]
+    slope = np.zeros(predicted.shape)
+    slope[1:-1] = predicted[2:] - predicted[:-2]
+    residual = np.zeros(predicted.shape)
+    residual[1:73, 1:85] = 0.1 * shifts * slope[1:73, 1:85]
+    assert "moved differently" in module._distorted(map_of(predicted, residual))
+    assert "moved differently" in module._distorted(map_of(predicted.T, residual.T))
+    assert module._distorted(map_of(predicted, rng.normal(size=predicted.shape))) is None
+    assert module._distorted(map_of(predicted[:37, :37], residual[:37, :37])) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_misfit_is_that_of_least_squares(seed):
+    rng = np.random.default_rng(seed)
+    terms, values = rng.normal(size=(5, 90)) * 10.0 ** rng.integers(-6, 6, (5, 1)), rng.normal(size=90)
+    scaled = terms / np.abs(terms).max(axis=1, keepdims=True)
+    left = values - np.linalg.lstsq(scaled.T, values, rcond=None)[0] @ scaled
+    assert module._misfit(terms, values) == pytest.approx(float(left @ left), rel=1e-9)
+    twice = np.concatenate([terms, terms[:1]])
+    assert module._misfit(twice, values) == pytest.approx(float(left @ left), rel=1e-6)
+
+
+def test_channels_that_are_mixed():
+    rng = np.random.default_rng(0)
+    before = np.stack([ndi.gaussian_filter(rng.normal(size=(60, 70)), 1.0) for _ in range(3)])
+    own = np.stack([ndi.uniform_filter(one, 3) for one in before])
+    for share, found in ((0.0, False), (0.8, True)):
+        after = own + share * np.roll(before, 1, axis=0) + 0.01 * rng.normal(size=before.shape)
+        pair = prepare(before, after, clip=None, channel_axis=0)
+        estimate = estimate_kernel(pair, centred((3, 3)))
+        maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
+        assert (module._mixed(pair, estimate.support, maps) is not None) == found
