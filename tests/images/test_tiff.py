@@ -2,15 +2,20 @@
 
 import io
 import struct
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from kernelfield.errors import FileError
 from kernelfield.images import read
+from kernelfield.images.tiff import Tiled
 
 pytestmark = pytest.mark.core
 
@@ -154,3 +159,54 @@ def test_tiff_damage_is_not_logged_but_the_users_own_use_of_tifffile_is(store, c
     with suppress(ValueError):
         tifffile.imread(path)
     assert caplog.records
+
+
+@given(
+    st.tuples(st.integers(1, 70), st.integers(1, 90)),
+    st.sampled_from([(16, 16), (16, 32), (48, 16)]),
+    st.sampled_from(["u1", "<u2", ">u2", ">f4", "<f8"]),
+    st.sampled_from([None, "contig", "separate"]),
+    st.sampled_from([None, None, "zlib", "shuffled"]),
+    st.data(),
+)
+def test_boxes_of_tiles_are_those_of_the_picture(shape, tile, dtype, planes, kind, data):
+    rng = np.random.default_rng(shape)
+    picture = rng.integers(0, 200, shape if planes is None else (*shape, 3)).astype(dtype)
+    how = {"photometric": "minisblack" if planes is None else "rgb", "planarconfig": planes, "tile": tile}
+    how |= {"byteorder": ">" if dtype[0] == ">" else "<", "compression": "zlib" if kind == "zlib" else None}
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder, "a.tif"))
+        tifffile.imwrite(path, np.moveaxis(picture, 2, 0) if planes == "separate" else picture, **how)
+        if kind == "shuffled":
+            _swap_last_tiles(path)
+        tiled = Tiled(path)
+        ends = [st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True) for n in shape]
+        for _ in range(3):
+            box = tuple(slice(*sorted(data.draw(each))) for each in ends)
+            found = tiled.read(*box)
+            assert found.dtype == picture.dtype.newbyteorder("=")
+            np.testing.assert_array_equal(found, picture[box].reshape(found.shape))
+
+
+def _swap_last_tiles(path):
+    """Let the last two tiles change places, as where a program writes tiles when they are ready."""
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        offsets, handle = list(file.pages[0].dataoffsets), file.filehandle
+        contents = []
+        for offset, count in list(zip(offsets, file.pages[0].databytecounts))[-2:]:
+            handle.seek(offset)
+            contents.append(handle.read(count))
+        for offset, content in zip(offsets[-2:], reversed(contents)):
+            handle.seek(offset)
+            handle.write(content)
+        if len(offsets) > 1:
+            file.pages[0].tags[324].overwrite(offsets[:-2] + offsets[:-3:-1])
+
+
+def test_tiles_beyond_the_end_of_a_file_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((64, 64), np.uint8), tile=(16, 16))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(FileError, match=r"a\.tif"):
+        Tiled(str(path)).read(slice(0, 64), slice(0, 64))

@@ -277,6 +277,42 @@ def _segments_over(page: Any, rows: range, columns: range) -> Iterator[int]:
                 yield (plane * down + row) * across + column
 
 
+def _mapped_tiles(file: BinaryIO, page: Any, size: int) -> Pixels | None:
+    """Return the tiles of a page where they lie in the file, shape (down, across, H, W, samples).
+
+    None if they are packed, missing, or at uneven distances.
+    """
+    if not page.is_tiled or (page.compression, page.predictor, page.fillorder, page.planarconfig) != (1, 1, 1, 1):
+        return None
+    dtype = np.dtype(page.parent.byteorder + page.dtype.char)
+    height, width, samples = page.tilelength, page.tilewidth, page.samplesperpixel
+    down, across = -(-page.imagelength // height), -(-page.imagewidth // width)
+    offsets, counts = (np.array(each[: down * across], np.int64) for each in (page.dataoffsets, page.databytecounts))
+    each = height * width * samples * dtype.itemsize
+    step = int(offsets[1] - offsets[0]) if offsets.size > 1 else each
+    even = (counts >= each).all() and (np.diff(offsets) == step).all() and step >= each
+    if not even or offsets[0] < 0 or offsets[-1] + each > size:
+        return None
+    within = (width * samples * dtype.itemsize, samples * dtype.itemsize, dtype.itemsize)
+    held = np.memmap(file, np.uint8, "r")
+    shape, strides = (down, across, height, width, samples), (across * step, step, *within)
+    return np.ndarray(shape, dtype, held, int(offsets[0]), strides)
+
+
+def _of_tiles(tiles: Pixels, rows: range, columns: range) -> Pixels:
+    """Return a box of pixels (H, W, samples) from tiles that lie evenly: a row of them is one copy."""
+    height, width, samples = tiles.shape[2:]
+    first, last = columns.start // width, -(-columns.stop // width)
+    box = np.empty((len(rows), last - first, width, samples), tiles.dtype.newbyteorder("="))
+    for down in range(rows.start // height, -(-rows.stop // height)):
+        top = down * height
+        inside = slice(max(0, rows.start - top), min(height, rows.stop - top))
+        into = slice(top + inside.start - rows.start, top + inside.stop - rows.start)
+        box[into] = tiles[down, first:last, inside].swapaxes(0, 1)
+    start = columns.start - first * width
+    return box.reshape(len(rows), (last - first) * width, samples)[:, start : start + len(columns)]
+
+
 class Tiled:
     """A page of a TIFF file that is read box by box: its strips or tiles are decoded as boxes need them.
 
@@ -329,6 +365,7 @@ class Tiled:
         self.shape = (page.imagelength, page.imagewidth, *more)
         self.chunks = (min(rows, page.imagelength), min(columns, page.imagewidth), *more)
         self._map: Pixels | None = None
+        self._tiles = _mapped_tiles(self._file, page, size)
         if page.compression == 1 and page.is_contiguous and page.planarconfig == 1 and not page.is_tiled:
             stored = np.dtype(page.parent.byteorder + page.dtype.char)
             self._map = np.memmap(self._file, stored, "r", page.dataoffsets[0], (*self.shape[:2], samples))
@@ -341,6 +378,8 @@ class Tiled:
         """Return a box of pixels (H, W, samples)."""
         if self._map is not None:
             return self._map[rows, columns]
+        if self._tiles is not None:
+            return _of_tiles(self._tiles, range(rows.start, rows.stop), range(columns.start, columns.stop))
         try:
             with unlogged("tifffile"):
                 return _assemble(
