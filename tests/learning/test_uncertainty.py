@@ -122,6 +122,10 @@ def test_the_cuts_that_a_part_has():
     assert module._inside(cuts, 19, 6) == [(1, slice(0, 1)), (2, slice(1, 6))]
 
 
+def jumps(maps, first):
+    return module._jumps([module._edges(maps, axis) for axis in (0, 1)], first)
+
+
 @pytest.mark.parametrize(("corner", "edge"), [((0, 0), 8), ((3, 5), 8), ((7, 1), 8)])
 @pytest.mark.parametrize("jump", [1.0, 0.0])
 @pytest.mark.parametrize("channels", [1, 2])
@@ -134,20 +138,32 @@ def test_jumps_at_the_edges_of_blocks(corner, edge, jump, channels):
         residual = rng.normal(size=(70, 61)) + jump * level[np.ix_(rows // edge, columns // edge)]
         bad = rng.random(residual.shape) < 0.05
         maps.append(map_of(np.where(bad, 1e4, residual), bad))
-    assert module._jumps(maps, corner) == bool(jump)
+    assert jumps(maps, corner) == bool(jump)
     # Blocks that lie elsewhere are not those of JPEG.
-    assert not module._jumps(maps, (corner[0] + 4, corner[1] + 3))
+    assert not jumps(maps, (corner[0] + 4, corner[1] + 3))
+
+
+def test_a_corner_is_looked_for_where_lines_eight_pixels_apart_jump(monkeypatch):
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(70, 61))
+    blocks = np.kron(rng.normal(size=(10, 9)), np.ones((8, 8)))[3:73, 5:66]
+    asked = []
+    monkeypatch.setattr(module.jpeg, "corner", lambda pair: asked.append(pair) or (5, 3))
+    assert not module.is_blocky("noise", [map_of(noise)], (0, 0))
+    assert module.is_blocky("blocks", [map_of(noise + blocks)], (0, 0))
+    assert module.is_blocky("whole", [map_of(noise + blocks)], (3, 5))
+    assert asked == ["blocks"]
 
 
 def test_jumps_along_one_axis_and_in_small_pictures_are_no_blocks():
     rng = np.random.default_rng(0)
     stripes = rng.normal(size=(64, 64)) + 0.4 * rng.normal(size=8)[np.arange(64) // 8]
-    assert not module._jumps([map_of(stripes)], (0, 0))
+    assert not jumps([map_of(stripes)], (0, 0))
     blocks = rng.normal(size=(64, 64)) + 3.0 * np.kron(rng.normal(size=(8, 8)), np.ones((8, 8)))
-    assert module._jumps([map_of(blocks)], (0, 0))
+    assert jumps([map_of(blocks)], (0, 0))
     # Fewer than three edges of a phase.
-    assert not module._jumps([map_of(blocks[:24])], (0, 0))
-    assert module._jumps([map_of(blocks[:40])], (0, 0))
+    assert not jumps([map_of(blocks[:24])], (0, 0))
+    assert jumps([map_of(blocks[:40])], (0, 0))
 
 
 @pytest.mark.parametrize("sd", [0.5, 2.0])

@@ -327,39 +327,54 @@ def is_blocky(pair: Pair, maps: list[Map], first: tuple[int, int]) -> bool:
 
     `first` is the row and column of the after at which the maps begin. In a crop the blocks begin elsewhere.
     """
-    if _jumps(maps, first):
+    edges = [_edges(maps, axis) for axis in (0, 1)]
+    if _jumps(edges, first):
         return True
-    corner = jpeg.corner(pair)
-    return corner != (0, 0) and _jumps(maps, (first[0] - corner[0], first[1] - corner[1]))
-
-
-def _jumps(maps: list[Map], first: tuple[int, int]) -> bool:
-    """Return whether residuals jump at the edges of blocks, if pixel (0, 0) is the corner of one."""
-    ratios, scores = [], []
-    for axis in (0, 1):
-        means: list[list[float]] = [[] for _ in range(8)]
-        for part in maps:
-            steps = np.abs(np.diff(part.residual, axis=axis))
-            if part.bad is not None:
-                later: list[slice] = [slice(None)] * 2
-                earlier = list(later)
-                later[axis], earlier[axis] = slice(1, None), slice(None, -1)
-                steps = np.where(part.bad[tuple(later)] | part.bad[tuple(earlier)], np.nan, steps)
-            usable = np.isfinite(steps).sum(axis=1 - axis)
-            profile = np.nansum(steps, axis=1 - axis, dtype=np.float64) / np.maximum(usable, 1)
-            phase = (first[axis] + 1 + np.arange(profile.size)) % 8
-            for one, value in zip(phase[usable > 0].tolist(), profile[usable > 0].tolist()):
-                means[one].append(value)
-        if min(map(len, means)) < 3:
-            continue
-        # Lines of one phase beside their neighbours: what changes over the picture cancels.
-        edges, others = np.array(means[0]), np.concatenate([np.array(values) for values in means[1:]])
-        ratios.append(float(edges.mean() / max(others.mean(), 1e-300)))
-        scatter = np.sqrt(edges.var(ddof=1) / edges.size + others.var(ddof=1) / others.size)
-        scores.append(float((edges.mean() - others.mean()) / max(scatter, 1e-300)))
-    if len(ratios) < 2:
+    # A corner is looked for where the residual jumps at any lines that are eight pixels apart.
+    if not any(_jumps(edges, place) for place in np.ndindex(8, 8)):
         return False
-    return float(np.mean(ratios)) > _BLOCKY or (float(np.sum(scores)) > 5.0 and min(ratios) > 1.02)
+    corner = jpeg.corner(pair)
+    return corner != (0, 0) and _jumps(edges, (first[0] - corner[0], first[1] - corner[1]))
+
+
+def _edges(maps: list[Map], axis: int) -> np.ndarray | None:
+    """Return how much more residuals differ across lines eight pixels apart than across others.
+
+    As a ratio and in standard errors, of the lines in front of rows or columns 0, 1, ... 7 of each eight, shape (8, 2);
+    None if there are too few.
+    """
+    means: list[list[float]] = [[] for _ in range(8)]
+    for part in maps:
+        steps = np.abs(np.diff(part.residual, axis=axis))
+        good = np.isfinite(steps)
+        if part.bad is not None:
+            later: list[slice] = [slice(None)] * 2
+            earlier = list(later)
+            later[axis], earlier[axis] = slice(1, None), slice(None, -1)
+            good &= ~(part.bad[tuple(later)] | part.bad[tuple(earlier)])
+        usable = np.count_nonzero(good, axis=1 - axis)
+        profile = np.sum(steps, axis=1 - axis, dtype=np.float64, where=good) / np.maximum(usable, 1)
+        for line in np.flatnonzero(usable).tolist():
+            means[(line + 1) % 8].append(float(profile[line]))
+    if min(map(len, means)) < 3:
+        return None
+    found = []
+    for phase in range(8):
+        # Lines of one phase beside their neighbours: what changes over the picture cancels.
+        edges, others = np.array(means[phase]), np.concatenate(means[:phase] + means[phase + 1 :])
+        scatter = np.sqrt(edges.var(ddof=1) / edges.size + others.var(ddof=1) / others.size)
+        ratio = edges.mean() / max(others.mean(), 1e-300)
+        found.append((ratio, (edges.mean() - others.mean()) / max(scatter, 1e-300)))
+    return np.array(found)
+
+
+def _jumps(edges: list[np.ndarray | None], first: tuple[int, int]) -> bool:
+    """Return whether residuals jump at the edges of blocks, if row and column -`first` of them begin one."""
+    told = [one[-at % 8] for one, at in zip(edges, first) if one is not None]
+    if len(told) < 2:
+        return False
+    ratios, scores = np.transpose(told)
+    return bool(ratios.mean() > _BLOCKY or (scores.sum() > 5.0 and ratios.min() > 1.02))
 
 
 def _measured_noise(
