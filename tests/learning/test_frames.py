@@ -8,7 +8,7 @@ from cases import photograph
 from PIL import Image
 
 import kernelfield as kf
-from kernelfield.errors import DataError
+from kernelfield.errors import DataError, KernelfieldError
 from kernelfield.learning import frames as module
 from kernelfield.learning.frames import Frames, compare_frames
 from kernelfield.learning.pair import prepare
@@ -156,3 +156,30 @@ def test_the_second_channel_is_compared():
     assert (found.rows, found.columns, found.found) == (-4, 0, True)
     two = compare_frames(prepare(other[:2], after[:2], clip=None, channel_axis=0))
     assert (two.rows, two.found) == (-4, True)
+
+
+@pytest.mark.parametrize("side", [48, 64, 100])
+@pytest.mark.parametrize("corner", [(10, 5), (9, 140), (140, 20), (70, 90)])
+def test_a_small_crop_is_laid_over_every_place(side, corner):
+    after = kf.correlate(CAMERA, kf.kernels.box(3), dtype="uint8")
+    part = after[corner[0] : corner[0] + side, corner[1] : corner[1] + side]
+    fit = kf.learn(CAMERA, part)
+    assert (fit.verdict, fit.name, fit.size) == ("exact", "box", (3, 3))
+    assert fit.frame == (None if part.shape[0] == CAMERA.shape[0] else corner)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_small_crop_of_either_sign_and_with_holes_is_found(sign, missing):
+    before = CAMERA.astype(float)
+    after = sign * kf.correlate(before, kf.kernels.gaussian(1.0))[150:214, 12:76]
+    if missing:
+        before[100, 100], after[3, 7] = np.nan, np.nan
+    frames = compare_frames(prepare(before, after))
+    assert frames.found
+    assert (frames.rows, frames.columns) == (150, 12)
+
+
+def test_a_crop_of_another_picture_is_refused():
+    with pytest.raises(KernelfieldError, match="after: expected"):
+        kf.learn(CAMERA, photograph("china")[60:124, 200:264])

@@ -10,6 +10,7 @@ from cases import photograph
 from helpers.compression import jpeg
 from learning.simulator import problem_of
 from PIL import Image, ImageFilter
+from skimage import data
 
 import kernelfield as kf
 from kernelfield.learning.warps import find_warp
@@ -216,3 +217,38 @@ def test_mixed_channels_are_not_said_to_differ(shift):
     fit = kf.learn(before, np.roll(mixed, shift, (0, 1)), max_size=11, channels="shared")
     assert "channels that are mixed" in fit.explanation
     assert "one by one" not in str(fit)
+
+
+CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+DIAMOND = np.abs(np.mgrid[-2:3, -2:3]).sum(axis=0) <= 2
+DISK = (np.mgrid[-3:4, -3:4] ** 2).sum(axis=0) <= 9
+
+
+@pytest.mark.parametrize(("row", "column"), [(128, 128), (0, 300)])
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        (np.ones((3, 3)), "3×3"),
+        (np.ones((5, 5)), "5×5"),
+        (CROSS, "a cross of 3×3"),
+        (DIAMOND, "a diamond of 5×5"),
+        (DISK, "a disk of 7×7"),
+    ],
+    ids=["3", "5", "cross", "diamond", "disk"],
+)
+@pytest.mark.parametrize("name", ["minimum", "median", "maximum"])
+def test_values_in_order_are_said_with_the_pixels_that_are_ordered(row, column, held, words, name):
+    before = data.camera()[row : row + 100, column : column + 120]
+    after = getattr(ndi, f"{name}_filter")(before, footprint=held)
+    fit = kf.learn(before, after, max_size=15)
+    assert fit.verdict == "not linear"
+    assert f"the {name} of {words} pixels" in fit.explanation
+    assert "gives every pixel" in fit.explanation
+
+
+def test_a_dilated_page_is_no_vignetting_and_a_curve_of_colours_no_mix():
+    page = data.page()[:, :160]
+    assert "maximum of 3×3" in kf.learn(page, ndi.maximum_filter(page, 3), max_size=15).explanation
+    colours = data.astronaut()[:128, 150:278]
+    curve = np.rint(255 * (colours / 255) ** 0.8).astype(np.uint8)
+    assert "to the power 0.8" in kf.learn(colours, curve).explanation

@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage import data
 
 import kernelfield as kf
-from kernelfield.learning.periods import period
+from kernelfield.learning.periods import period, repeats
 
 TILE = data.coins()[60:76, 60:80]
 
@@ -30,3 +30,26 @@ def test_a_kernel_wider_than_the_period_is_said_to_be_folded():
     narrow = kf.learn(picture, np.rint(ndimage.uniform_filter(picture.astype(float), 3)).astype(np.uint8))
     assert narrow.name == "box"
     assert "repeats" not in " ".join(narrow.notes)
+
+
+@pytest.mark.parametrize("mode", ["wrap", "reflect"])
+def test_a_blur_far_wider_than_the_period_is_undetermined(mode):
+    picture = np.tile(data.camera()[128:168, 128:168], (5, 5))
+    after = np.rint(ndimage.gaussian_filter(picture.astype(float), 10.0, mode=mode)).astype(np.uint8)
+    fit = kf.learn(picture, after)
+    assert fit.verdict == "undetermined"
+    assert "repeat after 40 rows and 40 columns" in fit.explanation
+
+
+def test_an_after_that_does_not_repeat_is_told():
+    picture = np.tile(TILE, (10, 8))
+    after = picture.copy()
+    assert repeats(picture, after) == "16 rows and 20 columns"
+    after[70, 80] += 1
+    assert repeats(picture, after) == ""
+    assert repeats(data.camera()[:64, :64], data.camera()[:64, :64]) == ""
+
+
+def test_the_median_of_a_picture_that_repeats_is_a_median():
+    picture = np.tile(TILE, (6, 5))
+    assert "median of 3×3" in kf.learn(picture, ndimage.median_filter(picture, 3, mode="wrap")).explanation

@@ -37,6 +37,12 @@ def signs(**changes) -> Evidence:
         # The brightness.
         (signs(curve=0.15), "approximate"),
         (signs(curve=0.151), "not linear"),
+        # A picture that repeats.
+        (replace(signs(curve=0.5), repeats="5 rows", r2=0.89), "undetermined"),
+        (replace(signs(curve=0.5), repeats="5 rows", r2=0.91), "not linear"),
+        (replace(signs(looks_like="the median"), repeats="5 rows", r2=0.51), "not linear"),
+        (replace(signs(looks_like="light"), repeats="5 rows", r2=0.49), "undetermined"),
+        (replace(STRONG, repeats="5 rows", r2=0.2, exact=True), "exact"),
         # Busy parts.
         (signs(texture=3.0), "approximate"),
         (signs(texture=3.01), "not linear"),

@@ -169,6 +169,12 @@ def _shift(given: Mapping[str, Any]) -> str:
     return f"shift by {_moved(given['rows'], given['columns'])}{between}"
 
 
+def _spline(given: Mapping[str, Any]) -> str:
+    """Return a B-spline; one of degree 1 is also the blur of two boxes in a row."""
+    degree = given["degree"]
+    return f"{'triangle, the ' if degree == 1 else ''}B-spline of degree {degree}{_factor(given)}"
+
+
 def _factor(given: Mapping[str, Any]) -> str:
     """Return the reduction and the place between pixels of a kernel of resampling."""
     factor, place = given["factor"], given["offset"]
@@ -234,7 +240,7 @@ _PHRASES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "sharpen": lambda given: f"sharpen, amount {_amount(given['amount'])}, {given['neighbours']} neighbours",
     "unsharp": _unsharp,
     "savitzky_golay": _savitzky_golay,
-    "bspline": lambda given: f"B-spline of degree {given['degree']}{_factor(given)}",
+    "bspline": _spline,
     "cubic": lambda given: f"cubic kernel, a {_number(given['a'])}{_factor(given)}",
     "mitchell": lambda given: f"Mitchell's cubic, b {_number(given['b'])}, c {_number(given['c'])}{_factor(given)}",
     "lanczos": lambda given: f"Lanczos kernel of {given['lobes']} lobes{_factor(given)}",

@@ -45,6 +45,8 @@ _ORDER, _ROUNDS = 4, 4
 # Side of the tiles that may move differently, and the share of the residual that their moves explain of a distortion:
 # swirls and lenses were seen to reach 0.6, medians 0.2, bilateral filters and JPEG 0.05.
 _TILE, _DISTORTED = 12, 0.4
+# Pixels to each side of the largest window whose values are ordered.
+_REACH = 3
 # Rows and columns of a kernel that are tried together with a curve.
 _MIDDLE = 19
 
@@ -160,21 +162,21 @@ def _looks_like(
     rows, columns = support.positions(plane.before.shape, plane.after.shape)
     if min(part.residual.shape) < 16:
         return None, False
-    cut = [slice(max(0, (n - _SIDE) // 2), max(0, (n - _SIDE) // 2) + min(n, _SIDE)) for n in part.residual.shape]
+    cut = []
+    for where, n, whole in zip((rows, columns), part.residual.shape, plane.before.shape):
+        # The windows of order statistics lie inside, unless little would be left.
+        first, last = max(0, _REACH - where.start), min(n, whole - _REACH - where.start)
+        first, last = (first, last) if last - first >= 16 else (0, n)
+        start = max(first, (n - _SIDE) // 2)
+        cut.append(slice(start, min(last, start + _SIDE)))
     residual = part.residual[cut[0], cut[1]].astype(np.float64)
     bad = np.zeros(residual.shape, bool) if part.bad is None else part.bad[cut[0], cut[1]]
     good = ~bad
     if good.sum() < _FEWEST:
         return None, False
     left = float(np.mean((residual[good] - residual[good].mean()) ** 2))
-    top, first = rows.start + cut[0].start, columns.start + cut[1].start
-    after = plane.after[top : top + residual.shape[0], first : first + residual.shape[1]].astype(np.float64)
-    mixed = None if coded else _mixed(pair, support, maps)
-    if mixed is not None:
-        return mixed, False
-    uneven = None if noise else _uneven(maps)
-    if uneven is not None:
-        return uneven, False
+    above, aside = rows.start + cut[0].start, columns.start + cut[1].start
+    after = plane.after[above : above + residual.shape[0], aside : aside + residual.shape[1]].astype(np.float64)
     levels = np.unique(after[good])
     if levels.size == 2 and np.unique(plane.before[:: max(1, plane.before.shape[0] // 64)]).size > 2:
         return "a threshold (the after has two values)", False
@@ -185,12 +187,25 @@ def _looks_like(
             return turned, False
     limit = max(_BETTER * left, pair.exact_variance(0.0, 1))
     limit = min(limit, 0.7 * left)
-    for phrase, predicted in _predictions(pair, plane.before, after, good, (top, first), limit):
+    best: tuple[float, str, bool] | None = None
+    for phrase, predicted in _predictions(pair, plane.before, after, good, (above, aside), limit):
         miss = after[good] - predicted[good]
-        if float(np.mean((miss - miss.mean()) ** 2)) < limit:
-            return phrase, bool(np.abs(miss).max() <= 0.51 * pair.step)
+        variance = float(np.mean((miss - miss.mean()) ** 2))
+        if variance < limit:
+            best = variance, phrase, bool(np.abs(miss).max() <= 0.51 * pair.step)
+            limit = variance
+            if best[2]:
+                break
+    if best is not None:
+        return best[1:]
+    mixed = None if coded else _mixed(pair, support, maps)
+    if mixed is not None:
+        return mixed, False
     if noise:
         return None, False
+    uneven = _uneven(maps)
+    if uneven is not None:
+        return uneven, False
     found = _linear_light(pair, estimate, limit) or _curve_after(pair, estimate, limit, curve)
     # Edges blurred in light lie elsewhere too, as if they had moved; and what rounding twice leaves may look like it.
     more = pair.same_size and left > 4.0 * pair.step**2 / 12.0
@@ -221,19 +236,34 @@ def _predictions(
         if rows.start < 0 or columns.start < 0 or rows.stop > before.shape[0] or columns.stop > before.shape[1]:
             continue
         windows = np.lib.stride_tricks.sliding_window_view(before[rows, columns], (size, size))
-        count = size * size
         down, right = np.nonzero(good)
         every = max(1, down.size // 4096)
         some = down[::every], right[::every]
-        misses = np.sort(windows[some].reshape(-1, count), axis=1).astype(np.float64) - after[some][:, None]
-        best = int((misses**2).mean(axis=0).argmin())
-        if float(misses[:, best].var()) > 1.5 * limit:
-            continue
-        ranked = np.partition(windows.reshape(height, width, count), best, axis=2)
-        name = {0: "the minimum", count // 2: "the median", count - 1: "the maximum"}.get(
-            best, f"value {best + 1} of {count} in order"
-        )
-        yield f"{name} of {size}×{size} pixels (an order statistic)", ranked[..., best].astype(np.float64)
+        for shape, held in _footprints(size):
+            count = int(held.sum())
+            misses = np.sort(windows[some][:, held], axis=1).astype(np.float64) - after[some][:, None]
+            best = int((misses**2).mean(axis=0).argmin())
+            if float(misses[:, best].var()) > 1.5 * limit:
+                continue
+            ranked = np.partition(windows[:, :, held], best, axis=2)
+            name = {0: "the minimum", count // 2: "the median", count - 1: "the maximum"}.get(
+                best, f"value {best + 1} of {count} in order"
+            )
+            yield f"{name} of {shape} pixels (an order statistic)", ranked[..., best].astype(np.float64)
+
+
+def _footprints(size: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield sets of pixels in a square that programs order, with what they are called."""
+    yield f"{size}×{size}", np.ones((size, size), bool)
+    if size % 2 == 0:
+        return
+    reach = size // 2
+    down, right = np.abs(np.mgrid[-reach : reach + 1, -reach : reach + 1])
+    yield f"a cross of {size}×{size}", (down == 0) | (right == 0)
+    if size > 3:
+        yield f"a diamond of {size}×{size}", down + right <= reach
+        for radius in (reach, reach + 0.5):
+            yield f"a disk of {size}×{size}", down**2 + right**2 <= radius**2
 
 
 def _curve(x: np.ndarray, y: np.ndarray, pair: Pair) -> str:

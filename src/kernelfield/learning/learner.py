@@ -36,7 +36,7 @@ from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
 from kernelfield.learning.pair import Pair, few_moments, number_of
 from kernelfield.learning.part import part_of
-from kernelfield.learning.periods import folded
+from kernelfield.learning.periods import folded, repeats
 from kernelfield.learning.progress import begin
 from kernelfield.learning.rational import as_integers
 from kernelfield.learning.residual import Residual, measure, residual_maps
@@ -515,6 +515,7 @@ def _evidence(answer: _Answer) -> Evidence:
         0.0 if answer.is_exact else answer.apart,
         answer.found.limit,
         moments.square == 0.0,
+        "" if answer.is_exact else repeats(pair.sample.planes[0].before, pair.sample.planes[0].after),
     )
 
 

@@ -24,13 +24,32 @@ def period(image: np.ndarray, axis: int, most: int) -> int:
     return 0
 
 
+def repeats(before: np.ndarray, after: np.ndarray) -> str:
+    """Return after how many rows and columns a before, and the middle of its after, repeat, as a phrase; "" if not."""
+    found = [period(before, axis, n // 2) for axis, n in enumerate(before.shape)]
+    if not all(found) or before.shape != after.shape:
+        return ""
+    # Near the border the after may depend on what was taken to lie outside.
+    middle = after[tuple(slice(n // 4, n - n // 4) for n in after.shape)]
+    for axis, step in enumerate(found):
+        lines = np.moveaxis(middle, axis, 0)
+        if step >= len(lines) or not np.array_equal(lines[step:], lines[:-step]):
+            return ""
+    return _phrase(found)
+
+
+def _phrase(steps: list[int]) -> str:
+    """Return numbers of rows and columns as a phrase, without those that are 0."""
+    words = [f"{step} {name}{'s' if step > 1 else ''}" for step, name in zip(steps, ("row", "column")) if step]
+    return " and ".join(words)
+
+
 def folded(image: np.ndarray, size: tuple[int, int]) -> str:
     """Return the note that a kernel of a size is wider than the periods of the before, "" if it is not."""
-    found = [period(image, axis, n - 1) for axis, n in enumerate(size)]
-    words = [f"{step} {name}{'s' if step > 1 else ''}" for step, name in zip(found, ("row", "column")) if step]
+    words = _phrase([period(image, axis, n - 1) for axis, n in enumerate(size)])
     if not words:
         return ""
     return (
-        f"the before repeats after {' and '.join(words)}: weights that lie so far apart are known by their sum alone; "
+        f"the before repeats after {words}: weights that lie so far apart are known by their sum alone; "
         "take a picture that does not repeat, or a smaller size"
     )

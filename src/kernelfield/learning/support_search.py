@@ -243,12 +243,14 @@ def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Fou
                 continue
             if level.noise <= level.allowed:
                 return _at_rounding(level, used, frames)
-            if best is not None and best.used is used and level.noise > (1.0 - _GAIN) * best.noise and not best.white:
+            same = best is not None and best.used is used and level.noise > (1.0 - _GAIN) * best.noise
+            if best is not None and same and not best.white and best.alike <= _SMOOTH:
                 return _shrunk(best, frames, 0)
             best = level
             if (pair.clipped and not censor) or support is supports[-1]:
                 continue
-            if not _reaches_beyond(level, supports[supports.index(support) + 1]):
+            # Of a wide kernel of both signs a small support explains next to nothing: what is left is smooth.
+            if level.alike <= _SMOOTH and not _reaches_beyond(level, supports[supports.index(support) + 1]):
                 break
     if best is None:
         rows, columns = pair.shapes[0]

@@ -35,6 +35,8 @@ DISAGREE = 2.0
 # errors from 0 from which on it is corrected for.
 # With neighbouring residuals that are alike as the filter makes noise alike, fewer do.
 _MOST, _FEWEST, _SIGNIFICANT, _AGREED, _HINT = 225, 20, 4.0, 2.0, 1.0
+# Steps of the before's grid below which noise in it is not told from rounding.
+_OWN = 0.75
 # Lags up to which residuals are compared, and standard deviations of chance from which on they are alike.
 _REACH, _ECHO = 4, 6.0
 # Excess of differences across the edges of blocks of eight over other differences.
@@ -121,6 +123,9 @@ def measure_errors(
             scores = _tiles(pair.sample, sampled, _Solved.of(sampled, 0.0), own)
             found = _measured_noise(pair.sample, sampled, own, scores)
         echo, certain = _echo(maps, solved.kernel)
+        if found is not None and found[0] < (_OWN * pair.before_step) ** 2:
+            # No more than rounding to the before's own grid, as between the passes of a program.
+            found, certain = None, False
         agreed = found is not None and certain and 0.5 < found[0] / max(echo, 1e-300) < 2.0
         # Quantisation leaves in calm and busy parts what noise in the before would.
         blocky = (found is not None or certain) and jpeg.is_compressed(pair.sample)

@@ -55,6 +55,8 @@ class Evidence:
         The size at which the search ended although the outermost weights matter; 0 if it ended inside.
     blank : bool
         Whether the after has one value a channel, which weights of 0 reproduce whatever made it.
+    repeats : str
+        After how many rows and columns before and after repeat, as a phrase; "" if they do not.
     """
 
     exact: bool
@@ -69,6 +71,13 @@ class Evidence:
     channels: float = 0.0
     limit: int = 0
     blank: bool = False
+    repeats: str = ""
+
+    @property
+    def folded(self) -> bool:
+        """Whether nothing that was tried explains a picture that repeats, which kernels as wide as its period do."""
+        few = self.signs is not None and (self.r2 < _HALF or (self.signs.looks_like is None and self.r2 < _R2))
+        return bool(self.repeats) and not self.exact and few
 
     @property
     def little(self) -> bool:
@@ -98,6 +107,8 @@ def judge(evidence: Evidence) -> Verdict:
     if evidence.exact and evidence.complete:
         return "exact"
     seen = evidence.signs
+    if evidence.folded:
+        return "undetermined"
     if evidence.channels > _HALF and evidence.complete and not (seen and seen.looks_like):
         return "approximate"
     if seen is not None and (not evidence.related or seen.looks_like is not None):
@@ -134,6 +145,11 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
         return (
             "the after has a single value, of which nothing tells a filter: weights of 0 give it, and so does what was "
             "clipped, covered or lost in rounding; take an after with a picture in it"
+        )
+    if verdict == "undetermined" and evidence.folded:
+        return (
+            f"before and after repeat after {evidence.repeats}, and no narrower filter gives the after: wider ones are "
+            "known only folded by that, and many give the same picture; take a picture that does not repeat"
         )
     if verdict == "undetermined":
         return (
