@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import pkgutil
@@ -75,12 +76,17 @@ def test_share_holds_the_man_page_and_completions_of_these_commands():
         assert (commands.SHARE / name).read_text(encoding="utf-8") == text, "after a change of the commands: make share"
 
 
-@pytest.mark.parametrize("framework", steps.FRAMEWORKS)
-def test_notebooks_hold_the_snippets_that_run(framework, tmp_path):
-    pictures = set(re.findall(r"\.\./_drawn/([^)]+)\)", "".join(page.read_text("utf-8") for page in notebooks.pages())))
-    for name in pictures:
+@pytest.fixture
+def drawn(tmp_path):
+    """A folder with the pictures of the tutorial, as far as a notebook asks."""
+    for name in set(re.findall(r"\.\./_drawn/([^)]+)\)", "".join(p.read_text("utf-8") for p in notebooks.pages()))):
         (tmp_path / name).write_bytes(b"picture")
-    made = nbformat.from_dict(notebooks.notebook(framework, tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("framework", steps.FRAMEWORKS)
+def test_notebooks_hold_the_snippets_that_run(framework, drawn):
+    made = nbformat.from_dict(notebooks.notebook(framework, drawn))
     nbformat.validate(made)
     code = [cell for cell in made.cells if cell.cell_type == "code"]
     folder = ROOT / "docs" / "tutorial" / "snippets" / framework
@@ -89,3 +95,15 @@ def test_notebooks_hold_the_snippets_that_run(framework, tmp_path):
         sources
     )
     assert not any("```{" in "".join(cell.source) or "../_drawn" in "".join(cell.source) for cell in made.cells)
+
+
+@pytest.mark.parametrize("framework", [name for name in steps.FRAMEWORKS if name != "mxnet"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_notebook_runs_from_top_to_bottom(framework, drawn):
+    """All cells in one namespace; `test_snippets.py` runs each by itself, those of MXNet too."""
+    names = {"__name__": "__main__"}
+    for cell in notebooks.notebook(framework, drawn)["cells"]:
+        if cell["cell_type"] == "code":
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(compile("".join(cell["source"]), "a cell", "exec"), names)
+            assert printed.getvalue() == "".join(cell["outputs"][0]["text"])
