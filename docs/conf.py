@@ -23,6 +23,7 @@ release = version = kernelfield.__version__
 extensions = [
     "myst_parser",
     "sphinx_design",
+    "sphinx_copybutton",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
@@ -66,6 +67,12 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 smartquotes = False
+
+# What a block prints is not copied, nor are prompts; blocks that only show results have no button.
+copybutton_selector = "div[class*=highlight-]:not(.highlight-text) pre"
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+copybutton_copy_empty_lines = False
 
 
 def setup(app: Any) -> None:

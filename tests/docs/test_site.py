@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -100,6 +101,24 @@ def test_the_lab_runs_in_every_page_that_asks_for_it(pages, site, watched, addre
     page.goto(f"{address}/tutorial/edges.html")
     page.locator("iframe.lab").scroll_into_view_if_needed()
     expect(page.frame_locator("iframe.lab").locator(".strip")).to_have_text("1 · 1 + 0 · (−1) = 1")
+
+
+def test_code_is_copied_without_prompts_and_results(watched, address):
+    page = watched(viewport={"width": 1280, "height": 900}, permissions=["clipboard-read", "clipboard-write"])
+    copied = []
+    for path in ("reference/generated/kernelfield.correlate", "tutorial/edges", "start"):
+        page.goto(f"{address}/{path}.html")
+        expect(page.locator("button.copybtn")).not_to_have_count(0)
+        assert page.locator(".highlight-text button.copybtn").count() == 0
+        blocks = page.locator(":is(.doctest, .highlight-python, .highlight-console):visible")
+        for block in blocks.all():
+            button = block.locator("button.copybtn")
+            button.click(force=True)
+            expect(button).to_have_class(re.compile("success"))
+            copied.append(page.evaluate("navigator.clipboard.readText()"))
+    assert len(copied) > 5
+    assert "kernelfield learn examples/before.png examples/after.png --save filter.json" in copied
+    assert [line for text in copied for line in text.splitlines() if line.startswith(("$ ", ">>> ", "... "))] == []
 
 
 def test_tabs_remember_the_framework(watched, address):
