@@ -9,6 +9,7 @@ from cases import photograph
 
 import kernelfield as kf
 from kernelfield.learning import counting as module
+from kernelfield.learning.counting import count_out, count_outliers
 from kernelfield.learning.estimate import estimate_kernel
 from kernelfield.learning.pair import prepare
 from kernelfield.learning.residual import contrast
@@ -266,3 +267,76 @@ def test_a_drawing_of_few_levels_has_no_outliers(levels):
     assert found.counts(pair) == (levels == 16)
     assert found.left_out(pair) == ([mask] if levels == 16 else [None])
     assert not replace(found, credible=False).counts(pair)
+
+
+def linear(seed: int = 0, noise: float = 0.05, shape=(60, 64)):
+    """Return a before, and the noisy after of a kernel."""
+    rng = np.random.default_rng(seed)
+    before = rng.normal(size=shape)
+    after = np.zeros(shape)
+    windows = np.lib.stride_tricks.sliding_window_view(before, (2, 3))
+    after[:-1, 1:-1] = np.einsum("ijab,ab->ij", windows, WEIGHTS)
+    return before, after + noise * rng.normal(size=shape)
+
+
+WEIGHTS = np.array([[0.5, 1.0, -0.25], [0.25, -0.5, 1.0]])
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 40])
+@pytest.mark.parametrize("size", [0.6, 1e4])
+def test_pixels_that_the_filter_cannot_have_given_are_counted_out(count, size):
+    before, after = linear()
+    places = np.random.default_rng(1).permutation(58 * 62)[:count]
+    rows, columns = places // 62, places % 62 + 1
+    after[rows, columns] += size
+    pair, estimate = plain(before, after, clip="auto")
+    found = count_out(pair, estimate)
+    assert found.outlying == count
+    assert not found.censoring
+    if count:
+        assert found.outliers[0][rows, columns].all()
+        assert count_outliers(pair, found.rule) == count
+    good = np.ones(after.shape, bool)
+    good[rows, columns] = False
+    expected = estimate_kernel(pair.without([~good]), SUPPORT)
+    np.testing.assert_allclose(found.estimate.kernel, expected.kernel, atol=1e-9)
+    assert (found.pair.planes[0].bad_after is not None) == bool(count)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_settled_fit_is_compared_once(settled):
+    before, after = linear()
+    after[20, 30] += 3.0
+    pair, _ = plain(before, after)
+    good = np.ones(after.shape, bool)
+    good[20, 30] = False
+    estimate = estimate_kernel(pair.without([~good]), SUPPORT)
+    found = count_out(pair, estimate, settled)
+    assert found.outlying == 1
+    np.testing.assert_allclose(found.estimate.kernel, estimate.kernel, atol=1e-9)
+
+
+@pytest.mark.parametrize("ends", [(-1.0, np.inf), (-np.inf, 0.8), (-1.0, 0.8)])
+@pytest.mark.parametrize("noise", [0.05, 0.3])
+def test_clipped_values_do_not_bias_the_fit(ends, noise):
+    before, after = linear(noise=0.0)
+    after = np.clip(after, *ends) + noise * np.random.default_rng(2).normal(size=after.shape)
+    pair, estimate = plain(before, after, clip="auto")
+    biased = np.abs(estimate.kernel - WEIGHTS).max()
+    found = count_out(pair, estimate)
+    assert found.censoring
+    assert np.abs(found.estimate.kernel - WEIGHTS).max() < 0.35 * biased
+    # Without clipping all count, in spite of noise as large.
+    before, after = linear(noise=noise)
+    assert not count_out(*plain(before, after, clip="auto")).censoring
+
+
+def test_an_after_that_was_given_its_range_is_not_sought():
+    before, after = linear()
+    after = np.clip(after, -1.0, 0.8)
+    pair, estimate = plain(before, after, clip=(-1.0, 0.8))
+    found = count_out(pair, estimate)
+    assert found.censoring
+    assert np.abs(found.estimate.kernel - WEIGHTS).max() < 0.02
+    pair, estimate = plain(before, after + 0.05 * np.random.default_rng(2).normal(size=after.shape))
+    assert not count_out(pair, estimate).censoring

@@ -9,6 +9,8 @@ from cases import photograph
 from PIL import Image, ImageFilter
 
 import kernelfield as kf
+from kernelfield.kernels import match
+from kernelfield.learning import naming
 
 CAMERA = photograph("camera")[128:384, 128:384]
 
@@ -87,3 +89,138 @@ def test_the_nearest_is_no_claim():
     assert fit.name is None
     assert "nearest: " in fit.description
     assert "% away" in fit.description
+
+
+# The parts by themselves.
+
+
+@pytest.mark.parametrize("values", [(0.8, 1.7, 0.3, -0.6), (3.0, 0.4, -1.2, 0.0)])
+def test_gaussians_and_their_slopes(values):
+    rows, columns = np.arange(-3, 4), np.arange(-2, 6)
+    surface, slopes = naming._gaussian_at(np.array(values), rows, columns)
+    down = np.exp(-((rows - values[2]) ** 2) / (2 * values[0] ** 2))
+    right = np.exp(-((columns - values[3]) ** 2) / (2 * values[1] ** 2))
+    np.testing.assert_allclose(surface, np.outer(down, right) / (down.sum() * right.sum()), atol=1e-12)
+    for i in range(4):
+        step = np.zeros(4)
+        step[i] = 1e-5
+        ends = [naming._gaussian_at(np.array(values) + sign * step, rows, columns)[0] for sign in (1, -1)]
+        np.testing.assert_allclose(slopes[i], ((ends[0] - ends[1]) / 2e-5).ravel(), atol=1e-8)
+
+
+@pytest.mark.parametrize("values", [(0.8, 1.7, 0.3, -0.6), (2.5, 2.5, 0.0, 0.0), (0.5, 0.5, -1.1, 1.4)])
+@pytest.mark.parametrize("anchor", [(3, 2), (0, 5)])
+def test_the_nearest_gaussian_is_found(values, anchor):
+    rows, columns = np.arange(7) - anchor[0], np.arange(8) - anchor[1]
+    moved = np.array(values) + [0, 0, 3 - anchor[0], 3 - anchor[1]]
+    kernel = naming._gaussian_at(moved, rows, columns)[0]
+    found, weights = naming._gaussian(kernel, anchor)
+    np.testing.assert_allclose(found, moved, atol=1e-5)
+    np.testing.assert_allclose(weights, kernel, atol=1e-8)
+    # Of weights that are none, the least squares one.
+    noisy = kernel + np.random.default_rng(0).normal(scale=0.003, size=kernel.shape)
+    best = ((noisy - naming._gaussian(noisy, anchor)[1]) ** 2).sum()
+    for step in np.vstack([np.eye(4), -np.eye(4)]) * 0.02:
+        other = naming._gaussian_at(naming._gaussian(noisy, anchor)[0] + step, rows, columns)[0]
+        assert ((noisy - other) ** 2).sum() > best
+    assert naming._gaussian(-np.ones((3, 3)), (1, 1)) is None
+
+
+@pytest.mark.parametrize("radius", [1.0, 1.4, 2.35])
+def test_three_boxes_in_a_row(radius):
+    whole = int(radius)
+    box = np.r_[radius - whole, np.ones(2 * whole + 1), radius - whole]
+    line = np.convolve(np.convolve(box, box), box)
+    kernel = np.outer(line, line) / line.sum() ** 2
+    found, weights = naming._three_boxes(kernel)
+    assert found == pytest.approx(radius, abs=0.01)
+    np.testing.assert_allclose(weights, kernel, atol=2e-3 * kernel.max() * 3)
+    # Of the sides the middle is kept.
+    wide = np.pad(kernel, ((1, 1), (2, 2)))
+    assert naming._three_boxes(wide)[0] == pytest.approx(radius, abs=0.01)
+    np.testing.assert_allclose(naming._three_boxes(wide)[1][1:-1, 2:-2], weights, atol=1e-9)
+    sigma = np.sqrt(3 * ((box / box.sum()) @ np.arange(-whole - 1, whole + 2) ** 2))
+    assert naming._boxes_text(radius) == f"three boxes in a row, as Pillow's GaussianBlur({sigma:.3g})"
+    assert naming._three_boxes(np.pad(np.ones((1, 1)), 2)) is None
+    off = (np.pad(kernel, ((0, 1), (0, 0))) + np.pad(kernel, ((1, 0), (0, 0)))) / 2
+    assert naming._three_boxes(off) is None
+
+
+@pytest.mark.parametrize("square", [4, 5, 8])
+def test_flat_disks(square):
+    places = np.arange(-3, 4)
+    held = places[:, None] ** 2 + places**2 <= square
+    kernel = held / held.sum()
+    allowed = np.full(kernel.shape, 1e-3 / held.sum())
+    text = naming._flat_disk(kernel, (3, 3), allowed)
+    assert text == f"flat disk of radius {np.sqrt(square):.4g}, the mean of {held.sum()} pixels"
+    assert naming._flat_disk(kernel, (3, 2), allowed) is None
+    bent = kernel.copy()
+    bent[3, 3] += 1.2e-3 / held.sum()
+    assert naming._flat_disk(bent, (3, 3), allowed) is None
+    bent[3, 3] -= 0.4e-3 / held.sum()
+    assert naming._flat_disk(bent, (3, 3), allowed) == text
+    hole = kernel.copy()
+    hole[3, 3] = 0.0
+    assert naming._flat_disk(hole, (3, 3), allowed) is None
+    assert naming._flat_disk(np.full((3, 3), 1 / 9), (1, 1), np.full((3, 3), 1e-3)) is None
+    cross = np.zeros((3, 3))
+    cross[1], cross[:, 1] = 0.2, 0.2
+    assert naming._flat_disk(cross, (1, 1), np.full((3, 3), 1e-3)) is None
+
+
+def named(kernel, stderr=1e-9, certain=True, claims=True, offset=0.0):
+    kernel = np.asarray(kernel, float)
+    anchor = (kernel.shape[0] // 2, kernel.shape[1] // 2)
+    return naming.name_kernel(kernel, anchor, np.full(kernel.shape, stderr), offset, certain, claims)
+
+
+def test_names_with_and_without_a_gain():
+    box = np.full((3, 3), 1 / 9)
+    assert (named(box).name, named(box).scale) == ("box", 1.0)
+    for gain in (0.5, 2.0, -3.0):
+        assert (named(gain * box).name, named(gain * box).scale) == ("box", pytest.approx(gain))
+        assert named(gain * box).description.endswith(f", times {gain:g}")
+    assert named(1.0005 * box, 1e-3).scale == 1.0
+    assert named(np.zeros((3, 3))).description == "nothing: all weights are 0"
+    # Errors that do not hold claim nothing.
+    nearest = named(box, claims=False)
+    assert nearest.name is None
+    assert nearest.description.startswith("no known filter; nearest: box 3×3 (0 % away")
+    far = np.random.default_rng(0).normal(size=(3, 3))
+    assert named(far).name is None
+
+
+@pytest.mark.parametrize(("errors", "name"), [(4.5, "box"), (5.5, None)])
+def test_weights_agree_within_five_errors(errors, name):
+    box = np.full((5, 5), 1 / 25)
+    box[1, 1] += errors * 2e-4
+    box[3, 3] -= errors * 2e-4
+    assert named(box, 2e-4).name == name
+
+
+@pytest.mark.parametrize(("factor", "rival"), [(0.98, False), (1.02, True)])
+def test_a_gaussian_is_the_rival_of_a_binomial_kernel(factor, rival):
+    line = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    kernel = np.outer(line, line)
+    known = match(kernel, (2, 2), np.full((5, 5), 1e-6), 0.0)
+    assert known.name == "binomial"
+    # The nearest Gaussian is worse by 9 in squares of the errors.
+    gap = np.linalg.norm(kernel - naming._gaussian(kernel, (2, 2))[1])
+    assert naming._has_rival(known, kernel, (2, 2), np.full((5, 5), factor * gap / 3.0)) == rival
+    assert not naming._has_rival(known, kernel, (2, 2), np.full((5, 5), np.inf))
+    box = match(np.full((3, 3), 1 / 9), (1, 1), np.full((3, 3), 1e-6), 0.0)
+    assert not naming._has_rival(box, np.full((3, 3), 1 / 9), (1, 1), np.full((3, 3), 1.0))
+    assert named(kernel, 5e-4, certain=False).name == "binomial"
+
+
+def test_gaussians_between_pixels_are_named_with_their_shift():
+    for place, words in (((0.3, 0.0), "0.30 pixels up"), ((-0.25, 0.4), "0.25 pixels down and 0.40 pixels left")):
+        kernel = naming._gaussian_at(np.array([1.2, 1.2, *place]), np.arange(-5, 6), np.arange(-5, 6))[0]
+        found = named(kernel)
+        assert (found.name, found.parameters["shift"]) == ("gaussian", pytest.approx((-place[0], -place[1]), abs=1e-4))
+        assert found.description == f"Gaussian blur, sigma 1.2, shifted {words}"
+        twice = named(2.0 * kernel)
+        assert (twice.name, twice.scale) == ("gaussian", pytest.approx(2.0))
+    wide = naming._gaussian_at(np.array([1.2, 1.5, 0.3, 0.0]), np.arange(-5, 6), np.arange(-5, 6))[0]
+    assert "sigma 1.2 down, 1.5 across" in named(wide).description

@@ -204,7 +204,8 @@ def _flat_disk(kernel: np.ndarray, anchor: tuple[int, int], allowed: np.ndarray)
     squares = rows[:, None] ** 2 + columns**2
     held = kernel > float(kernel.max()) / 2.0
     square = int(squares[held].max())
-    if square < 2 or not np.array_equal(held, squares <= square):
+    # Nine pixels are a box, five a cross.
+    if square < 4 or not np.array_equal(held, squares <= square):
         return None
     count = int(np.count_nonzero(held))
     if not (np.abs(kernel - held / count) <= allowed).all():
