@@ -84,6 +84,28 @@ def applied(errors: Uncertainty, estimate: Estimate) -> Uncertainty:
     return replace(errors, kernel=solved.kernel, offsets=solved.offsets)
 
 
+def widened(pair: Pair, estimate: Estimate) -> np.ndarray:
+    """Return the standard errors of an estimate under restrictions or a penalty, for residuals alike or unequal.
+
+    They are multiplied by what the scores summed over tiles are more than those of independent pixels.
+    """
+    inverse, moments = estimate.solution.inverse, estimate.moments
+    tiles = _tiles(pair, estimate, _Solved(estimate.kernel, estimate.offsets, inverse, 0.0))
+    count = len(tiles.scores)
+    plain = np.sqrt(np.maximum(np.einsum("ui,ij,uj->u", inverse, moments.gram, inverse), 0.0))
+    plain *= np.sqrt(tiles.square / max(1, moments.count - moments.offsets))
+    # Weights that a restriction holds have no errors.
+    known = plain > 1e-12 * max(float(plain.max()), 1e-300)
+    if count < 12 or not known.any() or not tiles.square:
+        return estimate.stderr
+    clustered = np.sqrt(((tiles.scores @ inverse) ** 2).sum(axis=0) * count / (count - 1.0))
+    ratios = np.divide(clustered, plain, out=np.ones_like(plain), where=known)
+    if np.sqrt(np.mean(ratios[known] ** 2)) <= 1.0 + 1.5 * np.sqrt(1.0 / (2.0 * count)):
+        return estimate.stderr
+    wider: np.ndarray = estimate.stderr * np.maximum(ratios, 1.0).reshape(estimate.stderr.shape)
+    return wider
+
+
 @dataclass(frozen=True)
 class _Tiles:
     """Scores of tiles: per tile the sum of residual times centred windows, pixels that count, and contrast.

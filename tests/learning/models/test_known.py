@@ -146,3 +146,18 @@ def test_a_sum_alone_decides_a_single_weight(regularise):
     fit = kf.learn(x, 2.0 * x, size=1, sum_to=2.0, regularise=regularise)
     assert fit.kernel.weights.tolist() == [[2.0]]
     assert fit.verdict == "exact"
+
+
+@pytest.mark.parametrize("option", [{"symmetric": "hv"}, {"sum_to": 1.0}, {"regularise": "smooth"}])
+def test_errors_hold_for_noise_that_grows_with_the_picture(option):
+    """Noise in proportion to the square of what it lies over: that of equal residuals is less than half the spread."""
+    rng = np.random.default_rng(0)
+    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16.0
+    found, errors = [], []
+    for _ in range(24):
+        before = rng.normal(size=(80, 80))
+        noise = 0.2 * rng.normal(size=before.shape) * before**2
+        fit = kf.learn(before, correlate(before, kernel) + noise, size=3, **option)
+        found.append(fit.kernel.weights[1, 1])
+        errors.append(fit.stderr[1, 1])
+    assert 0.65 < np.mean(errors) / np.std(found) < 1.5

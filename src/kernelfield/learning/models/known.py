@@ -24,6 +24,7 @@ from kernelfield.learning.residual import measure
 from kernelfield.learning.statistics import Statistics
 from kernelfield.learning.support import Support, centred
 from kernelfield.learning.support_search import Found, check_size
+from kernelfield.learning.uncertainty import widened
 
 # A sum of weights, in units of the pair, whose square float64 holds with that of any residual.
 _LARGEST_SUM = 1e60
@@ -122,6 +123,9 @@ def fit_known(
         offsets,
         variance,
     )
+    if weights is None:
+        # Of weights given the errors are those that they state.
+        estimate = replace(estimate, stderr=widened(used, estimate))
     # Of a penalty that decides some directions nothing is exact.
     sure = not solution.kind or (solution.seen == p and own.count > 2 * p)
     fit = described(pair, found, estimate, lambda other: sure and _holds(other, kernel, restriction))
