@@ -8,11 +8,13 @@ import re
 import shlex
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from helpers import pages
 
+import kernelfield
 from kernelfield.cli.main import app
 from kernelfield.cli.messages import STREAM
 
@@ -84,6 +86,14 @@ def test_the_description_in_an_index_has_no_link_into_the_repository():
     assert [block.text for block in pages.blocks(made)] == [block.text for block in pages.blocks(readme)]
     assert backend.description("[a](b.md), [c](http://d), [e.md](e.md)") == "a (`b.md`), [c](http://d), e.md"
     assert (ROOT / "build" / "description.md").read_text("utf-8") == made
+
+
+def test_one_version_is_named_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == kernelfield.__version__
+    assert f"\nversion: {project['version']}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+    assert re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)[1] == project["version"]
+    assert f"dist/kernelfield-{project['version']}-*.whl" in (ROOT / "docs" / "start.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
