@@ -252,3 +252,18 @@ def test_a_dilated_page_is_no_vignetting_and_a_curve_of_colours_no_mix():
     colours = data.astronaut()[:128, 150:278]
     curve = np.rint(255 * (colours / 255) ** 0.8).astype(np.uint8)
     assert "to the power 0.8" in kf.learn(colours, curve).explanation
+
+
+@pytest.mark.parametrize(("down", "right"), [(2, 2), (4, 4), (3, 8)])
+@pytest.mark.parametrize("corner", [(0, 0), (1, 2)])
+@pytest.mark.parametrize("colours", [False, True])
+def test_a_pixelated_picture_is_said_to_be_one(down, right, corner, colours):
+    before = data.astronaut()[:144, 150:310]
+    before = before if colours else before[..., 1]
+    rows, columns = 144 // down, 160 // right
+    means = before.reshape(rows, down, columns, right, -1).mean(axis=(1, 3)).round()
+    after = np.repeat(np.repeat(means, down, 0), right, 1).reshape(before.shape).astype(np.uint8)
+    part = slice(corner[0], None), slice(corner[1], None)
+    fit = kf.learn(before[part], after[part], max_size=9)
+    assert fit.verdict == "not linear"
+    assert f"blocks of {down}×{right} pixels" in fit.explanation

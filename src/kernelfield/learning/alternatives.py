@@ -180,6 +180,9 @@ def _looks_like(
     levels = np.unique(after[good])
     if levels.size == 2 and np.unique(plane.before[:: max(1, plane.before.shape[0] // 64)]).size > 2:
         return "a threshold (the after has two values)", False
+    blocks = _pixelated(plane)
+    if blocks is not None:
+        return blocks, False
     if pair.same_size and not noise:
         turned = _turned(plane.before, plane.after, float(np.var(after[good])), left)
         turned = turned or _warped(plane, part, support)
@@ -210,6 +213,23 @@ def _looks_like(
     # Edges blurred in light lie elsewhere too, as if they had moved; and what rounding twice leaves may look like it.
     more = pair.same_size and left > 4.0 * pair.step**2 / 12.0
     return found or (_distorted(part) if more else None), False
+
+
+def _pixelated(plane: Plane) -> str | None:
+    """Return that an after consists of blocks of one value each, where the before does not."""
+    sides = []
+    for image in (plane.after, plane.before):
+        steps = []
+        for axis in (0, 1):
+            lines = np.moveaxis(image, axis, 0)
+            changes = np.flatnonzero((lines[1:] != lines[:-1]).any(axis=1))
+            # Two changes tell no distance from chance.
+            steps.append(int(np.gcd.reduce(np.diff(changes))) if changes.size > 3 else 1)
+        sides.append(steps)
+    (down, right), before = sides
+    if min(down, right) < 2 or max(before) > 1:
+        return None
+    return f"blocks of {down}×{right} pixels of one value each (pixelated, or enlarged without interpolation)"
 
 
 def _predictions(
