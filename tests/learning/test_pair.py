@@ -218,3 +218,80 @@ def test_few_positions_are_spread_over_the_picture():
     # One in each of a hundred parts of the 1500.
     assert found.after_total == pytest.approx(y[good].sum() / 15, rel=0.02)
     assert module._scattered(x, y, Support(0, 0, 2, 3), (0.0, 0.0), good, 10_000).count == 1500
+
+
+@pytest.mark.parametrize("share", [2, 4])
+@pytest.mark.parametrize("holes", [False, True])
+def test_sums_of_bands_stand_for_the_whole(share, holes):
+    rng = np.random.default_rng(0)
+    before, after = rng.normal(size=(2, 400, 30))
+    pair = prepare(before, after, clip=None)
+    support = Support(-1, 0, 2, 3)
+    bad = rng.random(after.shape) < 0.1
+    plane = pair.planes[0].without(bad) if holes else pair.planes[0]
+    pair = replace(pair, planes=(plane,))
+    size = 399 * 28
+    (found,) = pair.statistics(support, -(-size * 18 // share))
+    height = 399 // (8 * share)
+    windows = np.lib.stride_tricks.sliding_window_view(before, (2, 3)) - plane.before_shift
+    rows = np.concatenate([start + np.arange(height) for start in np.linspace(0, 399 - height, 8).astype(int)])
+    good = np.ones((rows.size, 28), bool) if not holes else ~bad[1:, :28][rows]
+    chosen = windows[rows][good].reshape(-1, 6)
+    assert found.count == good.sum()
+    np.testing.assert_allclose(found.gram, chosen.T @ chosen, atol=1e-8)
+    np.testing.assert_allclose(found.cross, (after[1:, :28][rows][good] - plane.after_shift) @ chosen, atol=1e-8)
+    # All of them where that is cheap enough.
+    assert pair.statistics(support, size * 18)[0].count == (size if not holes else (~bad[1:, :28]).sum())
+
+
+def test_sums_that_are_known_are_updated():
+    rng = np.random.default_rng(0)
+    before, after = rng.normal(size=(2, 40, 41))
+    pair = prepare(before, after, clip=None)
+    support = Support(0, -1, 2, 3)
+    windows = np.lib.stride_tricks.sliding_window_view(before, (2, 3)) - pair.planes[0].before_shift
+    one, other = rng.random((2, 40, 41)) < 0.05
+    for bad in (one, one | other, other, None, one):
+        plane = pair.planes[0].without(bad)
+        found = replace(pair, planes=(plane,)).statistics(support)[0]
+        good = np.ones((39, 39), bool) if bad is None else ~bad[:39, 1:40]
+        chosen = windows[good].reshape(-1, 6)
+        assert found.count == good.sum()
+        np.testing.assert_allclose(found.gram, chosen.T @ chosen, atol=1e-8)
+    assert len(pair.planes[0].memory.sums) == 1
+    for size in range(1, 7):
+        pair.statistics(Support(0, 0, size, 1))
+    assert len(pair.planes[0].memory.sums) == 4
+
+
+def test_masks_of_which_some_are_none():
+    one, other = np.array([True, True, False]), np.array([False, True, True])
+    assert module._only(None, one) is None
+    assert module._only(one, None).tolist() == [True, True, False]
+    assert module._only(one, other).tolist() == [True, False, False]
+    assert module._only(one, np.ones(3, bool)) is None
+    assert module.number_of((None, one, other)) == 4
+    assert module.both(None, one) is one
+    assert module.both(other, one).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 6, 7), (1, 6, 7, 1)])
+def test_batches_of_one_and_masked_arrays_are_images(shape):
+    values = np.arange(42.0).reshape(6, 7)
+    found, good = module.as_image(values.reshape(shape), "before")
+    np.testing.assert_array_equal(found, values)
+    assert good is None
+    masked = np.ma.masked_array(values, values % 5 == 0)
+    found, good = module.as_image(masked.reshape(shape), "before")
+    np.testing.assert_array_equal(good, values % 5 != 0)
+    found, good = module.as_image(masked, "before")
+    np.testing.assert_array_equal(good, values % 5 != 0)
+
+
+def test_supports_of_tiles():
+    pair = replace(prepare(np.eye(9), np.eye(9), clip=None), corner=(2, -3))
+    assert pair.local(Support(1, 1, 2, 3)) == Support(3, -2, 2, 3)
+    both = prepare(np.ones((2, 5, 6)), np.ones((2, 5, 6)), clip=None, channel_axis=0)
+    assert len(both.planes) == 2
+    assert both.moments(Support(0, 0, 1, 1)).offsets == 2
+    assert both.moments(Support(0, 0, 1, 1)).count == 60

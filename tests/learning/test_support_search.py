@@ -161,3 +161,13 @@ def test_wider_supports():
     assert module.widened(Support(-2, 0, 3, 2), pair, 31) == centred((5, 3))
     assert module.widened(centred((3, 3)), pair, 3) == centred((3, 3))
     assert module.widened(centred((59, 59)), pair, 255) == centred((59, 59))
+
+
+def test_the_valid_part_has_its_corner_at_the_first_window():
+    valid = prepare(NOISE, NOISE[:-1, :-3], clip=None)
+    for given in (None, (2, 4)):
+        assert module._of_smaller(valid, given) == (Support(0, 0, 2, 4), None)
+    crop = prepare(NOISE, NOISE[5:80, 9:90], clip=None)
+    support, frames = module._of_smaller(crop, (3, 3))
+    assert (frames.rows, frames.columns) == (5, 9)
+    assert support == Support(4, 8, 3, 3)

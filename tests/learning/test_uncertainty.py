@@ -303,3 +303,38 @@ def test_noise_of_the_before_is_measured_by_calm_and_busy_tiles(sd):
         assert found[2] > 4.0
     else:
         assert found is None or found[2] < 3.0
+
+
+def test_errors_of_noise_of_the_before_that_is_given():
+    pair, estimate = fitted()
+    plain = module.measure_errors(pair, estimate, (0.0, 1.0))
+    np.testing.assert_allclose(plain.kernel, estimate.kernel)
+    np.testing.assert_allclose(plain.stderr, estimate.stderr, rtol=0.3)
+    assert (plain.noise, plain.measured, plain.suspected, plain.blocky) == (0.0, False, 0.0, False)
+    given = module.measure_errors(pair, estimate, (0.3, 1.0))
+    solved = module._Solved.of(estimate, 0.09)
+    np.testing.assert_allclose(given.kernel, solved.kernel)
+    assert given.offsets == solved.offsets
+    assert (given.noise, given.measured) == (pytest.approx(0.3), False)
+    scaled = replace(pair, before_unit=replace(pair.before_unit, scale=2.0))
+    np.testing.assert_allclose(module.measure_errors(scaled, estimate, (0.6, 1.0)).kernel, solved.kernel)
+    again = module.applied(given, estimate)
+    np.testing.assert_allclose(again.kernel, solved.kernel)
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.3])
+def test_noise_of_the_before_is_corrected_for_where_it_is_certain(sd):
+    rng = np.random.default_rng(4)
+    clean = rng.normal(size=(150, 160)) * np.linspace(0.2, 3.0, 160)
+    weights = np.arange(6.0).reshape(2, 3)
+    after = ndi.correlate(clean, weights, origin=(-1, 0)) + 0.3 * rng.normal(size=clean.shape)
+    pair = prepare(clean + sd * rng.normal(size=clean.shape), after, clip=None)
+    estimate = estimate_kernel(pair, Support(0, -1, 2, 3))
+    found = module.measure_errors(pair, estimate, None)
+    assert found.measured == bool(sd)
+    assert found.noise == pytest.approx(sd, abs=0.05)
+    if sd:
+        assert np.abs(found.kernel - weights).max() < 0.5 * np.abs(estimate.kernel - weights).max()
+        assert (np.abs(found.kernel - weights) < 4.0 * found.stderr).all()
+    else:
+        np.testing.assert_array_equal(found.kernel, estimate.kernel)
