@@ -32,8 +32,8 @@ _FIRST, _HINT = 32, 0.5
 _BEYOND, _OFF = 3.0, 0.03
 # Side of the middle part of a large picture that is looked at for its table.
 _PART = 2048
-# Blocks that show where blocks begin, and the size of a coefficient that was coded as 0.
-_SHOW, _ZERO = 256, 1.0
+# Places that show where blocks begin, and the size of a coefficient that was coded as 0.
+_SHOW, _ZERO = 128, 1.0
 # Weights of red, green and blue in the luminance that is coded, and the factors of blue and red less that (ITU-T
 # T.871).
 _LUMA, _CHROMA = np.array([0.299, 0.587, 0.114]), ((2, 0.564), (0, 0.713))
@@ -176,8 +176,27 @@ class _Seen:
         inside = slice(corner[0], None), slice(corner[1], None)
         chosen = _chosen(self.spoilt, inside, _SIDE)
         chosen = chosen[:: max(1, -(-chosen.size // most))]
-        parts = (_blocks(image[inside], chosen) * self.unit.scale + self.unit.centre for image in self.images)
-        luminance: np.ndarray = sum(s * blocks for s, blocks in zip(self.share, parts))
+        return self._of([_blocks(image[inside], chosen) for image in self.images])
+
+    def spots(self, most: int) -> np.ndarray:
+        """Return at most so many squares of 15 pixels a side without an excluded one, each with 64 blocks, float32."""
+        rows, columns = (max(0, n - 2 * _SIDE + 2) for n in self.spoilt.shape)
+        last = _SIDE - 1
+        spoilt = np.zeros((-(-rows // _SIDE), -(-columns // _SIDE)), bool)
+        for down, right in ((0, 0), (0, last), (last, 0), (last, last)):
+            spoilt |= self.spoilt[down : down + rows : _SIDE, right : right + columns : _SIDE]
+        down, right = np.nonzero(~spoilt)
+        some = slice(None, None, max(1, -(-down.size // most)))
+        size = 2 * _SIDE - 1
+        if not down.size:
+            return np.zeros((0, size, size), np.float32)
+        views = (np.lib.stride_tricks.sliding_window_view(image, (size, size)) for image in self.images)
+        return self._of([view[_SIDE * down[some], _SIDE * right[some]] for view in views]).astype(np.float32)
+
+    def _of(self, parts: list[np.ndarray]) -> np.ndarray:
+        """Return the luminance of parts of the channels."""
+        scaled = (part * self.unit.scale + self.unit.centre for part in parts)
+        luminance: np.ndarray = sum(s * part for s, part in zip(self.share, scaled))
         return luminance
 
 
@@ -189,13 +208,14 @@ def _table_at(corner: tuple[int, int], seen: _Seen) -> np.ndarray | None:
 
 def _likely_corner(seen: _Seen) -> tuple[int, int]:
     """Return where blocks begin if there are some: there most coefficients are 0 but for the rounding of pixels."""
-    zeros = np.zeros((_SIDE, _SIDE))
-    for corner in np.ndindex(zeros.shape):
-        blocks = seen.blocks(corner, _SHOW)
-        if len(blocks):
-            zeros[corner] = np.mean(np.abs(_cosines(blocks)) < _ZERO)
-    row, column = np.unravel_index(int(zeros.argmax()), zeros.shape)
-    return int(row), int(column)
+    spots = seen.spots(_SHOW)
+    if not len(spots):
+        return 0, 0
+    windows = np.lib.stride_tricks.sliding_window_view(spots, (_SIDE, _SIDE), axis=(1, 2))
+    zeros = np.abs(_cosines(windows.reshape(-1, _SIDE, _SIDE))) < _ZERO
+    counts = np.count_nonzero(zeros.reshape(len(spots), _SIDE**2, _SIDE**2), axis=(0, 2))
+    row, column = divmod(int(counts.argmax()), _SIDE)
+    return row, column
 
 
 def _shares(pair: Pair) -> np.ndarray | None:
@@ -261,7 +281,7 @@ _BASIS = _basis()
 
 def _cosines(blocks: np.ndarray) -> np.ndarray:
     """Return the coefficients of blocks of pixels from 0 to 255 (ITU-T T.81, A.3.3)."""
-    flat: np.ndarray = (blocks.reshape(-1, _SIDE * _SIDE) - 128.0) @ _BASIS.T
+    flat: np.ndarray = (blocks.reshape(-1, _SIDE * _SIDE) - blocks.dtype.type(128)) @ _BASIS.T.astype(blocks.dtype)
     return flat.reshape(blocks.shape)
 
 

@@ -124,7 +124,8 @@ def _well_conditioned(moments: Moments) -> Solution | None:
     pivots = np.diag(factor) ** 2
     if not pivots.min() > 1e-9 * pivots.max():
         return None
-    return Solution(solved(factor, moments.cross), solved(factor, np.eye(p)), p, np.zeros((0, p)))
+    both = solved(factor, np.column_stack([np.eye(p), moments.cross]))
+    return Solution(both[:, p].copy(), both[:, :p].copy(), p, np.zeros((0, p)))
 
 
 def solve(moments: Moments) -> Solution:
