@@ -9,6 +9,8 @@ from scipy.optimize import nnls
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError, DataError
+from kernelfield.learning.models.known import _holds, check_weights
+from kernelfield.learning.models.restriction import Restriction
 
 SHAPE = (40, 52)
 
@@ -161,3 +163,71 @@ def test_errors_hold_for_noise_that_grows_with_the_picture(option):
         found.append(fit.kernel.weights[1, 1])
         errors.append(fit.stderr[1, 1])
     assert 0.65 < np.mean(errors) / np.std(found) < 1.5
+
+
+def test_weights_are_checked_and_have_a_mean_of_1_where_they_count():
+    assert check_weights(None, (2, 3)) is None
+    given = np.array([[0.0, 2.0, 4.0], [6.0, 0.0, 8.0]])
+    for factor in (1.0, 1e-300, 1e300):
+        found = check_weights(factor * given, (2, 3))
+        np.testing.assert_allclose(found, given / 5.0)
+    assert check_weights(np.array([[1, 2, 3]], np.uint8), (1, 3)).tolist() == [[0.5, 1.0, 1.5]]
+    with pytest.raises(ArgumentError, match=r"weights: expected the shape of after \(3, 2\); received \(2, 3\)"):
+        check_weights(given, (3, 2))
+    for bad in (-given, given - 1e-9, 0.0 * given, np.where(given, np.inf, 0.0), given + [np.nan, 0, 0]):
+        with pytest.raises(ArgumentError, match="weights: expected finite numbers"):
+            check_weights(bad, (2, 3))
+
+
+KERNEL = np.array([[1.0, 2.0, 1.0], [3.0, 4.0, 3.0], [0.0, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("known", "change", "holds"),
+    [
+        ({}, [[5.0, -3.0, 0.1]], True),
+        ({"nonnegative": True}, [[0.0, 0.0, 0.0]], True),
+        ({"nonnegative": True}, [[-1.0, 0.0, 0.0]], True),
+        ({"nonnegative": True}, [[-1.0 - 1e-9, 0.0, 0.0]], False),
+        ({"sum_to": 14.0}, [[1.0, -1.0, 0.0]], True),
+        ({"sum_to": 14.0}, [[0.0, 0.0, 3.5e-11]], True),
+        ({"sum_to": 14.0}, [[0.0, 0.0, 3.7e-11]], False),
+        ({"support": KERNEL > 0.0}, [[0.1, 0.2, 0.3]], True),
+        ({"support": KERNEL > 1.0}, [[0.0, 0.0, 0.0]], False),
+        ({"symmetric": "h"}, [[0.5, 0.5, 0.5]], True),
+        ({"symmetric": "h"}, [[0.5, 0.5, 0.5 + 3e-12]], True),
+        ({"symmetric": "h"}, [[0.5, 0.5, 0.5 + 5e-12]], False),
+        ({"symmetric": "h"}, [[0.5, 0.7, 0.5]], True),
+        ({"symmetric": "h"}, [[0.5, 0.7, 0.6]], False),
+    ],
+)
+def test_a_kernel_nearby_meets_what_is_known_or_not(known, change, holds):
+    """A change of the first row; weights that are equal in the kernel stay so, whatever the symmetry is called."""
+    other = KERNEL + np.array([*change, [0.0] * 3, [0.0] * 3])
+    assert _holds(other, KERNEL, Restriction.checked(**known)) == holds
+
+
+def test_remarks_say_what_was_done():
+    x, y, _ = made(7)
+    notes = kf.learn(x, y, size=3, regularise=("ridge", 0.5), symmetric="h").notes
+    assert notes[0].startswith("regularised by a penalty on squared weights, strength 0.5: ")
+    assert notes[1] == "symmetry: mirrored left to right"
+    assert "of 9 parameters are in use" in notes[0]
+    assert (
+        kf.learn(x, y, size=3, regularise="smooth")
+        .notes[0]
+        .startswith("regularised by a penalty on squared second differences of the weights, strength")
+    )
+    assert not any("regularised" in note or "symmetry" in note for note in kf.learn(x, y, size=3, sum_to=1.0).notes)
+
+
+@pytest.mark.parametrize(("factor", "refused"), [(0.9, False), (1.1, True)])
+def test_a_sum_far_from_the_scale_of_the_pair_is_refused(factor, refused):
+    x, y, _ = made(8)
+    if refused:
+        with pytest.raises(
+            ArgumentError, match="sum_to: expected a number near the scale of after over that of before"
+        ):
+            kf.learn(x, y, size=3, sum_to=factor * 1e60)
+        return
+    assert kf.learn(x, y, size=3, sum_to=factor * 1e60).kernel.weights.sum() == pytest.approx(factor * 1e60)
