@@ -486,7 +486,8 @@ class Fit:
         integers in ``"numpy"``, ``"scipy"``, ``"opencv"``, ``"pytorch"`` and ``"c"``, within rounding for floats. The
         sums of ``"onnx"`` are in float32 for 8 bits: the same where the weights are integers over a divisor, else
         within one level where a result is halfway. ``"imagemagick"`` is within one level of 8 bits; ``"ffmpeg"`` gives
-        the same pixels of 8 bits but for those near the border, which has its own rule.
+        the same pixels of 8 bits but for those near the border, which has its own rule. A kernel that varies is a sum
+        of fixed ones weighted over its field in the first four; `at` gives that of a place for any.
 
         Parameters
         ----------

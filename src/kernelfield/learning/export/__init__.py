@@ -9,6 +9,7 @@ from kernelfield.errors import ArgumentError, received
 from kernelfield.learning.export.c import c
 from kernelfield.learning.export.commands import ffmpeg, imagemagick
 from kernelfield.learning.export.model import onnx
+from kernelfield.learning.export.over_field import over_field
 from kernelfield.learning.export.python import numpy, opencv, pytorch, scipy
 from kernelfield.learning.export.recipe import DTYPES, Recipe, recipe
 
@@ -36,4 +37,6 @@ def export(fit: Fit, target: str, dtype: str | None = None) -> str | bytes:
         raise ArgumentError(f"target: expected one of {', '.join(TARGETS)}; received {received(target)}")
     if dtype is not None and not (isinstance(dtype, str) and dtype in DTYPES):
         raise ArgumentError(f"dtype: expected one of {', '.join(DTYPES)}; received {received(dtype)}")
+    if fit.varying is not None and fit.verdict != "not linear":
+        return over_field(fit, fit.varying, target, dtype)
     return TARGETS[target](recipe(fit, dtype))

@@ -73,7 +73,7 @@ def _program(steps: Recipe, target: str) -> str:
         "{between}": between,
         "{every}": "" if steps.stride == (1, 1) else "[::{}, ::{}]".format(*steps.stride),
         "{divisor!r}": repr(steps.divisor),
-        "{rounding}": _rounding(steps, " " * 8, "np", "rint"),
+        "{rounding}": rounding(steps, " " * 8, "np", "rint"),
         "{result}": copied if steps.boundary == "copy" else "    return values.astype(dtype)\n",
     }
     text = head + _APPLY
@@ -87,7 +87,7 @@ def _tuple(values: tuple[float, ...]) -> str:
     return f"({', '.join(map(repr, values))}{',' if len(values) == 1 else ''})"
 
 
-def _rounding(steps: Recipe, indent: str, library: str, even: str) -> str:
+def rounding(steps: Recipe, indent: str, library: str, even: str) -> str:
     """Return the lines that round `values`, about the whole offset where the rule depends on it."""
     rule = _ROUNDED[steps.rounding].replace("{np}", library).replace("{rint}", even)
     if not any(steps.about):
@@ -126,14 +126,14 @@ class Filter(torch.nn.Module):
         sums = F.conv2d(padded.reshape(n * c, 1, *padded.shape[2:]), self.kernel[None, None]{every})
         return sums.reshape(n, c, *sums.shape[2:])
 {places}'''
-_PLACES = '''
+PLACES = '''
     def places(self, n, before, after):
         """Return the pixels of an axis that stand for those outside: the border {mode!r}."""
         i = torch.arange(-before, n + after, device=self.kernel.device)
         return {formula}
 '''
 #: Where a border takes its pixels, of `i` and `n` as PyTorch writes it.
-_FORMULAS = {
+FORMULAS = {
     "nearest": "i.clamp(0, n - 1)",
     "wrap": "i.remainder(n)",
     "reflect": "torch.minimum(i.remainder(2 * n), 2 * n - 1 - i.remainder(2 * n))",
@@ -166,12 +166,12 @@ def pytorch(steps: Recipe) -> str:
         "{of}": "of the shape of the pixels" if steps.stride == (1, 1) else "for every few rows and columns",
         "{every}": "" if steps.stride == (1, 1) else f", stride={steps.stride}",
         "{divisor}": repr(steps.divisor),
-        "{rounding}": _rounding(steps, " " * 12, "torch", "round"),
+        "{rounding}": rounding(steps, " " * 12, "torch", "round"),
         "{result}": result,
         "{padded}": padded,
-        "{places}": "" if mode == "constant" else _PLACES,
+        "{places}": "" if mode == "constant" else PLACES,
         "{mode!r}": repr(mode),
-        "{formula}": _FORMULAS.get(mode, ""),
+        "{formula}": FORMULAS.get(mode, ""),
     }
     text = _MODULE
     for field, value in fields.items():
