@@ -44,7 +44,11 @@ def debian() -> None:
     )
     apt = ("apt-get", "--quiet=2", "--no-install-recommends")
     run(*apt, "update", APT_CONFIG=state / "apt.conf")
-    run(*apt, "--yes", "--download-only", "install", *PACKAGES, APT_CONFIG=state / "apt.conf")
+    try:
+        run(*apt, "--yes", "--download-only", "install", *PACKAGES, APT_CONFIG=state / "apt.conf")
+    except subprocess.CalledProcessError:
+        words = f"apt has no {PYTHON} for arm64, or cannot reach it; another one: make dist-arm PYTHON=python3.N"
+        raise SystemExit(words) from None
     for package in sorted((state / "archives").glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", package, DEBIAN], check=True)
 
@@ -80,6 +84,8 @@ def wheel() -> Path:
 
 def main() -> None:
     """Build the wheel and try it."""
+    if not shutil.which("apt-get"):
+        raise SystemExit("make dist-arm takes Python for arm64 from Debian: run it in Debian or a system made from it")
     if not shutil.which("qemu-aarch64"):
         raise SystemExit("make dist-arm runs Arm programs by qemu-aarch64: apt-get install qemu-user")
     shutil.rmtree(BUILD, ignore_errors=True)
