@@ -66,6 +66,22 @@ def test_cells_tile_the_positions_and_in_each_the_functions_are_polynomials(orde
         assert len(list(basis.cells(positions))) == (inside[0] + 1) * (inside[1] + 1)
 
 
+@pytest.mark.parametrize("order", [0, 1, (2, 2), (1, 2)])
+@pytest.mark.parametrize("shape", [(1, 2), (2, 3), (2, 2)])
+def test_fields_of_a_few_pixels(order, shape):
+    basis = Basis(order, shape)
+    rows, columns = (basis.along(axis, np.arange(n)) for axis, n in enumerate(shape))
+    if isinstance(order, int):
+        # One row lies in the middle.
+        t = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in shape]
+        down, right = ([np.ones_like(one), one] for one in t)
+    else:
+        right = [np.linspace(1, 0, shape[1]), np.linspace(0, 1, shape[1])]
+        down = np.eye(2)[:, : shape[0]] if order[0] == 2 else np.ones((1, shape[0]))
+    for found, expected in ((rows, down), (columns, right)):
+        np.testing.assert_allclose(found, expected[: len(found)], atol=1e-12)
+
+
 def test_which_functions_are_sums_of_others():
     assert Basis(2, SHAPE).holds(Basis(2, SHAPE))
     assert Basis(2, SHAPE).holds(Basis(1, SHAPE))

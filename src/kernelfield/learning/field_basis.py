@@ -127,7 +127,7 @@ class Basis:
         """Return the parts of an axis between the nodes of the grid."""
         if isinstance(self.order, int):
             return [part]
-        knots = np.arange(1, self.order[axis] - 1) * (self.shape[axis] - 1) / max(1, self.order[axis] - 1)
+        knots = np.arange(1, self.order[axis] - 1) * (self.shape[axis] - 1) / (self.order[axis] - 1)
         inner = [int(np.ceil(knot)) for knot in knots if part.start < np.ceil(knot) < part.stop]
         ends = [part.start, *inner, part.stop]
         return [slice(a, b) for a, b in pairwise(ends)]

@@ -11,7 +11,7 @@ import kernelfield as kf
 from kernelfield.learning.fit import designed
 from kernelfield.learning.models.encoded import Stored, _neighbours, judged, stored_residual, support_of
 from kernelfield.learning.models.model import Asked
-from kernelfield.learning.pair import prepare
+from kernelfield.learning.pair import Unit, prepare
 from kernelfield.learning.residual import Map
 
 WEIGHTS = np.array([[0.1, 0.2, -0.1, 0.0], [0.3, 0.4, 0.2, -0.1]])
@@ -150,3 +150,13 @@ def test_neighbours_are_those_beside_and_below():
     assert _neighbours(turned) == pytest.approx(max(along, down, key=abs) / square)
     assert _neighbours([Map(np.ones((2, 2)), np.array([[1.0, -2.0]]), np.ones((1, 2)), None)]) == -0.4
     assert _neighbours([Map(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2)), None)]) == 0.0
+
+
+@pytest.mark.parametrize(("largest", "exact"), [(2.039, True), (2.041, False)])
+def test_a_step_is_one_of_the_images(largest, exact):
+    """Of planes in units of 4 the step of 1 is 4 of the images."""
+    given = stored(largest, sd=1.2)
+    given = dataclasses.replace(given, pair=dataclasses.replace(given.pair, after_unit=Unit(0.0, 4.0)))
+    found = judged(dataclasses.replace(FIT, verdict="approximate"), given, 8)
+    assert (found.verdict == "exact") == exact
+    assert exact or "1.04 times that of rounding" in found.explanation

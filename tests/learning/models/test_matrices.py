@@ -115,6 +115,8 @@ def test_saturation(label, s):
         assert found.description == f"saturation times {s:.4g} (brightness by {label})"
         assert name_matrix(moved(matrix, 2e-7), tolerance) is None
     assert any(np.allclose(one, matrix, rtol=0, atol=1e-12) for one in likely(matrix + 1e-5))
+    # Up to three digits of it are meant.
+    assert any(np.allclose(one, matrix, rtol=0, atol=1e-12) for one in likely(saturated(s + 3e-4, LUMA[label])))
 
 
 @pytest.mark.parametrize("degrees", [30.0, 90.0, 12.5, -77.3, 179.0])
