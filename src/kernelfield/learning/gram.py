@@ -156,9 +156,11 @@ def _around(
     first, last = columns[0] - kw + 1, columns[1] + kw - 1
     bottom = rows[1] + kh - 1
     around = plane[rows[0] : bottom, max(0, first) : last]
-    missing = (max(0, bottom - plane.shape[0]), max(0, -first), max(0, last - plane.shape[1]))
-    if any(missing):
-        around = np.pad(around, ((0, missing[0]), missing[1:]))
+    if around.shape != (bottom - rows[0], last - first):
+        # `np.pad` takes as long as the products of a strip.
+        inside, left = around, max(0, -first)
+        around = np.zeros((bottom - rows[0], last - first), plane.dtype)
+        around[: inside.shape[0], left : left + inside.shape[1]] = inside
     return plane[rows[0] : rows[1], columns[0] : columns[1]], around
 
 

@@ -185,13 +185,13 @@ class _Seen:
         spoilt = np.zeros((-(-rows // _SIDE), -(-columns // _SIDE)), bool)
         for down, right in ((0, 0), (0, last), (last, 0), (last, last)):
             spoilt |= self.spoilt[down : down + rows : _SIDE, right : right + columns : _SIDE]
-        down, right = np.nonzero(~spoilt)
-        some = slice(None, None, max(1, -(-down.size // most)))
+        tops, lefts = (_SIDE * places for places in np.nonzero(~spoilt))
+        some = slice(None, None, max(1, -(-tops.size // most)))
         size = 2 * _SIDE - 1
-        if not down.size:
+        if not tops.size:
             return np.zeros((0, size, size), np.float32)
         views = (np.lib.stride_tricks.sliding_window_view(image, (size, size)) for image in self.images)
-        return self._of([view[_SIDE * down[some], _SIDE * right[some]] for view in views]).astype(np.float32)
+        return self._of([view[tops[some], lefts[some]] for view in views]).astype(np.float32)
 
     def _of(self, parts: list[np.ndarray]) -> np.ndarray:
         """Return the luminance of parts of the channels."""
