@@ -336,7 +336,7 @@ def _chart(found: Sequence[Transfer]) -> str:
 def _found(fit: Fit, before: Any, after: Any, pair: Compared, channel_axis: int | str | None) -> str:
     """Return the facts as a table, with what the pair says of them."""
     lines = [(label, text) for label, text in facts(fit) if label not in ("verdict", "filter")]
-    if fit.one_kernel and fit.verdict != "not linear":
+    if (fit.one_kernel or fit.varying is not None) and fit.verdict != "not linear":
         try:
             held = fit.held_out_r2(before, after, channel_axis=channel_axis)
             lines.append(("held out", f"R² {held:.6f} of tiles, by kernels of this size learned from the other tiles"))

@@ -379,3 +379,21 @@ def test_a_place_is_saved_and_refused_outside(tmp_path):
         fit.at(0, 0).at(0, 0)
     with pytest.raises(ArgumentError, match=r"take fit.at\(row, column\)"):
         fit.mtf()
+
+
+@pytest.mark.parametrize("share", [1e10, 3e7])
+def test_held_out_tiles_of_a_kernel_that_varies(monkeypatch, share):
+    """The oracle: the share that noise of 0.5 leaves; with few pixels a weight, free weights explain what is chance."""
+    monkeypatch.setattr("kernelfield.learning.held_out._EXPLICIT", share)
+    rng = np.random.default_rng(0)
+    before = rng.normal(size=(96, 104))
+    rows = np.linspace(-1, 1, 96)[:, None]
+    after = (1.0 + 0.5 * rows) * ndimage.uniform_filter(before, 3) + 2.0 * rows + 0.5 * rng.normal(size=before.shape)
+    fit = kf.learn(before, after, size=3, varying=1, background=1)
+    assert fit.held_out_r2(before, after) == pytest.approx(1.0 - 0.25 / after.var(), abs=0.02 if share > 1e9 else 0.06)
+    # As many weights as a quarter of the pixels: held-out pixels are worse than those learned from.
+    small = before[:30, :32], after[:30, :32]
+    loose = kf.learn(*small, size=5, varying=2)
+    assert loose.held_out_r2(*small) < loose.r2 - 0.01
+    with pytest.raises(ArgumentError, match="after: expected the field of the kernel, 96×104"):
+        fit.held_out_r2(*small)

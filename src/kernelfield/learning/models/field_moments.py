@@ -10,7 +10,7 @@ from kernelfield.errors import DataError
 from kernelfield.learning.field_basis import Axis, Basis, coefficients
 from kernelfield.learning.least_squares import Moments
 from kernelfield.learning.models.field_sums import cross_products, window_products, window_sums
-from kernelfield.learning.pair import Plane
+from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.support import Support
 
 # Numbers of the explicit windows that are held at once.
@@ -39,6 +39,18 @@ class Design:
     def weights(self) -> int:
         """The number of weights of all kernels."""
         return self.kernel.count * self.support.rows * self.support.columns
+
+
+def designs_of(pair: Pair, support: Support, order: int | tuple[int, int], background: int) -> list[Design]:
+    """Return the regressors of each plane of a pair."""
+    functions, others = (Basis(each, pair.shapes[1]) for each in (order, background))
+    # A constant taken from the before changes the background as the kernel varies, and may if that is part of it.
+    free = others.holds(functions)
+    unit = pair.before_unit
+    return [
+        Design(support, functions, others, plane.before_shift if free else -unit.centre / unit.scale, plane.after_shift)
+        for plane in pair.planes
+    ]
 
 
 def products(plane: Plane, design: Design, weights: np.ndarray | None = None) -> tuple[np.ndarray, int]:

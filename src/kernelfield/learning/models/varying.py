@@ -20,7 +20,7 @@ from kernelfield.learning.boundary import BoundaryRule, OverField, find_boundary
 from kernelfield.learning.field_basis import LARGEST_DEGREE, Basis
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.least_squares import Moments, solve
-from kernelfield.learning.models.field_moments import Design, Normal, products
+from kernelfield.learning.models.field_moments import Design, Normal, designs_of, products
 from kernelfield.learning.models.regularise import Regularise
 from kernelfield.learning.models.restricted import Restricted, solve_restricted
 from kernelfield.learning.models.restriction import Restriction
@@ -116,13 +116,7 @@ def fit_varying(
             f"{support.rows}×{support.columns}; take a lower degree, fewer nodes, or a smaller size"
         )
     others = Basis(background, shape)
-    # A constant taken from the before changes the background as the kernel varies, and may if that is part of it.
-    free = others.holds(functions)
-    unit = pair.before_unit
-    designs = [
-        Design(support, functions, others, plane.before_shift if free else -unit.centre / unit.scale, plane.after_shift)
-        for plane in used.planes
-    ]
+    designs = designs_of(used, support, highest, background)
     found = [products(plane, design, weights) for plane, design in zip(used.planes, designs)]
     normal = Normal([total for total, _ in found], designs[0].weights, sum(count for _, count in found))
     needed = functions.count * p + others.count * len(used.planes)
