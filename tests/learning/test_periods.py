@@ -8,7 +8,10 @@ from scipy import ndimage
 from skimage import data
 
 import kernelfield as kf
+from kernelfield.learning.held_out import holds_elsewhere
+from kernelfield.learning.pair import prepare
 from kernelfield.learning.periods import period, repeats
+from kernelfield.learning.support import centred
 
 TILE = data.coins()[60:76, 60:80]
 
@@ -53,3 +56,11 @@ def test_an_after_that_does_not_repeat_is_told():
 def test_the_median_of_a_picture_that_repeats_is_a_median():
     picture = np.tile(TILE, (6, 5))
     assert "median of 3×3" in kf.learn(picture, ndimage.median_filter(picture, 3, mode="wrap")).explanation
+
+
+def test_few_windows_that_come_again_prove_no_kernel():
+    tile = data.camera()[128:158, 128:158]
+    pair = prepare(np.tile(tile, (4, 4)), np.tile(tile, (4, 4)))
+    # 900 different windows, for 121 weights and for 81.
+    assert not holds_elsewhere(pair, centred((11, 11)))
+    assert holds_elsewhere(pair, centred((9, 9)))

@@ -36,7 +36,7 @@ from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.naming import Name, name_kernel
 from kernelfield.learning.pair import Pair, few_moments, number_of
 from kernelfield.learning.part import part_of
-from kernelfield.learning.periods import folded, repeats
+from kernelfield.learning.periods import distinct, folded, repeats
 from kernelfield.learning.progress import begin
 from kernelfield.learning.rational import as_integers
 from kernelfield.learning.residual import Residual, measure, residual_maps
@@ -498,6 +498,7 @@ def _rounded(pair: Pair, used: Pair, estimate: Estimate) -> Exact | None:
 def _evidence(answer: _Answer) -> Evidence:
     """Return the evidence for the verdict on an answer."""
     pair, moments = answer.pair, answer.estimate.moments
+    first = pair.sample.planes[0]
     sd = answer.residual.sd
     r2 = 1.0 if moments.square == 0.0 else min(1.0, max(0.0, 1.0 - sd**2 * moments.count / moments.square))
     energy = float((answer.kernel**2).sum())
@@ -515,7 +516,8 @@ def _evidence(answer: _Answer) -> Evidence:
         0.0 if answer.is_exact else answer.apart,
         answer.found.limit,
         moments.square == 0.0,
-        "" if answer.is_exact else repeats(pair.sample.planes[0].before, pair.sample.planes[0].after),
+        "" if answer.is_exact else repeats(first.before, first.after),
+        0 if answer.is_exact else distinct(first.before),
     )
 
 

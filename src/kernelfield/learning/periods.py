@@ -18,10 +18,18 @@ def period(image: np.ndarray, axis: int, most: int) -> int:
     """
     lines = np.moveaxis(image, axis, 0)
     few = lines[:, :: max(1, lines.shape[1] // _LINES)]
-    for step in range(1, min(most, lines.shape[0] // 2) + 1):
+    # Where it repeats, the first line does.
+    first = few[1 : min(most, lines.shape[0] // 2) + 1] == few[0]
+    for step in (np.flatnonzero(first.all(axis=1)) + 1).tolist():
         if np.array_equal(few[step:], few[:-step]) and np.array_equal(lines[step:], lines[:-step]):
-            return step
+            return int(step)
     return 0
+
+
+def distinct(image: np.ndarray) -> int:
+    """Return the number of different windows of an image that repeats along both axes; 0 of others."""
+    down, right = (period(image, axis, n // 2) for axis, n in enumerate(image.shape))
+    return down * right
 
 
 def repeats(before: np.ndarray, after: np.ndarray) -> str:

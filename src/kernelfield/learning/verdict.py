@@ -23,6 +23,8 @@ _HALF = 0.5
 _CERTAIN = 0.75
 # An F statistic of the kernel over its expectation that chance does not give, in standard deviations.
 _CHANCE = 8.0
+# Different windows a weight below which a picture that repeats tells no filter.
+_WINDOWS = 10
 # The share of pixels that may be left out of a fit that explains less than half.
 _LEFT_OUT = 0.05
 
@@ -57,6 +59,8 @@ class Evidence:
         Whether the after has one value a channel, which weights of 0 reproduce whatever made it.
     repeats : str
         After how many rows and columns before and after repeat, as a phrase; "" if they do not.
+    windows : int
+        How many different ones a picture that repeats has.
     """
 
     exact: bool
@@ -72,12 +76,17 @@ class Evidence:
     limit: int = 0
     blank: bool = False
     repeats: str = ""
+    windows: int = 0
 
     @property
     def folded(self) -> bool:
-        """Whether nothing that was tried explains a picture that repeats, which kernels as wide as its period do."""
-        few = self.signs is not None and (self.r2 < _HALF or (self.signs.looks_like is None and self.r2 < _R2))
-        return bool(self.repeats) and not self.exact and few
+        """Whether a picture repeats, and nothing explains it but what kernels as wide as its period explain anyway."""
+        if not self.repeats or self.exact:
+            return False
+        few = self.windows < _WINDOWS * self.coefficients
+        if self.signs is None:
+            return few
+        return self.r2 < _HALF or (self.signs.looks_like is None and (few or self.r2 < _R2))
 
     @property
     def little(self) -> bool:
@@ -148,8 +157,8 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
         )
     if verdict == "undetermined" and evidence.folded:
         return (
-            f"before and after repeat after {evidence.repeats}, and no narrower filter gives the after: wider ones are "
-            "known only folded by that, and many give the same picture; take a picture that does not repeat"
+            f"before and after repeat after {evidence.repeats}: a filter that is not much smaller is known only folded "
+            "by that, and many give the same picture; take a picture that does not repeat"
         )
     if verdict == "undetermined":
         return (
