@@ -167,3 +167,74 @@ def test_channels_that_are_mixed():
         estimate = estimate_kernel(pair, centred((3, 3)))
         maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
         assert (module._mixed(pair, estimate.support, maps) is not None) == found
+
+
+def examined(before: np.ndarray, after: np.ndarray, size: int = 5, correlation: float = 0.5, **options):
+    pair = prepare(before, after, clip=None, **options)
+    estimate = estimate_kernel(pair, centred((size, size)))
+    maps = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
+    return module.examine(pair, estimate, maps, correlation)
+
+
+ROUGH = np.clip(SCENE + np.random.default_rng(3).normal(scale=25.0, size=SCENE.shape), 1.0, 255.0)
+BLUR = np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 16.0
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0])
+def test_filters_of_light_and_filters_before_a_curve(top):
+    light = 255.0 * ndi.correlate((ROUGH / 255.0) ** 2.2, BLUR) ** (1 / 2.2)
+    seen = examined(ROUGH * top / 255.0, light * top / 255.0)
+    assert seen.looks_like.startswith("a linear filter of light")
+    assert not seen.every
+    curved = 255.0 * (ndi.correlate(ROUGH, BLUR) / 255.0) ** 0.5
+    seen = examined(ROUGH * top / 255.0, curved * top / 255.0)
+    assert seen.looks_like.startswith("a filter and then a tone curve or gamma")
+    # Negative numbers are no light; and a blur alone is neither.
+    below = examined(ROUGH * top / 255.0 - 0.5 * top, light * top / 255.0 - 0.5 * top)
+    assert below.looks_like is None or "light" not in below.looks_like
+    noise = 0.002 * top * np.random.default_rng(0).normal(size=ROUGH.shape)
+    assert examined(ROUGH * top / 255.0, ndi.correlate(ROUGH, BLUR) * top / 255.0 + noise, 3, 0.0).looks_like is None
+
+
+def test_filters_of_light_with_pixels_that_do_not_count():
+    light = 255.0 * ndi.correlate((ROUGH / 255.0) ** 2.2, BLUR) ** (1 / 2.2)
+    light[20:24, 30:36] = np.nan
+    assert examined(ROUGH, light).looks_like.startswith("a linear filter of light")
+    curved = 255.0 * (ndi.correlate(ROUGH, BLUR) / 255.0) ** 0.5
+    curved[20:24, 30:36] = np.nan
+    assert examined(ROUGH, curved).looks_like.startswith("a filter and then a tone curve")
+
+
+def test_calm_parts_without_residual_are_as_rounding_leaves_them():
+    contrast = np.arange(4900.0).reshape(70, 70)
+    residual = np.where(contrast < 2450.0, 0.0, 3.0)
+    pair = prepare(np.rint(SCENE), np.rint(SCENE), clip=None)
+    assert pair.step == 1.0
+    seen = module.measure_signs(pair, [map_of(contrast, residual, contrast)], 0.0)
+    assert seen.texture == pytest.approx(3.0 / np.sqrt(1.05 / 12.0))
+
+
+def test_tiles_without_detail_have_not_moved():
+    residual = 1e-3 * np.random.default_rng(0).normal(size=(62, 62))
+    assert module._distorted(map_of(np.full((62, 62), 7.0), residual)) is None
+
+
+def test_small_turns_and_zooms_are_movement():
+    down, right = np.meshgrid(np.linspace(-1, 1, 88), np.linspace(-1, 1, 98), indexing="ij")
+    slope = SCENE[2:, 1:-1] - SCENE[:-2, 1:-1], SCENE[1:-1, 2:] - SCENE[1:-1, :-2]
+    residual = np.zeros(SCENE.shape)
+    noise = np.random.default_rng(0).normal(size=SCENE.shape)
+    for moved in (slope[0] * right, slope[0] * down, slope[1] * right, slope[1] * down):
+        residual[1:-1, 1:-1] = 0.05 * moved
+        assert module._moves(SCENE, residual + 1e-3 * noise, float(SCENE.var()))
+    assert not module._moves(SCENE, noise, float(SCENE.var()))
+    # A tenth of the variance is large.
+    assert module._moves(SCENE, noise, 9.0)
+    assert not module._moves(SCENE, noise, 11.5)
+
+
+@pytest.mark.parametrize("degrees", [4.0, -4.0])
+def test_turned_pictures_are_told(degrees):
+    after = ndi.rotate(SCENE, degrees, reshape=False, order=3, mode="reflect")
+    way = "counter-clockwise" if degrees > 0 else "clockwise"
+    assert examined(SCENE, after, 3).looks_like == f"the picture rotated by 4° {way}"

@@ -146,7 +146,7 @@ def test_three_boxes_in_a_row(radius):
     assert naming._three_boxes(off) is None
 
 
-@pytest.mark.parametrize("square", [4, 5, 8])
+@pytest.mark.parametrize("square", [4, 5, 9])
 def test_flat_disks(square):
     places = np.arange(-3, 4)
     held = places[:, None] ** 2 + places**2 <= square
@@ -163,7 +163,9 @@ def test_flat_disks(square):
     hole = kernel.copy()
     hole[3, 3] = 0.0
     assert naming._flat_disk(hole, (3, 3), allowed) is None
-    assert naming._flat_disk(np.full((3, 3), 1 / 9), (1, 1), np.full((3, 3), 1e-3)) is None
+    for size in (3, 5):
+        box, half = np.full((size, size), size**-2.0), size // 2
+        assert naming._flat_disk(box, (half, half), np.full(box.shape, 1e-4)) is None
     cross = np.zeros((3, 3))
     cross[1], cross[:, 1] = 0.2, 0.2
     assert naming._flat_disk(cross, (1, 1), np.full((3, 3), 1e-3)) is None
@@ -224,3 +226,30 @@ def test_gaussians_between_pixels_are_named_with_their_shift():
         assert (twice.name, twice.scale) == ("gaussian", pytest.approx(2.0))
     wide = naming._gaussian_at(np.array([1.2, 1.5, 0.3, 0.0]), np.arange(-5, 6), np.arange(-5, 6))[0]
     assert "sigma 1.2 down, 1.5 across" in named(wide).description
+
+
+def test_disks_boxes_in_a_row_and_sharpening_are_named():
+    places = np.arange(-3, 4)
+    held = places[:, None] ** 2 + places**2 <= 5
+    assert named(held / held.sum()).description == "flat disk of radius 2.236, the mean of 21 pixels"
+    assert named(3.0 * held / held.sum()).description.endswith("21 pixels, times 3")
+    box = np.array([0.4, 1.0, 1.0, 1.0, 0.4])
+    line = np.convolve(np.convolve(box, box), box) / box.sum() ** 3
+    assert named(np.outer(line, line)).description.startswith("three boxes in a row, as Pillow's GaussianBlur(")
+    sharper = np.array([[0.0, -1.0, 0.0], [-1.0, 5.0, -1.0], [0.0, -1.0, 0.0]])
+    found = named(0.3 * sharper)
+    assert (found.name, found.scale) == ("sharpen", pytest.approx(0.3))
+
+
+def test_the_nearest_are_two_and_said_once():
+    box = np.full((3, 3), 1 / 9)
+    box[0, 0] += 0.02
+    found = named(box)
+    assert found.name is None
+    assert found.description.count("% away") == 1
+    assert found.description.count("; then ") <= 1
+    point = np.zeros((3, 3))
+    point[1, 1], point[0, 1], point[1, 0] = 1.0, 0.05, -0.03
+    assert "nearest: identity" in named(point).description
+    assert "box 1×1" not in named(point).description
+    assert "times 2" in named(2.0 * box).description

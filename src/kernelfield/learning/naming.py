@@ -204,10 +204,10 @@ def _flat_disk(kernel: np.ndarray, anchor: tuple[int, int], allowed: np.ndarray)
     squares = rows[:, None] ** 2 + columns**2
     held = kernel > float(kernel.max()) / 2.0
     square = int(squares[held].max())
-    # Nine pixels are a box, five a cross.
-    if square < 4 or not np.array_equal(held, squares <= square):
-        return None
     count = int(np.count_nonzero(held))
+    # All 3×3 and all 5×5 pixels are within a radius too, and a box.
+    if square < 2 or count == (2 * int(np.sqrt(square)) + 1) ** 2 or not np.array_equal(held, squares <= square):
+        return None
     if not (np.abs(kernel - held / count) <= allowed).all():
         return None
     return f"flat disk of radius {np.sqrt(square):.4g}, the mean of {count:,} pixels"
