@@ -11,7 +11,7 @@
 # make dist-arm  the wheel for Linux on Arm, tried in an emulated Debian; needs Debian and qemu-user
 # make wasm      the engine for the page of the lab, and the catalogue beside it
 # make bench     the figures of the README, side by side with peers
-# make calibrate 5,000 simulated pairs: how often learn is right, how often its intervals cover (a table)
+# make calibrate 5,000 simulated pairs, and 100 of each model: how often learn is right, how often its intervals cover
 # make faults    processes killed, full disks, limits, damaged and hostile files: survived / injected (as root); SEED=7
 # make producers filters of thirteen other programs, learned back (docs/compared/producers.md)
 # make mutants   changes to the source that no test notices; PARTS="learning" SAMPLE=300 for some of them
@@ -164,6 +164,7 @@ bench: $(TOOLS)/installed
 IN_TESTS := PYTHONPATH=tests OMP_NUM_THREADS=1 KERNELFIELD_CACHE=
 calibrate: $(TOOLS)/installed build/engine
 	$(IN_TESTS) $(TOOLS)/bin/python -m learning.simulator 5000
+	$(IN_TESTS) $(TOOLS)/bin/python -m learning.model_simulator 100
 
 # A small disk is mounted, which takes root. A mosaic of 20,000² needs 4 GB of room for temporary files.
 SEED ?= 0

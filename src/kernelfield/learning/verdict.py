@@ -216,7 +216,9 @@ def _sign(evidence: Evidence) -> str:
             "under strong compression"
         )
     if seen is not None and seen.curve > _CURVE:
-        return "it depends on the brightness, as after a tone curve or gamma"
+        return (
+            "it depends on the brightness, as after a tone curve or a filter of light: try curve='auto' or light='auto'"
+        )
     if seen is not None and seen.texture > _TEXTURE:
         return (
             f"it is {seen.texture:.3g} times as large in busy parts as in calm ones, unlike noise: a filter that "

@@ -18,7 +18,7 @@ from kernelfield.learning.models.joint import Task
 # Pixels that are compared, the fewest of them with a colour that comes again, and the share of the variance a matrix
 # leaves that may be left between pixels of one colour: of blurs and edge-preserving filters of photographs 0.3 to 1.1.
 # And the share of the variance a matrix leaves of all pixels that it leaves of them at least.
-_PART, _FEWEST, _SAME, _THERE = 1 << 18, 200, 0.05, 0.25
+_PART, _FEWEST, _SAME, _THERE = 1 << 18, 200, 0.05, 0.1
 # Variance a matrix leaves over that of rounding from which on it is not the answer: rounding twice leaves 2.
 _MORE = 4.0
 # Colours of a palette at most, and how many times as many the before has.

@@ -96,6 +96,9 @@ def _fitted(light: Light, asked: Asked, inner: Callable[[Asked], Fit], found: st
         if moved is not None:
             fit, stored = moved, stored_residual(moved, asked)
     fit = judged(fit, stored, fit.kernel.weights.size)
+    if fit.verdict == "approximate":
+        doubt = "noise of the stored numbers is uneven in light, and shifts it: approximate"
+        fit = replace(fit, errors_note="; ".join(one for one in (fit.errors_note, doubt) if one))
     if fit.bank is None:
         fit = _named(fit)
     return replace(fit, notes=(*fit.notes, f"the filter acts on light, decoded by {light} ({found})"))
