@@ -342,3 +342,14 @@ def test_families_with_numbers_to_fit_name_no_weights_that_differ_by_2_percent(w
     change = np.random.default_rng(seed).choice([-0.02, 0.02], weights.shape) * weights.max()
     other = weights + change - change.mean()
     assert k.match(other, tolerance=1e-4 * weights.max()) is None
+
+
+@pytest.mark.parametrize("place", [(1.0, 0.0), (0.0, -1.0), (1.0, 1.0), (-1.0, 0.5)])
+@pytest.mark.parametrize("factor", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_at_the_end_of_the_range_of_an_offset_is_no_error(place, factor, seed):
+    for kernel in (k.mitchell(factor, 0.4, 0.3, place), k.bspline(2, factor, place)):
+        weights, anchor = kernel.weights, kernel.anchor
+        scatter = 2e-3 * np.abs(weights).max() * np.random.default_rng(seed).normal(size=weights.shape)
+        found = k.match((weights + scatter) / (weights + scatter).sum(), anchor, 1e-2 * np.abs(weights).max())
+        assert found is None or np.max(np.abs(found.kernel.parameters.get("offset", 0.0))) <= 1.0

@@ -143,7 +143,8 @@ def _width(line: Weights, anchor: int, profile: resampling.Profile, reach: float
     fine = minimise(partial(_cost, line, shape, offset), max(1.0, 0.97 * factor), 1.03 * factor)
     if _cost(line, shape, offset, fine) < left:
         factor, left = fine, _cost(line, shape, offset, fine)
-    return (max(1.0, factor), offset) if left < _END else None
+    # The refinement may end a little outside the ranges of both.
+    return (max(1.0, factor), float(np.clip(offset, -1.0, 1.0))) if left < _END else None
 
 
 def _cost(line: Weights, shape: Callable[[Weights], Sequence[Weights]], offset: float, factor: float) -> float:
