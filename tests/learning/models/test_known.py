@@ -231,3 +231,21 @@ def test_a_sum_far_from_the_scale_of_the_pair_is_refused(factor, refused):
             kf.learn(x, y, size=3, sum_to=factor * 1e60)
         return
     assert kf.learn(x, y, size=3, sum_to=factor * 1e60).kernel.weights.sum() == pytest.approx(factor * 1e60)
+
+
+def test_weights_that_a_picture_of_columns_does_not_tell_have_no_error():
+    rng = np.random.default_rng(9)
+    x = np.repeat(rng.normal(100.0, 20.0, (1, 52)), 40, axis=0)
+    y = correlate(x, np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 16) + 0.1 * rng.normal(size=x.shape)
+    fit = kf.learn(x, y, size=3, symmetric="h")
+    assert fit.verdict == "undetermined"
+    assert np.isinf(fit.stderr).all()
+    assert fit.rank == 2 + 3
+
+
+def test_with_a_penalty_a_window_has_to_lie_inside_once():
+    x, y, _ = made(3, noise=0.5)
+    x, y = x[:9, :12], y[:9, :12]
+    assert kf.learn(x, y, size=(9, 11), regularise="ridge").size == (9, 11)
+    with pytest.raises(DataError, match="size: expected a window of 10×3 inside the image; received an image of 9×12"):
+        kf.learn(x, y, size=(10, 3), regularise="ridge")
