@@ -1,10 +1,10 @@
 """The wheel for Linux on Arm, built and tried on this machine: `make dist-arm`.
 
-ziglang compiles the engine of the source distribution; apt unpacks Debian's own Python for arm64 in a folder,
-with lists of its own; pip, run by that Python under qemu-aarch64, installs the wheel with its dependencies. Then
-`kernelfield doctor`, the code in README.md and tests of the engine run there, the digests of results among them: the
-bits are those of x86-64. Needs Debian or a system made from it, with qemu-user. The Python that runs this must be of
-the version that Debian has: its headers serve Arm too.
+ziglang compiles the engine of the source distribution; apt unpacks Debian's own Python for arm64 in a folder, with
+lists of its own; this machine's pip unpacks the wheel there with its dependencies for Arm (an emulated pip is slow).
+Under qemu-aarch64 then run `kernelfield doctor`, the code in README.md and tests of the engine, the digests of results
+among them: the bits are those of x86-64. Needs Debian or a system made from it, with qemu-user. The Python that runs
+this must be of the version that Debian has: its headers serve Arm too.
 """
 
 from __future__ import annotations
@@ -94,9 +94,14 @@ def main() -> None:
     BUILD.mkdir(parents=True)
     debian()
     python = environment()
-    install = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile")
+    packages = ENVIRONMENT / "lib" / PYTHON / "site-packages"
+    install = (sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", packages)
+    arm = ("--only-binary", ":all:", "--python-version", PYTHON.removeprefix("python"))
+    platforms = [
+        f"--platform={name}_aarch64" for name in ("manylinux2014", *(f"manylinux_2_{n}" for n in range(17, 37)))
+    ]
     for_tests = ("pytest", "hypothesis", "scikit-image")
-    run(*install, "--only-binary", ":all:", "--constraint", "constraints.txt", wheel(), *for_tests)
+    run(*install, *arm, *platforms, "--constraint", "constraints.txt", wheel(), *for_tests)
     trial = BUILD / "trial"
     shutil.copytree(ROOT / "examples", trial / "examples")
     run(python, "-m", "kernelfield", "doctor", folder=trial)
