@@ -27,6 +27,9 @@ def test_the_light_of_stored_numbers(white):
         power = Light(2.2).decode(sign * values * white, white)
         np.testing.assert_allclose(power, sign * values**2.2, rtol=1e-12)
         np.testing.assert_allclose(Light(2.2).encode(power, white), sign * values * white, rtol=1e-12)
+    assert (Light(2.0).before_white, Light(2.0).after_white) == (1.0, 1.0)
+    np.testing.assert_allclose(Light(2.0).encode(np.array([0.25])), [0.5])
+    np.testing.assert_allclose(Light(2.0).decode(np.array([0.5])), [0.25])
     assert (str(Light("sRGB")), str(Light(2.2))) == ("sRGB", "power 2.2")
 
 

@@ -110,6 +110,7 @@ def test_the_verdict_beside_each_threshold(evidence, verdict):
         (signs(texture=3.5), "the picture: .* 3.5 times as large in busy parts .* adapts to edges"),
         (signs(looks_like="the median", every=True), "looks like the median, which gives every pixel"),
         (replace(signs(curve=0.03), r2=0.8), "too large for a linear filter"),
+        (replace(signs(curve=0.15), r2=0.8), "too large for a linear filter"),
         (replace(STRONG, r2=0.001), "does not follow the before"),
         (replace(signs(correlation=0.6), r2=0.4), "hardly follows the before"),
         (replace(STRONG, limit=31), "ended at its limit of 31×31"),
