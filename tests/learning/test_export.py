@@ -296,8 +296,12 @@ def test_a_command_of_ffmpeg_filters_colour(weights, colour, tmp_path):
 def test_what_a_target_cannot_express_is_refused():
     with pytest.raises(ArgumentError, match=r"target: expected one of numpy, .*; received 'fortran'"):
         FITS["halves"].export("fortran")
-    with pytest.raises(ArgumentError, match="dtype: expected one of"):
-        FITS["halves"].export("c", dtype="int8")
+    for unknown in (3, None, ["c"]):
+        with pytest.raises(ArgumentError, match="target: expected one of"):
+            FITS["halves"].export(unknown)
+    for unknown in ("int8", 3, ["uint8"]):
+        with pytest.raises(ArgumentError, match="dtype: expected one of"):
+            FITS["halves"].export("c", dtype=unknown)
     for target in ("imagemagick", "ffmpeg"):
         with pytest.raises(ArgumentError, match=f"fit: expected a filter without a stride for {target}"):
             FITS["every second and third"].export(target)
