@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kernelfield.kernels.blur_candidates import shifts
 from kernelfield.kernels.candidates import unsharp_masks
-from kernelfield.kernels.fitting import minimise
+from kernelfield.kernels.fitting import centred, minimise
 from kernelfield.kernels.resampling import INTERPOLATIONS
 from kernelfield.kernels.sharpening import unsharp
 from kernelfield.kernels.smoothing import shift
@@ -56,3 +56,10 @@ def test_no_unsharp_mask_is_given_up_before_it_is_tried(sigma, amount, size):
     # A mask that is nearly the identity is called that.
     if min(target.extent()) >= 3:
         assert min(np.abs((candidate - kernel).weights).max() for candidate in unsharp_masks(target)) < 1e-4
+
+
+@pytest.mark.parametrize(("size", "shape"), [(5, (4, 4)), (4, (5, 3)), (5, (2, 7)), (3, (3, 3))])
+def test_weights_of_any_size_are_placed_in_any_shape(size, shape):
+    placed = centred(np.ones((size, size)), shape)
+    assert placed.shape == shape
+    assert placed.sum() == min(size, shape[0]) * min(size, shape[1])

@@ -23,7 +23,8 @@ def centred(weights: Weights, shape: tuple[int, ...]) -> Weights:
     # Elements to crop (over) or to pad (under) on either side.
     over = [max(0, (n - m) // 2) for n, m in zip(weights.shape, shape)]
     under = [max(0, (m - n) // 2) for n, m in zip(weights.shape, shape)]
-    inner = weights[over[0] : weights.shape[0] - over[0], over[1] : weights.shape[1] - over[1]]
+    # An odd size has no middle in an even one: the last row or column is lost.
+    inner = weights[over[0] : over[0] + shape[0], over[1] : over[1] + shape[1]]
     out[under[0] : under[0] + inner.shape[0], under[1] : under[1] + inner.shape[1]] = inner
     return out
 
