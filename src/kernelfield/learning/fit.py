@@ -454,7 +454,7 @@ class Fit:
         DataError
             If the other tiles have too few pixels.
         """
-        from kernelfield.learning.held_out import held_out_r2
+        from kernelfield.learning.models.held_out_r2 import held_out_r2
 
         return held_out_r2(self, before, after, folds, channel_axis)
 

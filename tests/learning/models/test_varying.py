@@ -384,7 +384,7 @@ def test_a_place_is_saved_and_refused_outside(tmp_path):
 @pytest.mark.parametrize("share", [1e10, 3e7])
 def test_held_out_tiles_of_a_kernel_that_varies(monkeypatch, share):
     """The oracle: the share that noise of 0.5 leaves; with few pixels a weight, free weights explain what is chance."""
-    monkeypatch.setattr("kernelfield.learning.held_out._EXPLICIT", share)
+    monkeypatch.setattr("kernelfield.learning.models.held_out_r2._EXPLICIT", share)
     rng = np.random.default_rng(0)
     before = rng.normal(size=(96, 104))
     rows = np.linspace(-1, 1, 96)[:, None]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelfield.learning.alternatives import measure_signs
 from kernelfield.learning.filtering import apply
-from kernelfield.learning.fit import Fit
 from kernelfield.learning.models.model import Asked
 from kernelfield.learning.pair import Pair, as_image, channels, prepare
 from kernelfield.learning.residual import Map, contrast
 from kernelfield.learning.support import Support
 from kernelfield.learning.verdict import Evidence, explain, judge
+
+if TYPE_CHECKING:
+    from kernelfield.learning.fit import Fit
 
 # Standard deviation of the residual over that of rounding of a curve whose every pixel is within a step.
 _SLACK = 0.01
