@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.ndimage as ndi
@@ -10,7 +12,7 @@ from kernelfield.learning import alternatives as module
 from kernelfield.learning.estimate import estimate_kernel
 from kernelfield.learning.pair import prepare
 from kernelfield.learning.residual import Map, residual_maps
-from kernelfield.learning.support import centred
+from kernelfield.learning.support import Support, centred
 
 pytestmark = pytest.mark.core
 SCENE = ndi.gaussian_filter(np.random.default_rng(0).normal(size=(90, 100)), 1.5)
@@ -238,3 +240,210 @@ def test_turned_pictures_are_told(degrees):
     after = ndi.rotate(SCENE, degrees, reshape=False, order=3, mode="reflect")
     way = "counter-clockwise" if degrees > 0 else "clockwise"
     assert examined(SCENE, after, 3).looks_like == f"the picture rotated by 4° {way}"
+
+
+@pytest.mark.parametrize(("down", "right", "found"), [(2, 3, True), (3, 2, True), (1, 3, False), (3, 1, False)])
+def test_blocks_of_one_value(down, right, found):
+    rng = np.random.default_rng(0)
+    before = rng.permutation(40 * 42).reshape(40, 42).astype(float)
+    after = np.kron(rng.permutation(400).reshape(20, 20), np.ones((down, right)))[:40, :42]
+    plane = prepare(before, np.pad(after, ((0, 40 - len(after)), (0, 42 - after.shape[1])), "edge"), clip=None).planes[
+        0
+    ]
+    said = module._pixelated(plane)
+    assert (said is not None) == found
+    if found:
+        assert said.startswith(f"blocks of {down}×{right} pixels of one value each")
+
+
+def test_blocks_of_the_before_and_few_blocks_tell_nothing():
+    rng = np.random.default_rng(0)
+    before = rng.permutation(40 * 42).reshape(40, 42).astype(float)
+    blocks = np.kron(rng.permutation(420).reshape(20, 21), np.ones((2, 2)))
+    assert module._pixelated(prepare(before, blocks, clip=None).planes[0]) is not None
+    for coarse in (blocks, before.repeat(2, 0)[:40], before.repeat(2, 1)[:, :42]):
+        assert module._pixelated(prepare(coarse, blocks, clip=None).planes[0]) is None
+    # Four changes of a line tell a distance, three do not.
+    for across, found in ((10, True), (14, False)):
+        wide = np.kron(rng.permutation(100).reshape(20, 5), np.ones((2, across)))[:, :42]
+        assert (module._pixelated(prepare(before, wide, clip=None).planes[0]) is not None) == found
+
+
+def test_the_sets_of_pixels_that_are_ordered():
+    sizes = {n: [(name, int(held.sum())) for name, held in module._footprints(n)] for n in (2, 3, 5, 7)}
+    assert sizes[2] == [("2×2", 4)]
+    assert sizes[3] == [("3×3", 9), ("a cross of 3×3", 5)]
+    names = ["5×5", "a cross of 5×5", "a diamond of 5×5", "a disk of 5×5", "a disk of 5×5"]
+    assert sizes[5] == list(zip(names, (25, 9, 13, 13, 21)))
+    assert [count for _, count in sizes[7]] == [49, 13, 25, 29, 37]
+    cross = dict(module._footprints(5))["a cross of 5×5"]
+    assert cross[2].all()
+    assert cross[:, 2].all()
+
+
+@pytest.mark.parametrize(("share", "alike", "explains"), [
+    (0.24, 0.9, True), (0.26, 0.9, False), (0.49, 0.34, True), (0.49, 0.36, False), (0.51, 0.34, False),
+    (0.79, 0.09, True), (0.79, -0.09, True), (0.79, 0.11, False), (0.79, -0.11, False), (0.81, 0.0, False),
+])  # fmt: skip
+def test_shares_that_explain(share, alike, explains):
+    assert module._Share(2.0, 2.0 * share, 2.0 * share * alike).explains == explains
+
+
+def test_the_share_is_that_of_least_squares():
+    rng = np.random.default_rng(0)
+    keep = rng.random((20, 30)) < 0.8
+    share = module._Share()
+    total = left = neighbours = 0.0
+    for _ in range(2):
+        terms, image = rng.normal(size=(3, int(keep.sum()))), ndi.uniform_filter(rng.normal(size=keep.shape), (1, 3))
+        residual = image[keep] + 5.0
+        share.add(terms, residual, keep)
+        rest = np.zeros(keep.shape)
+        rest[keep] = residual - terms.T @ np.linalg.lstsq(terms.T, residual, rcond=None)[0]
+        total += ((residual - residual.mean()) ** 2).sum()
+        left += (rest**2).sum()
+        down, right = (rest[1:] * rest[:-1]).sum(), (rest[:, 1:] * rest[:, :-1]).sum()
+        neighbours += max(down, right, key=abs)
+    np.testing.assert_allclose((share.total, share.left, share.neighbours), (total, left, neighbours), rtol=1e-9)
+
+
+def varied(shape=(70, 76), slope=0.3, seed=0):
+    """A pair of which the weights right of the middle rise towards the right, with its maps."""
+    rng = np.random.default_rng(seed)
+    before = rng.normal(size=shape)
+    place = np.linspace(-1.0, 1.0, shape[1])
+    after = ndi.correlate(before, BLUR) + slope * place * np.roll(before, -1, axis=1) + 0.05 * rng.normal(size=shape)
+    pair = prepare(before, after, clip=None)
+    estimate = estimate_kernel(pair, centred((3, 3)))
+    return pair, estimate, residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
+
+
+def test_kernels_that_vary_over_the_picture():
+    pair, estimate, maps = varied()
+    assert "kernel varies" in module._varies(pair, estimate.support, maps)
+    pair, estimate, maps = varied(slope=0.0)
+    assert module._varies(pair, estimate.support, maps) is None
+    # Of 32 pixels, but not of fewer; where few pixels count, not at all.
+    for side, found in ((34, True), (33, False)):
+        pair, estimate, maps = varied((side, side + 6))
+        assert (module._varies(pair, estimate.support, maps) is not None) == found
+    pair, estimate, maps = varied()
+    for count, found in ((401, True), (399, False)):
+        bad = np.ones(maps[0].residual.size, bool)
+        bad[np.random.default_rng(1).choice(bad.size, count, replace=False)] = False
+        part = map_of(maps[0].predicted, maps[0].residual, None, bad.reshape(maps[0].residual.shape))
+        assert (module._varies(pair, estimate.support, [part]) is not None) == found
+
+
+def test_kernels_that_vary_over_a_picture_larger_than_the_part_that_is_read():
+    pair, estimate, maps = varied((64, 300), 0.6)
+    assert "kernel varies" in module._varies(pair, estimate.support, maps)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (9, 9), (25, 23)])
+def test_the_part_that_is_tried_with_a_curve(size):
+    rng = np.random.default_rng(0)
+    before = rng.normal(size=(200, 210)) + 3.0
+    pair = prepare(before, before, clip=None)
+    kernel = np.zeros(size)
+    kernel[2, 3] = 1.0
+    support = centred(size)
+    part = module._middle_part(pair, replace(estimate_kernel(pair, centred((3, 3))), support=support, kernel=kernel))
+    reach = [min(9, max(6, n // 2)) for n in size]
+    assert part.kernel.shape == (2 * reach[0] + 1, 2 * reach[1] + 1)
+    # The weight lies in the middle of what is tried, and over the same pixel as before.
+    assert part.kernel[reach[0], reach[1]] == 1.0
+    assert part.kernel.sum() == 1.0
+    off = 2 - size[0] // 2, 3 - size[1] // 2
+    starts = [max(0, r - o) for r, o in zip(reach, off)]
+    stops = [n - max(0, r + o) for n, r, o in zip(before.shape, reach, off)]
+    plane = pair.planes[0]
+    np.testing.assert_array_equal(part.after, plane.after[starts[0] : stops[0], starts[1] : stops[1]])
+    under = part.before[reach[0] : part.before.shape[0] - reach[0], reach[1] : part.before.shape[1] - reach[1]]
+    rows, columns = (slice(a + o, b + o) for a, b, o in zip(starts, stops, off))
+    np.testing.assert_array_equal(under, plane.before[rows, columns])
+    assert not part.bad.any()
+
+
+def test_the_part_of_a_small_picture_keeps_most_of_it():
+    pair = prepare(SCENE[:40, :33], SCENE[:40, :33], clip=None)
+    part = module._middle_part(pair, estimate_kernel(pair, centred((9, 9))))
+    assert part.kernel.shape == (11, 9)
+    assert part.after.shape == (30, 25)
+
+
+def test_the_part_of_a_large_picture_is_its_corner():
+    wide = np.random.default_rng(0).normal(size=(40, 620))
+    wide[20, 30] = np.nan
+    pair = prepare(np.random.default_rng(1).normal(size=wide.shape), wide, clip=None)
+    part = module._middle_part(pair, estimate_kernel(pair, centred((3, 3))))
+    assert part.after.shape == (30, 512)
+    assert np.argwhere(part.bad).tolist() == [[15, 24]]
+
+
+def test_a_part_is_fitted_anew():
+    rng = np.random.default_rng(0)
+    before, bad = rng.normal(size=(30, 34)), rng.random((28, 30)) < 0.2
+    windows = np.lib.stride_tricks.sliding_window_view(before, (3, 5)).reshape(28, 30, 15)
+    after = rng.normal(size=(28, 30)) + windows @ rng.normal(size=15) + 7.0
+    design = np.concatenate([windows, np.ones((28, 30, 1))], axis=2)
+    for mask in (bad, np.zeros_like(bad)):
+        expected = design @ np.linalg.lstsq(design[~mask], after[~mask], rcond=None)[0]
+        np.testing.assert_allclose(module._refitted(before, after, mask, (3, 5)), expected, atol=1e-8)
+
+
+def test_a_sample_of_large_residuals():
+    image = np.arange(400.0 * 500.0).reshape(400, 500)
+    predicted, residual, contrast = module._columns([map_of(image, -image, 2.0 * image)])
+    np.testing.assert_array_equal(predicted, image.ravel()[::3])
+    np.testing.assert_array_equal(residual, -predicted)
+    np.testing.assert_array_equal(contrast, 2.0 * predicted)
+    two = module._columns([map_of(image[:100], image[:100])] * 2)
+    assert two[0].size == 100_000
+    bad = image % 2 == 0
+    assert module._columns([map_of(image[:100], image[:100], None, bad[:100])])[0].size == 25_000
+
+
+def test_pictures_that_are_turned_where_much_is_left():
+    rng = np.random.default_rng(0)
+    fine = ndi.gaussian_filter(rng.normal(size=(120, 130)), 3.0)
+    turned = ndi.rotate(fine, 5.0, reshape=False, order=3, mode="reflect")
+    pair = prepare(fine, turned, clip=None)
+    estimate = estimate_kernel(pair, centred((3, 3)))
+    (found,) = residual_maps(pair, estimate.kernel, estimate.offsets, estimate.support)
+    assert "rotated by 5" in module._warped(pair.planes[0], found, estimate.support)
+    # With a residual that is not large, and not what movement leaves, it is not asked.
+    small = map_of(found.predicted, 0.01 * turned.std() * rng.normal(size=found.residual.shape))
+    assert module._warped(pair.planes[0], small, estimate.support) is None
+
+
+def test_small_pictures_have_no_room_for_wide_windows():
+    rng = np.random.default_rng(0)
+    rough = np.rint(rng.uniform(0.0, 255.0, (18, 40)))
+    for shape in ((18, 40), (40, 18)):
+        before = rough.reshape(shape)
+        seen = examined(before, ndi.median_filter(before, 3), 3)
+        assert seen.looks_like == "the median of 3×3 pixels (an order statistic)"
+        # Windows of 5 pixels would lie beyond the picture.
+        seen = examined(before, ndi.median_filter(before, 5), 3)
+        assert seen.looks_like is None or "order statistic" not in seen.looks_like
+
+
+def test_pictures_in_blocks_are_told_first():
+    blocks = np.kron(np.rint(ROUGH)[::3, ::2][:30, :50], np.ones((3, 2)))
+    assert examined(np.rint(ROUGH), blocks, 3).looks_like.startswith("blocks of 3×2 pixels")
+
+
+def test_pictures_of_other_sizes_are_neither_turned_nor_varied():
+    pair, estimate, maps = varied()
+    plane = pair.planes[0]
+    smaller = prepare(plane.before, plane.after[:-2, :-2], clip=None)
+    estimate = estimate_kernel(smaller, Support(0, 0, 3, 3))
+    maps = residual_maps(smaller, estimate.kernel, estimate.offsets, estimate.support)
+    assert module._varies(smaller, estimate.support, maps) is None
+    seen = module.examine(smaller, estimate, maps, 0.5)
+    assert seen.looks_like is None or "kernel varies" not in seen.looks_like
+
+
+def test_no_residual_is_no_distortion():
+    assert module._distorted(map_of(SCENE, np.zeros(SCENE.shape))) is None

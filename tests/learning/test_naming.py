@@ -253,3 +253,40 @@ def test_the_nearest_are_two_and_said_once():
     assert "nearest: identity" in named(point).description
     assert "box 1×1" not in named(point).description
     assert "times 2" in named(2.0 * box).description
+
+
+def test_a_gaussian_is_no_three_boxes_though_errors_allow_them():
+    line = np.exp(-(np.arange(-4, 5) ** 2) / (2 * 1.4**2))
+    kernel = np.outer(line, line) / line.sum() ** 2
+    assert named(kernel, 5e-4, certain=False).name == "gaussian"
+
+
+def test_a_rival_differs_somewhere():
+    line = np.array([1.0, 6.0, 15.0, 20.0, 15.0, 6.0, 1.0]) / 64
+    kernel = np.outer(line, line)
+    known = match(kernel, (3, 3), np.full((7, 7), 1e-6), 0.0)
+    assert naming._has_rival(known, kernel, (3, 3), np.full((7, 7), 1e-2))
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.049, True), (0.051, False)])
+def test_vague_weights_are_nothing_special(share, found):
+    places = np.arange(-3, 4)
+    held = (places[:, None] ** 2 + places**2 <= 5) / 21.0
+    assert (naming._special(held, (3, 3), np.full(held.shape, share / 21.0)) is not None) == found
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), [(0.004, "0.30 pixels up"), (0.007, "0.30 pixels up and 0.01 pixels left")]
+)
+def test_shifts_below_half_a_hundredth_are_not_said(place, words):
+    kernel = naming._gaussian_at(np.array([1.2, 1.2, 0.3, place]), np.arange(-5, 6), np.arange(-5, 6))[0]
+    assert named(kernel).description.endswith(f"shifted {words}")
+
+
+@pytest.mark.parametrize(("radius", "found"), [(0.04, False), (0.07, True)])
+def test_narrow_boxes_in_a_row_are_nothing(radius, found):
+    line = np.convolve(np.convolve([radius, 1.0, radius], [radius, 1.0, radius]), [radius, 1.0, radius])
+    line /= line.sum()
+    variance = float(line @ np.arange(-3, 4) ** 2)
+    assert (variance > 0.3) == found
+    assert (naming._three_boxes(np.outer(line, line)) is not None) == found

@@ -10,7 +10,7 @@ from skimage import data
 import kernelfield as kf
 from kernelfield.learning.held_out import holds_elsewhere
 from kernelfield.learning.pair import prepare
-from kernelfield.learning.periods import period, repeats
+from kernelfield.learning.periods import distinct, folded, period, repeats
 from kernelfield.learning.support import centred
 
 TILE = data.coins()[60:76, 60:80]
@@ -64,3 +64,26 @@ def test_few_windows_that_come_again_prove_no_kernel():
     # 900 different windows, for 121 weights and for 81.
     assert not holds_elsewhere(pair, centred((11, 11)))
     assert holds_elsewhere(pair, centred((9, 9)))
+
+
+@pytest.mark.parametrize("width", [5, 7, 9])
+def test_narrow_pictures_have_periods_too(width):
+    tile = np.random.default_rng(0).permutation(4 * width).reshape(4, width)
+    picture = np.tile(tile, (5, 1))
+    assert (period(picture, 0, 10), period(picture.T, 1, 10)) == (4, 4)
+    assert (period(picture, 0, 3), period(picture, 0, 4)) == (0, 4)
+    # Half of the lines must repeat: of seven, no period of four is known.
+    assert period(picture[:7], 0, 10) == 0
+    assert period(picture[:8], 0, 10) == 4
+    assert distinct(np.tile(tile, (3, 2))) == 4 * width
+    assert distinct(picture) == 0
+
+
+def test_periods_in_words():
+    picture = np.tile(np.random.default_rng(0).permutation(12).reshape(3, 4), (6, 6))
+    assert folded(picture, (3, 4)) == ""
+    assert "repeats after 3 rows: weights" in folded(picture, (4, 4))
+    assert "repeats after 4 columns: weights" in folded(picture, (3, 5))
+    assert "repeats after 3 rows and 4 columns: weights" in folded(picture, (4, 5))
+    assert "repeats after 1 row and 4 columns" in folded(np.tile(picture[:1], (18, 1)), (3, 9))
+    assert repeats(picture, picture[:-1]) == ""

@@ -151,7 +151,7 @@ def _gaussians(pair: Pair, support: Support, values: np.ndarray) -> Iterator[Est
         values = values + change
         if not (np.abs(change[:2]) < 0.5 * values[:2]).all() or values[:2].min() < 0.3:
             return
-    covariance = np.linalg.inv(system) * (left / max(1, count - 3))
+    covariance = np.linalg.inv(system) * (left / max(1, count - 3 - len(views)))
     errors = np.sqrt(np.diag(covariance))
     tidied = _tidied(values, errors, pair.gain)
     for chosen in (tidied, values) if not np.array_equal(tidied, values) else (values,):

@@ -34,7 +34,7 @@ class View:
         if most is not None and height * width > most:
             # Nearly square: every window costs its own border once.
             tall = min(height, max(most // width, int(np.sqrt(most))))
-            wide = min(width, max(1, most // tall))
+            wide = min(width, most // tall)
             top, left = (height - tall) // 2, (width - wide) // 2
             rows = slice(rows.start + top, rows.start + top + tall)
             columns = slice(columns.start + left, columns.start + left + wide)
