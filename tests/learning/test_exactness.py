@@ -14,6 +14,7 @@ from kernelfield.learning.exactness import (
     Span,
     _candidates,
     _rounding,
+    _tightest_of_tile,
     centred_on_offset,
     confirm,
     corrected,
@@ -434,3 +435,41 @@ def test_afters_about_a_whole_offset(offset, zero):
     assert centred_on_offset(pair, (float(after.min()),)) is None
     assert centred_on_offset(pair, (float(after.max()),)) is None
     assert centred_on_offset(pair, (float(after.max()) - 1.0,)) is not None
+
+
+@pytest.mark.parametrize("rule", ["nearest", "nearest even", "nearest away", "nearest down"])
+@pytest.mark.parametrize("step", [2, 4])
+def test_halves_on_a_grid_of_other_steps(rule, step):
+    before = (SMALL - 125).astype(np.int16)
+    after = (step * (ROUNDINGS[rule](total_of(before.astype(int)) / 8) + 3.0)).astype(np.int16)
+    pair = prepare(before, after, clip=None)
+    assert pair.step == step
+    found = rounded_by(pair, step * WEIGHTS / 8, SUPPORT)
+    assert (found.rounding, found.offsets) == (rule, (3.0 * step,))
+
+
+def test_whole_numbers_are_those_of_pixels_in_steps():
+    before = (4 * SMALL).astype(np.int16)
+    after = np.rint(total_of(before.astype(int)) / 32).astype(np.int16)
+    pair = prepare(before, after, clip=None)
+    assert pair.gain == 0.25
+    found = find_whole(pair, WEIGHTS / 32 + 1e-8, np.full((2, 3), 1e-7), SUPPORT)
+    assert (found.integers.tolist(), found.divisor) == (WEIGHTS.tolist(), 8)
+    np.testing.assert_allclose(found.kernel, WEIGHTS / 32)
+
+
+def test_values_at_the_ends_alone_prove_nothing():
+    after = np.where(total_of() > 1000, 255, 0).astype(np.uint8)
+    assert rounded_by(prepare(SMALL.astype(np.uint8), after), WEIGHTS / 8, SUPPORT) is None
+
+
+def test_pixels_that_do_not_count_are_no_constraints():
+    after = np.rint(total_of() / 8).astype(float)
+    good = np.ones(SMALL.shape, bool)
+    good[3:6, 10:20] = False
+    pair = prepare(SMALL.astype(np.int16), np.where(good, after, 1e3).astype(np.int16), good, clip=None)
+    sums = _tightest_of_tile(pair, WEIGHTS / 8, np.zeros(1), SUPPORT, np.zeros((1, 6)), SMALL.size)
+    excluded = pair.planes[0].excluded(SUPPORT)
+    assert sums.added[1] == excluded.size - excluded.sum()
+    assert sums.added[0] == 0
+    assert float(sums.largest[0]) <= 1e-9

@@ -7,14 +7,15 @@ from helpers.compression import jpeg as compressed
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import fft
+from scipy import ndimage as ndi
 from skimage import data
 
 import kernelfield as kf
 from kernelfield.learning import jpeg
 from kernelfield.learning.estimate import estimate_kernel
-from kernelfield.learning.pair import prepare
-from kernelfield.learning.residual import residual_maps
-from kernelfield.learning.support import centred
+from kernelfield.learning.pair import Unit, prepare
+from kernelfield.learning.residual import Map, residual_maps
+from kernelfield.learning.support import Support, centred
 
 FILTERS = {
     "box": lambda image: cv2.blur(image, (3, 3)),
@@ -226,3 +227,97 @@ def test_many_blocks_are_sampled(monkeypatch):
     inside = (slice(None), slice(None))
     assert jpeg._usable([None], (24, 32), inside).tolist() == [0, 3, 6, 9]
     assert jpeg._usable([None], (8, 40), inside).tolist() == [0, 1, 2, 3, 4]
+
+
+STEP = 12.0
+
+
+def quantised(seed: int = 0, side: int = 128) -> tuple[np.ndarray, np.ndarray]:
+    """Return a grey picture of which all coefficients are whole steps, and these coefficients."""
+    rough = ndi.gaussian_filter(np.random.default_rng(seed).normal(size=(side, side)), 0.7)
+    image = 128.0 + 22.0 * rough / rough.std()
+    coded = np.rint(coefficients(in_blocks(image)) / STEP) * STEP
+    return np.rint(whole_of(coded, side)).astype(np.uint8), coded
+
+
+def in_blocks(image: np.ndarray) -> np.ndarray:
+    n = image.shape[0] // 8
+    return image.reshape(n, 8, n, 8).swapaxes(1, 2).reshape(-1, 8, 8)
+
+
+def whole_of(coded: np.ndarray, side: int) -> np.ndarray:
+    n = side // 8
+    blocks = fft.idctn(coded, axes=(1, 2), norm="ortho") + 128.0
+    return blocks.reshape(n, n, 8, 8).swapaxes(1, 2).reshape(side, side)
+
+
+def maps_of(after: np.ndarray, predicted: np.ndarray) -> Map:
+    return Map(predicted, after - predicted, np.zeros(after.shape), None)
+
+
+ONE = Support(0, 0, 1, 1)
+
+
+def test_the_basis_is_that_of_cosines():
+    block = np.random.default_rng(0).normal(size=(8, 8))
+    np.testing.assert_allclose(jpeg._basis() @ block.ravel(), fft.dctn(block, norm="ortho").ravel(), atol=1e-12)
+
+
+@pytest.mark.parametrize(("share", "size", "found"), [
+    (1.0, 0.95, True), (1.0, 1.05, False), (0.025, 3.0, True), (0.035, 3.0, False), (0.0, 0.0, True),
+])  # fmt: skip
+def test_predictions_within_half_a_step_are_explained(share, size, found):
+    after, coded = quantised()
+    pair = prepare(after, after)
+    rng = np.random.default_rng(1)
+    # Half a step, and three deviations of the rounding of two pictures.
+    allowed = STEP / 2.0 + 3.0 * np.sqrt(2.0 / 12.0)
+    exact = coefficients(in_blocks(after.astype(float)))
+    tested = np.flatnonzero(np.abs(exact) > STEP / 2.0)
+    off = np.zeros(coded.size)
+    moved = tested if share == 1.0 else rng.choice(tested, round(share * tested.size), replace=False)
+    off[moved] = size * allowed * rng.choice((-1.0, 1.0), moved.size)
+    predicted = whole_of(exact + off.reshape(exact.shape), after.shape[0])
+    if predicted.min() < 0.0 or predicted.max() > 255.0:
+        pytest.fail("the prediction is clipped")
+    assert jpeg.explains(pair, ONE, [maps_of(after, predicted)]) == found
+
+
+@pytest.mark.parametrize("channel", [0, 2])
+@pytest.mark.parametrize(("off", "found"), [(2.9, True), (-2.9, True), (3.1, False), (-3.1, False)])
+def test_colours_may_be_off_by_the_half_of_a_step(channel, off, found):
+    after, _ = quantised()
+    pair = prepare(np.dstack([after] * 3), np.dstack([after] * 3))
+    maps = [maps_of(after, after.astype(float)) for _ in range(3)]
+    maps[channel] = maps_of(after, after + off)
+    # Blue and red less the luminance, times 0.564 and 0.713, by 1.5.
+    assert jpeg.explains(pair, ONE, maps) == found
+    assert jpeg.explains(pair, ONE, maps, colours=False)
+
+
+@pytest.mark.parametrize(("side", "found"), [(64, True), (56, False)])
+def test_so_many_blocks_tell_a_table(side, found):
+    after, _ = quantised(side=64)
+    after = after[:side]
+    assert jpeg.is_compressed(prepare(after, after)) == found
+    assert jpeg.explains(prepare(after, after), ONE, [maps_of(after, after.astype(float))]) == found
+
+
+def test_pictures_smaller_than_a_block_have_none():
+    small = np.arange(49, dtype=np.uint8).reshape(7, 7)
+    assert not jpeg.is_compressed(prepare(small, small))
+    seen = jpeg._Seen([small], np.ones(1), Unit(), np.zeros((7, 7), bool))
+    assert seen.blocks((0, 0), 5).shape == (0, 8, 8)
+    assert seen.spots(5).shape == (0, 15, 15)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (3, 6), (7, 1)])
+def test_where_blocks_are_likely_to_begin(corner):
+    after, _ = quantised()
+    part = after[-corner[0] % 8 :, -corner[1] % 8 :]
+    seen = jpeg._Seen([part], np.ones(1), Unit(), np.zeros(part.shape, bool))
+    assert jpeg._likely_corner(seen) == corner
+    spots = seen.spots(7)
+    assert 4 <= len(spots) <= 7
+    np.testing.assert_array_equal(spots[0], part[:15, :15])
+    np.testing.assert_array_equal(seen.blocks(corner, 10**6)[0], part[corner[0] :, corner[1] :][:8, :8])

@@ -295,3 +295,44 @@ def test_supports_of_tiles():
     assert len(both.planes) == 2
     assert both.moments(Support(0, 0, 1, 1)).offsets == 2
     assert both.moments(Support(0, 0, 1, 1)).count == 60
+
+
+@pytest.mark.parametrize("step", [1 / 255, 1 / 65535, 2.0, 0.25])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_usual_steps_are_meant(step, dtype):
+    whole = np.unique(np.random.default_rng(0).integers(0, 250, 400))
+    assert grid_step((whole * step).astype(dtype)[None]) == step
+    assert grid_step((whole * (step * 1.001)).astype(dtype)[None]) != step
+
+
+def test_masks_of_the_before_or_of_a_smaller_after():
+    before, after = np.random.default_rng(0).random((12, 14)), np.random.default_rng(1).random((10, 13))
+    for shape in ((12, 14), (10, 13)):
+        mask = np.ones(shape, bool)
+        mask[4, 5] = False
+        plane = prepare(before, after, mask, clip=None).planes[0]
+        bad = plane.bad_before if shape == before.shape else plane.bad_after
+        other = plane.bad_after if shape == before.shape else plane.bad_before
+        assert np.argwhere(bad).tolist() == [[4, 5]]
+        assert other is None
+    # A masked element of a mask is no pixel to use.
+    hidden = np.ma.masked_array(np.ones((12, 14), bool), np.zeros((12, 14), bool))
+    hidden[2, 3] = np.ma.masked
+    assert np.argwhere(prepare(before, before, hidden, clip=None).planes[0].bad_before).tolist() == [[2, 3]]
+
+
+def test_rectangles_without_an_excluded_position_are_enough(monkeypatch):
+    monkeypatch.setattr(module, "_CLEAR", 8)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(65, 74)), rng.normal(size=(64, 72))
+    bad = np.zeros(y.shape, bool)
+    bad[:, :8] = rng.random((64, 8)) < 0.5
+    bad[8:16, 40] = True
+    found = module._of_clear_parts(x, y, Support(0, 0, 2, 3), (0.5, -0.5), bad, 1)
+    clear = np.ones(y.shape, bool)
+    clear[:, :8] = False
+    clear[8:16, 40:48] = False
+    windows = np.lib.stride_tricks.sliding_window_view(x, (2, 3))[clear].reshape(-1, 6) - 0.5
+    assert found.count == clear.sum()
+    np.testing.assert_allclose(found.gram, windows.T @ windows, atol=1e-8)
+    np.testing.assert_allclose(found.cross, windows.T @ (y[clear] + 0.5), atol=1e-8)

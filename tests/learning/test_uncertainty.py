@@ -338,3 +338,67 @@ def test_noise_of_the_before_is_corrected_for_where_it_is_certain(sd):
         assert (np.abs(found.kernel - weights) < 4.0 * found.stderr).all()
     else:
         np.testing.assert_array_equal(found.kernel, estimate.kernel)
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_errors_under_restrictions_see_residuals_that_are_alike(smooth):
+    rng = np.random.default_rng(5)
+    before = ndi.gaussian_filter(rng.normal(size=(120, 126)), 2.0)
+    noise = rng.normal(size=before.shape)
+    after = ndi.correlate(before, np.arange(6.0).reshape(2, 3), origin=(-1, 0))
+    after += 5.0 * ndi.gaussian_filter(noise, 2.0) if smooth else noise
+    pair = prepare(before, after, clip=None)
+    estimate = estimate_kernel(pair, Support(0, -1, 2, 3))
+    tiles = module._tiles(pair, estimate, module._Solved.of(estimate, 0.0))
+    count, inverse = len(tiles.scores), estimate.solution.inverse
+    clustered = np.sqrt(((tiles.scores @ inverse) ** 2).sum(axis=0) * count / (count - 1.0)).reshape(2, 3)
+    variance = tiles.square / (estimate.moments.count - 1)
+    plain = np.sqrt(np.diag(inverse @ estimate.moments.gram @ inverse) * variance).reshape(2, 3)
+    found = module.widened(pair, estimate)
+    if smooth:
+        np.testing.assert_allclose(found, estimate.stderr * np.maximum(clustered / plain, 1.0), rtol=1e-6)
+        assert found.mean() > 1.5 * estimate.stderr.mean()
+    else:
+        np.testing.assert_array_equal(found, estimate.stderr)
+    # What a restriction holds has no error, and none that is wider.
+    held = inverse.copy()
+    held[2], held[:, 2] = 0.0, 0.0
+    stderr = estimate.stderr.copy()
+    stderr[0, 2] = 0.0
+    solution = replace(estimate.solution, inverse=held)
+    other = module.widened(pair, replace(estimate, solution=solution, stderr=stderr))
+    assert other[0, 2] == 0.0
+    assert np.isfinite(other).all()
+    assert (other.mean() > 1.4 * stderr.mean()) == smooth
+
+
+def test_few_tiles_leave_the_errors_as_they_are():
+    rng = np.random.default_rng(5)
+    before = rng.normal(size=(30, 34))
+    after = before + 5.0 * ndi.gaussian_filter(rng.normal(size=before.shape), 3.0)
+    pair = prepare(before, after, clip=None)
+    estimate = estimate_kernel(pair, Support(0, 0, 2, 2))
+    assert len(module._tiles(pair, estimate, module._Solved.of(estimate, 0.0)).scores) < 12
+    np.testing.assert_array_equal(module.widened(pair, estimate), estimate.stderr)
+
+
+def test_tiles_count_the_pixels_that_count():
+    rng = np.random.default_rng(5)
+    before, good = rng.normal(size=(80, 84)), rng.random((80, 84)) < 0.9
+    pair = prepare(before, before, good, clip=None)
+    estimate = estimate_kernel(pair, Support(0, 0, 1, 1))
+    tiles = module._tiles(pair, estimate, module._Solved.of(estimate, 0.0))
+    rows, columns = module._cut(80, 1), module._cut(84, 1)
+    assert tiles.counts.tolist() == [good[row, column].sum() for row in rows for column in columns]
+
+
+def test_the_echo_of_two_weights_lies_at_the_lag_between_them():
+    noise = np.random.default_rng(5).normal(size=(90, 96))
+    for kernel, other in ((np.array([[1.0, 1.0]]), 1), (np.array([[1.0], [1.0]]), 0)):
+        residual = 0.3 * (noise + np.roll(noise, 1, other))
+        empty = np.zeros(noise.shape)
+        echo, certain = module._echo([Map(empty, residual, empty, None)], kernel)
+        assert certain
+        assert echo == pytest.approx(0.09, rel=0.1)
+        echo, certain = module._echo([Map(empty, 0.3 * noise, empty, None)], kernel)
+        assert not certain
