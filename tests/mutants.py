@@ -12,6 +12,7 @@ import argparse
 import ast
 import copy
 import functools
+import importlib
 import json
 import os
 import random
@@ -287,7 +288,8 @@ class Session:
 
         self.stop = True
         name = "kernelfield." + ".".join(mutant.path.relative_to(SOURCE).with_suffix("").parts)
-        module = sys.modules[name.removesuffix(".__init__")]
+        # Some modules are imported only when they are needed.
+        module = importlib.import_module(name.removesuffix(".__init__"))
         graft(module, mutant.made())
         for code in _made_with(mutant):
             graft(module, code)
