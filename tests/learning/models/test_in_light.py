@@ -8,8 +8,10 @@ from scipy import ndimage
 from skimage import data
 
 import kernelfield as kf
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, DataError
 from kernelfield.learning.light import Light
+from kernelfield.learning.models import in_light
+from kernelfield.learning.models.model import Asked
 
 PICTURE = data.camera()[100:230, 100:230]
 
@@ -106,3 +108,98 @@ def test_what_is_wrong_is_said():
         kf.learn(PICTURE, PICTURE, light="bright")
     with pytest.raises(ArgumentError, match="noise: expected none with light"):
         kf.learn(PICTURE, PICTURE, light="sRGB", noise=(1, 1))
+
+
+# The parts by themselves.
+
+
+def test_transfer_functions_that_can_be_asked_for():
+    assert [in_light.check_light(light) for light in (None, "auto", "sRGB")] == [None, "auto", "sRGB"]
+    for light in (0.05, 20, np.float32(2.0), np.int64(3)):
+        assert in_light.check_light(light) == float(light)
+    for light in (0.049, 20.1, True, "srgb", (2.2,), np.nan):
+        with pytest.raises(ArgumentError, match="light: expected"):
+            in_light.check_light(light)
+
+
+def asked(before, after, **options) -> Asked:
+    return Asked(before, after, **{"size": None, "max_size": 31, "noise": None, "mask": None, "clip": None,
+                                   "channel_axis": "auto", **options})  # fmt: skip
+
+
+def test_the_numbers_of_white():
+    image = np.linspace(-3.0, 1.0, 42).reshape(6, 7)
+    whites = [(1.0, 1.0), (1.5, 1.0), (1.51, 255.0), (300.0, 255.0), (301.0, 301.0)]
+    for top, white in whites:
+        high = image.copy()
+        high[0, 0] = top
+        assert in_light.whites_of(asked(high, image)) == (white, 1.0)
+        high[1, 1] = np.inf
+        assert in_light.whites_of(asked(image, high)) == (1.0, white)
+    whole = np.arange(42).reshape(6, 7)
+    assert in_light.whites_of(asked(whole.astype(np.uint8), whole.astype(np.uint16))) == (255.0, 65535.0)
+    with pytest.raises(DataError, match="after: expected usable pixels"):
+        in_light.whites_of(asked(image, np.full((6, 7), np.nan)))
+    for scale in (1e-101, 1e101):
+        with pytest.raises(DataError, match="before: expected numbers whose squares"):
+            in_light.whites_of(asked(image * scale, image))
+    assert in_light.whites_of(asked(np.zeros((6, 7)), image)) == (1.0, 1.0)
+
+
+def test_the_part_in_shares_of_white():
+    rng = np.random.default_rng(0)
+    before, after = rng.uniform(0.0, 250.0, (2, 60, 70))
+    before[0, 0] = after[0, 0] = 255.0
+    task = in_light.part_in_white(asked(before, after), (255.0, 51.0))
+    np.testing.assert_allclose(task.sources[0], before / 255.0)
+    np.testing.assert_allclose(task.targets[0].after, after / 51.0)
+    # The kernels that are tried have less than 15 rows and columns.
+    assert in_light.part_in_white(asked(before, after[:46]), (255.0, 255.0)) is not None
+    assert in_light.part_in_white(asked(before, after[:, :-15]), (255.0, 255.0)) is None
+    for one, other in ((before + 1e6, after), (before, after + 1e6)):
+        assert in_light.part_in_white(asked(one, other), (255.0, 255.0)) is None
+    # Of colours the second, of two channels too.
+    for count in (2, 3):
+        colours = rng.uniform(0.0, 250.0, (count, 60, 70))
+        task = in_light.part_in_white(asked(colours, colours, channel_axis=0), (255.0, 255.0))
+        np.testing.assert_allclose(task.sources[0], colours[1] / 255.0)
+
+
+@pytest.mark.parametrize("transfer", [None, "sRGB", 1.8])
+@pytest.mark.parametrize("holes", [False, True])
+def test_what_a_filter_in_some_light_leaves_of_the_stored_numbers(transfer, holes):
+    rng = np.random.default_rng(0)
+    before = rng.uniform(0.05, 0.95, (50, 56))
+    after = stored_of(ndimage.correlate(light_of(before), np.outer([1, 2, 1], [1, 2, 1]) / 16))
+    mask = rng.random(before.shape) > 0.05 if holes else None
+    trial = in_light._Trial.of(asked(before, after, mask=mask), (1.0, 1.0))
+    support = trial.support
+    assert support.size == (3, 3)
+    decode = {None: lambda x: x, "sRGB": light_of, 1.8: lambda x: x**1.8}[transfer]
+    encode = {None: lambda x: x, "sRGB": stored_of, 1.8: lambda x: np.maximum(x, 0.0) ** (1 / 1.8)}[transfer]
+    windows = np.lib.stride_tricks.sliding_window_view(decode(before), (3, 3)).reshape(48, 54, 9)
+    design = np.concatenate([windows, np.ones((48, 54, 1))], axis=2)
+    inner = after[1:-1, 1:-1]
+    good = np.ones(inner.shape, bool)
+    if holes:
+        good = mask[1:-1, 1:-1] & np.lib.stride_tricks.sliding_window_view(mask, (3, 3)).all(axis=(2, 3))
+    weights = np.linalg.lstsq(design[good], decode(inner)[good], rcond=None)[0]
+    expected = float(np.mean((inner - encode(design @ weights))[good] ** 2))
+    found = trial.left(None if transfer is None else Light(transfer))
+    assert found == pytest.approx(expected, rel=1e-3, abs=1e-11)
+
+
+@pytest.mark.parametrize("clip", ["auto", None, (0.0, 255.0), (51.0, 204.0)])
+def test_pairs_are_decoded_with_their_range(clip):
+    rng = np.random.default_rng(0)
+    before = np.ma.masked_array(rng.integers(0, 256, (20, 21)).astype(np.uint8), rng.random((20, 21)) < 0.1)
+    after = rng.integers(0, 256, (20, 21)).astype(np.uint8)
+    found = in_light.decoded(asked(before, after, clip=clip), Light(2.0, 255.0, 255.0))
+    np.testing.assert_allclose(found.after, (after / 255.0) ** 2)
+    np.testing.assert_array_equal(np.ma.getmaskarray(found.before), before.mask)
+    np.testing.assert_allclose(found.before.data[~before.mask], (before.data[~before.mask] / 255.0) ** 2)
+    expected = {"auto": (0.0, 1.0), None: None}.get(clip) if not isinstance(clip, tuple) else None
+    if isinstance(clip, tuple):
+        np.testing.assert_allclose(found.clip, [(end / 255.0) ** 2 for end in clip])
+    else:
+        assert found.clip == expected

@@ -10,6 +10,7 @@ from skimage import data
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError
+from kernelfield.learning.models import strided
 from kernelfield.learning.models.resampling import FAMILIES, line_of
 
 PICTURE = data.camera()
@@ -253,3 +254,21 @@ def test_what_is_wrong_is_said():
         kf.learn(PICTURE, PICTURE[::3, ::3], stride=2)
     with pytest.raises(ArgumentError, match="channels: expected shared, separate or auto with a stride"):
         kf.learn(PICTURE, PICTURE[::2, ::2], stride=2, channels="mixed")
+
+
+@pytest.mark.parametrize(("before", "after", "stride"), [
+    ((64, 64), (32, 32), (2, 2)), ((65, 64), (33, 32), (2, 2)), ((65, 64), (32, 32), (2, 2)),
+    ((64, 64), (34, 32), (1, 1)), ((64, 64), (31, 32), (1, 1)), ((64, 63), (64, 21), (1, 3)),
+    ((64, 64), (8, 64), (8, 1)), ((63, 64), (7, 64), (1, 1)), ((64, 64), (0, 32), (1, 1)),
+])  # fmt: skip
+def test_the_stride_that_sizes_speak_for(before, after, stride):
+    assert strided.found_stride(before, after) == stride
+
+
+def test_strides_that_can_be():
+    assert strided.check_stride(1) == (1, 1)
+    assert strided.check_stride((64, np.int64(2))) == (64, 2)
+    assert strided.check_stride([3, 1]) == (3, 1)
+    for stride in (0, 65, True, (1, False), 2.0, (1,), (1, 2, 3), (0, 2), (2, 65), "2"):
+        with pytest.raises(ArgumentError, match="stride: expected one or two integers from 1 to 64"):
+            strided.check_stride(stride)
