@@ -257,3 +257,56 @@ def test_signs_are_those_of_neighbours():
     target = dataclasses.replace(task.targets[0], after=task.targets[0].after + 5.0 * smooth, memory=None)
     alike = dataclasses.replace(task, targets=(target, task.targets[1]), everywhere={})
     assert signs_of(solve_bank(alike, SUPPORT)).correlation > 0.8
+
+
+@pytest.mark.parametrize("support", [
+    Support(-3, 0, 4, 1), Support(0, -3, 1, 4), Support(0, 0, 4, 1), Support(0, 0, 1, 4), Support(-3, -3, 7, 7),
+])  # fmt: skip
+def test_a_search_goes_on_where_weights_reach_an_end(support):
+    task, _, _, _ = made((90, 96), 0.5, support=support)
+    assert find_support(task, 15) == support
+    small = find_support(task, 3)
+    assert max(small.size) <= 3
+    assert max(find_support(task, 1).size) == 1
+
+
+def test_so_many_positions_determine_the_weights():
+    # Two sources, so 48 weights need more than 96 positions: of 6×4 weights 97 at least.
+    for shape, known in (((13, 17), True), ((13, 15), False)):
+        task, _, _, _ = made(shape)
+        count = (shape[0] - 5) * (shape[1] - 3)
+        assert (count > 96) == known
+        assert module._determined(task, Support(0, 0, 6, 4)) == known
+
+
+def test_every_plane_has_to_be_reproduced():
+    bank = solve_bank(made((30, 34))[0], SUPPORT)
+    one = module.Whole(bank.kernels[0], 0.0, "nearest")
+    for whole, exact in (((one, one), True), ((one, None), False), ((None, None), False)):
+        assert dataclasses.replace(bank, whole=whole, at_floor=False).exact == exact
+    assert dataclasses.replace(bank, whole=(None, None), at_floor=True).exact
+
+
+def test_tiles_near_an_end_in_several_runs(monkeypatch):
+    monkeypatch.setattr(module, "_TILE", 4)
+    after = np.full((8, 30), 5.0)
+    after[1, 2], after[2, 13], after[5, 29] = 0.0, 9.0, 9.0
+    found = list(_near(after, 1.0, 8.0))
+    expected = [(slice(0, 4), slice(0, 4)), (slice(0, 4), slice(12, 16)), (slice(4, 8), slice(28, 30))]
+    assert found == expected
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_signs_have_the_correlation_of_neighbours_by_definition(axis):
+    task = made((60, 64), 0.0)[0]
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=(60, 64))
+    smooth = noise + np.roll(noise, 1, axis)
+    targets = tuple(dataclasses.replace(one, after=one.after + smooth) for one in task.targets)
+    bank = solve_bank(dataclasses.replace(task, targets=targets, everywhere={}), SUPPORT)
+    sums = np.zeros(3)
+    for number, own in enumerate(bank.kernels):
+        residual = module.map_of(bank.task, SUPPORT, number, own, bank.offsets[number]).residual
+        sums += (residual[:, 1:] * residual[:, :-1]).sum(), (residual[1:] * residual[:-1]).sum(), (residual**2).sum()
+    assert signs_of(bank).correlation == pytest.approx(sums[1 - axis] / sums[2], rel=1e-9)
+    assert sums[1 - axis] > 0.4 * sums[2]

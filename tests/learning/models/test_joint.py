@@ -149,3 +149,28 @@ def test_a_part_has_the_pixels_and_the_masks_of_the_whole():
             np.testing.assert_array_equal(own.bad_after, target.bad_after[place])
     for number, found in enumerate(gather_joint(part, SUPPORT)):
         equal(found, *table(part, number))
+
+
+def test_one_source_and_one_target():
+    rng = np.random.default_rng(0)
+    before, after = rng.normal(size=(2, 9, 14))
+    given = task_of(prepare(before, after, clip=None), 1, 1)
+    assert given.positions(SUPPORT) == SUPPORT.positions((9, 14), (9, 14))
+    (found,) = gather_joint(given, SUPPORT)
+    x = np.lib.stride_tricks.sliding_window_view(before, (2, 3)).reshape(-1, 6)
+    y = after[1:, :12].ravel()
+    assert found.count == 96
+    design = np.c_[x, np.ones(96)]
+    weights = np.linalg.lstsq(design, y, rcond=None)[0]
+    left = float(((y - design @ weights) ** 2).sum())
+    assert found.unexplained(weights[:-1], weights[-1]) == pytest.approx(left)
+    (exact,) = gather_joint(task_of(prepare(before, before, clip=None), 1, 1), Support(0, 0, 1, 1))
+    assert 0.0 <= exact.unexplained(np.ones(1), 0.0) < 1e-9
+
+
+def test_contrast_is_that_of_the_source_with_the_number_of_the_plane():
+    given = task((12, 15))
+    for number, source in ((0, 0), (1, 1), (2, 1)):
+        found = map_of(given, SUPPORT, number, np.ones((2, 2, 3)), 4.0)
+        own = joint.contrast(given.windows(SUPPORT)[source], found.predicted.shape, SUPPORT)
+        np.testing.assert_array_equal(found.contrast, own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kernelfield.learning.models import whole
 from kernelfield.learning.models.bank import solve_bank
 from kernelfield.learning.models.joint import Task
 from kernelfield.learning.models.mixed import task_of
@@ -140,3 +141,17 @@ def test_divisors_of_programs_are_tried(divisor):
     kernels = np.array([[[1.0, 1.0 + divisor]], [[3.0, 1.0 - divisor]]]) / divisor
     assert divisor in [d for _, d in _candidates(kernels, 1e-12)]
     assert not list(_candidates(np.array([[[1 / 257, 2 / 257]]]), 1e-12))
+
+
+def test_pixels_that_are_left_out_are_no_constraints():
+    task, _, _ = made(WHOLE / 8)
+    bad = np.random.default_rng(0).random((60, 70)) < 0.2
+    given = task.without([bad])
+    tight = whole._tightest(given, SUPPORT, 0, WHOLE / 8, 30.0, np.zeros(4))
+    assert tight.total == (~bad[:, 1:]).sum()
+    assert tight.violated == 0
+    assert tight.worst <= 1e-9
+    off = whole._tightest(given, SUPPORT, 0, WHOLE / 8, 31.0, np.zeros(4))
+    # Sums end with whole eighths: what was rounded down by three is off by eleven, less a half.
+    assert off.worst == pytest.approx(0.875)
+    assert off.violated > 0.8 * off.total
