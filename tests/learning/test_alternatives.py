@@ -447,3 +447,33 @@ def test_pictures_of_other_sizes_are_neither_turned_nor_varied():
 
 def test_no_residual_is_no_distortion():
     assert module._distorted(map_of(SCENE, np.zeros(SCENE.shape))) is None
+
+
+def test_one_pixel_a_step_off_is_not_every_pixel():
+    rough = np.rint(ROUGH)
+    after = ndi.median_filter(rough, 3)
+    assert examined(rough, after).every
+    after[40, 50] += 1.0
+    seen = examined(rough, after)
+    assert seen.looks_like == "the median of 3×3 pixels (an order statistic)"
+    assert not seen.every
+
+
+def test_backgrounds_and_vignettes_of_whole_pictures():
+    down, right = np.meshgrid(np.linspace(-1, 1, 90), np.linspace(-1, 1, 100), indexing="ij")
+    blurred = ndi.correlate(ROUGH, BLUR) + 0.3 * np.random.default_rng(0).normal(size=ROUGH.shape)
+    assert "background" in examined(ROUGH, blurred + 12.0 * (down**2 - right * down), 3).looks_like
+    assert "vignetting" in examined(ROUGH, blurred * (1.0 - 0.2 * down**2 - 0.1 * right), 3).looks_like
+
+
+def test_small_residuals_are_no_movement():
+    noise = np.random.default_rng(0).normal(size=SCENE.shape)
+    for size in (1e-3, 0.05, 1.0):
+        assert not module._moves(SCENE, size * noise, float(SCENE.var()))
+
+
+def test_a_curve_that_falls_again_cannot_be_undone():
+    blurred = ndi.correlate(ROUGH, BLUR)
+    solarised = np.where(blurred < 120.0, blurred, 240.0 - blurred)
+    seen = examined(ROUGH, solarised)
+    assert seen.looks_like is None or "and then a tone curve" not in seen.looks_like

@@ -171,6 +171,7 @@ def test_many_weights_are_compared_with_lines(shape):
     weights, stderr = np.outer(column, row), np.full(shape, 1e-3)
     lines = forms._as_lines(pair, replace(small, support=support, kernel=weights, stderr=stderr))
     np.testing.assert_allclose(lines.kernel, weights, rtol=1e-6)
+    assert forms._as_lines(pair, replace(small, support=support, kernel=weights, stderr=0.0 * stderr)) is not None
     # Three times the root of the longer side of errors is what noise leaves beside the largest value.
     right, left = (np.where(np.arange(n) % 2, 1.0, -1.0) / np.sqrt(n) for n in shape[::-1])
     beside = np.outer(left - left @ column * column / (column @ column), right - right @ row * row / (row @ row))
