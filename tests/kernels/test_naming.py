@@ -122,6 +122,14 @@ def test_no_entry_is_left_out():
     assert {kernel.name for _, kernel in CASES} == set(k.CATALOGUE)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_two_numbers_that_give_any_round_kernel_of_3_by_3_are_no_name(seed):
+    corner, side, centre = np.sort(np.random.default_rng(seed).uniform(0.05, 1.0, 3))
+    weights = np.array([[corner, side, corner], [side, centre, side], [corner, side, corner]])
+    found = k.match(weights / weights.sum(), tolerance=1e-12)
+    assert found is None or found.name not in ("moffat", "pinhole")
+
+
 def filtered(kernel, rows=128, columns=160):
     """Return a part of the photograph, and the same filtered with the kernel by SciPy."""
     image = photograph("camera")[60 : 60 + rows, 80 : 80 + columns]

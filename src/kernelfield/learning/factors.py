@@ -40,7 +40,8 @@ def backward(lower: np.ndarray, right: np.ndarray) -> np.ndarray:
     >>> backward(np.array([[2.0, 0.0], [1.0, 4.0]]), np.array([4.0, 8.0]))
     array([1., 2.])
     """
-    turned = lower[::-1, ::-1].T
+    # BLAS takes no negative strides.
+    turned = np.ascontiguousarray(lower[::-1, ::-1].T)
     return forward(turned, right[::-1])[::-1]
 
 
@@ -53,3 +54,20 @@ def solved(lower: np.ndarray, right: np.ndarray) -> np.ndarray:
     array([1., 2.])
     """
     return backward(lower, forward(lower, right))
+
+
+def inverted(lower: np.ndarray) -> np.ndarray:
+    """Return the inverse of a lower triangular matrix, which is lower triangular.
+
+    Examples
+    --------
+    >>> inverted(np.array([[2.0, 0.0], [1.0, 4.0]]))
+    array([[ 0.5  ,  0.   ],
+           [-0.125,  0.25 ]])
+    """
+    inverse = np.eye(len(lower))
+    for start in range(0, len(lower), _BLOCK):
+        part, columns = slice(start, start + _BLOCK), slice(start + _BLOCK)
+        inverse[part, :start] = -lower[part, :start] @ inverse[:start, :start]
+        inverse[part, columns] = np.linalg.solve(lower[part, part], inverse[part, columns])
+    return inverse

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kernelfield.learning.factors import solved
+from kernelfield.learning.factors import inverted, solved
 from kernelfield.learning.statistics import Statistics
 
 # Coefficients from which on a factorisation without eigenvalues is tried first.
@@ -124,8 +124,8 @@ def _well_conditioned(moments: Moments) -> Solution | None:
     pivots = np.diag(factor) ** 2
     if not pivots.min() > 1e-9 * pivots.max():
         return None
-    both = solved(factor, np.column_stack([np.eye(p), moments.cross]))
-    return Solution(both[:, p].copy(), both[:, :p].copy(), p, np.zeros((0, p)))
+    half = inverted(factor)
+    return Solution(solved(factor, moments.cross), half.T @ half, p, np.zeros((0, p)))
 
 
 def solve(moments: Moments) -> Solution:

@@ -41,9 +41,9 @@ _JPEG = (6e-3, 0.16)
 _OF_JPEG = 4.0
 # A larger support counts where it takes this share from a residual that is not white.
 _GAIN = 0.02
-# Correlation of neighbouring residuals from which on they are not white, and smooth, and the share of the variance that
-# may be left.
-_ALIKE, _SMOOTH, _UNEXPLAINED = 0.05, 0.5, 0.3
+# Correlation of neighbouring residuals from which on they are not white, and smooth; the share of the variance up to
+# which most of it is explained, and from which on little is.
+_ALIKE, _SMOOTH, _MOST_LEFT, _LITTLE_FOUND = 0.05, 0.5, 0.3, 0.7
 # Rows and columns beside the largest support with a Gram matrix on which the residual is tested.
 _BESIDE = 8
 # A shift up to this lies inside the smallest support that is searched.
@@ -244,13 +244,12 @@ def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Fou
             if level.noise <= level.allowed:
                 return _at_rounding(level, used, frames)
             same = best is not None and best.used is used and level.noise > (1.0 - _GAIN) * best.noise
-            if best is not None and same and not best.white and best.alike <= _SMOOTH:
+            if best is not None and same and not best.white and not best.hidden:
                 return _shrunk(best, frames, 0)
             best = level
             if (pair.clipped and not censor) or support is supports[-1]:
                 continue
-            # Of a wide kernel of both signs a small support explains next to nothing: what is left is smooth.
-            if level.alike <= _SMOOTH and not _reaches_beyond(level, supports[supports.index(support) + 1]):
+            if not level.hidden and not _reaches_beyond(level, supports[supports.index(support) + 1]):
                 break
     if best is None:
         rows, columns = pair.shapes[0]
@@ -293,8 +292,17 @@ class _Level:
     @property
     def smooth(self) -> bool:
         """Whether the residual is smooth, as that of a blur wider than the support, though most is explained."""
-        whole = self.moments.square / max(1, self.moments.count)
-        return self.alike > _SMOOTH and self.noise < _UNEXPLAINED * whole
+        return self.alike > _SMOOTH and self._left < _MOST_LEFT
+
+    @property
+    def hidden(self) -> bool:
+        """Whether little is explained and the residual is smooth, as that of a wide kernel of both signs."""
+        return self.alike > _SMOOTH and self._left > _LITTLE_FOUND
+
+    @property
+    def _left(self) -> float:
+        """The share of the variance that is not explained."""
+        return self.noise * max(1, self.moments.count) / max(self.moments.square, 1e-300)
 
 
 def _level(pair: Pair, support: Support) -> _Level | None:
