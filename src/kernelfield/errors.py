@@ -12,8 +12,8 @@
     └── UnsupportedOperation (NotImplementedError)  a network has an operation that no rule covers
 
 Every message is one line: the argument, the expected value, the received one, the remedy. A `KernelfieldWarning` tells
-of something that the user should know and that stops nothing. Values from the user are part of messages, whatever their
-length: `bounded` keeps each message readable, and on its line.
+of something that the user should know and that stops nothing. Values from the user are part of messages: a message
+of more than 600 characters is cut in its middle.
 """
 
 import reprlib
@@ -82,7 +82,7 @@ class UnsupportedOperation(KernelfieldError, NotImplementedError):
 
 
 class KernelfieldWarning(UserWarning):
-    """Something that the user asked for was ignored."""
+    """Something that the user should know, and that stops nothing."""
 
     def __str__(self) -> str:
         return bounded(super().__str__())

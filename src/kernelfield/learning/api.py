@@ -50,12 +50,12 @@ def learn(
     Parameters
     ----------
     before, after : array_like, PIL image, str or path-like
-        Shape (H, W) or (H, W, C); a path is read by `kernelfield.images.read`. Of the same size, or the after smaller
-        by ``(kh - 1, kw - 1)``, the valid part. NaN, infinite and masked pixels (`numpy.ma`) are excluded. See
-        `channels` for colour.
+        Shape (H, W) or (H, W, C); a path is read by `kernelfield.images.read`. Of the same size, or the after smaller:
+        by ``(kh - 1, kw - 1)``, the valid part; a crop, whose place is found; or reduced, see `stride`. NaN, infinite
+        and masked pixels (`numpy.ma`) are excluded. See `channels` for colour.
     size : int or (int, int), optional
         Of the kernel, centred on the output pixel (element ``size // 2``). If not given, size and centre are searched
-        for, up to `max_size`; for a smaller after the image shapes imply the size.
+        for, up to `max_size`; for the valid part the image shapes imply the size.
     max_size : int
         Largest size to search, at most 255.
     mask : array_like of bool, optional
