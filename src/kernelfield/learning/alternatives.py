@@ -428,6 +428,9 @@ def _varies(pair: Pair, support: Support, maps: list[Map]) -> str | None:
     reach = min(1, *first, *(n - f - m for n, f, m in zip(plane.before.shape, first, residual.shape)))
     if keep.sum() < _FEWEST or reach < 0:
         return None
+    # A channel that rounding explains tells nothing.
+    if not float(np.mean(residual[keep] ** 2)) > pair.exact_variance(0.0, 1):
+        return None
     before = plane.before.astype(np.float64) - plane.before_mean
     down, right = np.meshgrid(*(np.linspace(-1.0, 1.0, n) for n in residual.shape), indexing="ij")
     shifted = [

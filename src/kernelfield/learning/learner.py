@@ -79,10 +79,10 @@ def learned(
     answer = answer or _judged(_answered(pair, size, max_size), level, apart)
     begin("finding name and border")
     fit = _describe(answer)
-    return fit if level is None else replace(fit, chi_square=_chi_square(fit, level, pair.step * pair.after_unit.scale))
+    return fit if level is None else replace(fit, chi_square=chi_square(fit, level, pair.step * pair.after_unit.scale))
 
 
-def _chi_square(fit: Fit, noise: tuple[float, float], step: float) -> float | None:
+def chi_square(fit: Fit, noise: tuple[float, float], step: float) -> float | None:
     """Return χ² of the residual per degree of freedom; None without noise."""
     before, after = noise
     expected = after**2 + before**2 * float((fit.kernel.weights**2).sum()) + step**2 / 12.0

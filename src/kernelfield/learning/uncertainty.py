@@ -84,21 +84,23 @@ def applied(errors: Uncertainty, estimate: Estimate) -> Uncertainty:
     return replace(errors, kernel=solved.kernel, offsets=solved.offsets)
 
 
-def widened(pair: Pair, estimate: Estimate) -> np.ndarray:
+def widened(pair: Pair, estimate: Estimate, before_variance: float = 0.0) -> np.ndarray:
     """Return the standard errors of an estimate under restrictions or a penalty, for residuals alike or unequal.
 
     They are multiplied by what the scores summed over tiles are more than those of independent pixels.
+    `before_variance` is that of noise in the before, for which the kernel is corrected.
     """
     inverse, moments = estimate.solution.inverse, estimate.moments
-    tiles = _tiles(pair, estimate, _Solved(estimate.kernel, estimate.offsets, inverse, 0.0))
-    count = len(tiles.scores)
+    tiles = _tiles(pair, estimate, _Solved(estimate.kernel, estimate.offsets, inverse, before_variance))
+    scores = tiles.scores + np.outer(tiles.counts * before_variance, estimate.kernel.ravel())
+    count = len(scores)
     plain = np.sqrt(np.maximum(np.einsum("ui,ij,uj->u", inverse, moments.gram, inverse), 0.0))
     plain *= np.sqrt(tiles.square / max(1, moments.count - moments.offsets))
     # Weights that a restriction holds have no errors.
     known = plain > 1e-12 * max(float(plain.max()), 1e-300)
     if count < 12 or not known.any() or not tiles.square:
         return estimate.stderr
-    clustered = np.sqrt(((tiles.scores @ inverse) ** 2).sum(axis=0) * count / (count - 1.0))
+    clustered = np.sqrt(((scores @ inverse) ** 2).sum(axis=0) * count / (count - 1.0))
     ratios = np.divide(clustered, plain, out=np.ones_like(plain), where=known)
     if np.sqrt(np.mean(ratios[known] ** 2)) <= 1.0 + 1.5 * np.sqrt(1.0 / (2.0 * count)):
         return estimate.stderr
@@ -150,7 +152,7 @@ def measure_errors(
             found, certain = None, False
         agreed = found is not None and certain and 0.5 < found[0] / max(echo, 1e-300) < 2.0
         # Quantisation leaves in calm and busy parts what noise in the before would.
-        blocky = (found is not None or certain) and jpeg.is_compressed(pair.sample)
+        blocky = (found is not None or certain or disagreement > DISAGREE) and jpeg.is_compressed(pair.sample)
         if blocky:
             found, certain = None, False
         if found is not None and found[2] > (_AGREED if agreed else _SIGNIFICANT):

@@ -133,7 +133,7 @@ def test_nothing_known_changes_no_bit() -> None:
         ({"symmetric": "square", "size": (3, 5)}, "symmetric: expected a square kernel"),
         ({"symmetric": "h", "support": np.array([[True, False]])}, "support, symmetric: expected a weight"),
         ({"sum_to": 1.0, "size": 41}, "size: expected at most 1100 weights"),
-        ({"sum_to": 1.0, "noise": (1.0, 1.0)}, "noise: expected none"),
+        ({"background": 1, "noise": (1.0, 1.0)}, "noise: expected none"),
     ],
 )
 def test_what_cannot_be_combined_is_refused(arguments: dict[str, object], message: str) -> None:
@@ -249,3 +249,28 @@ def test_with_a_penalty_a_window_has_to_lie_inside_once():
     assert kf.learn(x, y, size=(9, 11), regularise="ridge").size == (9, 11)
     with pytest.raises(DataError, match="size: expected a window of 10×3 inside the image; received an image of 9×12"):
         kf.learn(x, y, size=(10, 3), regularise="ridge")
+
+
+@pytest.mark.parametrize("how", ["weights", "restricted", "penalised"])
+def test_noise_in_the_before_is_corrected_for(how: str) -> None:
+    shape, weights, ratios, plain = (160, 160), np.outer([1, 2, 1], [1, 2, 1]) / 16.0, [], []
+    spread = np.where(np.arange(shape[0])[:, None] < 80, 1.0, 4.0) * np.ones(shape)
+    good = np.ones(shape, bool)
+    good[50:60] = False
+    given: dict[str, object] = {
+        "weights": {"weights": 1.0 / spread**2, "mask": good},
+        "restricted": {"sum_to": 1.0, "symmetric": "hv"},
+        "penalised": {"regularise": ("ridge", 1e-9)},
+    }[how]
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        clean = gaussian_filter(rng.normal(size=shape), 0.8) * 100.0 + 500.0
+        after = correlate(clean, weights, mode="reflect") + rng.normal(size=shape) * spread
+        before = clean + rng.normal(scale=8.0, size=shape)
+        fit = kf.learn(before, after, size=3, noise=(8.0, 3.0), **given)
+        ratios.append((fit.kernel.weights - weights) / fit.stderr)
+        bare = kf.learn(before, after, size=3, **given)
+        plain.append((bare.kernel.weights - weights) / bare.stderr)
+        assert fit.chi_square is not None
+    assert 0.35 < np.sqrt(np.mean(np.square(ratios))) < 1.35
+    assert np.sqrt(np.mean(np.square(plain))) > 2.0

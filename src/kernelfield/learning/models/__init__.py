@@ -45,11 +45,15 @@ def fit(model: Model, asked: Asked) -> Fit:
 def _informed(model: Model, asked: Asked) -> Fit | None:
     """Return the fit of a kernel that varies or of which something is known; None if "auto" finds neither."""
     others = {"channels": model.channels not in ("shared", "auto"), "stride": model.stride not in (None, (1, 1))}
-    others |= {"light": model.light is not None, "curve": model.curve is not None, "noise": asked.noise is not None}
+    others |= {"light": model.light is not None, "curve": model.curve is not None}
     for name in [name for name, given in others.items() if given]:
         raise ArgumentError(
             f"{name}: expected none with a kernel that varies, a background, weights, a penalty or restrictions; "
             "received both; leave one out"
+        )
+    if model.over_field and asked.noise is not None:
+        raise ArgumentError(
+            "noise: expected none with a kernel that varies or a background; received both; leave one out"
         )
     pair = prepare(asked.before, asked.after, asked.mask, asked.clip, asked.channel_axis)
     weights = check_weights(model.weights, pair.shapes[1])
@@ -62,7 +66,7 @@ def _informed(model: Model, asked: Asked) -> Fit | None:
             return fit
     if not model.known:
         return None
-    return fit_known(pair, asked.size, asked.max_size, model.restriction, model.regularise, weights)
+    return fit_known(pair, asked.size, asked.max_size, model.restriction, model.regularise, weights, asked.noise)
 
 
 def _shared(asked: Asked) -> Fit:

@@ -191,6 +191,11 @@ class Normal:
     weights: int
     count: int
 
+    @property
+    def total(self) -> float:
+        """The sum of the weights of the residuals, where the first function of each background is 1."""
+        return float(sum(total[self.weights, self.weights] for total in self.totals))
+
     def moments(self, kept: np.ndarray | None = None) -> Moments:
         """Return the moments of the kernels, the backgrounds eliminated; of some of the weights if given."""
         n = self.weights

@@ -13,7 +13,7 @@ from kernelfield.errors import ArgumentError, DataError
 from kernelfield.learning.estimate import LARGEST_GRAM, Estimate
 from kernelfield.learning.field_basis import Basis
 from kernelfield.learning.fit import Fit
-from kernelfield.learning.learner import described, searched
+from kernelfield.learning.learner import check_noise, chi_square, described, searched
 from kernelfield.learning.least_squares import Moments, Solution
 from kernelfield.learning.models.field_moments import Design, Normal, products
 from kernelfield.learning.models.regularise import Regularise
@@ -65,8 +65,10 @@ def fit_known(
     restriction: Restriction,
     regularise: Regularise | None,
     weights: np.ndarray | None,
+    noise: tuple[float, float] | None = None,
 ) -> Fit:
     """Return the fit of one kernel under what is known of it; arguments as of `kernelfield.learn`, checked."""
+    level = check_noise(noise)
     if size is None and restriction.support is not None:
         size = restriction.support.shape
     found = _found(pair, size, max_size, regularise)
@@ -100,14 +102,28 @@ def fit_known(
             f"before, after: expected at least {p + own.offsets} usable pixels for {support.rows}×{support.columns} "
             f"coefficients and an offset; received {own.count}; take a smaller size, or regularise='auto'"
         )
-    solution = solve_restricted(own, support.size, restriction, regularise)
+    # Noise in the before adds its variance, for each position that counts, to the diagonal of the Gram matrix.
+    shaken = 0.0 if level is None else (level[0] / pair.before_unit.scale) ** 2
+    added = shaken * (normal.total if normal else own.count)
+    seen = replace(own, gram=_without(own.gram, added)) if added else own
+    solution = solve_restricted(seen, support.size, restriction, regularise)
     kernel = solution.kernel.reshape(support.size)
     left = own.unexplained(kernel)
-    if weights is None and pair.step == 0.0 and left <= own.count * pair.exact_variance(own.square, own.count):
+    if (
+        weights is None
+        and not added
+        and pair.step == 0.0
+        and left <= own.count * pair.exact_variance(own.square, own.count)
+    ):
         kernel, square = _refined(used, statistics, support, solution, restriction, not solution.kind)
         left = square * own.count
     variance = solution.variance(left, own.count - own.offsets)
-    stderr = np.sqrt(np.maximum(np.diag(solution.inverse), 0.0) * variance)
+    covariance = solution.inverse * variance
+    if added:
+        # Fuller, Measurement Error Models, 1987, theorem 2.2.1, for noise of a normal distribution.
+        scores = own.gram * variance + np.outer(kernel, kernel) * (added**2 / max(1, own.count))
+        covariance = solution.inverse @ scores @ solution.inverse
+    stderr = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     stderr = np.hypot(stderr, pair.epsilon * np.abs(kernel).max() / np.sqrt(3.0))
     if solution.undetermined.size:
         stderr[(solution.undetermined**2).sum(axis=0) > 1e-9] = np.inf
@@ -123,14 +139,24 @@ def fit_known(
         offsets,
         variance,
     )
-    if weights is None:
-        # Of weights given the errors are those that they state.
-        estimate = replace(estimate, stderr=widened(used, estimate))
+    if weights is None or added:
+        # Of weights given the errors are those that they state; noise in the before makes neighbouring residuals alike.
+        estimate = replace(estimate, stderr=widened(used, estimate, shaken))
     # Of a penalty that decides some directions nothing is exact.
     sure = not solution.kind or (solution.seen == p and own.count > 2 * p)
+    sure = sure and not added
     fit = described(pair, found, estimate, lambda other: sure and _holds(other, kernel, restriction))
     notes = _notes(solution, restriction)
+    if level is not None:
+        fit = replace(fit, chi_square=chi_square(fit, level, pair.step * pair.after_unit.scale))
     return replace(fit, degrees_of_freedom=solution.freedom, notes=(*notes, *fit.notes))
+
+
+def _without(gram: np.ndarray, added: float) -> np.ndarray:
+    """Return a Gram matrix without the noise on its diagonal; directions of nothing but noise are not amplified."""
+    values, vectors = np.linalg.eigh(gram)
+    result: np.ndarray = (vectors * np.maximum(values - added, 0.05 * added)) @ vectors.T
+    return result
 
 
 def _refined(

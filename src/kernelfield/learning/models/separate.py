@@ -11,6 +11,7 @@ import numpy as np
 
 from kernelfield.errors import DataError
 from kernelfield.kernels import Kernel
+from kernelfield.learning import jpeg
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
 from kernelfield.learning.least_squares import Moments, solve
@@ -33,6 +34,8 @@ _SIGNIFICANT, APART, _MIXED = 6.0, 1.03, 1.1
 _CLEAR = 2.0
 # Variance over that of rounding from which on colours may have been coded coarsely.
 _ABOVE = 2.0
+# The same up to which no more than rounding in YCbCr happened: that of OpenCV left 4.0.
+_TWICE = 5.0
 # Pixels of the part on which the models are compared, the largest kernels there, and multiply-adds of explicit windows.
 _PART, _REACH, _COST = 1 << 16, 11, 300_000_000
 
@@ -129,13 +132,19 @@ def fit_auto(asked: Asked) -> Fit:
     if choice.kind == "shared":
         shared = _shared(pair, asked)
         return shared if shared.verdict == "exact" else fit_brightness(pair, asked, True) or shared
+    twice = choice.kind == "mixed" and choice.above < _TWICE and not jpeg.is_compressed(pair)
+    solved = solved_mixed(asked) if twice else None
+    mixed = None if solved is None else describe_bank(*solved)
+    # Colours that were filtered beside the brightness are told from colours that were coded coarsely.
+    if mixed is not None and _is_sure(mixed) and "colours beside it" in mixed.description:
+        return mixed
     coarse = fit_brightness(pair, asked, choice.above < _ABOVE)
     if coarse is not None:
         return coarse
     fits = []
     if choice.kind == "mixed":
-        bank, task, other = solved_mixed(asked)
-        mixed = describe_bank(bank, task, other)
+        bank, task, other = solved or solved_mixed(asked)
+        mixed = mixed or describe_bank(bank, task, other)
         if other and other.kind == "colours":
             return mixed
         if other:
