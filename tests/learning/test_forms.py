@@ -223,3 +223,16 @@ def test_the_slope_of_a_bell_is_read_above_a_tenth_of_its_peak():
     assert forms._Shape.of(bell, 0).sigma == pytest.approx(2.0, rel=1e-6)
     bell[places == 5] = 0.12
     assert forms._Shape.of(bell, 0).sigma > 2.02
+
+
+@pytest.mark.parametrize(("beside", "inside", "found"), [
+    (0.0, 1.0, True), (0.0, 0.4, False), (0.3, 1.0, True), (0.45, 1.0, False),
+])  # fmt: skip
+def test_boxes_are_level_up_to_their_ends(beside, inside, found):
+    before = np.random.default_rng(0).normal(size=(60, 66))
+    column = np.ones(9)
+    column[4] = inside
+    column = np.r_[beside, beside if beside > 0.4 else 0.0, column, beside]
+    pair = prepare(before, before, clip=None)
+    lines = forms.lines_at(pair, Support(-6, -4, 12, 9, separable=True), column / column.sum(), np.full(9, 1 / 9.0))
+    assert bool(list(forms._boxes(pair, lines, 1.0))) == found

@@ -336,3 +336,35 @@ def test_rectangles_without_an_excluded_position_are_enough(monkeypatch):
     assert found.count == clear.sum()
     np.testing.assert_allclose(found.gram, windows.T @ windows, atol=1e-8)
     np.testing.assert_allclose(found.cross, windows.T @ (y[clear] + 0.5), atol=1e-8)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.79e308), (-1.79e308, 1.79e308), (-1e308, 1.0)])
+def test_numbers_at_the_end_of_float64_have_a_unit(low, high):
+    image = np.random.default_rng(0).uniform(low / 2.0, high / 2.0, (40, 40)) * 2.0
+    assert grid_step(image) == 0.0
+    unit = unit_of(image, 0.0)
+    assert np.isfinite(unit.scale)
+    assert np.abs(in_unit(image, unit)).max() <= 64.0
+
+
+def test_steps_that_are_nearly_usual_are_none():
+    whole = np.unique(np.random.default_rng(0).integers(0, 250, 400))
+    near = (whole * (1.00002 / 255)).astype(np.float32)[None]
+    assert grid_step(near) == pytest.approx(1.00002 / 255, rel=1e-6)
+    assert grid_step(near) != 1 / 255
+
+
+def test_missing_pixels_are_marked_beside_others_without_a_number():
+    before = np.random.default_rng(0).uniform(0.0, 10.0, (20, 20))
+    before[3, 4:10], before[:, 12] = -9999.0, np.nan
+    pair = prepare(before, before, clip=None)
+    assert pair.markers == (-9999.0, -9999.0)
+    assert pair.planes[0].bad_before.sum() == 26
+
+
+def test_the_floor_is_that_of_the_numbers_as_they_were():
+    after = np.random.default_rng(0).normal(-7.0, 1.0, (30, 30))
+    pair = replace(prepare(after, after, clip=None), after_unit=Unit(40.0, 4.0), before_unit=Unit(-12.0, 2.0))
+    shift, mean = pair.planes[0].after_shift + 10.0, pair.planes[0].before_mean - 6.0
+    expected = (4.0 * 2.0**-53) ** 2 * (2.0 + 3.0 * after.var() + shift**2 + 3.0 * mean**2)
+    assert pair.floor(10.0, 5, 3.0) == pytest.approx(expected)

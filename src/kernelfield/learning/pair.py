@@ -439,8 +439,8 @@ def grid_step(image: np.ndarray) -> float:
     values = np.unique(sample[np.isfinite(sample)]).astype(np.float64)
     if not _FEW <= values.size <= _MOST_LEVELS:
         return 0.0
-    # Differences of numbers near the ends of float64 would overflow.
-    scale = 2.0 ** float(np.frexp(np.abs(values).max())[1])
+    # Differences of numbers near the ends of float64 would overflow, and so would the next power of two.
+    scale = 2.0 ** float(np.frexp(np.abs(values).max())[1] - 1)
     values = values / scale
     place = max(float(np.finfo(image.dtype).eps) * float(np.abs(values).max()), 1e-300)
     step = _common_step(np.diff(values), 8.0 * place)
@@ -494,15 +494,16 @@ def unit_of(image: np.ndarray, step: float) -> Unit:
     sample = sample[np.isfinite(sample)].astype(np.float64)
     if not sample.size:
         return Unit()
-    scale = 2.0 ** float(np.frexp(max(float(np.abs(sample).max()), 1e-300))[1])
+    exponent = float(np.frexp(max(float(np.abs(sample).max()), 1e-300))[1] - 1)
+    scale = 2.0**exponent
     sample = sample / scale
     low, middle, high = np.percentile(sample, (5, 50, 95))
-    spread = (high - low) * scale or scale
+    power = float(np.log2(high - low or 1.0)) + exponent
     centre = middle * scale if max(abs(low), abs(high)) > 64.0 * (high - low) > 0.0 else 0.0
     if step > 0.0:
         centre = float(np.rint(centre / step)) * step
-    usual = _SMALLEST <= spread <= _LARGEST
-    return Unit(centre, 1.0 if usual else 2.0 ** float(np.rint(np.log2(spread))))
+    usual = np.log2(_SMALLEST) <= power <= np.log2(_LARGEST)
+    return Unit(centre, 1.0 if usual else 2.0 ** min(1023.0, float(np.rint(power))))
 
 
 def in_unit(plane: np.ndarray, unit: Unit) -> np.ndarray:
