@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from skimage import color, data, exposure
 
 import kernelfield as kf
+from kernelfield.learning.models.colours import _bends
 
 PICTURE = data.astronaut()[60:156, 160:256]
 OPAQUE = np.full(PICTURE.shape[:2], 255, np.uint8)
@@ -151,6 +152,15 @@ def test_rounding_between_is_no_change_that_no_matrix_gives():
     assert (fit.model, fit.verdict, fit.size, fit.name) == ("mixed", "approximate", (1, 1), "saturation")
 
 
+def test_rounding_of_the_few_colours_of_a_palette_is_no_bend():
+    rng = np.random.default_rng(0)
+    palette, which = rng.uniform(0, 255, (64, 3)), rng.integers(0, 64, 5000)
+    design = np.c_[palette[which], np.ones(len(which))]
+    rounding = rng.uniform(-0.5, 0.5, palette.shape)
+    assert not _bends(design, rounding[which])
+    assert _bends(design, (rounding + palette**2 / 2e4)[which])
+
+
 def test_a_blur_of_light_in_colour_is_said_to_be_one():
     light = cv2.GaussianBlur((PICTURE / 255.0) ** 2.2, (0, 0), 1.5)
     fit = kf.learn(PICTURE, np.rint(255 * light ** (1 / 2.2)).astype(np.uint8))
@@ -163,4 +173,4 @@ def test_what_rounding_more_than_once_leaves_is_not_held_against_a_filter():
     after = cv2.filter2D(grey, -1, np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]]) / 8.0, delta=128)
     fit = kf.learn(PICTURE, after)
     assert (fit.model, fit.verdict, fit.size) == ("mixed", "approximate", (3, 3))
-    assert "as rounding more than once leaves" in fit.explanation
+    assert "no more than rounding more than once leaves" in fit.explanation
