@@ -10,8 +10,6 @@ import kernelfield as kf
 from kernelfield.cli.console import status
 from kernelfield.cli.messages import note
 from kernelfield.errors import ArgumentError
-from kernelfield.learning.estimate import LARGEST_GRAM
-from kernelfield.learning.plot import residual
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,13 +69,15 @@ def learned_one_by_one(
     options : dict
         Of `kernelfield.learn`: size, max_size and clip.
     """
+    from kernelfield.learning.estimate import LARGEST_GRAM
+
     axis: dict[str, Any] = {"channel_axis": 2} if len(colours) > 1 else {}
     head = read(0)
     with status(f"learning the kernel: pair 1 of {count}"):
         first = kf.learn(head[0], head[1], channels="shared", stride=1, **axis, **options)
     first = replace(first, channels=colours)
     if first.verdict in ("not linear", "undetermined"):
-        note(f"the answer is that of the first of {count} pairs: none of its kernels to compare the others with")
+        note(f"the answer is that of the first of {count} pairs: it has no certain kernel to compare the others with")
         return first
     if first.verdict == "exact" and head[1].dtype.kind in "iu":
         samples = 0
@@ -116,6 +116,8 @@ def learned_one_by_one(
 def _agrees(fit: kf.Fit, before: Pixels, after: Pixels) -> tuple[bool, int]:
     """Return whether a filter makes the after of a pair of integers, and the pixels that were compared."""
     import numpy as np
+
+    from kernelfield.learning.plot import residual
 
     known = np.isfinite(residual(fit, before, after))
     return bool((fit.apply(before, dtype=after.dtype)[known] == after[known]).all()), int(known.sum())
