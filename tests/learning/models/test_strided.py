@@ -221,6 +221,23 @@ def test_weights_that_a_pair_cannot_tell_are_said():
         np.testing.assert_allclose(change, 0.0, atol=1e-9)
 
 
+def test_a_size_given_is_that_which_the_pair_has_to_tell():
+    """Beyond the size given lie weights that the pair cannot tell, within it none."""
+    before = np.repeat(np.random.default_rng(1).normal(size=(80, 40)), 2, axis=1)
+    truth = np.array([[0.25], [0.5], [0.25]])
+    after = ndimage.correlate(before, truth, mode="nearest")[::2, ::2] + 3.0
+    fit = kf.learn(before, after, stride=2, size=(3, 1))
+    assert (fit.verdict, fit.size, fit.rank) == ("exact", (3, 1), 3)
+    np.testing.assert_allclose(fit.kernel.weights, truth, atol=1e-12)
+    noisy = after + np.random.default_rng(2).normal(size=after.shape)
+    fit = kf.learn(before, noisy, stride=2, size=(3, 1))
+    assert (fit.verdict, fit.size) == ("approximate", (3, 1))
+    rows = [before[1 + k : 78 + k : 2, ::2].ravel() for k in range(3)]
+    design = np.stack([*rows, np.ones(rows[0].size)], axis=1)
+    expected = np.linalg.lstsq(design, noisy[1:].ravel(), rcond=None)[0]
+    np.testing.assert_allclose(fit.kernel.weights.ravel(), expected[:3], atol=1e-10)
+
+
 def test_it_applies_and_comes_back_from_a_file(tmp_path):
     before = PICTURE.astype(np.float64)
     after = reduced(before, np.full((2, 2), 0.25), (0, 0), (2, 2))

@@ -53,6 +53,8 @@ class Bank:
         Without the pixels that least squares left out.
     noise : float
         Variance of the noise in the before that was taken from the Gram matrix.
+    free : numpy.ndarray or None
+        The indices of the weights of one plane that were solved for, where the others are zeros.
     """
 
     support: Support
@@ -66,6 +68,7 @@ class Bank:
     at_floor: bool
     task: Task
     noise: float = 0.0
+    free: np.ndarray | None = None
 
     @property
     def exact(self) -> bool:
@@ -78,9 +81,14 @@ class Bank:
         return min(one.rank for one in self.solutions)
 
     @property
+    def parameters(self) -> int:
+        """Number of weights of one plane of the after that may differ from zero."""
+        return self.kernels[0].size if self.free is None else self.free.size
+
+    @property
     def complete(self) -> bool:
         """Whether every weight is determined."""
-        return bool(self.rank == self.kernels[0].size)
+        return self.rank == self.parameters
 
 
 def part_of_task(task: Task, pixels: int = _PART) -> Task:
@@ -202,13 +210,15 @@ def smaller_supports(support: Support) -> list[Support]:
     return found
 
 
-def solve_bank(task: Task, support: Support, noise: float = 0.0) -> Bank:
+def solve_bank(task: Task, support: Support, noise: float = 0.0, free: np.ndarray | None = None) -> Bank:
     """Return the bank over a support.
 
     Parameters
     ----------
     noise : float
         Variance of the noise in the before, which is taken from the Gram matrix.
+    free : numpy.ndarray, optional
+        The indices of the weights of one plane of the after that may differ from zero.
 
     Raises
     ------
@@ -216,7 +226,7 @@ def solve_bank(task: Task, support: Support, noise: float = 0.0) -> Bank:
         If there are fewer usable pixels than weights and offsets.
     """
     used = _clear(task)
-    bank = _solved(used, support, noise)
+    bank = _solved(used, support, noise, free)
     pair = task.pair
     exact: list[Whole | None] = [None] * len(task.targets)
     if pair.step == 0.0 or not bank.complete:
@@ -225,27 +235,23 @@ def solve_bank(task: Task, support: Support, noise: float = 0.0) -> Bank:
         known = likely(bank.kernels[:, :, 0, 0]) if support.size == (1, 1) else []
         for number, joint in enumerate(bank.joints):
             rows = [matrix[number][:, None, None] for matrix in known]
-            exact[number] = find_row(task, support, number, bank.kernels[number], bank.stderr[number], joint, rows)
+            found = find_row(task, support, number, bank.kernels[number], bank.stderr[number], joint, rows)
+            if found is not None and (free is None or not np.delete(found.kernels.ravel(), free).any()):
+                exact[number] = found
     if any(one is not None for one in exact):
         kernels = [own if one is None else one.kernels for own, one in zip(bank.kernels, exact)]
         offsets = [own if one is None else one.offset for own, one in zip(bank.offsets, exact)]
-        return _with(bank, np.stack(kernels), tuple(offsets), tuple(exact), task)
+        return replace(
+            bank, kernels=np.stack(kernels), offsets=tuple(offsets), whole=tuple(exact), at_floor=False, task=task
+        )
     if any(plane.clipped is not None for plane in task.targets) and pair.ends is not None:
         # Whether a pixel is clipped is judged by its prediction: by its value it would bend the fit.
         try:
-            return _solved(task.without(_censored(task, bank)), support, noise)
+            return _solved(task.without(_censored(task, bank)), support, noise, free)
         except DataError:
             # A fit that leaves much tells of no pixel that it lies inside.
             return bank
     return bank
-
-
-def _with(
-    bank: Bank, kernels: np.ndarray, offsets: tuple[float, ...], whole: tuple[Whole | None, ...], task: Task
-) -> Bank:
-    return Bank(
-        bank.support, kernels, bank.stderr, offsets, bank.joints, bank.solutions, bank.variances, whole, False, task
-    )
 
 
 def _censored(task: Task, bank: Bank) -> list[np.ndarray | None]:
@@ -286,11 +292,11 @@ def _near(after: np.ndarray, low: float, high: float) -> Iterator[tuple[slice, s
             yield rows, slice(int(first) * _TILE, min(int(last) * _TILE, after.shape[1]))
 
 
-def _solved(task: Task, support: Support, noise: float) -> Bank:
+def _solved(task: Task, support: Support, noise: float, free: np.ndarray | None) -> Bank:
     """Return the least-squares bank with its errors."""
     joints = gather_joint(task, support)
     pair, planes, p = task.pair, len(task.sources), support.rows * support.columns
-    weights = planes * p
+    weights = planes * p if free is None else free.size
     kernels, errors, variances, solutions, at_floor = [], [], [], [], pair.step == 0.0
     previous: tuple[np.ndarray, Solution] | None = None
     for number, joint in enumerate(joints):
@@ -301,6 +307,8 @@ def _solved(task: Task, support: Support, noise: float) -> Bank:
                 "larger image, or exclude less"
             )
         seen = joint.moments()
+        if free is not None:
+            seen = replace(seen, gram=seen.gram[np.ix_(free, free)], cross=seen.cross[free])
         moments = replace(seen, gram=seen.gram - seen.count * noise * np.eye(weights)) if noise else seen
         if previous is not None and previous[0] is joint.gram:
             inverse = previous[1].inverse
@@ -313,8 +321,10 @@ def _solved(task: Task, support: Support, noise: float) -> Bank:
         energy = float((kernel**2).sum())
         # What noise in the before leaves is not to be refined away: it follows the kernel.
         if not noise and pair.step == 0.0 and variance <= pair.exact_variance(moments.square, moments.count, energy):
+            whole, inverse = _spread(kernel, free, planes * p), _spread_solution(solution, free, planes * p).inverse
             for _ in range(2):
-                kernel, variance = _refined(task, support, number, kernel, joint, solution, moments.freedom)
+                whole, variance = _refined(task, support, number, whole, joint, inverse, moments.freedom)
+            kernel = whole if free is None else whole[free]
         at_floor &= variance <= max(pair.floor(moments.square, moments.count, energy), 1e-26 * moments.square)
         spread = solution.inverse * variance
         if noise:
@@ -325,10 +335,10 @@ def _solved(task: Task, support: Support, noise: float) -> Bank:
         error = np.hypot(error, pair.epsilon * np.abs(kernel).max() / np.sqrt(3.0))
         if solution.undetermined.size:
             error[(solution.undetermined**2).sum(axis=0) > 1e-9] = np.inf
-        kernels.append(kernel)
-        errors.append(error)
+        kernels.append(_spread(kernel, free, planes * p))
+        errors.append(_spread(error, free, planes * p))
         variances.append(variance)
-        solutions.append(solution)
+        solutions.append(_spread_solution(solution, free, planes * p))
     shape = len(joints), planes, *support.size
     offsets = tuple(joint.offset(kernel) for joint, kernel in zip(joints, kernels))
     return Bank(
@@ -343,7 +353,23 @@ def _solved(task: Task, support: Support, noise: float) -> Bank:
         bool(at_floor) and not noise and all(one.rank == weights for one in solutions),
         task,
         noise,
+        free,
     )
+
+
+def _spread(values: np.ndarray, free: np.ndarray | None, count: int) -> np.ndarray:
+    """Return values of the free weights as those of `count` weights, the last axis; the others are zeros."""
+    if free is None:
+        return values
+    every = np.zeros((*values.shape[:-1], count))
+    every[..., free] = values
+    return every
+
+
+def _spread_solution(solution: Solution, free: np.ndarray | None, count: int) -> Solution:
+    inverse = _spread(_spread(solution.inverse, free, count).T, free, count)
+    kernel, undetermined = (_spread(one, free, count) for one in (solution.kernel, solution.undetermined))
+    return Solution(kernel, inverse, solution.rank, undetermined)
 
 
 def _refined(
@@ -352,7 +378,7 @@ def _refined(
     number: int,
     kernel: np.ndarray,
     joint: Joint,
-    solution: Solution,
+    inverse: np.ndarray,
     freedom: int,
 ) -> tuple[np.ndarray, float]:
     """Return the weights after a step along the gradient of the residual, and its variance before."""
@@ -364,7 +390,7 @@ def _refined(
             residual[band.bad] = 0.0
         square += float((residual**2).sum())
         gradient += _products(windows, band.start, residual, task.shifts, support.size)
-    return kernel + solution.inverse @ gradient, square / freedom
+    return kernel + inverse @ gradient, square / freedom
 
 
 def _products(
@@ -421,9 +447,10 @@ def clustered(bank: Bank) -> np.ndarray:
             continue
         diagonal = np.maximum(np.diag(bank.solutions[number].inverse), 0.0)
         plain = np.sqrt(diagonal * joint.count * square) / max(1, used)
-        ratio = float(np.sqrt(np.mean((seen / np.maximum(plain, 1e-300)) ** 2)))
+        own = seen / np.maximum(plain, 1e-300)
+        ratio = float(np.sqrt(np.mean((own if bank.free is None else own.ravel()[bank.free]) ** 2)))
         if ratio > 1.0 + 1.5 * np.sqrt(1.0 / (2.0 * count)):
-            own = np.maximum(seen / np.maximum(plain, 1e-300), 1.0)
+            own = np.maximum(own, 1.0)
             stderr[number] *= own.reshape(stderr[number].shape)
     return stderr
 

@@ -103,7 +103,7 @@ def describe_bank(bank: Bank, task: Task, other: Change | None = None) -> Fit:
     stderr = bank.stderr if bank.exact else clustered(bank)
     count = sum(joint.count for joint in bank.joints)
     moments = [joint.moments() for joint in bank.joints]
-    left = float(sum(v * m.freedom for v, m in zip(bank.variances, moments)))
+    left = float(sum(v * max(1, m.count - bank.parameters - 1) for v, m in zip(bank.variances, moments)))
     total = sum(one.square for one in moments)
     sd = float(np.sqrt(left / max(1, count)))
     r2 = 1.0 if total == 0.0 else float(np.clip(1.0 - left / total, 0.0, 1.0))
@@ -114,7 +114,7 @@ def describe_bank(bank: Bank, task: Task, other: Change | None = None) -> Fit:
         sd * pair.after_unit.scale,
         pair.step * pair.after_unit.scale,
         r2,
-        bank.kernels[0].size,
+        bank.parameters,
         count // len(moments),
         0,
         signs,
@@ -143,7 +143,7 @@ def describe_bank(bank: Bank, task: Task, other: Change | None = None) -> Fit:
         notes.append(f"all weights are whole numbers over {divisors.pop()}")
     if not bank.complete:
         notes.append(
-            f"{bank.kernels[0].size - bank.rank} of {bank.kernels[0].size} directions of the kernels change nothing in "
+            f"{bank.parameters - bank.rank} of {bank.parameters} directions of the kernels change nothing in "
             "this pair, as where channels are equal; the kernels of least norm are given"
         )
     frame = None

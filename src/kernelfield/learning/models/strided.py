@@ -108,16 +108,18 @@ def _fitted(pair: Pair, asked: Asked, stride: tuple[int, int], offsets: tuple[fl
         moved = [_moved(plane, offset) for plane, offset in zip(pair.planes, offsets)]
         pair = replace(pair, planes=tuple(replace(plane, clipped=None) for plane in moved))
     task = phases_of(pair, stride)
-    given = None
+    free = None
     if asked.size is None:
         support = find_support(task, max(1, asked.max_size // max(stride)))
     else:
         given = _placed(task, check_size(asked.size), stride)
         support = covering(given, stride)
-    bank = solve_bank(task, support)
+        numbers, whole = interleaved(support, stride)
+        free = np.setdiff1d(numbers, numbers.ravel()[outside(whole, given, 1)])
+    bank = solve_bank(task, support, free=free)
     fit = describe_bank(bank, task)
     least = 0.0 if not bank.complete else _LEAST if pair.step == 0.0 else 1e-9
-    woven = _trimmed(_woven(bank, fit, task, stride, given), least)
+    woven = _trimmed(_woven(bank, fit, task, stride), least)
     table, errors, anchor = woven.table, woven.errors, woven.anchor
     sure, exact = fit.verdict in ("exact", "approximate"), fit.verdict == "exact"
     named = _named(woven, stride, exact) if sure else Name(None, f"a reduction by {by(stride)}")
@@ -193,8 +195,9 @@ def _placed(task: Task, size: tuple[int, int], stride: tuple[int, int]) -> Suppo
     down, across = (np.arange(n) + first for n, first in zip(share.shape, (whole.top, whole.left)))
     centre = float(share.sum(axis=1) @ down), float(share.sum(axis=0) @ across)
 
-    def away(one: Support) -> float:
-        return float(np.hypot(one.top + (size[0] - 1) / 2 - centre[0], one.left + (size[1] - 1) / 2 - centre[1]))
+    def away(one: Support) -> tuple[float, int]:
+        far = np.hypot(one.top + (size[0] - 1) / 2 - centre[0], one.left + (size[1] - 1) / 2 - centre[1])
+        return round(float(far), 2), abs(one.top) + abs(one.left)
 
     return min((one for more, one in tried if more <= least + alike), key=away)
 
@@ -317,16 +320,16 @@ class _Woven:
     anchor: tuple[int, int]
 
 
-def _woven(bank: Bank, fit: Fit, task: Task, stride: tuple[int, int], given: Support | None) -> _Woven:
+def _woven(bank: Bank, fit: Fit, task: Task, stride: tuple[int, int]) -> _Woven:
     """Return the kernel of the before from those of the phases, with the errors of their fit."""
     support, solution = bank.support, bank.solutions[0]
     assert fit.bank_stderr is not None
     kernel, error = bank.kernels[0].ravel(), fit.bank_stderr[0].ravel() / task.pair.weight_unit
     inverse = solution.inverse
-    if bank.complete and bank.whole[0] is None and (given is not None or not bank.exact):
+    if bank.complete and not bank.exact and bank.free is None:
         # What the residual says of errors beyond independent pixels holds for the weights that are left too.
         wider = error / np.maximum(bank.stderr[0].ravel(), 1e-300)
-        kernel, error, inverse = _restricted(bank, task, stride, given)
+        kernel, error, inverse = _restricted(bank, task, stride)
         error = error * np.maximum(wider, 1.0)
     order, place = interleaved(support, stride)
     covariance = None
@@ -339,10 +342,8 @@ def _woven(bank: Bank, fit: Fit, task: Task, stride: tuple[int, int], given: Sup
     return _Woven(kernel[order], error[order], covariance, directions.reshape(-1, *order.shape), place.anchor)
 
 
-def _restricted(
-    bank: Bank, task: Task, stride: tuple[int, int], given: Support | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the kernel with zeros outside the support given, or in outer rows and columns of no matter.
+def _restricted(bank: Bank, task: Task, stride: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the kernel with zeros in outer rows and columns of no matter.
 
     The others are those of least squares without the weights that are zeros. Also their errors, and the inverse of the
     Gram matrix, by phase.
@@ -353,10 +354,7 @@ def _restricted(
     floor = task.pair.exact_variance(moments.square, moments.count) * moments.count
     numbers, current = interleaved(support, stride)
     left = np.arange(numbers.size)
-    if given is not None:
-        gone = np.sort(numbers.ravel()[outside(current, given, 1)])
-        nested, left = nested.without(gone), np.delete(left, gone)
-    while given is None:
+    while True:
         tried = []
         for one in smaller_supports(current):
             places = outside(current, one, 1)
