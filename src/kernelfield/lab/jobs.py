@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -282,7 +283,12 @@ class _Worker:
         self._killed = True
         if self.process is not None and self.process.returncode is None:
             with suppress(ProcessLookupError):
-                self.process.kill()
+                if os.name == "posix":
+                    # kill() of subprocess may reap a process that has ended, before the watcher of asyncio does, which
+                    # then writes that it knows of no such process.
+                    os.kill(self.process.pid, signal.SIGKILL)
+                else:
+                    self.process.kill()
 
     async def end(self) -> None:
         """End the process, and wait until it and its pipes are gone."""
