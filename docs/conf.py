@@ -14,6 +14,9 @@ sys.path.insert(0, str(HERE.parent / "src"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
+from numpydoc.xref import DEFAULT_LINKS  # noqa: E402
+from site_parts import reference  # noqa: E402
+
 import kernelfield  # noqa: E402
 
 project = "kernelfield"
@@ -39,12 +42,20 @@ myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]
 
 autosummary_generate = True
+# A name in backticks in a docstring is a link where the reference has it.
+default_role = "autolink"
 autosummary_imported_members = False
 autodoc_mock_imports = ["mxnet"]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+# Types of arguments, results and errors are links where the reference has them.
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = reference.types()
+# Those of numpydoc lead to Python's and NumPy's pages.
+DEFAULT_LINKS.clear()
 
 html_theme = "pydata_sphinx_theme"
 html_title = "kernelfield"
@@ -76,7 +87,7 @@ copybutton_copy_empty_lines = False
 
 
 def setup(app: Any) -> None:
-    from site_parts import commands, lab, notebooks, pictures, reference
+    from site_parts import commands, lab, notebooks, pictures
 
     from kernelfield.kernels.conventions import table
 

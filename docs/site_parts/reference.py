@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+from collections import Counter
 from pathlib import Path
 
 import kernelfield
@@ -66,6 +68,23 @@ def names(module: str) -> list[str]:
         above = {n: getattr(kernelfield, n) for n in kernelfield.__all__ if n != "Kernel"}
         found = {n: v for n, v in found.items() if above.get(n) is not v}
     return [n for n, v in found.items() if not isinstance(v, type(importlib) | int | str)]
+
+
+def types() -> dict[str, str]:
+    """Return the public classes and errors by the names that docstrings call them, each with its module.
+
+    Names that two classes of the package have are left out: the word alone does not say which one is meant.
+    """
+    source = Path(kernelfield.__file__).parent
+    classes = Counter(
+        name for path in source.rglob("*.py") for name in re.findall(r"^class (\w+)", path.read_text("utf-8"), re.M)
+    )
+    found = {}
+    for module in ("kernelfield", *MODULES.keys() - _WITHOUT_IMPORT.keys(), "kernelfield.errors"):
+        package = importlib.import_module(module)
+        listed = vars(package) if module == "kernelfield.errors" else names(module)
+        found |= {n: f"{module}.{n}" for n in listed if classes[n] == 1 and isinstance(getattr(package, n), type)}
+    return found | {"Kernel": "kernelfield.kernels.Kernel"}
 
 
 def page() -> str:

@@ -58,6 +58,12 @@ def test_every_link_inside_the_site_leads_somewhere(pages, site):
     assert sorted(set(missing)) == []
 
 
+def test_names_in_a_docstring_lead_to_their_entries(pages, site):
+    links = pages[site / "reference" / "generated" / "kernelfield.learn.html"].links
+    for name in ("kernelfield.Fit", "kernelfield.errors.ArgumentError", "kernelfield.images.read"):
+        assert f"{name}.html#{name}" in links
+
+
 def test_a_page_loads_nothing_from_elsewhere(pages):
     assert [link for page in pages.values() for link in page.loaded if urlsplit(link).netloc] == []
 

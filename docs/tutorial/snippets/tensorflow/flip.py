@@ -2,7 +2,7 @@ import tensorflow as tf
 
 import kernelfield as kf
 
-X = tf.reshape(tf.range(20.0) ** 2 % 7, (4, 5))
+X = tf.reshape(tf.square(tf.range(20.0)) % 7, (4, 5))
 K = tf.constant([[0.0, 1.0], [2.0, 3.0]])
 print(kf.corr2d(X, K))
 print(kf.convolve(X, K, mode="valid"))
