@@ -73,6 +73,22 @@ def test_of_blurs():
     assert str(k.Kernel(np.zeros((3, 3))).properties)
 
 
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ([[1, 2, 1]], "standard deviation 0 down, 0.7071 right\n"),
+        ([[-1, 3, -1]], "standard deviation 0 down\n"),
+        ([[-1], [3], [-1]], "standard deviation 0 right\n"),
+        ([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], ""),
+    ],
+)
+def test_a_variance_below_0_is_no_spread(weights, said):
+    text = str(k.Kernel(np.array(weights, float)).properties)
+    assert "nan" not in text
+    assert ("standard deviation" in text) == bool(said)
+    assert said in text
+
+
 @given(sigmas, st.integers(1, 6), st.floats(-180, 180), sizes)
 def test_steerable_gives_every_polynomial_up_to_its_order_its_derivative(sigma, order, angle, size):
     kernel = k.steerable(order, angle, sigma, max(size, 2 * order + 1))

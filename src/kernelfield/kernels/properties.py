@@ -90,7 +90,9 @@ class Properties:
         elif self.centre is not None and self.sigma is not None:
             down, right = (round(-value, 9) + 0.0 for value in self.centre)
             lines.append(f"sums to {self.sum:.6g}, moves the content by {down:.4g} down, {right:.4g} right")
-            lines.append("standard deviation {:.4g} down, {:.4g} right".format(*self.sigma))
+            # Of weights of both signs the variance may be negative: there is no spread to speak of.
+            spread = [f"{s:.4g} {way}" for s, way in zip(self.sigma, ("down", "right")) if not math.isnan(s)]
+            lines += [f"standard deviation {', '.join(spread)}"] if spread else []
         if self.error and self.order is not None:
             lines.append(f"error {operator(self.error)}")
         lines.append(f"a constant: {f'{self.mean:.3%} of the largest response' if self.mean else 'no response'}")
