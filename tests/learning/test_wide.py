@@ -9,10 +9,12 @@ from cases import photograph
 
 import kernelfield as kf
 from kernelfield.errors import ArgumentError
+from kernelfield.learning import wide
 from kernelfield.learning.free import fit_free
 from kernelfield.learning.pair import prepare
 from kernelfield.learning.separable import fit_lines
 from kernelfield.learning.support import Support, centred
+from kernelfield.learning.wide import predicts
 
 pytestmark = pytest.mark.core
 
@@ -148,3 +150,36 @@ def test_noise_in_the_before_of_a_wide_kernel_is_refused():
     after = ndi.uniform_filter(before, 61) + np.random.default_rng(0).normal(size=before.shape)
     with pytest.raises(ArgumentError, match="noise: expected"):
         kf.learn(before, after, noise=(2.0, 1.0))
+
+
+@pytest.mark.parametrize("far", [0.0, 0.02, 1.0])
+def test_far_weights_have_to_predict_the_other_half(far):
+    """Noise of a third of the detail, and a weight 14 pixels away."""
+    rng = np.random.default_rng(0)
+    before = ndi.uniform_filter(rng.normal(size=(160, 150)), 3)
+    after = ndi.uniform_filter(before, 3) + far * np.roll(before, 14, axis=1) + rng.normal(scale=0.1, size=before.shape)
+    after = after[:, 14:]
+    pair = prepare(before[:, 14:], after)
+    assert predicts(pair, centred((31, 31)), centred((7, 7)), 1.0) == (far == 1.0)
+    # Halves of fewer positions than twice the weights tell nothing.
+    few = prepare(before[:60, 14:80], after[:60, :66])
+    assert predicts(few, centred((31, 31)), centred((7, 7)), 1.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_known_variances_of_halves(seed):
+    """Weights of half the positions predict the others with the noise, after what their errors add."""
+    rng = np.random.default_rng(seed)
+    before = rng.normal(size=(120, 130))
+    after = ndi.correlate(before, rng.normal(size=(9, 11)), mode="constant") + rng.normal(scale=0.5, size=before.shape)
+    found = wide._held_out(prepare(before, after), centred((25, 25)))
+    assert found == pytest.approx(0.25, rel=0.07)
+
+
+@pytest.mark.parametrize("place", ["camera", "china"])
+def test_what_is_not_linear_has_no_far_weights(place):
+    before = photograph(place)[60:300, 200:440]
+    turned = ndi.rotate(before, 2, reshape=False, order=1)
+    fit = kf.learn(before, turned)
+    assert fit.verdict == "not linear"
+    assert max(fit.size) < 31

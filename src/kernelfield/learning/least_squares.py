@@ -73,12 +73,16 @@ class Moments:
     @cached_property
     def ridge_kernel(self) -> np.ndarray:
         """The solution with a ridge at the edge of float64."""
-        return solved(self._ridge_factor, self.cross)
+        return self.ridge_solution(self.cross)
 
     @cached_property
     def ridge_inverse(self) -> np.ndarray:
         """The inverse of the Gram matrix with a ridge at the edge of float64."""
-        return solved(self._ridge_factor, np.eye(self.cross.size))
+        return self.ridge_solution(np.eye(self.cross.size))
+
+    def ridge_solution(self, cross: np.ndarray) -> np.ndarray:
+        """Return the solutions for products with other afters, shape (p,) or (p, n), with the same ridge."""
+        return solved(self._ridge_factor, cross)
 
     def unexplained(self, kernel: np.ndarray) -> float:
         """Return the residual sum of squares of the coefficients `kernel`, at least the resolution of float64."""

@@ -20,7 +20,7 @@ from kernelfield.learning.residual import Map
 from kernelfield.learning.shrinking import shrink
 from kernelfield.learning.support import Support, centred
 from kernelfield.learning.uncertainty import is_blocky
-from kernelfield.learning.wide import find_wide
+from kernelfield.learning.wide import find_wide, predicts
 
 _LARGEST_SIZE = 255
 _LEVELS, _WIDE = (7, 15, 31), (63, 127, 255)
@@ -262,13 +262,18 @@ def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Fou
         largest = max(best.support.size)
         limit = largest if largest >= min(max_size, _LEVELS[-1]) else 0
         if wide and _reaches_beyond(best, _around(best.support, _BESIDE)):
-            found = find_wide(best.used, wide, best.noise, best.white)
+            found = find_wide(best.used, wide, best.noise, best.white, supports[0])
             if found is not None:
                 room = [_length(places) for places in best.support.positions(*pair.shapes)]
                 whole = room[0] * room[1] * len(pair.planes)
                 sampled = found.count if found.count < 0.5 * whole else 0
                 return Found(found.support, best.used, found.noise, sampled, found.limit, frames)
             limit = 0
+        share = 1.0 if best.white else 1.0 - _GAIN
+        if best.support is not supports[0] and not predicts(best.used, best.support, supports[0], share):
+            narrow = _level(best.used, supports[0])
+            if narrow is not None:
+                return _shrunk(narrow, frames, 0)
     return _shrunk(best, frames, limit)
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kernelfield.correlation import correlate
 from kernelfield.learning.free import Free, fit_free
 from kernelfield.learning.pair import Pair
+from kernelfield.learning.part import cut
 from kernelfield.learning.separable import Lines, fit_lines, leading
 from kernelfield.learning.shrinking import shrink
 from kernelfield.learning.support import Support
@@ -47,10 +49,10 @@ class Wide:
     limit: int
 
 
-def find_wide(pair: Pair, supports: list[Support], noise: float, white: bool) -> Wide | None:
+def find_wide(pair: Pair, supports: list[Support], noise: float, white: bool, narrow: Support) -> Wide | None:
     """Return the best of wide supports, tried in turn; None if none leaves less than `noise`.
 
-    A residual that is not `white` has to be less by a share that counts.
+    A residual that is not `white` has to be less by a share that counts, and by half of the picture for the other half.
     """
     best: Wide | None = None
     share = 1.0 if white else 1.0 - _GAIN
@@ -61,6 +63,8 @@ def find_wide(pair: Pair, supports: list[Support], noise: float, white: bool) ->
         variance, allowed = found.variance, _allowed(pair, found)
         if variance > allowed and variance > share * noise:
             break
+        if variance > allowed and isinstance(found, Free) and not predicts(pair, support, narrow, share):
+            break
         part = _narrowed(pair, found, allowed, white)
         if isinstance(found, Free) and part != support and _loses(pair, part, found, allowed):
             part = support
@@ -70,6 +74,46 @@ def find_wide(pair: Pair, supports: list[Support], noise: float, white: bool) ->
         if not ended:
             break
     return best
+
+
+def predicts(pair: Pair, support: Support, narrow: Support, share: float) -> bool:
+    """Return whether each half of a pair gives weights over a support that explain the other better than narrow ones.
+
+    They have to leave less than a `share` of what those leave. What no filter of one kernel made has no weights far
+    away: those that explain a part of one half explain less than nothing of the other. True where the halves are too
+    small to tell.
+    """
+    if not pair.same_size:
+        return True
+    left = [_held_out(pair, one) for one in (support, narrow)]
+    return left[0] is None or left[1] is None or left[0] < share * left[1]
+
+
+def _held_out(pair: Pair, support: Support) -> float | None:
+    """Return the variance of the residual of each half with the weights of the other, less what their errors add."""
+    middle, end = pair.shapes[1][0] // 2, pair.shapes[1][0]
+    halves = [
+        replace(pair, planes=tuple(cut(plane, (rows, slice(None))) for plane in pair.planes))
+        for rows in (slice(0, middle), slice(middle, end))
+    ]
+    total, count = 0.0, 0
+    for own, other in (halves, halves[::-1]):
+        free = fit_free(own, support, _positions(support))
+        if free is None or free.count < 2 * free.kernel.size:
+            return None
+        # Weights of n positions add p / (n - p - 1) of the variance of independent errors.
+        more = free.kernel.size / max(1.0, free.count - free.kernel.size - 1.0)
+        for plane in other.planes:
+            places = support.positions(plane.before.shape, plane.after.shape)
+            residual = plane.after[places] - correlate(
+                plane.before[support.windows(places)], free.kernel, mode="valid", dtype=np.float64
+            )
+            excluded = plane.excluded(support)
+            residual = residual.ravel() if excluded is None else residual[~excluded]
+            if residual.size:
+                total += float(residual.var()) * residual.size / (1.0 + more)
+                count += residual.size
+    return total / count if count else None
 
 
 def _fitted(pair: Pair, support: Support) -> Lines | Free | None:

@@ -14,7 +14,7 @@ from kernelfield.kernels import Kernel
 from kernelfield.learning import jpeg
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
-from kernelfield.learning.least_squares import Moments, solve
+from kernelfield.learning.least_squares import Moments
 from kernelfield.learning.models.bank import find_support, part_of_task, signs_of
 from kernelfield.learning.models.brightness import fit_brightness
 from kernelfield.learning.models.joint import Joint, gather_joint
@@ -240,10 +240,14 @@ def chosen(pair: Pair, size: Any, max_size: int) -> Choice:
         return Choice("shared", False)
     together = sum(own[1:], start=own[0])
     floor = sum(max(pair.exact_variance(one.square, one.count), 1e-12 * one.square) * one.count for one in own)
+    if all(joint.gram is joints[0].gram for joint in joints):
+        mixes = everything[0].ridge_solution(np.stack([one.cross for one in everything], axis=1)).T
+    else:
+        mixes = np.stack([one.ridge_kernel for one in everything])
     left = [
-        together.unexplained(solve(together).kernel),
-        sum(one.unexplained(solve(one).kernel) for one in own),
-        sum(one.unexplained(solve(one).kernel) for one in everything),
+        together.unexplained(together.ridge_kernel),
+        sum(one.unexplained(one.ridge_kernel) for one in own),
+        sum(one.unexplained(kernel) for one, kernel in zip(everything, mixes)),
     ]
     left = [max(one, floor) for one in left]
 
