@@ -157,10 +157,13 @@ def _made(
 
 
 def _made_with(mutant: Mutant) -> Iterator[types.CodeType]:
-    """Yield the statements after a changed constant that were made with it: other constants, and defaults."""
-    if not isinstance(mutant.statement, (ast.Assign, ast.AnnAssign)):
+    """Yield the statements after a change that were made with it: constants, and defaults."""
+    if isinstance(mutant.statement, ast.FunctionDef):
+        changed_names = {mutant.statement.name}
+    elif isinstance(mutant.statement, (ast.Assign, ast.AnnAssign)):
+        changed_names = {node.id for node in ast.walk(mutant.statement) if isinstance(node, ast.Name)}
+    else:
         return
-    changed_names = {node.id for node in ast.walk(mutant.statement) if isinstance(node, ast.Name)}
     for statement in ast.parse(mutant.path.read_text(encoding="utf-8")).body:
         read = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
         if statement.lineno <= mutant.statement.end_lineno or not read & changed_names:
@@ -209,6 +212,10 @@ def _graft_function(old: Any, new: Any) -> bool:
     if not (isinstance(old, types.FunctionType) and isinstance(new, types.FunctionType)):
         return False
     old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
+    # What a function has been made with, as a check with its limits, lies in cells.
+    for name, mine, other in zip(new.__code__.co_freevars, old.__closure__ or (), new.__closure__ or ()):
+        if name != "__class__":
+            mine.cell_contents = other.cell_contents
     return True
 
 

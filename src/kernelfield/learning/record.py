@@ -215,7 +215,7 @@ def _parameter(value: Any) -> Any:
 
 def _offset(value: Any) -> Any:
     """Return the offset: a number, or one for each channel."""
-    return list_of(number(), 1)(value) if isinstance(value, list) else number()(value)
+    return list_of(number())(value) if isinstance(value, list) else number()(value)
 
 
 def _error(value: Any) -> float:
@@ -225,7 +225,7 @@ def _error(value: Any) -> float:
 
 def _bank(check: Check) -> Check:
     """Return the check of weights of a layer, which gives a four-dimensional array."""
-    rows = list_of(list_of(table(check), 1), 1)
+    rows = list_of(list_of(table(check)))
 
     def check_bank(value: Any) -> np.ndarray:
         tables = rows(value)
@@ -319,7 +319,7 @@ def _varying(value: Any) -> Varying:
 
 def _covariance(value: Any) -> np.ndarray:
     """Return the covariance in its rows up to the diagonal: that of numbers, whose squares bound their products."""
-    rows = list_of(list_of(number(), 1), 1, _MOST_CORRELATED)(value)
+    rows = list_of(list_of(number()), 0, _MOST_CORRELATED)(value)
     if any(len(row) != i + 1 for i, row in enumerate(rows)):
         raise ValueError("expected rows up to the diagonal, of 1, 2, 3, ... numbers; received others")
     found = np.zeros((len(rows), len(rows)))
@@ -343,7 +343,7 @@ _RECORD = object_of(
         "name": optional(text),
         "description": text,
         "parameters": mapping_of(_parameter),
-        "size": list_of(whole(1), 2, 2),
+        "size": list_of(whole()),
         "anchor": list_of(whole(0), 2, 2),
         "kernel": _TABLE,
         "stderr": table(_error),
