@@ -294,9 +294,8 @@ class Session:
         from hypothesis import Phase
 
         self.stop = True
-        name = "kernelfield." + ".".join(mutant.path.relative_to(SOURCE).with_suffix("").parts)
         # Some modules are imported only when they are needed.
-        module = importlib.import_module(name.removesuffix(".__init__"))
+        module = importlib.import_module(_module(mutant.path))
         graft(module, mutant.made())
         for code in _made_with(mutant):
             graft(module, code)
@@ -326,6 +325,9 @@ class Session:
             seen.add((frame.f_code.co_filename, frame.f_lineno))
             return local
 
+        # A line that is run by an import is reached by all tests, not by the first that needs the module.
+        for file in self.files:
+            importlib.import_module(_module(file))
         ordered = list(items.items())
         for (test, item), (_, following) in zip(ordered, [*ordered[1:], ("", None)]):
             seen.clear()
@@ -399,6 +401,11 @@ def main() -> None:
         str(ROOT / "pyproject.toml"),
     ]
     sys.exit(int(pytest.main([*options, *tests], plugins=[plugin])))
+
+
+def _module(file: Path) -> str:
+    """Return the name of a module."""
+    return "kernelfield." + ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
 
 
 def _mirror(file: Path) -> Path:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
 import kernelfield as kf
 from kernelfield.errors import KernelfieldError
+from kernelfield.learning.progress import listening
 
 BEFORE = np.random.default_rng(0).random((20, 22))
 
@@ -158,3 +161,24 @@ def test_the_command_of_a_report_is_text(tmp_path):
 def test_ragged_lists_are_no_pictures():
     with pytest.raises(KernelfieldError, match="before: expected an array of numbers"):
         kf.KernelLearner(3).partial_fit([[1, 2], [3]], BEFORE)
+
+
+def test_arguments_are_checked_before_a_file_is_read(tmp_path):
+    missing = str(tmp_path / "none.png")
+    for option, value in (("channel_axis", "first"), ("size", 0), ("max_size", 0), ("noise", 3), ("light", "x")):
+        with pytest.raises(KernelfieldError) as caught:
+            kf.learn(missing, missing, **{option: value})
+        assert str(caught.value).startswith(f"{option}: expected "), option
+    with pytest.raises(KernelfieldError, match=r"none\.png"):
+        kf.learn(missing, missing)
+
+
+def test_reading_the_pair_is_the_first_stage(tmp_path):
+    told = []
+    with listening(lambda share, stage: told.append(stage)), pytest.raises(KernelfieldError):
+        kf.learn(str(tmp_path / "none.png"), BEFORE)
+    assert told == ["reading the pair"]
+
+
+def test_sizes_are_searched_up_to_255():
+    assert inspect.signature(kf.learn).parameters["max_size"].default == 255

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kernelfield as kf
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, DataError
 from kernelfield.learning.ellipse import Ellipse
 from kernelfield.learning.fit import designed
 
@@ -57,3 +57,12 @@ def test_the_weights_are_those_that_are_named():
     for place in ((2, 0), (0, 3), (-1, 0), 1, (0, 1, 2), "ab"):
         with pytest.raises(ArgumentError, match="second: expected row and column in a kernel of 2×3"):
             fit.confidence_ellipse((0, 0), place)
+
+
+def test_without_a_covariance_there_is_none():
+    fit = dataclasses.replace(designed(kf.kernels.box(3), "box"), stderr=np.full((3, 3), 0.1))
+    with pytest.raises(DataError, match="fit: expected a kernel with a covariance"):
+        fit.confidence_ellipse((0, 0), (0, 1))
+    # Weights without errors are known: a point.
+    exact = designed(kf.kernels.box(3), "box").confidence_ellipse((0, 0), (0, 1))
+    assert exact.semi_axes == (0.0, 0.0)

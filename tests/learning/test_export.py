@@ -38,6 +38,8 @@ FITS = {
     "floats": fit_of(np.random.default_rng(0).normal(size=(5, 3)) / 3, integers=False, offset=1.5),
     "a row": fit_of([[1, 2, 3, 2, 1]], offset=0.0, boundary="nearest"),
     "every second and third": fit_of(np.array([[1, 2, 0], [3, 6, 2]]) / 8, anchor=(1, 0), stride=(2, 3), offset=0.5),
+    "every second row": fit_of([[1, 2], [5, 8]], stride=(2, 1)),
+    "every second column": fit_of([[1, 2], [5, 8]], stride=(1, 2)),
     "every second, renormalised": fit_of(np.full((4, 4), 1 / 16), stride=(2, 2), boundary="renormalised"),
 }
 for name in BOUNDARIES:
@@ -330,3 +332,21 @@ def test_a_hostile_description_stays_a_comment(image):
         assert head[1].startswith("import "), head[1]
     assert fit.export("c").splitlines()[0].count("*/") == 1
     assert sys.modules["os"]
+
+
+def test_weights_that_cancel_are_a_filter_but_with_weights_rescaled():
+    edge = fit_of([[-1.0, 0.0, 1.0]])
+    assert "renormalised" not in edge.export("numpy")
+    with pytest.raises(ArgumentError, match="boundary: expected weights that do not cancel for 'renormalised'"):
+        dataclasses.replace(edge, boundary="renormalised").export("numpy")
+
+
+def test_the_head_of_a_function_of_c_says_what_it_keeps():
+    text = FITS["every second and third"].export("c", dtype="uint8")
+    assert "keeps every 2 rows and 3 columns" in text
+    for name, kept in (("every second row", "2 rows and 1"), ("every second column", "1 rows and 2")):
+        assert f"keeps every {kept} columns" in FITS[name].export("c", dtype="uint8")
+    plain = FITS["halves"].export("c", dtype="uint8")
+    assert "keeps every" not in plain
+    assert "i++" in plain
+    assert "j++" in plain

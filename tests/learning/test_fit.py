@@ -81,13 +81,14 @@ def test_which_fits_are_one_kernel(changes, one, plain):
 
 def test_methods_refuse_what_they_do_not_take(tmp_path):
     fit = designed(kf.kernels.box(3), "box")
-    with pytest.raises(ArgumentError, match="other: expected a Fit, as kernelfield.learn returns; received 3"):
+    with pytest.raises(ArgumentError, match=r"other: expected a Fit, as kernelfield\.learn returns; received 3"):
         fit.compare(3)
     with pytest.raises(ArgumentError, match="command: expected text; received 3"):
         fit.report(tmp_path / "a.html", IMAGE, IMAGE, command=3)
     for pair in ((IMAGE, None), (None, IMAGE)):
         with pytest.raises(ArgumentError, match="before, after: expected both or none; received one"):
             fit.plot(*pair)
+    assert fit.plot().axes
     # Before any work: the pair is none of the fit's.
     with pytest.raises(FileError):
         fit.report(tmp_path / "none" / "a.html", IMAGE, IMAGE[:3])

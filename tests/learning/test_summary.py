@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -14,11 +15,17 @@ from kernelfield.learning.summary import Summary, packed, unpacked
 from kernelfield.learning.support import Support, centred
 
 
-def made(seed: int = 0, channels: int = 2, support: Support | None = None) -> Summary:
+def made(seed: int = 0, channels: int = 2, support: Support | None = None, unit: float = 1.0) -> Summary:
     rng = np.random.default_rng(seed)
     size = (2, 3)
     statistics = tuple(
-        gather(rng.normal(50.0, 20.0, (9, 12)), rng.normal(50.0, 20.0, (8, 10)), size, 48.0, 52.0)
+        gather(
+            unit * rng.normal(50.0, 20.0, (9, 12)),
+            unit * rng.normal(50.0, 20.0, (8, 10)),
+            size,
+            48.0 * unit,
+            52.0 * unit,
+        )
         for _ in range(channels)
     )
     return Summary(support or centred(size), statistics, 3, 4, 0.5, 1e-7)
@@ -53,9 +60,9 @@ def test_sums_add():
         first + made(channels=1)
 
 
-def refused(message: str, **changes: object) -> None:
+def refused(message: str, summary: Summary | None = None, **changes: object) -> None:
     """Change arrays of a file, and expect its refusal."""
-    with np.load(io.BytesIO(packed(made()))) as file:
+    with np.load(io.BytesIO(packed(summary or made()))) as file:
         arrays = {key: file[key] for key in file.files}
     for key, change in changes.items():
         arrays[key] = change(arrays[key]) if callable(change) else change
@@ -66,8 +73,11 @@ def refused(message: str, **changes: object) -> None:
     if not message:
         unpacked(buffer.getvalue(), "a file")
         return
-    with pytest.raises(DataError, match=f"a file: expected the file that KernelLearner.save wrote; .*{message}"):
+    with pytest.raises(
+        DataError, match=f"a file: expected the file that KernelLearner.save wrote; .*{message}"
+    ) as error:
         unpacked(buffer.getvalue(), "a file")
+    assert ("is missing" in str(error.value)) == ("is missing" in message)
 
 
 @pytest.mark.parametrize(
@@ -108,11 +118,13 @@ def test_numbers_of_no_pair_are_refused(message, changes):
     refused(message, **changes)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-3])
 @pytest.mark.parametrize("channel", [0, 1])
 @pytest.mark.parametrize("factor", [1.0 + 0.9e-6, 1.0 + 1.2e-6])
-def test_sums_up_to_what_numbers_can_have(channel, factor):
+def test_sums_up_to_what_numbers_can_have(channel, factor, unit):
     """Products up to the root of the squares, and sums up to that of the squares and the count, to a millionth."""
-    one = made().statistics[channel]
+    summary = made(unit=unit)
+    one = summary.statistics[channel]
     inside = factor < 1.0 + 1e-6
     sd = np.sqrt(np.diag(one.gram))
 
@@ -124,9 +136,41 @@ def test_sums_up_to_what_numbers_can_have(channel, factor):
         return change
 
     # The product of the weights (0, 1) stands second in the triangle.
-    refused("" if inside else "gram: expected sums of products", gram=at(factor * sd[0] * sd[1], 1))
-    refused("" if inside else "gram: expected sums of products", gram=at(-factor * sd[0] * sd[1], 1))
-    refused("" if inside else "cross: expected sums of", cross=at(factor * sd[3] * np.sqrt(one.after_square), 3))
+    refused("" if inside else "gram: expected sums of products", summary, gram=at(factor * sd[0] * sd[1], 1))
+    refused("" if inside else "gram: expected sums of products", summary, gram=at(-factor * sd[0] * sd[1], 1))
+    refused(
+        "" if inside else "cross: expected sums of", summary, cross=at(factor * sd[3] * np.sqrt(one.after_square), 3)
+    )
     root = np.sqrt(factor)
-    refused("" if inside else "total: expected sums of as many", total=at(-root * sd[2] * np.sqrt(one.count), 2))
-    refused("" if inside else "after: expected sums of", after=at(root * np.sqrt(one.after_square * one.count), 0))
+    refused(
+        "" if inside else "total: expected sums of as many", summary, total=at(-root * sd[2] * np.sqrt(one.count), 2)
+    )
+    refused(
+        "" if inside else "after: expected sums of", summary, after=at(root * np.sqrt(one.after_square * one.count), 0)
+    )
+
+
+def test_black_pictures_have_sums_of_zero():
+    """Sums of no weight, and of a before and an after that are 0, are those of a pair."""
+    zero = {key: lambda array: 0.0 * array for key in ("gram", "cross", "total", "after")}
+    refused("", **zero)
+    for key in ("cross", "total"):
+        refused(f"{key}: expected sums", **zero | {key: lambda array: 0.0 * array + 1e-9})
+
+
+def listed(size: int) -> bytes:
+    """A file whose first array says that it has so many bytes, and has none."""
+    buffer = io.BytesIO()
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (size,)})
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("gram.npy", header.getvalue())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("size", "message"), [(512 << 20, "not as long as it says"), ((512 << 20) + 1, "at most 536870912")]
+)
+def test_arrays_of_half_a_gigabyte_are_the_largest(size, message):
+    with pytest.raises(DataError, match=message):
+        unpacked(listed(size), "a file")

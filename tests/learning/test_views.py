@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from kernelfield.learning import free as free_module
 from kernelfield.learning import views as module
@@ -118,3 +119,22 @@ def test_parzens_window():
     distance = np.array([0.0, 0.25, 0.4999, 0.5, 0.75, 1.0])
     expected = [1.0, 1 - 6 / 16 * 0.75, 0.25, 0.25, 2 / 64, 0.0]
     np.testing.assert_allclose(_parzen(distance), expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("size", [(5, 4), (3, 6), (6, 3)])
+def test_frequencies_that_a_smooth_picture_lacks_are_damped(size):
+    support = Support(-(size[0] // 2), -(size[1] // 2), *size)
+    before = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(60, 66)), 1.2)
+    found = quotient(View.of(prepare(before, before, clip=None).planes[0], support, None), support)
+    # A blurred impulse over the output pixel: those frequencies are 0, whose bell stays below 1.
+    assert np.unravel_index(found.argmax(), size) == (size[0] // 2, size[1] // 2)
+    assert 0.5 < found.max() < 1.0
+    assert found.min() > -0.2
+
+
+def test_blocks_without_a_hole_and_without_a_column():
+    view = View.of(pair_of().planes[0], SUPPORT, None)
+    [(x, y, good)] = view.blocks(3)
+    assert (x.shape, y.shape, good) == (view.x.shape, view.y.shape, None)
+    none = View(np.zeros((6, 3)), np.zeros((4, 0)), None, 0.0, 0.0)
+    assert [y.shape for _, y, _ in none.blocks(3)] == [(4, 0)]
