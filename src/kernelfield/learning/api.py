@@ -5,6 +5,7 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from kernelfield.arrays import check_channel_axis
+from kernelfield.engine.blas import one_thread
 from kernelfield.learning import models
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import check_noise
@@ -151,4 +152,5 @@ def learn(
         regularise=Regularise.checked(regularise),
         restriction=Restriction.checked(symmetric, sum_to, nonnegative, support),
     )
-    return models.fit(model, asked)
+    with one_thread():
+        return models.fit(model, asked)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kernelfield.engine.blas import one_thread
 from kernelfield.errors import ArgumentError, DataError, received
 from kernelfield.files import file_name, write_bytes
 from kernelfield.learning.estimate import LARGEST_GRAM, Estimate, of_statistics
@@ -137,9 +138,10 @@ class KernelLearner:
             raise ArgumentError(f"mask: expected one, or one for each of {len(befores)} pairs; received {len(masks)}")
         masks = masks * (len(befores) // len(masks) if len(masks) == 1 else 1)
         summary = getattr(self, "_summary", None)
-        for pair in zip(befores, afters, masks):
-            one = self._summed(*pair)
-            summary = one if summary is None else summary + one
+        with one_thread():
+            for pair in zip(befores, afters, masks):
+                one = self._summed(*pair)
+                summary = one if summary is None else summary + one
         if summary is not None:
             self._keep(summary)
         return self
@@ -173,7 +175,8 @@ class KernelLearner:
         """The kernel with its errors; raises DataError where too few pixels were seen."""
         found: Fit | None = getattr(self, "_fit", None)
         if found is None:
-            found = self._fit = describe(self._solved(), self._summary)
+            with one_thread():
+                found = self._fit = describe(self._solved(), self._summary)
         return found
 
     @property
