@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kernelfield.errors import ArgumentError
+from kernelfield.errors import ArgumentError, MissingDependencyError
 from kernelfield.kernels import Kernel
 from kernelfield.learning.export import TARGETS
 from kernelfield.learning.export.commands import _matrix
@@ -67,15 +67,15 @@ def compiled(source: str | bytes, name: str, image: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("target", ["numpy", "scipy", "opencv"])
-@pytest.mark.parametrize("name", FITS)
-def test_a_program_gives_the_same_pixels(name, target, image):
+def test_a_program_gives_the_same_pixels(target, image):
     if target == "opencv":
         pytest.importorskip("cv2")
-    fit = FITS[name]
-    program = fit.export(target)
-    np.testing.assert_array_equal(compiled(program, target, image), fit.apply(image))
     floats = image.astype(np.float64) / 7
-    np.testing.assert_allclose(compiled(program, target, floats), fit.apply(floats), rtol=1e-12, atol=1e-10)
+    for name, fit in FITS.items():
+        program = fit.export(target)
+        np.testing.assert_array_equal(compiled(program, target, image), fit.apply(image), name)
+        found = compiled(program, target, floats)
+        np.testing.assert_allclose(found, fit.apply(floats), rtol=1e-12, atol=1e-10, err_msg=name)
 
 
 COLOURS = ("R", "G", "B")
@@ -93,41 +93,56 @@ def colour(image):
     return np.stack([image, image // 2, 255 - image], axis=2)
 
 
-@pytest.mark.parametrize("name", COLOURED)
 @pytest.mark.parametrize("target", ["numpy", "scipy", "opencv"])
-def test_each_channel_has_its_offset(target, name, colour):
+def test_each_channel_has_its_offset(target, colour):
     if target == "opencv":
         pytest.importorskip("cv2")
-    fit = COLOURED[name]
-    np.testing.assert_array_equal(compiled(fit.export(target), target, colour), fit.apply(colour))
+    for name, fit in [
+        *COLOURED.items(),
+        ("one for all", FITS["even sizes"]),
+        ("of few rows", FITS["every second row"]),
+    ]:
+        np.testing.assert_array_equal(compiled(fit.export(target), target, colour), fit.apply(colour), name)
 
 
-@pytest.mark.parametrize("name", FITS)
-def test_a_module_of_pytorch_gives_the_same_pixels(name, image):
-    torch = pytest.importorskip("torch")
+def module_of(fit: Fit):
     names: dict = {}
-    exec(compile(FITS[name].export("pytorch"), "module", "exec"), names)
-    module = names["Filter"]()
-    found = module(torch.from_numpy(image)[None, None])[0, 0].numpy()
-    np.testing.assert_array_equal(found, FITS[name].apply(image))
+    exec(compile(fit.export("pytorch"), "module", "exec"), names)
+    return names["Filter"]()
+
+
+def test_a_module_of_pytorch_gives_the_same_pixels(image):
+    torch = pytest.importorskip("torch")
     floats = image / 7.0
-    found = module(torch.from_numpy(floats)[None, None])[0, 0].numpy()
-    np.testing.assert_allclose(found, FITS[name].apply(floats), rtol=1e-12, atol=1e-10)
+    for name, fit in FITS.items():
+        module = module_of(fit)
+        found = module(torch.from_numpy(image)[None, None])[0, 0].numpy()
+        np.testing.assert_array_equal(found, fit.apply(image), name)
+        found = module(torch.from_numpy(floats)[None, None])[0, 0].numpy()
+        np.testing.assert_allclose(found, fit.apply(floats), rtol=1e-12, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize("name", FITS)
-def test_a_model_of_onnx_gives_the_same_pixels(name, image):
+def test_a_module_of_pytorch_has_the_offset_of_each_channel(colour):
+    torch = pytest.importorskip("torch")
+    planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(colour, 2, 0)))
+    for name, fit in [*COLOURED.items(), ("one for all", FITS["even sizes"])]:
+        found = module_of(fit)(torch.stack([planes, planes.flip(2)])).numpy()
+        np.testing.assert_array_equal(np.moveaxis(found[0], 0, 2), fit.apply(colour), name)
+        np.testing.assert_array_equal(np.moveaxis(found[1], 0, 2), fit.apply(colour[:, ::-1]), name)
+
+
+def test_a_model_of_onnx_gives_the_same_pixels(image):
     reference = pytest.importorskip("onnx.reference")
     import onnx
 
-    fit = FITS[name]
-    model = onnx.load_from_string(fit.export("onnx", dtype="uint8"))
-    [found] = reference.ReferenceEvaluator(model).run(None, {"image": image[None, None]})
-    off = np.abs(found[0, 0].astype(int) - fit.apply(image))
-    assert off.max() <= (0 if fit.integers is not None and fit.boundary != "renormalised" else 1)
-    model = onnx.load_from_string(fit.export("onnx", dtype="float64"))
-    [found] = reference.ReferenceEvaluator(model).run(None, {"image": image[None, None] / 7})
-    np.testing.assert_allclose(found[0, 0], fit.apply(image / 7), rtol=1e-12, atol=1e-10)
+    for name, fit in FITS.items():
+        model = onnx.load_from_string(fit.export("onnx", dtype="uint8"))
+        [found] = reference.ReferenceEvaluator(model).run(None, {"image": image[None, None]})
+        off = np.abs(found[0, 0].astype(int) - fit.apply(image))
+        assert off.max() <= (0 if fit.integers is not None and fit.boundary != "renormalised" else 1), name
+        model = onnx.load_from_string(fit.export("onnx", dtype="float64"))
+        [found] = reference.ReferenceEvaluator(model).run(None, {"image": image[None, None] / 7})
+        np.testing.assert_allclose(found[0, 0], fit.apply(image / 7), rtol=1e-12, atol=1e-10, err_msg=name)
 
 
 @pytest.mark.parametrize("name", COLOURED)
@@ -350,3 +365,34 @@ def test_the_head_of_a_function_of_c_says_what_it_keeps():
     assert "keeps every" not in plain
     assert "i++" in plain
     assert "j++" in plain
+
+
+@pytest.mark.parametrize("target", ["ffmpeg", "imagemagick"])
+def test_commands_are_for_8_bits(target):
+    fit = FITS["halves"]
+    assert fit.rounding is not None
+    assert fit.export(target) == fit.export(target, dtype="uint8")
+    for kind in ("uint16", "float32", "float64"):
+        with pytest.raises(ArgumentError, match=f"dtype: expected 'uint8' for {target}; received '{kind}'"):
+            fit.export(target, dtype=kind)
+
+
+@pytest.mark.parametrize("name", ["halves", "every second row", "every second column", "every second and third"])
+def test_a_model_of_onnx_says_what_it_takes_and_gives(name):
+    onnx = pytest.importorskip("onnx")
+    fit = FITS[name]
+    model = onnx.load_from_string(fit.export("onnx", dtype="uint8"))
+    # What programs of 2021 and later read.
+    assert (model.opset_import[0].version, model.ir_version) == (13, 8)
+    assert (model.producer_name, model.doc_string) == ("kernelfield", "a test (exact)")
+    [given], [found] = ([value.type.tensor_type for value in ends] for ends in (model.graph.input, model.graph.output))
+    before, after = ([dim.dim_param or dim.dim_value for dim in kind.shape.dim] for kind in (given, found))
+    assert before == ["batch", 1, "height", "width"]
+    assert (before == after) == (fit.stride == (1, 1))
+    assert len(set(before + after)) == (4 if fit.stride == (1, 1) else 6)
+
+
+def test_without_the_package_a_model_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingDependencyError, match=r"the package onnx for 'onnx'; .*pip install kernelfield\[onnx\]"):
+        FITS["halves"].export("onnx")

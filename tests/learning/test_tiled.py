@@ -16,8 +16,10 @@ import kernelfield as kf
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.learning import Fit
 from kernelfield.learning.learner import learned
+from kernelfield.learning.pair import prepare
 from kernelfield.learning.sums import in_tree, joined, levels
-from kernelfield.learning.tiled import prepare_tiles
+from kernelfield.learning.support import Support
+from kernelfield.learning.tiled import _corners, _windows, grid, prepare_tiles
 
 CAMERA = data.camera()[:300, :340]
 RANDOM = np.random.default_rng(7)
@@ -197,3 +199,152 @@ def test_what_does_not_fit_is_refused() -> None:
         tiled(CAMERA, CAMERA, np.ones((3, 3), np.uint8))
     with pytest.raises(DataError, match="after: expected usable pixels"):
         tiled(CAMERA / 255.0, np.full(CAMERA.shape, np.nan))
+
+
+def scenes() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    rng = np.random.default_rng(4)
+    floats = rng.normal(size=(47, 53)) + 20.0
+    holes = floats.copy()
+    holes[10:13, 20:22], holes[46, 52] = np.nan, np.inf
+    marked, more = floats.copy(), rng.normal(size=(47, 53, 3))
+    marked[rng.random(marked.shape) < 0.02] = -9999.0
+    more[rng.random(more.shape) < 0.02] = 1e6
+    whole = rng.integers(3, 250, (47, 53)).astype(np.uint8)
+    mask = (rng.random((47, 53)) > 0.05).astype(np.uint8)
+    return {
+        "floats": (floats, 2.0 * floats + 7.0, None),
+        "integers": (whole, 255 - whole, None),
+        "colour": (np.stack([whole, 255 - whole], 2), np.stack([whole, whole // 2], 2), None),
+        "a crop": (floats, 3.0 * floats[2:-3, 4:-1], None),
+        "a crop, masked": (floats, 3.0 * floats[2:-3, 4:-1], mask),
+        "a crop, its mask": (floats, 3.0 * floats[2:-3, 4:-1], mask[:42, :48]),
+        "masked": (floats, floats, mask),
+        "holes": (holes, floats[::-1], None),
+        "holes after": (floats, holes, None),
+        "marked": (marked, floats, None),
+        "marked after": (floats, marked, mask),
+        "both marked, colour": (more, more[::-1], None),
+        "marked, colour": (more, more[::-1].clip(-5.0, 5.0), None),
+    }  # fmt: skip
+
+
+SCENES = scenes()
+
+
+@pytest.mark.parametrize("tile", [9, 20, 1000])
+@pytest.mark.parametrize("name", SCENES)
+def test_sums_of_tiles_are_those_of_the_whole(name: str, tile: int) -> None:
+    before, after, mask = SCENES[name]
+    pair = prepare_tiles(Array(before), Array(after), None if mask is None else Array(mask), tile=tile)
+    whole = prepare(before, after, None if mask is None else mask != 0)
+    for key in (
+        "step",
+        "before_step",
+        "epsilon",
+        "levels",
+        "markers",
+        "before_unit",
+        "after_unit",
+        "seek_ends",
+        "ends",
+    ):
+        assert getattr(pair, key) == getattr(whole, key), key
+    assert pair.shapes == whole.shapes
+    assert pair.clipped == whole.clipped
+    for one, other in zip(pair.planes, whole.planes, strict=True):
+        assert (one.before_shift, one.after_shift) == (other.before_shift, other.after_shift)
+        assert one.before_square == pytest.approx(other.before_square)
+        assert one.before_mean == pytest.approx(other.before_mean, abs=1e-9)
+    for support in (Support(0, 0, 1, 1), Support(-1, -2, 3, 4), Support(2, -3, 2, 1), Support(-4, 1, 2, 3)):
+        for one, other in zip(pair.statistics(support), whole.statistics(support), strict=True):
+            assert (one.count, one.size) == (other.count, other.size)
+            for key in ("gram", "cross", "total", "after_total", "after_square"):
+                found, expected = getattr(one, key), getattr(other, key)
+                np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-6, err_msg=key)
+
+
+@pytest.mark.parametrize("low", [True, False])
+@pytest.mark.parametrize("high", [True, False])
+def test_whether_values_lie_at_an_end(low: bool, high: bool) -> None:
+    image = np.random.default_rng(0).integers(2, 250, (30, 34)).astype(np.uint8)
+    after = image.copy()
+    after[3, 4], after[20, 30] = 0 if low else 1, 255 if high else 254
+    assert prepare_tiles(Array(image), Array(after), clip=(0, 255), tile=11).clipped == (low or high)
+    assert not prepare_tiles(Array(image), Array(after), clip=None, tile=11).clipped
+
+
+def test_afters_smaller_than_kernels_of_the_margin_explain() -> None:
+    image = np.random.default_rng(0).normal(size=(40, 44))
+    for after in (image[4:-4], image[:, 4:-4], image):
+        prepare_tiles(Array(image), Array(after), margin=4)
+    for after in (image[4:-5], image[:, 4:-5]):
+        with pytest.raises(ArgumentError, match="or up to 8 less"):
+            prepare_tiles(Array(image), Array(after), margin=4)
+    with pytest.raises(ArgumentError, match="expected the size of before"):
+        prepare_tiles(Array(image[1:]), Array(image), margin=4)
+
+
+def test_tiles_and_windows_of_an_axis() -> None:
+    for n in range(1, 40):
+        for side in (1, 4, 7):
+            spans = grid(n, side)
+            assert [a for a, _ in spans] == [0, *[b for _, b in spans[:-1]]]
+            assert spans[-1][1] == n
+            assert all(b - a == side for a, b in spans[:-1])
+            # Half a tile and more is one of its own.
+            assert len(spans) == 1 or side // 2 <= spans[-1][1] - spans[-1][0] < side + max(1, side // 2)
+    assert grid(3000, 1024) == ((0, 1024), (1024, 2048), (2048, 3000))
+    assert grid(2 * 1024 + 255, 1024) == ((0, 1024), (1024, 2303))
+    assert grid(2 * 1024 + 256, 1024) == ((0, 1024), (1024, 2048), (2048, 2304))
+    assert _windows(1920, 640) == ((0, 1920),)
+    for n in (1921, 2500, 5000):
+        starts = [a for a, _ in _windows(n, 640)]
+        # The first at the beginning, one in the middle, the last at the end, on the grid of JPEG's blocks.
+        assert np.abs(np.array(starts) - [0, (n - 640) / 2, n - 640]).max() <= 4
+        assert not any(a % 8 for a in starts)
+        assert all(b == min(n, a + 640) for a, b in _windows(n, 640))
+
+
+def test_corners_hold_what_tells_the_border() -> None:
+    assert _corners(2560) == ((0, 2560),)
+    [near, far] = _corners(2561)
+    # A side of 1,024 pixels and the largest kernel twice; the same at the other end.
+    assert near[0] == 0
+    assert near[1] >= 1024 + 2 * 255
+    assert far[1] == 2561
+    assert far[1] - far[0] >= 2 * 255
+    assert near[1] <= far[0]
+
+
+@pytest.mark.parametrize("gap", [(0, 0), (4, 6)])
+@pytest.mark.parametrize("holes", [False, True])
+def test_the_sample_is_its_windows_side_by_side(gap: tuple[int, int], holes: bool) -> None:
+    rng = np.random.default_rng(0)
+    before, after = rng.normal(size=(90 + gap[0], 100 + gap[1])), rng.normal(size=(90, 100)) + 3.0
+    if holes:
+        before[rng.random(before.shape) < 0.1], after[rng.random(after.shape) < 0.1] = np.nan, np.nan
+    margin = 3
+    pair = prepare_tiles(Array(before), Array(after), margin=margin, window=16)
+    [plane] = pair.sample.planes
+    spans = [_windows(n, 16) for n in after.shape]
+    assert [len(each) for each in spans] == [3, 3]
+    expected = [[before[a : b + gap[0], c : d + gap[1]] for c, d in spans[1]] for a, b in spans[0]]
+    expected = np.block(expected)
+    bad = np.isnan(expected)
+    np.testing.assert_array_equal(plane.before, np.where(bad, plane.before_shift, expected))
+    assert (plane.bad_before is None) == (not holes)
+    if holes:
+        np.testing.assert_array_equal(plane.bad_before, bad)
+    tops, lefts = (np.cumsum([0, *[b - a + more for a, b in each]]) for each, more in zip(spans, gap))
+    assert plane.after.shape == (tops[-1] - gap[0], lefts[-1] - gap[1])
+    counts = np.ones(plane.after.shape, bool)
+    for i, (top, (a, b)) in enumerate(zip(tops, spans[0])):
+        for j, (left, (c, d)) in enumerate(zip(lefts, spans[1])):
+            first, last = [margin if k else 0 for k in (i, j)], [margin if k < 2 else 0 for k in (i, j)]
+            inner = slice(top + first[0], top + b - a - last[0]), slice(left + first[1], left + d - c - last[1])
+            own = after[a + first[0] : b - last[0], c + first[1] : d - last[1]]
+            counts[inner] = np.isnan(own)
+            good = ~np.isnan(own)
+            np.testing.assert_array_equal(plane.after[inner][good], own[good])
+    np.testing.assert_array_equal(plane.bad_after, counts)
+    assert np.isfinite(plane.after).all()
