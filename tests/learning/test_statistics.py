@@ -48,8 +48,9 @@ def test_eight_bit_sums_are_exact_integers(engine, monkeypatch):
     before = photograph("camera")
     after = np.roll(before, 3)[4:, 6:]
     got = gather(before, after, (5, 7), 128.0, 120.0)
-    whole = np.lib.stride_tricks.sliding_window_view(before.astype(np.int64) - 128, (5, 7)).reshape(-1, 35)
-    right = after.astype(np.int64).ravel() - 120
+    # Float64 holds sums of these integers exactly in any order, below 2**53, and BLAS has no product of integers.
+    whole = np.lib.stride_tricks.sliding_window_view(before.astype(np.float64) - 128, (5, 7)).reshape(-1, 35)
+    right = after.astype(np.float64).ravel() - 120
     for sums, expected in (
         (got.gram, whole.T @ whole),
         (got.cross, whole.T @ right),
