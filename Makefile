@@ -53,9 +53,10 @@ test-python: $(TOOLS)/installed build/engine
 	$(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) -m "not threads"
 	$(TOOLS)/bin/python -m pytest -m threads
 
-# Receptive fields of all sixty families of timm; make test takes a sample.
+# Receptive fields of all sixty families of timm and of every model of Keras; make test takes a part.
 test-architectures: $(TOOLS)/installed build/engine
-	KERNELFIELD_ARCHITECTURES=all $(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) tests/receptive/test_architectures.py
+	KERNELFIELD_ARCHITECTURES=all $(PARALLEL) $(TOOLS)/bin/python -m pytest $(SPREAD) tests/receptive/test_architectures.py \
+		tests/receptive/frontends/test_keras.py
 
 # The engine alone, for every instruction set of this processor.
 test-engine: build/engine $(wildcard cpp/tests/*)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -143,6 +144,13 @@ def test_one_and_three_dimensions(part, shape):
 APPLICATIONS = sorted(
     name for name, made in vars(keras.applications).items() if callable(made) and name[0].isupper() and name[1:]
 )
+# Of blocks that a sibling has too, only more or wider: Keras takes seconds to build them. `make test-architectures` does.
+LARGER = re.compile(
+    r"ConvNeXt(Small|Base|Large|XLarge)|DenseNet(169|201)|EfficientNet(B[2-7]|V2B[1-3]|V2M|V2L)|(ResNet(101|152)|VGG19).*"
+)
+CHOSEN = [
+    name for name in APPLICATIONS if os.environ.get("KERNELFIELD_ARCHITECTURES") == "all" or not LARGER.fullmatch(name)
+]
 
 
 def application(name, **options):
@@ -151,7 +159,7 @@ def application(name, **options):
         return getattr(keras.applications, name)(weights=None, **options)
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize("name", CHOSEN)
 def test_all_of_keras_applications(name):
     size = 331 if name == "NASNetLarge" else 224
     fixed = name.startswith("NASNet")
