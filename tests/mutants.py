@@ -13,6 +13,7 @@ import ast
 import copy
 import functools
 import importlib
+import itertools
 import json
 import os
 import random
@@ -34,6 +35,8 @@ ROOT = HERE.parent
 SOURCE = ROOT / "src" / "kernelfield"
 # Changes that nothing can notice, a line each as printed after the line number, with the reason after "   # ".
 EQUIVALENT = HERE / "equivalent_mutants.txt"
+# Seconds of processor time within which all tests of a mutant are run, however many.
+_BRIEF = 2.0
 _ARITHMETIC = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
                ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr, ast.Pow: ast.Mult, ast.MatMult: None}  # fmt: skip
 _COMPARISON = {ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE),
@@ -70,7 +73,10 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.Compare(node.left, [other(), *node.ops[1:]], node.comparators)
     elif isinstance(node, ast.BoolOp):
         yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
-        yield from (ast.BoolOp(node.op, node.values[:i] + node.values[i + 1 :]) for i in range(len(node.values)))
+        for i in range(len(node.values)):
+            rest = node.values[:i] + node.values[i + 1 :]
+            # Copied, since the rest gets the place of the whole.
+            yield ast.BoolOp(node.op, rest) if len(rest) > 1 else copy.copy(rest[0])
     elif isinstance(node, ast.UnaryOp):
         yield node.operand
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
@@ -271,13 +277,16 @@ class Session:
             every.sort(key=lambda mutant: (mutant.path, mutant.line))
         counts = dict.fromkeys(("killed", "survived", "reached by no test", "equivalent"), 0)
         for mutant in every:
-            tests = sorted(_tests_of(mutant, reached), key=order.__getitem__)[: self.given.most]
+            tests = sorted(_tests_of(mutant, reached), key=order.__getitem__)
+            spent = list(itertools.accumulate(seconds[test] for test in tests))
+            tests = [test for i, test in enumerate(tests) if i < self.given.most or spent[i] < _BRIEF]
             outcome = "reached by no test"
             if str(mutant) in known:
                 outcome = "equivalent"
             elif tests:
                 limit = 10.0 + 10.0 * sum(seconds[test] for test in tests)
                 chosen = [items[test] for test in tests]
+                mutant.made()  # a change that does not compile is an error of this tool, not a mutant killed
                 status = in_child(lambda: self._tried(mutant, chosen), limit)  # noqa: B023
                 outcome = "survived" if status == 0 else "killed"
             counts[outcome] += 1
@@ -379,7 +388,7 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", help="files of tests; by default those that mirror the parts")
     parser.add_argument("--sample", type=int, help="try so many, chosen at random")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--most", type=int, default=40, help="tests that are run on one mutant, the first of its line")
+    parser.add_argument("--most", type=int, default=40, help="tests that are run on one mutant; more where they are brief")
     parser.add_argument("-k", default="", help="only tests whose names match, as pytest has it")
     given = parser.parse_args()
     files = [file for part in given.parts for file in _files(part)]
