@@ -144,7 +144,7 @@ def test_one_and_three_dimensions(part, shape):
 APPLICATIONS = sorted(
     name for name, made in vars(keras.applications).items() if callable(made) and name[0].isupper() and name[1:]
 )
-# Of blocks that a sibling has too, only more or wider: Keras takes seconds to build them. `make test-architectures` does.
+# Of blocks that a sibling has too, only more or wider: Keras takes seconds to build them; make test-architectures does.
 LARGER = re.compile(
     r"ConvNeXt(Small|Base|Large|XLarge)|DenseNet(169|201)|EfficientNet(B[2-7]|V2B[1-3]|V2M|V2L)|(ResNet(101|152)|VGG19).*"
 )
