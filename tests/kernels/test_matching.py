@@ -353,3 +353,29 @@ def test_noise_at_the_end_of_the_range_of_an_offset_is_no_error(place, factor, s
         scatter = 2e-3 * np.abs(weights).max() * np.random.default_rng(seed).normal(size=weights.shape)
         found = k.match((weights + scatter) / (weights + scatter).sum(), anchor, 1e-2 * np.abs(weights).max())
         assert found is None or np.max(np.abs(found.kernel.parameters.get("offset", 0.0))) <= 1.0
+
+
+@pytest.mark.parametrize("tolerance", [1e-9, 1e-4, 5e-3])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_few_weights_that_are_odd_or_sum_to_zero_have_no_name_for_having_parameters(sign, tolerance):
+    # A family with as many numbers as the weights have ratios would give any of them.
+    rng = np.random.default_rng(0)
+    named = 0
+    for _ in range(20):
+        half = rng.normal(size=2)
+        line = np.r_[sign * half[::-1], 0.0, half]
+        line[2] = -line.sum() if sign > 0 else 0.0
+        found = k.match(line[None], None, tolerance * np.abs(line).max())
+        assert found is None or found.name not in ("gaussian_derivative", "dog")
+        named += found is not None
+    # By chance differences of four and five pixels.
+    assert named <= 2
+
+
+def test_a_derivative_of_a_gaussian_of_few_weights_is_known_by_a_sigma_of_two_decimals():
+    for sigma, name in ((0.8, "gaussian_derivative"), (0.8123, None)):
+        kernel = k.gaussian_derivative(sigma, (0, 1), (1, 5)).weights
+        found = k.match(kernel, None, 1e-9)
+        assert (found and found.name) == name
+        # In weights of 8 bits any sigma lies within the errors.
+        assert k.match(kernel, None, 1e-3) is None

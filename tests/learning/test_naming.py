@@ -290,3 +290,24 @@ def test_narrow_boxes_in_a_row_are_nothing(radius, found):
     variance = float(line @ np.arange(-3, 4) ** 2)
     assert (variance > 0.3) == found
     assert (naming._three_boxes(np.outer(line, line)) is not None) == found
+
+
+@pytest.mark.parametrize(("before", "after"), [(1e100, 1.0), (1.0, 1e-60), (2.0**400, 3.0), (1e100, 1e100)])
+def test_gains_and_scales_are_those_of_the_images_whatever_their_units(before, after):
+    picture, unit = CAMERA[:96, :96].astype(float), after / before
+    fits = {
+        name: kf.learn(picture * before, kf.correlate(picture, weights) * after)
+        for name, weights in (("box", kf.kernels.box(3)), ("sobel", kf.kernels.sobel(1)), ("identity", [[1.0]]))
+    }
+    for name, fit in fits.items():
+        assert (fit.verdict, fit.name) == ("exact", name)
+        own = getattr(kf.kernels, name)(**{k: v for k, v in fit.parameters.items() if k != "shift"}).weights
+        size = float(np.abs(fit.kernel.weights).max())
+        np.testing.assert_allclose(fit.scale * own, fit.kernel.weights, rtol=1e-9, atol=1e-9 * size)
+        if fit.integers is not None:
+            np.testing.assert_allclose(
+                fit.gain * fit.integers / fit.divisor, fit.kernel.weights, rtol=1e-9, atol=1e-9 * size
+            )
+    told = "" if unit == 1.0 else f", times {unit:.6g}"
+    assert fits["box"].description == f"box 3×3{told}"
+    assert fits["identity"].description == f"identity{told}"

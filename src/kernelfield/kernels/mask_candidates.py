@@ -23,6 +23,8 @@ Builder = Callable[..., Kernel]
 
 # Cosine of the angle to the weights from which a mask is a candidate, and the most that are.
 _NEAR, _MOST = 0.99, 3
+# Weights along one axis from which on two sigmas and a scale do not give any that are even and sum to zero.
+_FREE = 9
 # Side of the largest Savitzky-Golay kernel that is tried.
 _LARGEST = 31
 
@@ -110,6 +112,8 @@ def gaussian_differences(target: Target) -> Iterator[Kernel]:
     for size in target.sizes():
         patch = target.patch(size)
         if any(n % 2 == 0 for n in size) or parity(patch, 0) != 1 or parity(patch, 1) != 1:
+            continue
+        if min(size) == 1 and max(size) < _FREE:
             continue
         if size[0] == size[1] and unexplained(patch, patch.T) > 1e-3:
             continue

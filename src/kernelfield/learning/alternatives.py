@@ -14,6 +14,7 @@ import numpy as np
 
 from kernelfield.correlation import correlate
 from kernelfield.learning import jpeg
+from kernelfield.learning.dependence import bends
 from kernelfield.learning.estimate import Estimate
 from kernelfield.learning.least_squares import Moments, solve
 from kernelfield.learning.ordering import bin_means, bin_starts, order_of
@@ -52,6 +53,8 @@ _ORDER, _ROUNDS = 4, 4
 # Side of the tiles that may move differently, and the share of the residual that their moves explain of a distortion:
 # swirls and lenses were seen to reach 0.6, medians 0.2, bilateral filters and JPEG 0.05.
 _TILE, _DISTORTED = 12, 0.4
+# Pixels a level from which on a tone curve is taken level by level.
+_REPEATED = 8
 # Pixels to each side of the largest window whose values are ordered.
 _REACH = 3
 # Rows and columns of a kernel that are tried together with a curve.
@@ -79,6 +82,8 @@ class Signs:
         Whether the residual is noise whose size depends on the brightness alone, as shot noise and speckle.
     compressed : bool
         Whether the after is a decoded JPEG that the filter predicts within its quantisation.
+    colour : float
+        Share of the residual variance explained by functions of the colour of the before, by `share_by_colour`.
     """
 
     curve: float
@@ -88,6 +93,7 @@ class Signs:
     every: bool = False
     grows: bool = False
     compressed: bool = False
+    colour: float = 0.0
 
 
 def examine(pair: Pair, estimate: Estimate, maps: list[Map], correlation: float, whole: Pair | None = None) -> Signs:
@@ -116,7 +122,9 @@ def measure_signs(pair: Pair, maps: list[Map], correlation: float) -> Signs:
         return Signs(0.0, 1.0, correlation, None)
     total = float(((residual - residual.mean()) ** 2).sum())
     rising = order_of(predicted)
-    between = _between(residual[rising]) - total * (_BINS - 1) / residual.size
+    # Of few colours chance gives a function of the prediction much: pixels that are predicted the same are one.
+    values = 1 + int(np.count_nonzero(np.diff(predicted[rising])))
+    between = _between(residual[rising]) - total * (_BINS - 1) / max(values, _BINS)
     order = order_of(contrast)
     quarter = residual.size // 4
     calm, busy = (float(np.sqrt(np.mean(residual[part] ** 2))) for part in (order[:quarter], order[-quarter:]))
@@ -255,7 +263,12 @@ def _predictions(
     x, y = (bin_means(image[good][order], starts) for image in (under, after))
     x, where = np.unique(x, return_index=True)
     if x.size > 3:
-        yield _curve(x, y[where], pair), np.interp(under, x, y[where])
+        phrase, points = _curve(x, y[where], pair), (x, y[where])
+        levels, which, counts = np.unique(under[good], return_inverse=True, return_counts=True)
+        if _REPEATED * levels.size <= which.size and _is_bent(under[good], after[good], pair):
+            # Of each level by itself a curve leaves nothing, whatever little it is that a filter leaves.
+            points = levels, np.bincount(which.ravel(), after[good]) / counts
+        yield phrase, np.interp(under, *points)
     for size in (3, 5, 2, 7):
         reach = size // 2
         rows, columns = (
@@ -279,6 +292,13 @@ def _predictions(
                 best, f"value {best + 1} of {count} in order"
             )
             yield f"{name} of {shape} pixels (an order statistic)", ranked[..., best].astype(np.float64)
+
+
+def _is_bent(before: np.ndarray, after: np.ndarray, pair: Pair) -> bool:
+    """Return whether a straight line leaves more of an after than rounding, between steps too."""
+    x = before - before.mean()
+    left = after - after.mean() - x * float(x @ after / max(float(x @ x), 1e-300))
+    return bends(before[:, None], left[:, None], max(pair.step**2 / 12.0, 1e-12 * float(after.var())))
 
 
 def _footprints(size: int) -> Iterator[tuple[str, np.ndarray]]:

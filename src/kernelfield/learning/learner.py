@@ -486,8 +486,8 @@ def _rounded(pair: Pair, used: Pair, estimate: Estimate) -> Exact | None:
                 return None
     if exact is None:
         about, counted = (centred_on_offset(each, estimate.offsets) for each in (pair, used))
-        if about is not None and counted is not None:
-            other = estimate_kernel(outwards(counted), support)
+        other = None if about is None or counted is None else _estimated(outwards(counted), support)
+        if about is not None and other is not None:
             exact = find_whole(about, other.kernel, other.stderr, support, to_zero=True)
             if exact is not None:
                 zeros = (float(np.rint(offset / pair.step)) * pair.step for offset in estimate.offsets)
@@ -554,11 +554,12 @@ def _describe(answer: _Answer) -> Fit:
         total = offsets[0] * pair.after_unit.scale + pair.after_unit.centre
         sized = stderr if whole is None else np.zeros_like(stderr)
         middle = support.anchor if pair.same_size else (support.rows // 2, support.columns // 2)
-        named = name_kernel(kernel, middle, sized, total, verdict == "exact", not doubt)
+        named = name_kernel(kernel, middle, sized, total, verdict == "exact", not doubt, unit=pair.weight_unit)
         if errors is not None and errors.blocky and estimate.whole and pair.same_size:
             # JPEG puts weights around a kernel: its nearest relative is sought without them.
             core, weights = core_of(moments, support, _CORE) or (support, kernel)
-            named = name_kernel(weights, core.anchor, _part(sized, support, core), total, False, False, _SAME)
+            errors_of = _part(sized, support, core)
+            named = name_kernel(weights, core.anchor, errors_of, total, False, False, _SAME, pair.weight_unit)
     if whole is not None and answer.found.noise is not None:
         kernel, stderr, whole, support = _without_ring(kernel, stderr, whole, support)
     narrow = support
@@ -601,7 +602,7 @@ def _describe(answer: _Answer) -> Fit:
         verdict=verdict,
         explanation=explain(verdict, evidence) + ("; weights may be off, see errors" if sure and doubt else ""),
         parameters=dict(named.parameters),
-        scale=named.scale * gain,
+        scale=named.scale,
         notes=_notes(answer, errors if sure else None, frame),
         channels=tuple(str(i) for i in range(len(pair.planes))) if len(pair.planes) > 1 else ("grey",),
         outliers=evidence.outliers,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kernelfield.kernels import Kernel, match
+from kernelfield.kernels.descriptions import describe
 from kernelfield.kernels.matching import Match, Near, nearest
 
 # Distances, as shares of the norm of the weights, up to which a known kernel is near: of exact weights and of others.
@@ -46,6 +47,7 @@ def name_kernel(
     certain: bool,
     claims: bool,
     same: float = _SAME,
+    unit: float = 1.0,
 ) -> Name:
     """Return the name of a kernel.
 
@@ -61,6 +63,8 @@ def name_kernel(
         Whether the errors hold: else nothing but the nearest is named.
     same : float
         Distance within which known kernels are as near: of those the simplest comes first.
+    unit : float
+        Factor from these weights to those of the images, which scale and gain are of.
     """
     peak = float(np.abs(kernel).max())
     if peak == 0.0:
@@ -74,23 +78,36 @@ def name_kernel(
             boxes = _three_boxes(kernel)
             gap = np.linalg.norm((known.kernel - Kernel(kernel, anchor=anchor)).weights)
             if boxes is not None and np.linalg.norm(boxes[1] - kernel) < 0.6 * gap:
-                return Name(None, _boxes_text(boxes[0]))
+                return Name(None, _boxes_text(boxes[0]) + _times(unit), scale=unit)
         if known is not None and (certain or not _has_rival(known, kernel, anchor, stderr)):
-            return Name(known.name, known.description, dict(known.parameters))
+            return _of_match(known, 1.0, unit)
         # Of sharpening the sum is small beside the weights.
         sum_ = total if abs(total) > _SHARPER * size else 1.0
         if known is None and abs(sum_ - 1.0) > 1e-3:
             known = match(kernel / sum_, anchor, tolerance / abs(sum_), None)
             if known is not None and (certain or not _has_rival(known, kernel / sum_, anchor, stderr / abs(sum_))):
-                text = f"{known.description}, times {sum_:.6g}"
-                return Name(known.name, text, dict(known.parameters), sum_)
+                return _of_match(known, sum_, unit)
     special = _special(kernel / gain, anchor, tolerance / abs(gain)) if abs(total) > _GAIN * size else None
-    if special is not None and abs(gain - 1.0) > 1e-3:
-        special = Name(special.name, f"{special.description}, times {gain:.4g}", special.parameters, gain)
     if special is not None and (special.name is None or claims):
-        return special
-    near = _nearest(kernel / gain, anchor, tolerance / abs(gain), gain, _NEAR[not certain], same)
+        factor = (gain if abs(gain - 1.0) > 1e-3 else 1.0) * unit
+        return Name(special.name, special.description + _times(factor, 4), special.parameters, factor)
+    near = _nearest(kernel / gain, anchor, tolerance / abs(gain), gain * unit, _NEAR[not certain], same)
     return Name(None, f"no known filter; nearest: {near}" if near else "no known filter")
+
+
+def _times(factor: float, digits: int = 6) -> str:
+    """Return a factor as the end of a description; "" for one."""
+    return f", times {factor:.{digits}g}" if abs(factor - 1.0) > 1e-3 else ""
+
+
+def _of_match(known: Match, sum_: float, unit: float) -> Name:
+    """Return the name of a match with what it was divided by; a scale of its own takes the unit in."""
+    parameters = dict(known.parameters)
+    if unit != 1.0 and sum_ == 1.0 and "scale" in parameters:
+        parameters["scale"] *= unit
+        whole = Kernel(known.kernel.weights * unit, known.name, parameters, None, known.kernel.anchor)
+        return Name(known.name, describe(whole, None), parameters)
+    return Name(known.name, known.description + _times(sum_ * unit), parameters, sum_ * unit)
 
 
 def _has_rival(known: Match, kernel: np.ndarray, anchor: tuple[int, int], stderr: np.ndarray) -> bool:
@@ -277,8 +294,7 @@ def _nearest(
             found.append(one)
     if not found:
         return None
-    times = f", times {gain:.4g}" if abs(gain - 1.0) > 1e-3 else ""
-    text = f"{found[0].description}{times} ({100.0 * found[0].distance:.2g} % away"
+    text = f"{found[0].description}{_times(gain, 4)} ({100.0 * found[0].distance:.2g} % away"
     if len(found) > 1:
         text += f"; then {found[1].description}, {100.0 * found[1].distance:.2g} %"
     return text + ")"

@@ -9,7 +9,6 @@ from PIL import Image, ImageOps
 from skimage import color, data, exposure
 
 import kernelfield as kf
-from kernelfield.learning.models.colours import _bends
 
 PICTURE = data.astronaut()[60:156, 160:256]
 OPAQUE = np.full(PICTURE.shape[:2], 255, np.uint8)
@@ -152,13 +151,41 @@ def test_rounding_between_is_no_change_that_no_matrix_gives():
     assert (fit.model, fit.verdict, fit.size, fit.name) == ("mixed", "approximate", (1, 1), "saturation")
 
 
-def test_rounding_of_the_few_colours_of_a_palette_is_no_bend():
-    rng = np.random.default_rng(0)
-    palette, which = rng.uniform(0, 255, (64, 3)), rng.integers(0, 64, 5000)
-    design = np.c_[palette[which], np.ones(len(which))]
-    rounding = rng.uniform(-0.5, 0.5, palette.shape)
-    assert not _bends(design, rounding[which])
-    assert _bends(design, (rounding + palette**2 / 2e4)[which])
+def of_eight_bits_between(image: np.ndarray, there: int, back: int) -> np.ndarray:
+    parts = cv2.cvtColor(image, there).astype(np.float64)
+    parts[..., 1:] = 128 + 0.7 * (parts[..., 1:] - 128)
+    return cv2.cvtColor(np.rint(parts).clip(0, 255).astype(np.uint8), back)
+
+
+@pytest.mark.parametrize("colours", [None, 64, 16])
+def test_steps_of_eight_bits_are_no_change_that_no_matrix_gives(colours):
+    before = PICTURE if colours is None else np.asarray(Image.fromarray(PICTURE).quantize(colours).convert("RGB"))
+    for ways in ((cv2.COLOR_RGB2YUV, cv2.COLOR_YUV2RGB), (cv2.COLOR_RGB2YCrCb, cv2.COLOR_YCrCb2RGB)):
+        fit = kf.learn(before, of_eight_bits_between(before, *ways))
+        assert (fit.verdict, fit.size) == ("approximate", (1, 1))
+
+
+def of_more_colour(image: np.ndarray, factor: float) -> np.ndarray:
+    parts = color.lab2lch(color.rgb2lab(image))
+    parts[..., 1] *= factor
+    return np.rint(255 * color.lab2rgb(color.lch2lab(parts)).clip(0, 1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.8, 1.2])
+def test_what_is_left_of_a_saturation_in_lab_is_no_rounding(factor):
+    # It is no more than rounding twice leaves.
+    fit = kf.learn(PICTURE, of_more_colour(PICTURE, factor))
+    assert fit.residual_sd < 2.1 / np.sqrt(12)
+    assert (fit.verdict, "a change of each pixel's colour" in fit.description) == ("not linear", True)
+
+
+def test_a_curve_that_nearly_is_a_line_is_a_curve():
+    fit = kf.learn(PICTURE, np.rint(255 * (PICTURE / 255) ** 0.97).astype(np.uint8))
+    assert fit.verdict == "not linear"
+    assert "a tone curve" in fit.description
+    # Two gains, each rounded, give each level one other too.
+    twice = kf.learn(PICTURE, (PICTURE.astype(int) * 200 // 255 * 230 // 255).astype(np.uint8))
+    assert twice.verdict == "approximate"
 
 
 def test_a_blur_of_light_in_colour_is_said_to_be_one():

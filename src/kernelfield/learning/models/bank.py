@@ -10,10 +10,12 @@ import numpy as np
 from kernelfield._core import lag_products
 from kernelfield.errors import DataError
 from kernelfield.learning.alternatives import Signs, measure_signs
+from kernelfield.learning.dependence import share_by_colour
 from kernelfield.learning.least_squares import Solution, solve
 from kernelfield.learning.models.joint import Joint, Task, bands, gather_joint, map_of, predicted, working_dtype
 from kernelfield.learning.models.matrices import likely
 from kernelfield.learning.models.whole import Whole, find_row
+from kernelfield.learning.residual import Map
 from kernelfield.learning.support import Support, centred
 
 # Pixels of the part on which the support is searched for and errors are judged, and the weights of all sources in the
@@ -467,4 +469,18 @@ def signs_of(bank: Bank) -> Signs:
         along += float((residual[:, 1:] * residual[:, :-1]).sum())
         down += float((residual[1:] * residual[:-1]).sum())
         square += float((residual**2).sum())
-    return measure_signs(bank.task.pair, maps, max(along, down, key=abs) / square if square > 0.0 else 0.0)
+    alike = max(along, down, key=abs) / square if square > 0.0 else 0.0
+    return replace(measure_signs(bank.task.pair, maps, alike), colour=_share_by_colour(part, bank.support, maps))
+
+
+def _share_by_colour(part: Task, support: Support, maps: list[Map]) -> float:
+    """Return the share of a residual that functions of the colours below it explain; of more than three not known."""
+    if not 1 < len(part.sources) <= 3:
+        return 0.0
+    rows, columns = part.positions(support)
+    bad = [one.bad for one in maps if one.bad is not None]
+    good = ~np.logical_or.reduce(bad) if bad else np.ones(maps[0].residual.shape, bool)
+    if not good.any():
+        return 0.0
+    colours = np.stack([source[rows, columns][good] for source in part.sources], axis=1)
+    return share_by_colour(colours, np.stack([one.residual[good] for one in maps], axis=1).astype(np.float64))

@@ -7,11 +7,11 @@ pixels of one colour different results.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 from typing import Literal
 
 import numpy as np
 
+from kernelfield.learning.dependence import bends
 from kernelfield.learning.models.bank import part_of_task
 from kernelfield.learning.models.joint import Task
 
@@ -20,13 +20,8 @@ from kernelfield.learning.models.joint import Task
 # pictures, all left 0.057 or more, but blurs of sigma 0.6 and less that a change of colours followed: 0 to 0.027.
 # And the share of the variance a matrix leaves of all pixels that it leaves of them at least: 0.15 with those filters.
 _PART, _FEWEST, _SAME, _THERE = 1 << 18, 200, 0.05, 0.1
-# Variance a matrix leaves over that of rounding from which on it is not the answer: rounding twice leaves 2.
-_MORE = 4.0
 # Colours of a palette at most, and how many times as many the before has.
 _PALETTE, _RICHER = 256, 4
-# Pixels that the bend is measured on, and the share that cubic functions leave at most: of rounding in YUV 0.9 to 1.0,
-# of JPEG and noise as much.
-_SOME, _BENT = 20_000, 0.8
 _COLOURS = (
     "a change of each pixel's colour by itself that no matrix gives: hue or saturation as of HSV, lightness as of Lab, "
     "curves, or a table of colours"
@@ -62,8 +57,7 @@ def looks_like(task: Task) -> Change | None:
         return None
     design = np.c_[before.astype(np.float64) - before.mean(axis=0), np.ones(len(before))]
     left = after - design @ np.linalg.lstsq(design, after, rcond=None)[0]
-    little = not (left**2).mean() > max(_MORE * part.pair.step**2 / 12.0, 1e-12 * after.var())
-    if little or not _bends(design, left):
+    if not bends(before, left, max(part.pair.step**2 / 12.0, 1e-12 * after.var())):
         return Change("matrix", "a matrix of channels") if _alike(before, after, left) else None
     colours = len(np.unique(after, axis=0))
     grey = bool((np.ptp(after - after[:, :1], axis=0) == 0.0).all())
@@ -78,27 +72,6 @@ def looks_like(task: Task) -> Change | None:
     if _alike(before, after, left):
         return Change("colours", _COLOURS)
     return None
-
-
-def _bends(design: np.ndarray, left: np.ndarray) -> bool:
-    """Return whether what a matrix leaves follows cubic functions of the colours.
-
-    A matrix in YUV, rounded there to 8 bits, leaves as much of pixels of any colour.
-    """
-    colours = design[:: max(1, len(design) // _SOME), :-1]
-    colours = colours / np.maximum(np.abs(colours).max(axis=0), 1e-300)
-    values = left[:: max(1, len(design) // _SOME)]
-    terms = [np.ones(len(colours))]
-    for degree in (1, 2, 3):
-        terms += [
-            colours[:, each].prod(axis=1) for each in combinations_with_replacement(range(colours.shape[1]), degree)
-        ]
-    table = np.stack(terms, axis=1)
-    rest = values - table @ np.linalg.lstsq(table, values, rcond=None)[0]
-    # Of few colours, as a palette's, as many functions explain a part of anything.
-    count = len(np.unique(colours, axis=0))
-    free = max(count - len(terms), count / 2.0) / count
-    return bool((rest**2).mean() < _BENT * free * (values**2).mean())
 
 
 def _alike(before: np.ndarray, after: np.ndarray, left: np.ndarray) -> bool:

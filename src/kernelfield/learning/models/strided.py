@@ -122,7 +122,7 @@ def _fitted(pair: Pair, asked: Asked, stride: tuple[int, int], offsets: tuple[fl
     woven = _trimmed(_woven(bank, fit, task, stride), least)
     table, errors, anchor = woven.table, woven.errors, woven.anchor
     sure, exact = fit.verdict in ("exact", "approximate"), fit.verdict == "exact"
-    named = _named(woven, stride, exact) if sure else Name(None, f"a reduction by {by(stride)}")
+    named = _named(woven, stride, exact, pair.weight_unit) if sure else Name(None, f"a reduction by {by(stride)}")
     rule = find_boundary(
         pair,
         table,
@@ -277,7 +277,7 @@ def _whole(bank: Bank, table: np.ndarray) -> tuple[np.ndarray, int] | tuple[None
     return np.rint(table * whole.divisor).astype(np.int64), whole.divisor
 
 
-def _named(woven: _Woven, stride: tuple[int, int], exact: bool) -> Name:
+def _named(woven: _Woven, stride: tuple[int, int], exact: bool, unit: float) -> Name:
     """Return the name of a reduction, or that of a kernel of which every few pixels were kept."""
     table, anchor = woven.table, woven.anchor
     peak = float(np.abs(table).max())
@@ -291,7 +291,7 @@ def _named(woven: _Woven, stride: tuple[int, int], exact: bool) -> Name:
     spans = slice(lines[0][0], lines[0][-1] + 1), slice(lines[1][0], lines[1][-1] + 1)
     own, errors = table[spans], woven.errors[spans]
     middle = own.shape[0] // 2, own.shape[1] // 2
-    named = name_kernel(own, middle, errors, 0.0, exact, bool(np.isfinite(errors).all()))
+    named = name_kernel(own, middle, errors, 0.0, exact, bool(np.isfinite(errors).all()), unit=unit)
     place = middle[0] + spans[0].start - anchor[0], middle[1] + spans[1].start - anchor[1]
     first = "" if place == (0, 0) else f", from row {place[0]}, column {place[1]}"
     if named.description.startswith("no known filter"):
