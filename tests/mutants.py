@@ -303,7 +303,6 @@ class Session:
         from hypothesis import Phase
 
         self.stop = True
-        # Some modules are imported only when they are needed.
         module = importlib.import_module(_module(mutant.path))
         graft(module, mutant.made())
         for code in _made_with(mutant):
@@ -334,9 +333,6 @@ class Session:
             seen.add((frame.f_code.co_filename, frame.f_lineno))
             return local
 
-        # A line that is run by an import is reached by all tests, not by the first that needs the module.
-        for file in self.files:
-            importlib.import_module(_module(file))
         ordered = list(items.items())
         for (test, item), (_, following) in zip(ordered, [*ordered[1:], ("", None)]):
             seen.clear()
@@ -396,6 +392,10 @@ def main() -> None:
     tests = given.tests or _tests_by_default(given.parts, mirrored)
     sys.path.insert(0, str(ROOT / "src"))
     os.environ.setdefault("KERNELFIELD_CACHE", "")
+    # Collecting doctests, pytest would make a second module where others have one; and a line that is run by an import
+    # belongs to all tests, not to the first that needs the module.
+    for file in files:
+        importlib.import_module(_module(file))
     plugin = Session(given, files, {*mirrored.values(), *files})
     options = [
         "-q",

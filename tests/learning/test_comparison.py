@@ -113,6 +113,9 @@ def test_what_is_printed_is_what_was_found():
     assert lines[0] == f"same: the kernels agree within their errors; {chance}"
     assert lines[1:] == ["largest difference in errors: -2.5 (-0.25) at row +0, column +1 of the output pixel"]
     assert not box.compare(known, level=0.2).same
+    partly = trial([[1.0, 2.0]])
+    partly.stderr[0, 1] = np.inf
+    assert str(partly.compare(partly)).startswith("same: every weight of 1×2 agrees, to rounding")
     nothing = trial([[1.0, 2.0]], np.inf)
     lines = str(nothing.compare(nothing)).splitlines()
     assert lines[0] == "nothing to compare"

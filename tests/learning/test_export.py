@@ -228,6 +228,7 @@ def test_the_matrix_of_ffmpeg_has_odd_sides_about_its_middle(weights, anchor, mo
         (fit_of([[0.25, 0.5, 0.25]]), "convolution"),
         (fit_of([[32767, -32766]]), "convolution"),
         (fit_of([[0.25, 0.5, 0.25]], offset=0.9), "convolution"),
+        (fit_of([[0.25, 0.5, 0.25]], rounding="nearest even"), "convolution"),
         (fit_of([[0.25, 0.5, 0.25]], offset=(2.5,) * 3, channels=COLOURS), "convolution"),
         # A divisor that is not their sum, weights beyond 16 bits, a matrix too large, an offset below 0 or two, and a
         # rule about the offset.
@@ -324,8 +325,12 @@ def test_what_a_target_cannot_express_is_refused():
             FITS["every second and third"].export(target)
     with pytest.raises(ArgumentError, match="boundary: expected one that ImageMagick has"):
         FITS["copy"].export("imagemagick", dtype="uint8")
-    with pytest.raises(ArgumentError, match="at most 441 weights"):
-        fit_of(np.ones((22, 22))).export("ffmpeg", dtype="uint8")
+    for shape, few in (((21, 21), True), ((1, 441), True), ((17, 26), False), ((22, 22), False)):
+        if few:
+            assert "geq=" in fit_of(np.ones(shape)).export("ffmpeg", dtype="uint8")
+            continue
+        with pytest.raises(ArgumentError, match="at most 441 weights"):
+            fit_of(np.ones(shape)).export("ffmpeg", dtype="uint8")
     with pytest.raises(ArgumentError, match="one offset for all channels"):
         fit_of([[1.0]], offset=(0.0, 9.0)).export("imagemagick", dtype="uint8")
     with pytest.raises(ArgumentError, match="one channel or three"):
@@ -396,3 +401,17 @@ def test_without_the_package_a_model_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingDependencyError, match=r"the package onnx for 'onnx'; .*pip install kernelfield\[onnx\]"):
         FITS["halves"].export("onnx")
+
+
+@pytest.mark.parametrize("name", ["halves", "every second row", "every second column", "every second and third"])
+def test_programs_say_a_stride_where_there_is_one(name):
+    fit = FITS[name]
+    program, module = fit.export("numpy"), fit.export("pytorch")
+    kept = fit.stride != (1, 1)
+    assert ("[::{}, ::{}]".format(*fit.stride) in program) == kept
+    assert (f"stride={fit.stride}" in module) == kept
+    assert ("for every few rows and columns" in module) == kept
+    assert ("of the shape of the pixels" in module) != kept
+    # Pixels outside of one value stand at no place inside.
+    assert "def places" in module
+    assert "def places" not in dataclasses.replace(fit, boundary="constant").export("pytorch")

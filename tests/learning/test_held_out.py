@@ -9,7 +9,8 @@ from cases import photograph
 from skimage import data
 
 import kernelfield as kf
-from kernelfield.learning.held_out import share_outside
+from kernelfield.learning import held_out
+from kernelfield.learning.held_out import holds_elsewhere, share_outside
 from kernelfield.learning.pair import prepare
 from kernelfield.learning.support import Support
 
@@ -71,3 +72,35 @@ def test_a_size_that_was_not_given_is_never_too_large(seed):
         row, column = rng.integers(0, 400, 2)
         before = np.ascontiguousarray(picture[row : row + rng.integers(40, 70), column : column + rng.integers(40, 70)])
         kf.learn(before, cv2.bilateralFilter(before, 9, 40, 40))
+
+
+@pytest.mark.parametrize(("rows", "channels", "tested"), [(20, 1, True), (21, 1, False), (10, 2, True), (11, 2, False)])
+def test_sixty_positions_a_weight_need_no_test(rows, channels, tested):
+    before = np.random.default_rng(0).integers(0, 256, (rows + 2, 29, channels), dtype=np.uint8)
+    pair = prepare(before, before, channel_axis=2)
+    # Positions of 3×3 over rows + 2 and 29 columns: 27 a row, of 540 for nine weights.
+    assert (share_outside(pair, Support(-1, -1, 3, 3)) is not None) == tested
+
+
+def test_too_few_others_hold_nothing():
+    before = np.random.default_rng(0).integers(0, 256, (9, 9), dtype=np.uint8)
+    assert share_outside(prepare(before, before), Support(-3, -3, 7, 7)) == 1.0
+    # The other three quarters reproduce the pixels that were held out.
+    before = np.random.default_rng(0).integers(0, 256, (20, 20), dtype=np.uint8)
+    assert share_outside(prepare(before, before), Support(-1, -1, 3, 3)) == 0.0
+
+
+@pytest.mark.parametrize(("share", "holds"), [(None, True), (0.0, True), (0.11, True), (0.1101, False), (1.0, False)])
+def test_the_share_that_errors_of_weights_leave(monkeypatch, share, holds):
+    before = np.random.default_rng(0).integers(0, 256, (20, 22), dtype=np.uint8)
+    monkeypatch.setattr(held_out, "share_outside", lambda *_: share)
+    assert holds_elsewhere(prepare(before, before), Support(-1, -1, 3, 3)) == holds
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(("columns", "holds"), [(3, True), (4, False)])
+def test_a_picture_that_repeats_proves_nothing_of_many_weights(channels, columns, holds):
+    """Ten different windows a weight are needed: 5×6 of them in one channel, and as many in each."""
+    before = np.tile(np.random.default_rng(0).integers(0, 256, (5, 6, channels), dtype=np.uint8), (8, 7, 1))
+    support = Support(0, 0, channels, columns)
+    assert holds_elsewhere(prepare(before, before, channel_axis=2), support) == holds

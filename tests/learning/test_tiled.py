@@ -211,7 +211,21 @@ def scenes() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
     more[rng.random(more.shape) < 0.02] = 1e6
     whole = rng.integers(3, 250, (47, 53)).astype(np.uint8)
     mask = (rng.random((47, 53)) > 0.05).astype(np.uint8)
+    # Beyond what the after lies over, halves.
+    below, beside = np.round(5.0 * floats), np.round(5.0 * floats)
+    below[-1] += 0.5
+    beside[:, -1] += 0.5
+    few, dark = floats.copy(), whole // 8
+    few[[3, 20, 40], [5, 9, 50]], dark[dark < 2] = -9999.0, 255
     return {
+        "types": (floats.astype(np.float32), floats[::-1], None),
+        "types, turned": (floats, floats[::-1].astype(np.float32), None),
+        "halves below": (below, below[:-5, :-2], None),
+        "halves beside": (beside, beside[:-5, :-2], None),
+        "few marked": (few, floats, None),
+        "few marked, and many": (few, marked, None),
+        "many marked, and few": (marked, few, None),
+        "bytes far off": (dark, dark, None),
         "floats": (floats, 2.0 * floats + 7.0, None),
         "integers": (whole, 255 - whole, None),
         "colour": (np.stack([whole, 255 - whole], 2), np.stack([whole, whole // 2], 2), None),
@@ -324,7 +338,7 @@ def test_the_sample_is_its_windows_side_by_side(gap: tuple[int, int], holes: boo
     if holes:
         before[rng.random(before.shape) < 0.1], after[rng.random(after.shape) < 0.1] = np.nan, np.nan
     margin = 3
-    pair = prepare_tiles(Array(before), Array(after), margin=margin, window=16)
+    pair = prepare_tiles(Array(before), Array(after), clip=(-100.0, 4.5), margin=margin, window=16)
     [plane] = pair.sample.planes
     spans = [_windows(n, 16) for n in after.shape]
     assert [len(each) for each in spans] == [3, 3]
@@ -337,9 +351,10 @@ def test_the_sample_is_its_windows_side_by_side(gap: tuple[int, int], holes: boo
         np.testing.assert_array_equal(plane.bad_before, bad)
     tops, lefts = (np.cumsum([0, *[b - a + more for a, b in each]]) for each, more in zip(spans, gap))
     assert plane.after.shape == (tops[-1] - gap[0], lefts[-1] - gap[1])
-    counts = np.ones(plane.after.shape, bool)
+    counts, clipped = np.ones(plane.after.shape, bool), np.zeros(plane.after.shape, bool)
     for i, (top, (a, b)) in enumerate(zip(tops, spans[0])):
         for j, (left, (c, d)) in enumerate(zip(lefts, spans[1])):
+            clipped[top : top + b - a, left : left + d - c] = after[a:b, c:d] >= 4.5
             first, last = [margin if k else 0 for k in (i, j)], [margin if k < 2 else 0 for k in (i, j)]
             inner = slice(top + first[0], top + b - a - last[0]), slice(left + first[1], left + d - c - last[1])
             own = after[a + first[0] : b - last[0], c + first[1] : d - last[1]]
@@ -347,4 +362,16 @@ def test_the_sample_is_its_windows_side_by_side(gap: tuple[int, int], holes: boo
             good = ~np.isnan(own)
             np.testing.assert_array_equal(plane.after[inner][good], own[good])
     np.testing.assert_array_equal(plane.bad_after, counts)
+    np.testing.assert_array_equal(plane.clipped, clipped)
     assert np.isfinite(plane.after).all()
+
+
+def test_shifts_of_large_pictures_are_those_of_the_whole_to_the_bit() -> None:
+    rng = np.random.default_rng(6)
+    before, after = rng.normal(size=(200, 330)) + 20.0, rng.normal(size=(200, 330)) * 7.0
+    whole = prepare(before, after).planes[0]
+    found = [prepare_tiles(Array(before), Array(after), tile=tile).planes[0] for tile in (50, 77, 1000)]
+    for plane in found:
+        assert (plane.before_shift, plane.after_shift) == (whole.before_shift, whole.after_shift)
+        assert (plane.before_square, plane.before_mean) == (found[0].before_square, found[0].before_mean)
+        assert plane.before_square == pytest.approx(whole.before_square, rel=1e-12)

@@ -138,3 +138,14 @@ def test_blocks_without_a_hole_and_without_a_column():
     assert (x.shape, y.shape, good) == (view.x.shape, view.y.shape, None)
     none = View(np.zeros((6, 3)), np.zeros((4, 0)), None, 0.0, 0.0)
     assert [y.shape for _, y, _ in none.blocks(3)] == [(4, 0)]
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_the_quotient_has_no_unit(unit):
+    before = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(60, 66)), 0.8)
+    after = ndimage.correlate(before, KERNEL)
+    one, other = (
+        quotient(View.of(prepare(s * before, s * after, clip=None).planes[0], SUPPORT, None), SUPPORT)
+        for s in (1.0, unit)
+    )
+    np.testing.assert_allclose(other, one, atol=1e-6)

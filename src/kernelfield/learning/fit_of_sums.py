@@ -31,9 +31,8 @@ def describe(estimate: Estimate, summary: Summary) -> Fit:
     rows, columns = support.size
     complete, blank = solution.rank == rows * columns, moments.square == 0.0
     # What sums resolve: a residual below it may be none.
-    sd = float(np.sqrt(moments.unexplained(estimate.kernel) / max(1, moments.count)))
-    r2 = 1.0 - moments.unexplained(estimate.kernel) / moments.square if moments.square > 0.0 else 1.0
-    r2 = float(np.clip(r2, 0.0, 1.0))
+    sd = float(np.sqrt(moments.unexplained(estimate.kernel) / moments.count))
+    r2 = 1.0 if blank else max(0.0, 1.0 - moments.unexplained(estimate.kernel) / moments.square)
     evidence = Evidence(
         exact=False,
         complete=complete,

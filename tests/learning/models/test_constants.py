@@ -162,3 +162,13 @@ def test_values_are_read_and_given_in_the_light_of_the_kernel(changes):
     before = picture(c3=0.75)
     found = Constants.of(Asked(before, picture(c3=0.4)))
     np.testing.assert_allclose(found.restored(fit).apply(before), expected(fit, before, found), atol=1e-9)
+
+
+def test_two_channels_of_which_one_is_set_apart():
+    before, after = picture(c0=0.75)[..., :2], picture(c0=0.4)[..., :2]
+    found = Constants.of(Asked(before, after))
+    assert (found.before, found.after) == ((0.75, None), (0.4, None))
+    fit = dataclasses.replace(BASE, offset=0.25)
+    whole = found.restored(fit)
+    assert whole.channels == ("0", "1")
+    np.testing.assert_allclose(whole.apply(before), expected(fit, before, found), atol=1e-12)

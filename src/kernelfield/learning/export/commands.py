@@ -130,7 +130,7 @@ def _matrix(weights: np.ndarray, anchor: tuple[int, int]) -> tuple[str, np.ndarr
         length = max(3, wide.size)
         line = np.pad(wide.ravel(), (length - wide.size) // 2)
         return None if length > _LONGEST else ("column" if reach[1] == 0 and reach[0] else "row", line)
-    side = max(3, 2 * max(reach) + 1)
+    side = 2 * max(reach) + 1
     return None if side > _SIDE else ("square", np.pad(wide, [((side - n) // 2,) * 2 for n in wide.shape]).ravel())
 
 

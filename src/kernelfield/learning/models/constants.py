@@ -35,8 +35,6 @@ class Constants:
         """Return what is set apart of a pair; None where that is nothing, or nothing would be left."""
         images = [as_image(value, name) for value, name in ((asked.before, "before"), (asked.after, "after"))]
         planes = [views(image, name, asked.channel_axis) for (image, _), name in zip(images, ("before", "after"))]
-        if max(map(len, planes)) == 1:
-            return None
         before, after = (tuple(_value(plane) for plane in each) for each in planes)
         if all(v is None for v in (*before, *after)) or not all(None in each for each in (before, after)):
             return None
