@@ -8,7 +8,7 @@ from typing import Any
 from kernelfield.errors import FileError
 
 DEFAULT_MAX_PIXELS = 500_000_000
-"""Above one exposure of any camera (about 150 million) and a 20 000 x 20 000 mosaic; fits the memory of a laptop:
+"""Above one exposure of any camera (about 150 million) and a 20,000 × 20,000 mosaic; fits the memory of a laptop:
 1.5 GB as 8-bit RGB, about three times as much while decoding."""
 
 DEFLATE_RATIO = 1032

@@ -43,7 +43,7 @@ def read(
     max_pixels : int, optional
         Largest number of pixels of a page (``H * W``; each further four channels count again), checked in the header
         before memory is allocated or a pixel decoded. The default, 500 million, is above one exposure of any camera and
-        a 20 000 x 20 000 mosaic, and fits the memory of a laptop. If it is given, the file is trusted to be no
+        a 20,000 × 20,000 mosaic, and fits the memory of a laptop. If it is given, the file is trusted to be no
         decompression bomb. Pillow's own limit is not used.
     channel_axis : "auto", int or None
         The axis of the channels in an NPY or NPZ file, which does not say it: the page has it last. ``"auto"`` takes

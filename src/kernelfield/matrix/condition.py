@@ -91,7 +91,7 @@ def condition_number(
     - ``boundary="wrap"``, one channel, stride 1: the Fourier transform diagonalises the matrix. Exact, any size.
     - ``boundary="reflect"`` and a centred symmetric kernel: the cosine transform diagonalises it. Exact, any size.
     - up to 1500 outputs or pixels: all singular values of the dense matrix.
-    - square matrices of up to 50 000 pixels: both ends of the spectrum, by Lanczos iterations on the sparse matrix and
+    - square matrices of up to 50,000 pixels: both ends of the spectrum, by Lanczos iterations on the sparse matrix and
       on its factors.
 
     Parameters
