@@ -74,11 +74,14 @@ def test_a_size_that_was_not_given_is_never_too_large(seed):
         kf.learn(before, cv2.bilateralFilter(before, 9, 40, 40))
 
 
-@pytest.mark.parametrize(("rows", "channels", "tested"), [(20, 1, True), (21, 1, False), (10, 2, True), (11, 2, False)])
-def test_sixty_positions_a_weight_need_no_test(rows, channels, tested):
-    before = np.random.default_rng(0).integers(0, 256, (rows + 2, 29, channels), dtype=np.uint8)
+@pytest.mark.parametrize(
+    ("rows", "columns", "channels", "tested"),
+    [(20, 27, 1, True), (23, 24, 1, False), (10, 27, 2, True), (12, 23, 2, False)],
+)
+def test_sixty_positions_a_weight_need_no_test(rows, columns, channels, tested):
+    """More than 540 positions for nine weights."""
+    before = np.random.default_rng(0).integers(0, 256, (rows + 2, columns + 2, channels), dtype=np.uint8)
     pair = prepare(before, before, channel_axis=2)
-    # Positions of 3×3 over rows + 2 and 29 columns: 27 a row, of 540 for nine weights.
     assert (share_outside(pair, Support(-1, -1, 3, 3)) is not None) == tested
 
 
@@ -104,3 +107,10 @@ def test_a_picture_that_repeats_proves_nothing_of_many_weights(channels, columns
     before = np.tile(np.random.default_rng(0).integers(0, 256, (5, 6, channels), dtype=np.uint8), (8, 7, 1))
     support = Support(0, 0, channels, columns)
     assert holds_elsewhere(prepare(before, before, channel_axis=2), support) == holds
+
+
+@pytest.mark.parametrize(("columns", "holds"), [(29, False), (30, True)])
+def test_ten_windows_a_weight_are_enough(monkeypatch, columns, holds):
+    monkeypatch.setattr(held_out, "share_outside", lambda *_: 0.0)
+    before = np.tile(np.random.default_rng(0).integers(0, 256, (1, columns), dtype=np.uint8), (9, 3))
+    assert holds_elsewhere(prepare(before, before), Support(0, -1, 1, 3)) == holds
