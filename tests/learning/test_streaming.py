@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data
 
 import kernelfield as kf
-from kernelfield.errors import ArgumentError, DataError, FileError
+from kernelfield.errors import ArgumentError, DataError, DtypeError, FileError
 from kernelfield.learning import streaming
 from kernelfield.learning.statistics import gather
 
@@ -364,3 +364,184 @@ def test_sums_that_tell_integers_tell_their_name():
         learner.partial_fit(before, kf.correlate(before, kf.kernels.binomial(3), dtype="uint8"))
     fit = learner.fit_
     assert (fit.divisor, fit.name) == (16, "binomial")
+
+
+@pytest.mark.parametrize("width", [1, 255, 1000, 4096, 16383, 16384, 16385, 100_000])
+def test_tiles_hold_four_million_pixels_in_whole_chunks(width):
+    rows, columns = streaming._tile(width)
+    assert columns == min(width, 16384)
+    assert rows >= 256
+    assert rows % 256 == 0
+    assert rows * columns <= 1 << 22 < (rows + 256) * columns
+
+
+@pytest.mark.parametrize(
+    ("value", "axis", "several"),
+    [
+        (np.zeros((4, 5)), "auto", False),
+        (np.zeros((40, 50, 3)), "auto", False),
+        (np.zeros((9, 4, 5)), "auto", True),
+        (np.zeros((4, 5, 3)), None, True),
+        (np.zeros((3, 4, 5)), 0, False),
+        (np.zeros((2, 4, 5, 3)), "auto", True),
+        ([np.zeros((4, 5))], "auto", True),
+        ((np.zeros((4, 5)), np.zeros((4, 5))), "auto", True),
+        (["a.png", "b.png"], "auto", True),
+        ("a.png", "auto", False),
+        ([[1.0, 2.0], [3.0, 4.0]], "auto", False),
+        ([[[1.0, 2.0], [3.0, 4.0]]], "auto", True),
+        ([[np.zeros(5), np.zeros(5)]], "auto", True),
+        ([], "auto", True),
+    ],
+)
+def test_which_arguments_are_several_pictures(value, axis, several):
+    assert kf.KernelLearner(3, channel_axis=axis)._is_list(value) == several
+
+
+def test_a_list_of_rows_is_a_picture_and_no_list_is_none():
+    rng = np.random.default_rng(0)
+    before = rng.random((12, 14))
+    learner = kf.KernelLearner((1, 3)).partial_fit(before.tolist(), before.tolist())
+    assert (learner.pairs_, learner.fit_.samples) == (1, 12 * 12)
+    assert isinstance(learner.predict(before), np.ndarray)
+    assert [one.shape for one in learner.predict([before, before[:5]])] == [(12, 14), (5, 14)]
+    np.testing.assert_allclose(learner.predict(before), before, atol=1e-9)
+    with pytest.raises(ArgumentError, match="before: expected a picture, or a list of some; received an empty one"):
+        learner.partial_fit([], [])
+
+
+def test_one_mask_serves_all_pairs_and_others_each_their_own():
+    rng = np.random.default_rng(0)
+    befores = rng.random((3, 12, 14))
+    masks = rng.random((3, 12, 14)) > 0.2
+    same = kf.KernelLearner((1, 1)).partial_fit(list(befores), list(befores), [masks[0]])
+    assert same.fit_.samples == 3 * masks[0].sum()
+    assert same.fit_.excluded == 3 * (~masks[0]).sum()
+    each = kf.KernelLearner((1, 1)).partial_fit(list(befores), list(befores), list(masks))
+    assert each.fit_.samples == masks.sum()
+    with pytest.raises(ArgumentError, match="mask: expected one, or one for each of 3 pairs; received 2"):
+        kf.KernelLearner((1, 1)).partial_fit(list(befores), list(befores), list(masks[:2]))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float64])
+@pytest.mark.parametrize("clip", ["auto", None, (3, 200)])
+def test_values_at_the_ends_of_the_range_are_left_out(kind, clip):
+    rng = np.random.default_rng(0)
+    after = rng.integers(10, 150, (20, 24, 2)).astype(kind)
+    low, high = (0, 255) if kind == np.uint8 else (-(2**15), 2**15 - 1)
+    after[3, 4:9, 0], after[7, 8:10, 1], after[15, 2:5, 0], after[15, 7, 1] = low, high, 3, 200
+    fit = kf.KernelLearner((1, 1), clip=clip).partial_fit(rng.random(after.shape), after).fit_
+    left = {"auto": 0 if kind == np.float64 else 7, None: 0}.get(clip, 11) if not isinstance(clip, tuple) else 11
+    assert (fit.excluded, fit.samples) == (left, after.size - left)
+
+
+@pytest.mark.parametrize(
+    "clip", ["none", (1.0,), (1.0, 2.0, 3.0), (2.0, 1.0), (1.0, 1.0), (np.nan, 1.0), 5, ("a", "b")]
+)
+def test_other_ranges_are_refused(clip):
+    with pytest.raises(ArgumentError, match=r'clip: expected "auto", None or \(low, high\)'):
+        kf.KernelLearner(3, clip=clip).partial_fit(np.ones((9, 9)), np.ones((9, 9)))
+
+
+def test_the_score_is_r2_of_other_pairs():
+    rng = np.random.default_rng(0)
+    before, other = rng.normal(size=(2, 20, 24))
+    learner = kf.KernelLearner((1, 1)).partial_fit(before, 2.0 * before + 1.0)
+    after = 2.0 * other + 1.0 + rng.normal(size=other.shape)
+    expected = 1.0 - ((after - 2.0 * other - 1.0) ** 2).sum() / ((after - after.mean()) ** 2).sum()
+    assert learner.score(other, after) == pytest.approx(expected)
+    # The mean is as good as nothing; of one value the kernel gives it, or does not.
+    assert learner.score(other, -2.0 * other) < 0.0
+    # An offset of its own counts.
+    assert learner.score(other, 2.0 * other + 4.0) == pytest.approx(1.0 - 9.0 / (4.0 * other.var()))
+    assert learner.score(np.full((9, 9), 2.0), np.full((9, 9), 9.0)) == 0.0
+    with pytest.raises(ArgumentError, match=r"before: expected 1 channel\(s\), as learned; received 2"):
+        learner.score(rng.random((9, 9, 2)), rng.random((9, 9, 2)))
+
+
+def test_merging_nothing_changes_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    before = rng.random((12, 14))
+    learner, empty = kf.KernelLearner(3).partial_fit(before, before), kf.KernelLearner(3)
+    first = learner.fit_
+    assert learner.fit_ is first
+    assert learner.merge(empty) is learner
+    assert learner.fit_ is first
+    assert empty.merge(learner).pairs_ == 1
+    assert empty.merge(learner).pairs_ == 2
+    assert learner.partial_fit(before, before).fit_ is not first
+    assert not hasattr(kf.KernelLearner(3).merge(kf.KernelLearner(3)), "_summary")
+    for other in (3, None, first):
+        with pytest.raises(ArgumentError, match="other: expected a KernelLearner"):
+            learner.merge(other)
+    learner.save(tmp_path / "a.npz")
+    assert kf.KernelLearner.load(tmp_path / "a.npz").size == 3
+    assert repr(kf.KernelLearner()) == "KernelLearner()"
+    assert repr(kf.KernelLearner(clip=None)) == "KernelLearner(clip=None)"
+    assert repr(kf.KernelLearner(np.array([3, 3]))).startswith("KernelLearner(size=array(")
+    with pytest.raises(DataError, match="call partial_fit first"):
+        kf.KernelLearner(3).save(tmp_path / "b.npz")
+    assert not (tmp_path / "b.npz").exists()
+
+
+@pytest.mark.parametrize("scale", [1e-99, 1e99, 0.0])
+def test_numbers_whose_squares_float64_holds(scale):
+    before = np.random.default_rng(0).uniform(0.5, 1.0, (300, 290))
+    fit = kf.KernelLearner(1).partial_fit(scale * before, 2.0 * scale * before).fit_
+    if scale:
+        np.testing.assert_allclose(fit.kernel.weights, [[2.0]], rtol=1e-6)
+    for wrong in (1e-101, 1e101):
+        for pair in ((wrong * before, before), (before, wrong * before)):
+            with pytest.raises(DataError, match="of 1e-100 to 1e100"):
+                kf.KernelLearner(1).partial_fit(*pair)
+    with pytest.raises(DtypeError, match="after: expected integers or floats; received complex128"):
+        kf.KernelLearner(1).partial_fit(Recorded(before), Recorded(before.astype(complex)))
+
+
+def test_shifts_are_means_of_what_counts():
+    part = np.full((30, 40), 7.5)
+    part[3, 4], part[5, 6] = np.nan, np.inf
+    assert streaming._near_mean(part) == 7.5
+    assert streaming._near_mean(np.full((3, 4), np.nan)) == 0.0
+    assert streaming._near_mean(np.full((3, 4), 7, np.uint8)) == 7.0
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("channel", [0, 1])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_pixel_whose_square_float64_does_not_hold_is_refused(channel, which):
+    pair = np.random.default_rng(0).random((2, 300, 290, 2))
+    # Outside the part in the middle that is looked at first.
+    pair[which, 1, 2, channel] = 1e200
+    with pytest.raises(DataError, match="of 1e-100 to 1e100"):
+        kf.KernelLearner(1).partial_fit(*pair)
+
+
+def test_the_residual_is_compared_with_that_of_rounding():
+    rng = np.random.default_rng(0)
+    before = rng.integers(0, 200, (30, 34)).astype(np.uint8)
+    fit = kf.KernelLearner(1, clip=None).partial_fit(before, before + rng.integers(0, 9, before.shape, np.uint8)).fit_
+    assert f"{fit.residual_sd * np.sqrt(12.0):.3g} times that of rounding" in fit.explanation
+    assert (
+        "of rounding" not in kf.KernelLearner(1).partial_fit(before, before + rng.random(before.shape)).fit_.explanation
+    )
+
+
+def test_the_largest_kernel_and_the_usual_one():
+    before = np.random.default_rng(0).random((22, 114))
+    assert kf.KernelLearner((10, 110)).partial_fit(before, before).pairs_ == 1
+    with pytest.raises(ArgumentError, match="size: expected at most 1100 weights; received 19×58"):
+        kf.KernelLearner((19, 58)).partial_fit(before, before)
+    assert kf.KernelLearner().size == 7
+
+
+def test_what_scikit_learn_asks():
+    pytest.importorskip("sklearn.utils", reason="tags").InputTags  # noqa: B018
+    tags = kf.KernelLearner().__sklearn_tags__()
+    assert (tags.estimator_type, tags.target_tags.required, tags.target_tags.two_d_labels) == ("regressor", True, True)
+    assert (tags.input_tags.two_d_array, tags.input_tags.three_d_array, tags.input_tags.allow_nan) == (
+        False,
+        True,
+        True,
+    )

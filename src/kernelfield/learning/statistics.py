@@ -141,7 +141,11 @@ def shift_near_mean(image: np.ndarray, bad: np.ndarray | None = None) -> float:
         good = ~bad[every]
         sample = sample[good] if good.any() else image[~bad][:: max(1, image.size // 4096)]
     mean = float(sample.mean(dtype=np.float64))
-    return float(round(mean)) if image.dtype.kind in "iu" else float(np.float32(mean))
+    if image.dtype.kind in "iu":
+        return float(round(mean))
+    # The digits of float32, which itself holds no number beyond 3e38.
+    digits, exponent = np.frexp(mean)
+    return float(np.ldexp(float(np.float32(digits)), exponent))
 
 
 def gather(
