@@ -13,6 +13,7 @@ from scipy import ndimage
 from skimage import data
 
 import kernelfield as kf
+from kernelfield.engine.blas import one_thread
 from kernelfield.errors import ArgumentError, DataError
 from kernelfield.learning import Fit
 from kernelfield.learning.learner import learned
@@ -69,7 +70,9 @@ def tiled(before: np.ndarray, after: np.ndarray, mask: np.ndarray | None = None,
     clip = options.pop("clip", "auto")
     given = {name: options.pop(name) for name in ("size", "max_size", "noise") if name in options}
     pair = prepare_tiles(Array(before), Array(after), None if mask is None else Array(mask), clip, **options)
-    return learned(pair, **given)
+    # As `learn` does: other threads add in another order.
+    with one_thread():
+        return learned(pair, **given)
 
 
 def same(a: Any, b: Any) -> bool:
