@@ -183,9 +183,15 @@ def test_a_function_of_c_gives_the_same_pixels(compiler, image, tmp_path):
             np.testing.assert_allclose(result, fit.apply(pixels), rtol=1e-12, atol=1e-10, err_msg=f"{name} {kind}")
 
 
-@pytest.mark.parametrize("name", COLOURED)
+ONE_FOR_ALL = {
+    "one for all": FITS["even sizes"],
+    "one, halves away": fit_of(np.array([[1, -2], [3, -4]]) / 4, offset=40.0, rounding="nearest away"),
+}
+
+
+@pytest.mark.parametrize("name", [*COLOURED, *ONE_FOR_ALL])
 def test_a_function_of_c_gives_each_channel_its_offset(name, compiler, colour, tmp_path):
-    fit = COLOURED[name]
+    fit = (COLOURED | ONE_FOR_ALL)[name]
     path, library = tmp_path / "filter.c", tmp_path / "filter.so"
     path.write_text(fit.export("c", dtype="uint8"))
     flags = ["-O1", "-std=c99", "-Wall", "-Werror", "-ffp-contract=off", "-shared", "-fPIC"]
@@ -370,6 +376,9 @@ def test_the_head_of_a_function_of_c_says_what_it_keeps():
     assert "keeps every" not in plain
     assert "i++" in plain
     assert "j++" in plain
+    for name in BOUNDARIES:
+        text = FITS[name].export("c", dtype="uint8")
+        assert ("-1 for none" in text) == ("return i >= 0 && i < n ? i : -1;" in text), name
 
 
 @pytest.mark.parametrize("target", ["ffmpeg", "imagemagick"])

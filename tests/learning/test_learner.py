@@ -15,7 +15,7 @@ from kernelfield.learning.estimate import estimate_kernel
 from kernelfield.learning.fit import designed
 from kernelfield.learning.learner import _Answer, check_noise, chi_square
 from kernelfield.learning.naming import Name
-from kernelfield.learning.pair import prepare
+from kernelfield.learning.pair import few_moments, prepare
 from kernelfield.learning.support import Support
 from kernelfield.learning.support_search import Found
 from kernelfield.learning.uncertainty import Uncertainty
@@ -324,3 +324,85 @@ def test_channels_that_differ_are_apart(share):
     assert found == (pytest.approx(1.0 - left / spread, rel=1e-6) if share else 0.0)
     one = prepare(before[..., 0], after[..., 0], clip=None)
     assert learner._apart(one, estimate_kernel(one, Support(-1, -1, 2, 3))) == 0.0
+
+
+def noisy_pair(sd: float, size: tuple[int, int] = (3, 3), shape: tuple[int, int] = (120, 130), scale: float = 1.0):
+    rng = np.random.default_rng(2)
+    before = rng.normal(size=shape) * scale
+    after = sd * rng.normal(size=shape) * scale
+    windows = np.lib.stride_tricks.sliding_window_view(before, size)
+    inner = tuple(slice(n // 2, n // 2 + m - n + 1) for n, m in zip(size, shape))
+    after[inner] += np.einsum("ijab,ab->ij", windows, rng.normal(size=size))
+    return prepare(before, after, clip=None), Support(-(size[0] // 2), -(size[1] // 2), *size)
+
+
+@pytest.mark.parametrize(("size", "told"), [((3, 3), True), ((15, 20), True), ((7, 43), False)])
+def test_few_positions_tell_a_residual_above_a_variance(size, told):
+    """Up to 300 weights, of which eight positions a weight are asked."""
+    pair, support = noisy_pair(2.0, size)
+    assert learner._is_above(pair, support, 1.0) == told
+    assert not learner._is_above(pair, support, 4.0)
+    assert not learner._is_above(pair, dataclasses.replace(support, separable=True), 1.0)
+
+
+def test_few_positions_tell_only_far_off():
+    pair, support = noisy_pair(2.0, (3, 3))
+    few = few_moments(pair, support, 72)
+    left, error = few.unexplained(few.ridge_kernel) / few.freedom, np.sqrt(2.0 / few.freedom)
+    # Six standard errors of a variance.
+    assert learner._is_above(pair, support, left / (1.0 + 6.1 * error))
+    assert not learner._is_above(pair, support, left / (1.0 + 5.9 * error))
+    small, _ = noisy_pair(2.0, (3, 3), (7, 8))
+    assert not learner._is_above(small, support, 1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e30])
+def test_the_evidence_is_that_of_all_pixels(scale):
+    pair, support = noisy_pair(0.5, scale=scale)
+    plane = pair.planes[0]
+    evidence = learner._evidence(answer_of(pair, support, signs=NOISE, apart=0.25))
+    windows = np.lib.stride_tricks.sliding_window_view(plane.before, (3, 3)).reshape(-1, 9)
+    y = plane.after[1:-1, 1:-1].ravel()
+    table = np.hstack([windows, np.ones((len(windows), 1))])
+    left = y - table @ np.linalg.lstsq(table, y, rcond=None)[0]
+    assert evidence.r2 == pytest.approx(1.0 - (left**2).sum() / ((y - y.mean()) ** 2).sum())
+    assert evidence.sd == pytest.approx(left.std() * pair.after_unit.scale, rel=1e-3)
+    assert (evidence.exact, evidence.complete, evidence.count, evidence.coefficients) == (False, True, len(y), 9)
+    assert (evidence.signs, evidence.channels, evidence.blank, evidence.repeats) == (NOISE, 0.25, False, "")
+    # Of what rounding reproduces nothing more is asked.
+    exact = learner._evidence(answer_of(pair, support, at_floor=True, apart=0.25))
+    assert (exact.exact, exact.channels) == (True, 0.0)
+
+
+def test_the_evidence_of_what_does_not_tell_the_kernel():
+    ramp = np.add.outer(np.arange(20.0), 2.0 * np.arange(24.0))
+    support = Support(-1, -1, 3, 3)
+    fitted = learner._evidence(answer_of(prepare(ramp, 2.0 * ramp, clip=None), support, signs=NOISE))
+    assert (fitted.complete, fitted.signs) == (False, None)
+    noisy = ramp + 0.1 * np.random.default_rng(3).normal(size=ramp.shape)
+    left = learner._evidence(answer_of(prepare(ramp, noisy, clip=None), support, signs=NOISE))
+    assert (left.complete, left.signs) == (False, NOISE)
+    blank = learner._evidence(answer_of(prepare(noisy, np.full(ramp.shape, 3.0), clip=None), support))
+    assert (blank.blank, blank.r2) == (True, 1.0)
+
+
+def test_floats_are_exact_where_every_pixel_is_to_rounding():
+    pair, support = noisy_pair(0.0)
+    estimate = estimate_kernel(pair, support)
+    inner = replaced(pair, 0.0, support)
+    found = learner._exactly_so(inner, inner, estimate_kernel(inner, support))
+    assert found is not None
+    assert (found.at_floor, found.exact) == (True, None)
+    for off in (1e-9, 1e-2):
+        other = replaced(pair, off, support)
+        assert learner._exactly_so(other, other, estimate_kernel(other, support)) is None
+    noisy, _ = noisy_pair(1e-6)
+    assert learner._exactly_so(noisy, noisy, estimate_kernel(noisy, support)) is None
+    assert estimate.solution.rank == 9
+
+
+def replaced(pair, off: float, support: Support):
+    """The pair with one pixel of the after that lies off."""
+    after = pair.planes[0].after.copy()
+    after[50, 60] += off
+    return prepare(pair.planes[0].before, after, clip=None)
