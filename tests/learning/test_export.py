@@ -424,3 +424,13 @@ def test_programs_say_a_stride_where_there_is_one(name):
     # Pixels outside of one value stand at no place inside.
     assert "def places" in module
     assert "def places" not in dataclasses.replace(fit, boundary="constant").export("pytorch")
+
+
+def test_what_an_export_takes_for_granted():
+    fit = fit_of([[1, 2]], boundary=None)
+    assert fit.export("numpy") == dataclasses.replace(fit, boundary="reflect").export("numpy")
+    assert "const float *image" in fit.export("c")
+    assert "const uint8_t *image" in dataclasses.replace(fit, rounding="nearest").export("c")
+    # Integers times a gain are no whole weights.
+    assert "np.rint(sums)" in fit.export("numpy")
+    assert "np.rint(sums)" not in dataclasses.replace(fit, gain=2.0).export("numpy")
