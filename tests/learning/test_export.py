@@ -53,6 +53,9 @@ FITS["one pixel"] = fit_of([[3.0]], boundary="wrap", offset=-9.0)
 FITS["large"] = fit_of(np.random.default_rng(3).integers(-1, 3, (13, 12)) / 2, rounding="nearest even")
 for name in ROUNDINGS:
     FITS[f"round {name}"] = fit_of(np.array([[1, -1, 2], [-3, 1, 2], [1, 1, -2]]) / 4, rounding=name, offset=2.0)
+    FITS[f"round {name}, about an odd number"] = fit_of(
+        np.array([[1, -1, 2], [-3, 1, 2], [1, 1, -2]]) / 4, rounding=name, offset=3.0
+    )
 
 
 @pytest.fixture(scope="module")

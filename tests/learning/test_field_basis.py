@@ -111,3 +111,15 @@ def test_shifted_polynomials_and_coefficients():
     table = np.random.default_rng(0).normal(size=(2, 4))
     values = table @ axis.polynomials(axis.nodes(3), 3)
     np.testing.assert_allclose(coefficients(values), table, atol=1e-12)
+
+
+def test_a_part_that_begins_at_a_node_has_no_empty_cell():
+    basis = Basis((3, 4), (21, 31))
+    cells = list(basis.cells((slice(10, 21), slice(10, 31))))
+    assert cells == [(slice(10, 21), slice(10, 20)), (slice(10, 21), slice(20, 31))]
+
+
+def test_one_node_is_a_constant():
+    basis = Basis((1, 2), (5, 7))
+    np.testing.assert_array_equal(basis.along(0, np.arange(5)), np.ones((1, 5)))
+    np.testing.assert_allclose(basis.at(4, 3), [0.5, 0.5])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,33 @@ def test_kernels_ratios_and_backgrounds_over_the_field(order, count):
 def test_a_place_outside_is_refused(place):
     with pytest.raises(ArgumentError, match="row, column: expected a place in the field of 5×9; received"):
         made(1, 3).kernel_at(*place)
+
+
+def test_errors_over_a_pixel_are_those_of_a_weighted_sum():
+    """Of a kernel of draws with known covariances, against the variance of the draws themselves."""
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(4000, 3, 2, 2)) * rng.uniform(0.5, 2.0, (3, 2, 2))
+    centred = draws - draws.mean(axis=0)
+    covariances = np.einsum("dnij,dmij->ijnm", centred, centred) / len(draws)
+    bank, none = draws[0], np.zeros((1, 1))
+    varying = Varying(1, (30, 40), bank, np.ones(bank.shape), 0, none, none, covariances)
+    for row, column in ((0, 0), (29, 39), (12, 30)):
+        shares = np.array([1.0, 2.0 * row / 29 - 1.0, 2.0 * column / 39 - 1.0])
+        expected = np.einsum("n,dnij->dij", shares, centred).std(axis=0)
+        np.testing.assert_allclose(varying.stderr_at(row, column), expected)
+        np.testing.assert_allclose(varying.kernel_at(row, column), np.einsum("n,nij->ij", shares, bank))
+    # Of rounding a variance may be below 0.
+    below = replace(varying, covariances=-1e-20 * np.ones((2, 2, 3, 3)))
+    assert below.stderr_at(29, 39).tolist() == np.zeros((2, 2)).tolist()
+
+
+def test_errors_that_are_not_known_are_infinite():
+    bank, none = np.ones((3, 2, 4)), np.zeros((1, 1))
+    known = Varying(1, (30, 40), bank, bank, 0, none, none, np.ones((2, 4, 3, 3)))
+    assert np.isfinite(known.stderr_at(3, 4)).all()
+    errors = bank.copy()
+    errors[1, 0, 2] = np.inf
+    for varying in (replace(known, covariances=None), replace(known, stderr=errors)):
+        found = varying.stderr_at(3, 4)
+        assert found.shape == (2, 4)
+        assert np.isinf(found).all()

@@ -104,7 +104,7 @@ class Basis:
         nodes = np.arange(self.order[axis])
         steps = np.asarray(places, np.float64) * ((self.order[axis] - 1) / max(1, n - 1))
         hats: np.ndarray = np.maximum(0.0, 1.0 - np.abs(steps - nodes[:, None]))
-        return hats if len(nodes) > 1 else np.ones_like(hats)
+        return hats
 
     def at(self, row: float, column: float) -> np.ndarray:
         """Return all functions at one place."""

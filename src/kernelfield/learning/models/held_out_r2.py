@@ -38,7 +38,7 @@ def held_out_r2(fit: Fit, before: Any, after: Any, folds: int, channel_axis: int
     """Return R² of tiles by the kernels of the others; arguments as in `Fit.held_out_r2`."""
     check_plain(fit if fit.varying is None else replace(fit, varying=None), "fit", strided=True)
     pair = prepare(before, after, channel_axis=channel_axis).without_clipped()
-    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= _ACROSS:
+    if not isinstance(folds, int) or not 2 <= folds <= _ACROSS:
         raise ArgumentError(f"folds: expected an integer from 2 to {_ACROSS}; received {received(folds)}")
     fold, support = _fold_of(pair.shapes[1], folds), support_of(fit, pair)
     if fit.stride != (1, 1):
