@@ -384,7 +384,9 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", help="files of tests; by default those that mirror the parts")
     parser.add_argument("--sample", type=int, help="try so many, chosen at random")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--most", type=int, default=40, help="tests that are run on one mutant; more where they are brief")
+    parser.add_argument(
+        "--most", type=int, default=40, help="tests that are run on one mutant; more where they are brief"
+    )
     parser.add_argument("-k", default="", help="only tests whose names match, as pytest has it")
     given = parser.parse_args()
     files = [file for part in given.parts for file in _files(part)]

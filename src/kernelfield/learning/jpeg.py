@@ -8,7 +8,7 @@ most: a filter that was applied before predicts all coefficients within that, an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from kernelfield.learning.pair import Pair, Unit
 from kernelfield.learning.residual import Map
 from kernelfield.learning.support import Support
 
-_SIDE = 8
+#: Rows and columns of a block.
+SIDE = 8
 # Standard deviation of a coefficient by the rounding of pixels to whole numbers.
 _ROUNDING = 1.0 / np.sqrt(12.0)
 # Blocks that are looked at, the fewest that tell, and the fewest coefficients other than 0 at one frequency.
@@ -26,6 +27,8 @@ _STEPS, _SHARE = 6, 0.6
 # Cosine of the phase of the coefficients on the lattice, as a share of the expected one, and in standard deviations of
 # what chance gives: some thousand steps and frequencies are tried.
 _ON_LATTICE, _CHANCE = 0.75, 5.0
+# Steps above this share of another are no part of it.
+_PART_OF = 0.7
 # The largest coefficients of a frequency that are tried first, and the share of the phase that they have to show.
 _FIRST, _HINT = 32, 0.5
 # Standard deviations of rounding beyond half a step, and the share of the coefficients that may lie there.
@@ -42,6 +45,23 @@ _LUMA, _CHROMA = np.array([0.299, 0.587, 0.114]), ((2, 0.564), (0, 0.713))
 _SQUARE, _COLOUR_OFF = 16, 1.5
 # The fewest squares that tell: those without a colour at an end of the range.
 _SQUARES = 8
+# The table of luminance at quality 50 (ITU-T T.81, table K.1), from which libjpeg makes those of other qualities.
+_FIFTY = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ]
+)
+# Share of the steps that are seen from which on a table is the usual one: some are seen as a half or a double. A
+# coefficient larger than rounding of pixels leaves, the share of those that tell a step larger than 1, and a step
+# larger than all coefficients.
+_ALIKE, _NONZERO, _RARE, _LARGEST = 0.6, 1.5, 0.05, 4096.0
 
 
 def explains(pair: Pair, support: Support, maps: list[Map], colours: bool = True) -> bool:
@@ -58,7 +78,7 @@ def explains(pair: Pair, support: Support, maps: list[Map], colours: bool = True
     colours : bool
         Whether the colours are to be explained too, and not the brightness alone.
     """
-    coding = _coding(pair)
+    coding = coding_of(pair)
     if coding is None:
         return False
     unit, share = pair.after_unit, coding.share
@@ -66,7 +86,7 @@ def explains(pair: Pair, support: Support, maps: list[Map], colours: bool = True
     seen = [(m.predicted + m.residual) * unit.scale + unit.centre for m in maps]
     predicted, after = (sum(s * image for s, image in zip(share, images)) for images in (foreseen, seen))
     rows, columns = support.positions(*pair.shapes)
-    inside = tuple(slice((at - first) % _SIDE, None) for at, first in zip(coding.corner, (rows.start, columns.start)))
+    inside = tuple(slice((at - first) % SIDE, None) for at, first in zip(coding.corner, (rows.start, columns.start)))
     ended = [None if mask is None else mask[rows, columns] for mask in _ended(pair)]
     chosen = _usable([*(plane.excluded(support) for plane in pair.planes), *ended], after.shape, inside)
     if chosen.size < _FEWEST:
@@ -90,12 +110,12 @@ def explains(pair: Pair, support: Support, maps: list[Map], colours: bool = True
 
 def is_compressed(pair: Pair) -> bool:
     """Return whether the after is a decoded JPEG, or a crop of one, from its pixels alone."""
-    return _coding(pair) is not None
+    return coding_of(pair) is not None
 
 
 def corner(pair: Pair) -> tuple[int, int]:
     """Return where the first block of an after begins that is a JPEG or a crop of one; (0, 0) of others."""
-    coding = _coding(pair)
+    coding = coding_of(pair)
     return (0, 0) if coding is None else coding.corner
 
 
@@ -113,7 +133,7 @@ def brightness(planes: Sequence[np.ndarray]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Coding:
+class Coding:
     """How an after was coded.
 
     Attributes
@@ -130,25 +150,56 @@ class _Coding:
     corner: tuple[int, int]
     table: np.ndarray
 
+    def completed(self, seen: np.ndarray) -> Coding:
+        """Return the coding with a step for each frequency, from blocks of the luminance, shape (n, 64).
 
-def _coding(pair: Pair) -> _Coding | None:
+        Steps that are not seen are those of the usual table of the quality that most of the others have. Of other
+        tables few coefficients other than 0 show the size of the step, and many show a step of 1.
+        """
+        known = np.isfinite(self.table)
+        usual = [_usual(quality) for quality in range(1, 101)]
+        alike = [float(np.mean(one[known] == self.table[known])) if known.any() else 0.0 for one in usual]
+        cosines = _cosines(seen.reshape(-1, SIDE, SIDE))
+        sizes = np.abs(cosines)
+        if max(alike) > _ALIKE:
+            # Of several the one with the coefficients on its lattice.
+            best = [table for table, share in zip(usual, alike) if share == max(alike)]
+            phases = [float((np.cos(2.0 * np.pi * cosines / one) * (sizes > _NONZERO)).sum()) for one in best]
+            return replace(self, table=best[int(np.argmax(phases))])
+        table = np.where(known, self.table, 1.0)
+        for place in np.argwhere(~known).tolist():
+            own = sizes[:, place[0], place[1]]
+            some = own[own > _NONZERO]
+            if some.size < _RARE * own.size:
+                table[tuple(place)] = np.median(some) if some.size else _LARGEST
+        return replace(self, table=table)
+
+    def code(self, blocks: np.ndarray) -> np.ndarray:
+        """Return blocks of the luminance, shape (n, 64), as they are decoded; every step is known."""
+        steps = self.table.ravel()
+        cosines = np.rint((blocks - 128.0) @ _BASIS.T / steps) * steps
+        decoded: np.ndarray = np.clip(np.rint(cosines @ _BASIS + 128.0), 0.0, 255.0)
+        return decoded
+
+
+def coding_of(pair: Pair) -> Coding | None:
     """Return how the after was coded; None where it is no decoded JPEG."""
     share, unit = _shares(pair), pair.after_unit
     if share is None:
         return None
-    part = tuple(slice(start := max(0, (n - _PART) // 2) // _SIDE * _SIDE, start + _PART) for n in pair.shapes[1])
+    part = tuple(slice(start := max(0, (n - _PART) // 2) // SIDE * SIDE, start + _PART) for n in pair.shapes[1])
     images = [plane.after[part] for plane in pair.planes]
     ends = [(float(image.min()), float(image.max())) for image in images if image.dtype != np.uint8]
     if any(low * unit.scale + unit.centre < -0.5 or high * unit.scale + unit.centre > 255.5 for low, high in ends):
         return None
     masks = [None if mask is None else mask[part] for mask in (*(p.bad_after for p in pair.planes), *_ended(pair))]
-    seen = _Seen(images, share, unit, _spoilt(masks, images[0].shape, _SIDE))
+    seen = _Seen(images, share, unit, _spoilt(masks, images[0].shape, SIDE))
     corner = 0, 0
     table = _table_at(corner, seen)
     if table is None:
         corner = _likely_corner(seen)
         table = None if corner == (0, 0) else _table_at(corner, seen)
-    return None if table is None else _Coding(share, corner, table)
+    return None if table is None else Coding(share, corner, table)
 
 
 @dataclass(frozen=True)
@@ -174,20 +225,20 @@ class _Seen:
     def blocks(self, corner: tuple[int, int], most: int) -> np.ndarray:
         """Return at most so many blocks without an excluded pixel, the first of which may begin at a corner."""
         inside = slice(corner[0], None), slice(corner[1], None)
-        chosen = _chosen(self.spoilt, inside, _SIDE)
+        chosen = _chosen(self.spoilt, inside, SIDE)
         chosen = chosen[:: max(1, -(-chosen.size // most))]
         return self._of([_blocks(image[inside], chosen) for image in self.images])
 
     def spots(self, most: int) -> np.ndarray:
         """Return at most so many squares of 15 pixels a side without an excluded one, each with 64 blocks, float32."""
-        rows, columns = (max(0, n - 2 * _SIDE + 2) for n in self.spoilt.shape)
-        last = _SIDE - 1
-        spoilt = np.zeros((-(-rows // _SIDE), -(-columns // _SIDE)), bool)
+        rows, columns = (max(0, n - 2 * SIDE + 2) for n in self.spoilt.shape)
+        last = SIDE - 1
+        spoilt = np.zeros((-(-rows // SIDE), -(-columns // SIDE)), bool)
         for down, right in ((0, 0), (0, last), (last, 0), (last, last)):
-            spoilt |= self.spoilt[down : down + rows : _SIDE, right : right + columns : _SIDE]
-        tops, lefts = (_SIDE * places for places in np.nonzero(~spoilt))
+            spoilt |= self.spoilt[down : down + rows : SIDE, right : right + columns : SIDE]
+        tops, lefts = (SIDE * places for places in np.nonzero(~spoilt))
         some = slice(None, None, max(1, -(-tops.size // most)))
-        size = 2 * _SIDE - 1
+        size = 2 * SIDE - 1
         if not tops.size:
             return np.zeros((0, size, size), np.float32)
         views = (np.lib.stride_tricks.sliding_window_view(image, (size, size)) for image in self.images)
@@ -211,10 +262,10 @@ def _likely_corner(seen: _Seen) -> tuple[int, int]:
     spots = seen.spots(_SHOW)
     if not len(spots):
         return 0, 0
-    windows = np.lib.stride_tricks.sliding_window_view(spots, (_SIDE, _SIDE), axis=(1, 2))
-    zeros = np.abs(_cosines(windows.reshape(-1, _SIDE, _SIDE))) < _ZERO
-    counts = np.count_nonzero(zeros.reshape(len(spots), _SIDE**2, _SIDE**2), axis=(0, 2))
-    row, column = divmod(int(counts.argmax()), _SIDE)
+    windows = np.lib.stride_tricks.sliding_window_view(spots, (SIDE, SIDE), axis=(1, 2))
+    zeros = np.abs(_cosines(windows.reshape(-1, SIDE, SIDE))) < _ZERO
+    counts = np.count_nonzero(zeros.reshape(len(spots), SIDE**2, SIDE**2), axis=(0, 2))
+    row, column = divmod(int(counts.argmax()), SIDE)
     return row, column
 
 
@@ -231,7 +282,7 @@ def _ended(pair: Pair) -> list[np.ndarray | None]:
 
 
 def _usable(
-    masks: list[np.ndarray | None], shape: tuple[int, ...], inside: tuple[slice, ...], side: int = _SIDE
+    masks: list[np.ndarray | None], shape: tuple[int, ...], inside: tuple[slice, ...], side: int = SIDE
 ) -> np.ndarray:
     """Return the numbers of blocks without an excluded pixel, at most `_MOST` of them, spread over the picture."""
     return _chosen(_spoilt(masks, shape, side), inside, side)
@@ -259,7 +310,7 @@ def _chosen(spoilt: np.ndarray, inside: tuple[slice, ...], side: int) -> np.ndar
     return chosen[:: max(1, -(-chosen.size // _MOST))]
 
 
-def _blocks(image: np.ndarray, chosen: np.ndarray, side: int = _SIDE) -> np.ndarray:
+def _blocks(image: np.ndarray, chosen: np.ndarray, side: int = SIDE) -> np.ndarray:
     """Return blocks of an image by their numbers, row by row, shape (n, side, side)."""
     if not chosen.size:
         return np.zeros((0, side, side))
@@ -269,10 +320,16 @@ def _blocks(image: np.ndarray, chosen: np.ndarray, side: int = _SIDE) -> np.ndar
     return blocks
 
 
+def _usual(quality: int) -> np.ndarray:
+    """Return the table of luminance of libjpeg at a quality from 1 to 100."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return np.clip((_FIFTY * scale + 50) // 100, 1, 255).astype(np.float64)
+
+
 def _basis() -> np.ndarray:
     """Return the matrix from the pixels of a block to its coefficients (ITU-T T.81, A.3.3)."""
-    places, orders = np.arange(_SIDE) + 0.5, np.arange(_SIDE)[:, None]
-    line = np.cos(np.pi * orders * places / _SIDE) * np.sqrt(np.where(orders > 0, 2.0, 1.0) / _SIDE)
+    places, orders = np.arange(SIDE) + 0.5, np.arange(SIDE)[:, None]
+    line = np.cos(np.pi * orders * places / SIDE) * np.sqrt(np.where(orders > 0, 2.0, 1.0) / SIDE)
     return np.kron(line, line)
 
 
@@ -281,13 +338,13 @@ _BASIS = _basis()
 
 def _cosines(blocks: np.ndarray) -> np.ndarray:
     """Return the coefficients of blocks of pixels from 0 to 255 (ITU-T T.81, A.3.3)."""
-    flat: np.ndarray = (blocks.reshape(-1, _SIDE * _SIDE) - blocks.dtype.type(128)) @ _BASIS.T.astype(blocks.dtype)
+    flat: np.ndarray = (blocks.reshape(-1, SIDE * SIDE) - blocks.dtype.type(128)) @ _BASIS.T.astype(blocks.dtype)
     return flat.reshape(blocks.shape)
 
 
 def _table(coded: np.ndarray) -> np.ndarray | None:
     """Return the steps by frequency, NaN where they are not seen; None where the coefficients lie on no lattice."""
-    table = np.full((_SIDE, _SIDE), np.nan)
+    table = np.full((SIDE, SIDE), np.nan)
     steps = np.arange(2, 128)
     # The phase of a coefficient on the lattice is that of its rounding error.
     expected = np.exp(-2.0 * (np.pi * _ROUNDING / steps) ** 2)
@@ -304,7 +361,9 @@ def _table(coded: np.ndarray) -> np.ndarray | None:
         least = np.maximum(_ON_LATTICE * expected[likely], _CHANCE / np.sqrt(2.0 * np.maximum(count, 1)))
         found = likely[(phase > least) & (count >= _SEEN)]
         if found.size:
-            table[u, v] = steps[found[-1]]
+            # The largest, of which the others are parts; near it the one with the coefficients on its lattice.
+            near = (phase > least) & (count >= _SEEN) & (steps[likely] > _PART_OF * steps[found[-1]])
+            table[u, v] = steps[likely[near][np.argmax(phase[near])]]
         else:
             missing -= 1
     return table if missing >= 0 else None

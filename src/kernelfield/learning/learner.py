@@ -39,6 +39,7 @@ from kernelfield.learning.part import part_of
 from kernelfield.learning.periods import distinct, folded, repeats
 from kernelfield.learning.progress import begin
 from kernelfield.learning.rational import as_integers
+from kernelfield.learning.recoding import Recoded, best_recoded, recode
 from kernelfield.learning.residual import Residual, measure, residual_maps
 from kernelfield.learning.shrinking import core_of
 from kernelfield.learning.support import Support
@@ -259,7 +260,7 @@ def _by_part(
     errors = known.errors
     if errors is not None and pair.sample is pair:
         errors = applied(errors, counted.estimate)
-    elif errors is not None:
+    elif errors is not None and not errors.recoded:
         # The picture may be far larger than its sample, and the errors smaller.
         errors = measure_errors(counted.pair, counted.estimate, level)
     return replace(answer, errors=errors, rule=counted.rule)
@@ -290,7 +291,10 @@ def _judged(answer: _Answer, level: tuple[float, float] | None, apart: bool) -> 
     maps = residual_maps(seen, answer.kernel, answer.offsets, estimate.support)
     errors = measure_errors(answer.used, estimate, level, maps) if answer.complete else None
     judged = replace(answer, errors=errors, apart=_apart(seen, estimate) if apart else 0.0)
-    if errors is not None and errors.noise:
+    if errors is not None and errors.blocky and estimate.whole and not errors.noise:
+        judged = _recoded(judged)
+        estimate = judged.estimate
+    if judged.errors is not None and (judged.errors.noise or judged.errors.recoded):
         maps = residual_maps(seen, judged.kernel, judged.offsets, estimate.support)
     if judged.apart > 0.0 and jpeg.explains(answer.pair.sample, estimate.support, maps):
         # JPEG codes colours coarser than the brightness: that is no kernel of a channel's own.
@@ -306,6 +310,26 @@ def _judged(answer: _Answer, level: tuple[float, float] | None, apart: bool) -> 
     begin("trying other explanations")
     signs = examine(seen, estimate, maps, errors.correlation if errors else 0.0, answer.pair.sample)
     return replace(judged, signs=signs)
+
+
+def _recoded(answer: _Answer) -> _Answer:
+    """Return an answer with weights corrected for the coding of the after; with those in the middle where they do."""
+    errors, estimate = answer.errors, answer.estimate
+    assert errors is not None
+    support, used = estimate.support, answer.used.sample
+    found: Recoded | None
+    if answer.found.noise is None:
+        found = recode(used, support, errors.kernel, errors.offsets)
+    else:
+        core = core_of(estimate.moments, support, _CORE)
+        best = best_recoded(used, support, None if core is None else core[0], errors.kernel, errors.offsets)
+        support, found = best or (support, None)
+    if found is None:
+        return answer
+    if support != estimate.support:
+        estimate = estimate_kernel(answer.used, support)
+    errors = replace(errors, kernel=found.kernel, stderr=found.stderr, offsets=found.offsets, recoded=True)
+    return replace(answer, estimate=estimate, errors=errors)
 
 
 def _solved(pair: Pair, found: Found, estimate: Estimate, size: object, max_size: int) -> _Answer:
@@ -557,7 +581,8 @@ def _describe(answer: _Answer) -> Fit:
         named = name_kernel(kernel, middle, sized, total, verdict == "exact", not doubt, unit=pair.weight_unit)
         if errors is not None and errors.blocky and estimate.whole and pair.same_size:
             # JPEG puts weights around a kernel: its nearest relative is sought without them.
-            core, weights = core_of(moments, support, _CORE) or (support, kernel)
+            known = None if errors.recoded else core_of(moments, support, _CORE)
+            core, weights = known or (support, kernel)
             errors_of = _part(sized, support, core)
             named = name_kernel(weights, core.anchor, errors_of, total, False, False, _SAME, pair.weight_unit)
     if whole is not None and answer.found.noise is not None:
@@ -729,7 +754,9 @@ def _errors_note(errors: Uncertainty | None, limit: int, signs: Signs | None, ab
             f"neighbouring residuals are alike, as noise in the before of about {errors.suspected * scale:.2g} leaves "
             "them: weights may be off by what it would change (give noise=)"
         )
-    if errors.blocky:
+    if errors.recoded:
+        parts.append("corrected for what JPEG's quantisation took: approximate")
+    elif errors.blocky:
         parts.append("the residual has JPEG's blocks: weights may be off by more than their errors")
     elif signs is not None and ((above > _ABOVE and not _like_noise(signs)) or (above == 0.0 and not is_noise(signs))):
         parts.append(

@@ -63,6 +63,8 @@ class Uncertainty:
         Standard deviation of noise in the before that the residual hints at, and that is not corrected for.
     correlation : float
         Of neighbouring residuals.
+    recoded : bool
+        Whether the kernel is corrected for the coding of the after.
     """
 
     kernel: np.ndarray
@@ -74,10 +76,16 @@ class Uncertainty:
     measured: bool
     suspected: float
     correlation: float
+    recoded: bool = False
 
 
 def applied(errors: Uncertainty, estimate: Estimate) -> Uncertainty:
-    """Return the errors of a part of a pair with the kernel of an estimate from all of it, corrected as in the part."""
+    """Return the errors of a part of a pair with the kernel of an estimate from all of it, corrected as in the part.
+
+    What is corrected for coding is that of the part.
+    """
+    if errors.recoded:
+        return errors
     if not estimate.whole:
         return replace(errors, kernel=estimate.kernel, offsets=estimate.offsets)
     solved = _Solved.of(estimate, errors.noise**2)
