@@ -323,7 +323,8 @@ def _blocks(image: np.ndarray, chosen: np.ndarray, side: int = SIDE) -> np.ndarr
 def _usual(quality: int) -> np.ndarray:
     """Return the table of luminance of libjpeg at a quality from 1 to 100."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return np.clip((_FIFTY * scale + 50) // 100, 1, 255).astype(np.float64)
+    table: np.ndarray = np.clip((_FIFTY * scale + 50) // 100, 1, 255).astype(np.float64)
+    return table
 
 
 def _basis() -> np.ndarray:
