@@ -340,3 +340,12 @@ def test_an_after_that_was_given_its_range_is_not_sought():
     assert np.abs(found.estimate.kernel - WEIGHTS).max() < 0.02
     pair, estimate = plain(before, after + 0.05 * np.random.default_rng(2).normal(size=after.shape))
     assert not count_out(pair, estimate).censoring
+
+
+def test_a_mask_whose_residuals_are_nearly_all_0_has_no_ends_to_find():
+    from skimage import data
+    from skimage.filters import rank
+
+    mask = (data.horse()[60:200, 80:220] * 255).astype(np.uint8)
+    fit = kf.learn(mask, rank.entropy(mask, np.ones((7, 7), np.uint8)))
+    assert fit.verdict != "exact"

@@ -22,6 +22,7 @@ from kernelfield.learning.pair import Pair, Plane
 from kernelfield.learning.residual import Map, sampled
 from kernelfield.learning.statistics import gather, shift_near_mean
 from kernelfield.learning.support import Support
+from kernelfield.learning.surroundings import adapts
 from kernelfield.learning.warps import SIDE, find_warp, reduced, smoothed
 
 _BINS = 32
@@ -229,7 +230,7 @@ def _looks_like(
     found = _linear_light(pair, estimate, limit) or _curve_after(pair, estimate, limit, curve) or uneven
     # Edges blurred in light lie elsewhere too, as if they had moved; and what rounding twice leaves may look like it.
     more = pair.same_size and left > 4.0 * pair.step**2 / 12.0
-    return found or (_distorted(part) if more else None), False
+    return found or adapts(plane, part, support) or (_distorted(part) if more else None), False
 
 
 def _pixelated(plane: Plane) -> str | None:

@@ -284,6 +284,9 @@ def _seen(sample: _Sample, limits: _Limits, known: tuple[float, ...]) -> tuple[f
     """Return the range with the ends that are seen where the after stops following the prediction."""
     width = limits.spread(sample.predicted)
     inside = sample.part(np.abs(sample.residual) <= _GROSS * width)
+    if inside.residual.size < _CURVE_BINS:
+        # Of a flat picture, as a mask, most residuals are 0 and the others none that a width holds.
+        return known
     seen = _found_ends(inside, float(np.median(limits.spread(inside.predicted))))
     return tuple(a if np.isfinite(a) else b for a, b in zip(known, seen))
 
