@@ -64,7 +64,8 @@ def by_order(wide: np.ndarray, predicted: np.ndarray, residual: np.ndarray, keep
 
     def placed(image: np.ndarray, down: int = 0, right: int = 0) -> np.ndarray:
         rows, columns = residual.shape
-        return image[reach + down : reach + down + rows, reach + right : reach + right + columns][keep]
+        part: np.ndarray = image[reach + down : reach + down + rows, reach + right : reach + right + columns][keep]
+        return part
 
     sizes = (3, 7, 11, _WIDEST)
     means, squares = ({size: uniform_filter(image, size) for size in sizes} for image in (wide, wide**2))
