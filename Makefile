@@ -24,6 +24,8 @@ PRODUCERS := .venv-producers
 # Python compiles the modules that are used when they are first imported, and keeps them; pip would compile all of them,
 # one by one. Where Python is told to keep nothing, every process compiles again: TensorFlow takes four times as long.
 unexport PYTHONDONTWRITEBYTECODE
+# Ninja takes MAKEFLAGS of make --jobs for a job server that it cannot reach, and calls that an error.
+unexport MAKEFLAGS
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 TAG = $(shell $(PYTHON) -c "import sys; print(sys.implementation.cache_tag)")
 ENGINE := CMakeLists.txt $(wildcard cmake/* cpp/*.h cpp/*.cpp)
