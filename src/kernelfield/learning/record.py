@@ -344,7 +344,7 @@ _RECORD = object_of(
         "description": text,
         "parameters": mapping_of(_parameter),
         "size": list_of(whole()),
-        "anchor": list_of(whole(0), 2, 2),
+        "anchor": list_of(whole(0)),
         "kernel": _TABLE,
         "stderr": table(_error),
         "integers": optional(table(whole(), np.int64)),

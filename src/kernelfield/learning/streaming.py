@@ -364,7 +364,7 @@ class KernelLearner:
             raise ArgumentError(
                 f"mask: expected the shape of before {before.shape} or after {after.shape}; received {mask.shape}"
             )
-        planes = tuple(_bare(*both) for both in zip(_sample(before, "before"), _sample(after, "after")))
+        planes = tuple(_bare(*both) for both in zip(_sample(before), _sample(after)))
         epsilon = max(last_place(before.dtype), last_place(after.dtype))
         step = 1.0 if after.dtype.kind in "iu" else 0.0
         base = Pair(planes, step, epsilon, self._ends(after.dtype))
@@ -385,13 +385,11 @@ def _differs(value: Any, usual: Any) -> bool:
     return type(value) is not type(usual) or bool(value != usual)
 
 
-def _sample(picture: Picture, name: str) -> list[np.ndarray]:
+def _sample(picture: Picture) -> list[np.ndarray]:
     """Return a part from the middle of each plane, to take shifts from."""
     rows, columns = (slice(max(0, n // 2 - 128), min(n, n // 2 + 128)) for n in picture.shape)
     planes = picture.planes(rows, columns)
     for plane in planes:
-        if plane.dtype.kind not in "iuf":
-            raise ArgumentError(f"{name}: expected integers or floats; received {plane.dtype}")
         spread = float(np.abs(plane[np.isfinite(plane)].astype(np.float64)).max(initial=0.0))
         if not (spread == 0.0 or _LEAST < spread < _MOST):
             raise _unsummable()
