@@ -311,3 +311,13 @@ def test_gains_and_scales_are_those_of_the_images_whatever_their_units(before, a
     told = "" if unit == 1.0 else f", times {unit:.6g}"
     assert fits["box"].description == f"box 3×3{told}"
     assert fits["identity"].description == f"identity{told}"
+
+
+@pytest.mark.parametrize(
+    ("radius", "words"), [(1, "triangle 3×3, two boxes of 2×2"), (2, "triangle 5×5, two boxes of 3×3")]
+)
+def test_a_stack_blur_is_two_boxes_and_no_reduction(radius, words):
+    line = np.r_[1 : radius + 2, radius:0:-1] / (radius + 1.0) ** 2
+    found = named(np.outer(line, line))
+    assert found.description.startswith(words) or found.name == "binomial"
+    assert "reduction" not in found.description

@@ -170,16 +170,20 @@ def _shift(given: Mapping[str, Any]) -> str:
 
 
 def _spline(given: Mapping[str, Any]) -> str:
-    """Return a B-spline; one of degree 1 is also the blur of two boxes in a row."""
-    degree = given["degree"]
+    """Return a B-spline; one of degree 1 and a whole width is the blur of two boxes in a row, as stack blur."""
+    degree, factor = given["degree"], given["factor"]
+    widths = factor if isinstance(factor, tuple) else (factor, factor)
+    if degree == 1 and given["offset"] == 0 and all(abs(n - round(n)) < 1e-6 for n in widths) and max(widths) > 1.5:
+        sides = "×".join(f"{2 * n - 1:g}" for n in widths)
+        return f"triangle {sides}, two boxes of {widths[0]:g}×{widths[1]:g} in a row"
     return f"{'triangle, the ' if degree == 1 else ''}B-spline of degree {degree}{_factor(given)}"
 
 
 def _factor(given: Mapping[str, Any]) -> str:
-    """Return the reduction and the place between pixels of a kernel of resampling."""
+    """Return how many times a kernel of resampling is widened, and its place between pixels."""
     factor, place = given["factor"], given["offset"]
     by = " and ".join(f"{value:.4g}" for value in (factor if isinstance(factor, tuple) else (factor,)))
-    text = "" if factor == 1 else f", for a reduction by {by}" + " (down, across)" * isinstance(factor, tuple)
+    text = "" if factor == 1 else f", widened {by} times" + " (down, across)" * isinstance(factor, tuple)
     if place == 0:
         return text
     down, right = place if isinstance(place, tuple) else (place, place)
