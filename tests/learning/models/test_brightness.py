@@ -9,6 +9,7 @@ from PIL import Image, ImageFilter
 from skimage import data
 
 import kernelfield as kf
+from kernelfield.learning.models.brightness import _is_detailed
 
 SHARPEN = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
 
@@ -65,3 +66,44 @@ def test_more_saturation_is_a_mix(quality):
     after = np.clip(np.rint(before + 0.15 * (before - grey[..., None])), 0, 255).astype(np.uint8)
     fit = kf.learn(before, after if quality is None else jpeg(after, quality))
     assert fit.model == "mixed" or "channels that are mixed" in fit.explanation
+
+
+@pytest.mark.parametrize(
+    ("before", "channel"), [(data.retina()[505:705, 602:802], 0), (data.chelsea()[:200, 100:300], 2)]
+)
+def test_a_channel_that_was_blurred_alone_is_no_filter_of_the_brightness(before, channel):
+    after = before.copy()
+    after[..., channel] = np.rint(ndi.gaussian_filter(before[..., channel].astype(float), 1.5))
+    fit = kf.learn(before, jpeg(after, 92), max_size=7)
+    assert "learned from the brightness" not in fit.explanation
+
+
+@pytest.mark.parametrize("channel", [0, 2])
+def test_channels_that_jpeg_mixed_are_in_doubt(channel):
+    before = astronaut()
+    after = before.copy()
+    after[..., channel] = np.rint(ndi.gaussian_filter(before[..., channel].astype(float), 1.5))
+    fit = kf.learn(before, jpeg(after, 92), max_size=7)
+    assert fit.verdict == "approximate"
+    assert "what each takes, and all weights, may be off" in fit.explanation
+    assert "what each takes, and all weights, may be off" in fit.errors_note
+    assert "may be off" not in kf.learn(before, after, max_size=7).explanation
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.02, False), (0.04, True)])
+@pytest.mark.parametrize("channel", [1, 2])
+def test_detail_of_the_brightness_in_the_colours_tells_channels_apart(share, found, channel):
+    rng = np.random.default_rng(7)
+    foreseen = list(rng.normal(0.0, 20.0, (3, 300, 300)))
+    detail = foreseen[0] - ndi.uniform_filter(foreseen[0], 3, mode="reflect")
+    noise = rng.normal(0.0, 1.0, detail.shape)
+    seen = [image.copy() for image in foreseen]
+    # What coding takes of the colours depends on these alone.
+    seen[channel] += 0.5 * (ndi.uniform_filter(foreseen[channel], 3) - foreseen[channel])
+    seen[channel] += noise + detail * np.sqrt(share / (1.0 - share)) / detail.std()
+    assert _is_detailed(foreseen, seen, foreseen[1:], np.ones(detail.shape, bool)) is found
+
+
+def test_a_picture_with_few_pixels_of_known_colours_tells_nothing():
+    images = list(np.random.default_rng(3).normal(0.0, 20.0, (3, 40, 40)))
+    assert _is_detailed(images, images, images[1:], np.zeros((40, 40), bool))

@@ -15,9 +15,10 @@ from kernelfield.learning import jpeg
 from kernelfield.learning.fit import Fit
 from kernelfield.learning.learner import learned
 from kernelfield.learning.least_squares import Moments
-from kernelfield.learning.models.bank import find_support, part_of_task, signs_of
+from kernelfield.learning.models.bank import Bank, find_support, part_of_task, signs_of
 from kernelfield.learning.models.brightness import fit_brightness
-from kernelfield.learning.models.joint import Joint, gather_joint
+from kernelfield.learning.models.colours import Change
+from kernelfield.learning.models.joint import Joint, Task, gather_joint
 from kernelfield.learning.models.mixed import describe_bank, fit_mixed, prepared, solved_mixed, task_of
 from kernelfield.learning.models.model import Asked
 from kernelfield.learning.pair import Pair, prepare
@@ -131,7 +132,7 @@ def fit_auto(asked: Asked) -> Fit:
     choice = chosen(pair, asked.size, asked.max_size)
     if choice.kind == "shared":
         shared = _shared(pair, asked)
-        return shared if shared.verdict == "exact" else fit_brightness(pair, asked, True) or shared
+        return shared if shared.verdict == "exact" else fit_brightness(pair, asked, True) or _doubted(shared, pair)
     twice = choice.kind == "mixed" and choice.above < _TWICE and not jpeg.is_compressed(pair)
     solved = solved_mixed(asked) if twice else None
     mixed = None if solved is None else describe_bank(*solved)
@@ -141,6 +142,28 @@ def fit_auto(asked: Asked) -> Fit:
     coarse = fit_brightness(pair, asked, choice.above < _ABOVE)
     if coarse is not None:
         return coarse
+    return _doubted(_compared(pair, asked, choice, solved, mixed), pair)
+
+
+def _doubted(fit: Fit, pair: Pair) -> Fit:
+    """Return a fit with a doubt where the after is a JPEG: one kernel of the brightness did not explain it.
+
+    Coding keeps differences of the channels coarsely: of what one channel takes it leaves a part in the others.
+    """
+    if fit.verdict != "approximate" or len(pair.planes) == 1 or not jpeg.is_compressed(pair):
+        return fit
+    doubt = "JPEG codes differences of the channels coarsely: what each takes, and all weights, may be off"
+    return replace(
+        fit,
+        explanation=f"{doubt}; {fit.explanation}",
+        errors_note="; ".join(dict.fromkeys(note for note in (doubt, fit.errors_note) if note)),
+    )
+
+
+def _compared(
+    pair: Pair, asked: Asked, choice: Choice, solved: tuple[Bank, Task, Change | None] | None, mixed: Fit | None
+) -> Fit:
+    """Return the best fit of those that the evidence of a part supports; of `mixed` what is known of it already."""
     fits = []
     if choice.kind == "mixed":
         bank, task, other = solved or solved_mixed(asked)
