@@ -30,7 +30,8 @@ _ACROSS, _EXPLICIT = 8, 1e10
 def _fold_of(shape: tuple[int, ...], folds: int) -> np.ndarray:
     """Return the part of the tiles, from 0, that each pixel of an after belongs to."""
     cuts = [np.arange(n) * _ACROSS // n for n in shape]
-    fold: np.ndarray = (cuts[0][:, None] + 3 * cuts[1]) % folds
+    # Neighbours along both axes are in different parts.
+    fold: np.ndarray = (cuts[0][:, None] + (3 if folds % 3 else 2) * cuts[1]) % folds
     return fold
 
 
