@@ -19,8 +19,8 @@ _SOME, _FEWEST, _SIGNIFICANT = 20_000, 3, 6.0
 # most; and the share of what is left that functions of the colour explain at most then. Of 32 ways through YUV, YCbCr,
 # XYZ, Lab, Luv, HSV and HLS of 8 bits, matrices and gains, of eleven pictures and their palettes of 64 and 16 colours,
 # those that clip nothing between left up to 17.8, of which functions explained up to 0.33. Of 46 changes of colours
-# that no matrix gives, of as many pictures, 423 left more than one rounding: 390 of them more than either. The limits were
-# chosen on these.
+# that no matrix gives, of as many pictures, 423 left more than one rounding: 390 of them more than either. The limits
+# were chosen on these.
 _ROUNDED, _TWICE, _BENT = 1.05, 20.0, 0.35
 # Bins along each axis of the cube of colours, by their number.
 _BINS = {1: 32, 2: 10, 3: 6}

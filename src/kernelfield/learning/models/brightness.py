@@ -29,8 +29,8 @@ _COLOURED, _SOME, _FEW = 0.03, 1 << 15, 100
 # The share of what coding leaves of the colours that detail of the brightness explains beside the colours themselves,
 # and the square of it in standard errors, from which on channels differ. Over 84 pairs of one kernel for all (nine
 # filters, seven photographs, JPEG at 75 to 95, WebP) one of a photograph that is mostly calm exceeded both, by far;
-# over 30 with channels that differ 28 did, and of the other two the coding had left no detail of the colours. The limits
-# were chosen on these; of pairs kept apart 0 of 25 and 17 of 20 exceeded both.
+# over 30 with channels that differ 28 did, and of the other two the coding had left no detail of the colours. The
+# limits were chosen on these; of pairs kept apart 0 of 25 and 17 of 20 exceeded both.
 _DETAILED, _CERTAIN = 0.025, 20.0
 
 
