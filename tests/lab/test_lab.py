@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from helpers.lab import served
 from playwright.sync_api import Page, expect
+from scipy import signal
 
 import kernelfield as kf
 
@@ -62,9 +63,14 @@ def test_a_file_that_is_no_picture_is_one_line(opened, tmp_path):
 
 
 def test_cancel(opened, tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (2, 2000, 2000), np.uint8)
-    for name, pixels in zip(("before", "after"), noise):
-        np.save(tmp_path / f"{name}.npy", pixels)
+    rng = np.random.default_rng(0)
+    before = rng.integers(0, 256, (2000, 2000), np.uint8)
+    # Many weights of no pattern, and noise: some seconds of work on a fast machine.
+    after = signal.fftconvolve(before - 127.5, rng.random((61, 61)) / 180.0, mode="same") + rng.normal(
+        128, 20, before.shape
+    )
+    np.save(tmp_path / "before.npy", before)
+    np.save(tmp_path / "after.npy", np.clip(after, 0, 255).astype(np.uint8))
     give(opened, tmp_path / "before.npy", tmp_path / "after.npy")
     expect(opened.locator(".pane.before")).to_contain_text("2000 × 2000")
     opened.locator("[data-learn]").click()

@@ -68,7 +68,7 @@ complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l help -d '
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -s h -d 'Display this message and exit.'
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l version -d 'Display application version.'
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l json -d 'Print what was written as JSON, and nothing else.'
-complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l boundary -x -a 'reflect nearest mirror wrap constant copy renormalised' -d 'Rule for pixels beyond the border. By default that of the filter; copy leaves b…'
+complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l boundary -x -a 'constant nearest reflect mirror wrap copy renormalised' -d 'Rule for pixels beyond the border. By default that of the filter; copy leaves b…'
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l dtype -x -a 'uint8 uint16 uint32 int8 int16 int32 float32 float64' -d 'Type of the numbers written; by default that of the picture. Integers are round…'
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l page -r -d 'Filter this page only, counted from 0. By default every page.'
 complete -c kernelfield -n '__fish_kernelfield_using_command apply' -l channel-axis -r -d 'Axis of the channels in NPY and NPZ; none for a stack of images (N, H, W). auto…'
@@ -145,7 +145,7 @@ complete -c kernelfield -n '__fish_kernelfield_using_command export' -l to -x -a
 complete -c kernelfield -n '__fish_kernelfield_using_command export' -l output -r -F -d 'Write to this file. By default it is printed.'
 complete -c kernelfield -n '__fish_kernelfield_using_command export' -s o -r -F -d 'Write to this file. By default it is printed.'
 complete -c kernelfield -n '__fish_kernelfield_using_command export' -l dtype -x -a 'uint8 uint16 float32 float64' -d 'Type of the pixels for onnx and c; by default uint8 where the fit knows how the…'
-complete -c kernelfield -n '__fish_kernelfield_using_command export' -l boundary -x -a 'reflect nearest mirror wrap constant copy renormalised' -d 'The border, if not that of the filter.'
+complete -c kernelfield -n '__fish_kernelfield_using_command export' -l boundary -x -a 'constant nearest reflect mirror wrap copy renormalised' -d 'The border, if not that of the filter.'
 complete -c kernelfield -n '__fish_kernelfield_using_command export' -l channel -r -d 'Of a filter for each channel, the one to export: R, G or B.'
 
 # Options for: field

@@ -44,7 +44,7 @@ def apply(
     /,
     *pictures: Annotated[str | Path, Parameter(name="PICTURES RESULT")],
     json: bool = False,
-    boundary: Literal["reflect", "nearest", "mirror", "wrap", "constant", "copy", "renormalised"] | None = None,
+    boundary: Literal["constant", "nearest", "reflect", "mirror", "wrap", "copy", "renormalised"] | None = None,
     dtype: Dtype | None = None,
     page: int | None = None,
     channel_axis: str = "auto",
