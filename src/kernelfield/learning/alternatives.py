@@ -419,16 +419,26 @@ def _uneven(maps: list[Map]) -> str | None:
     added, scaled = _Share(), _Share()
     for part in maps:
         every = max(1, 2 * max(part.residual.shape) // _SIDE)
-        grid = slice(None, None, every), slice(None, None, every)
+        if min(part.residual.shape) < 3:
+            return None
+        grid = slice(1, -1, every), slice(1, -1, every)
         keep = np.ones(part.residual[grid].shape, bool) if part.bad is None else ~part.bad[grid]
-        residual, predicted = (image[grid][keep].astype(np.float64) for image in (part.residual, part.predicted))
+        residual = part.residual[grid][keep].astype(np.float64)
         if residual.size < _FEWEST:
             return None
         down, right = (np.vander(np.linspace(-1.0, 1.0, n), _ORDER + 1, increasing=True).T for n in keep.shape)
         terms = [np.outer(down[i], right[j])[keep] for i in range(_ORDER + 1) for j in range(_ORDER + 1 - i)]
         surfaces = np.stack(terms)
-        added.add(surfaces, residual, keep)
-        scaled.add(np.concatenate([surfaces * predicted, surfaces[:1]]), residual, keep)
+        # The kernel, which least squares bends to what varies, is free to bend back.
+        height, width = part.predicted.shape
+        around = [
+            part.predicted[i : height - 2 + i : every, j : width - 2 + j : every][keep].astype(np.float64)
+            for i in range(3)
+            for j in range(3)
+        ]
+        predicted = around[4]
+        added.add(np.concatenate([surfaces, around]), residual, keep)
+        scaled.add(np.concatenate([surfaces * predicted, surfaces[:1], around[:4], around[5:]]), residual, keep)
     if not added.explains and not scaled.explains:
         return None
     if added.left <= _SIMPLER * scaled.left:

@@ -261,7 +261,8 @@ def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Fou
     if best.support is supports[-1]:
         largest = max(best.support.size)
         limit = largest if largest >= min(max_size, _LEVELS[-1]) else 0
-        if wide and _reaches_beyond(best, _around(best.support, _BESIDE)):
+        reaches = bool(wide) and _reaches_beyond(best, _around(best.support, _BESIDE))
+        if reaches:
             found = find_wide(best.used, wide, best.noise, best.white, supports[0])
             if found is not None:
                 room = [_length(places) for places in best.support.positions(*pair.shapes)]
@@ -270,7 +271,8 @@ def find_support(pair: Pair, max_size: int, frames: Frames | None = None) -> Fou
                 return Found(found.support, best.used, found.noise, sampled, found.limit, frames)
             limit = 0
         share = 1.0 if best.white else 1.0 - _GAIN
-        if best.support is not supports[0] and not predicts(best.used, best.support, supports[0], share):
+        last = reaches or not wide
+        if last and best.support is not supports[0] and not predicts(best.used, best.support, supports[0], share):
             narrow = _level(best.used, supports[0])
             if narrow is not None:
                 return _shrunk(narrow, frames, 0)
