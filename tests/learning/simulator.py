@@ -106,7 +106,7 @@ def _gaussian(rng: np.random.Generator) -> tuple[np.ndarray, tuple[str, ...]]:
 
 def _box(rng: np.random.Generator) -> tuple[np.ndarray, tuple[str, ...]]:
     size = tuple(rng.integers(2, 6, 2))
-    return np.full(size, 1.0 / (size[0] * size[1])), ("box", "binomial") if max(size) == 2 else ("box",)
+    return np.full(size, 1.0 / (size[0] * size[1])), ("box", "binomial", "shift") if max(size) == 2 else ("box",)
 
 
 def _integral(weights: list[list[int]], divisor: int, *names: str) -> Callable[..., tuple[np.ndarray, tuple[str, ...]]]:
@@ -141,8 +141,8 @@ INTEGRAL = {
     "binomial": ([[1, 2, 1], [2, 4, 2], [1, 2, 1]], 16, ("binomial", "gaussian")),
     "binomial 5": (np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]).tolist(), 256, ("binomial", "gaussian")),
     "sobel/4": ([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], 4, ("sobel",)),
-    "mean of two": ([[1, 1]], 2, ("box", "binomial")),
-    "mean of four": ([[1, 1], [1, 1]], 4, ("box", "binomial")),
+    "mean of two": ([[1, 1]], 2, ("box", "binomial", "shift")),
+    "mean of four": ([[1, 1], [1, 1]], 4, ("box", "binomial", "shift")),
     "sharpen": ([[-2, -2, -2], [-2, 32, -2], [-2, -2, -2]], 16, ("sharpen", "unsharp")),
     "own": ([[3, 0, -1, 2], [1, 7, 5, 0], [0, -2, 4, 1]], 20, ()),
 }

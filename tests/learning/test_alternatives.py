@@ -129,6 +129,9 @@ def test_backgrounds_and_vignettes():
     assert "background" in module._uneven([map_of(predicted, surface + noise)])
     assert "vignetting" in module._uneven([map_of(predicted, 0.2 * surface * predicted + noise)])
     assert module._uneven([map_of(predicted, noise)]) is None
+    # What a larger kernel would explain is neither.
+    around = predicted - ndi.uniform_filter(predicted, 3)
+    assert module._uneven([map_of(predicted, 30.0 * around / around.std() + noise)]) is None
     assert module._uneven([map_of(predicted[:19, :20], surface[:19, :20])]) is None
     bad = rng.random(predicted.shape) < 0.3
     assert "background" in module._uneven([map_of(predicted, np.where(bad, 1e3, surface + noise), None, bad)])

@@ -429,7 +429,7 @@ def _uneven(maps: list[Map]) -> str | None:
         down, right = (np.vander(np.linspace(-1.0, 1.0, n), _ORDER + 1, increasing=True).T for n in keep.shape)
         terms = [np.outer(down[i], right[j])[keep] for i in range(_ORDER + 1) for j in range(_ORDER + 1 - i)]
         surfaces = np.stack(terms)
-        # The kernel, which least squares bends to what varies, is free to bend back.
+        # The kernel, which least squares bends to what varies, is free to bend back: that alone is no sign.
         height, width = part.predicted.shape
         around = [
             part.predicted[i : height - 2 + i : every, j : width - 2 + j : every][keep].astype(np.float64)
@@ -437,6 +437,7 @@ def _uneven(maps: list[Map]) -> str | None:
             for j in range(3)
         ]
         predicted = around[4]
+        residual = _remainder(np.stack([*around, surfaces[0]]), residual)
         added.add(np.concatenate([surfaces, around]), residual, keep)
         scaled.add(np.concatenate([surfaces * predicted, surfaces[:1], around[:4], around[5:]]), residual, keep)
     if not added.explains and not scaled.explains:

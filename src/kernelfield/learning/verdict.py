@@ -173,7 +173,7 @@ def explain(verdict: Verdict, evidence: Evidence) -> str:
     seen = evidence.signs
     if evidence.limit:
         return (
-            f"the search ended at its limit of {evidence.limit}×{evidence.limit}, and the kernel is larger: raise "
+            f"the search ended at its limit of {evidence.limit}×{evidence.limit}, and weights there still count: raise "
             f"max_size, or take a larger picture; this part of it accounts for {share}; {left}"
         )
     if evidence.channels:
